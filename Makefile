@@ -1,0 +1,45 @@
+# make demo | test | run: each sets up what it needs first; nothing outside this folder is touched.
+PYTHON ?= python3
+VENV   := .venv
+RUN    := $(VENV)/bin/python
+
+.PHONY: demo run test lint setup lock clean
+
+demo: setup  ## Store real DICOM, let the app's timer sync it, compare FHIR with DICOM; ends by itself
+	@$(RUN) -m local demo
+
+run: setup   ## The same stack, staying up until Ctrl-C
+	@$(RUN) -m local run
+
+test: lint   ## Lint, types, unit and integration tests on the real parts
+	$(RUN) -m pytest
+
+lint: setup
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+setup: $(VENV)/ready local/azurite/node_modules/ready
+
+$(VENV)/ready: requirements-dev.txt
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("Python 3.11 to 3.13 is needed; name one with PYTHON=...")'
+	@echo "setting up $(VENV) (once, about 30 s) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+# Azurite is an npm package. Where the machine has no Node, PyPI's wheel brings one into the venv.
+local/azurite/node_modules/ready: local/azurite/package-lock.json $(VENV)/ready
+	@command -v npm >/dev/null || $(RUN) -m pip install --quiet --disable-pip-version-check -r local/azurite/requirements-node.txt
+	@echo "setting up Azurite (once, about 15 s) ..."
+	@PATH="$$PATH:$(CURDIR)/$(VENV)/bin" npm ci --prefix local/azurite --silent --no-audit --no-fund
+	@touch $@
+
+lock: $(VENV)/ready  ## Pin all dependencies anew
+	$(VENV)/bin/uv pip compile -q --upgrade --universal --python-version 3.11 --no-annotate --custom-compile-command "make lock" \
+	  pyproject.toml -o requirements.txt
+	$(VENV)/bin/uv pip compile -q --upgrade --universal --python-version 3.11 --no-annotate --custom-compile-command "make lock" \
+	  pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) .venv-worker .local local/azurite/node_modules

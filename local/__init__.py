@@ -1,0 +1,1 @@
+"""The stack for one machine: everything that the app talks to, never deployed."""
