@@ -1,0 +1,1 @@
+"""The app: mapping, syncing, and the clients of the outside systems."""

@@ -1,0 +1,98 @@
+"""The exceptions of the app. A class names the phase that failed and its fate.
+
+DicomCastError
+├── SettingsError            start-up: the app cannot run until a person mends its settings
+├── FeedError                reading the change feed failed; the watermark stands
+├── EntryError               one entry cannot be synced as it is: recorded in `table`, passed
+│   ├── InvalidDicomTag…     the DICOM data is at fault
+│   └── FhirRefused…         the FHIR server will not take it
+├── TransientError           trying again later may help: nothing is recorded or skipped
+│   └── ConflictError        somebody else wrote first: read again, merge again
+├── OutageError              a whole system is down or refuses us: stop, skip nothing
+└── LeaseLostError           another host works now: stop at once
+"""
+
+from typing import ClassVar
+
+from shared.model import ErrorTable, InvalidTag
+
+
+class DicomCastError(Exception):
+    """Root of all errors that the app raises knowingly. Messages carry no patient values."""
+
+
+class SettingsError(DicomCastError):
+    """The settings are at fault; `faults` names every one of them."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = faults
+        super().__init__("The app's settings are not usable:\n" + "\n".join(f"  - {fault}" for fault in faults))
+
+
+class FeedError(DicomCastError):
+    """The change feed's answer is not the contract's; names the URL and what was wrong."""
+
+
+class EntryError(DicomCastError):
+    """An entry cannot be synced as it is. Fate: a row in `table`; the watermark passes it."""
+
+    table: ClassVar[ErrorTable]
+
+
+class InvalidDicomTagError(EntryError):
+    """A required tag is missing or invalid, or any tag where validation is enforced."""
+
+    table = ErrorTable.DICOM
+
+    def __init__(self, tags: tuple[InvalidTag, ...]) -> None:
+        self.tags = tags
+        super().__init__("; ".join(map(str, tags)))
+
+
+class MultipleMatchingResourcesError(EntryError):
+    """The FHIR server holds several resources for one identifier; picking one would be a guess."""
+
+    table = ErrorTable.FHIR
+
+
+class FhirRefusedError(EntryError):
+    """The FHIR server refused the bundle for good (400, 404, 410, 422)."""
+
+    table = ErrorTable.FHIR
+
+
+class EndpointMismatchError(EntryError):
+    """An Endpoint of our name has another address."""
+
+    table = ErrorTable.FHIR
+
+
+class TransientError(DicomCastError):
+    """A passing fault (408, 429, 5xx, connection, time-out). Fate: tried again.
+
+    `retry_after_seconds` is what the server asked for, None where it did not.
+    """
+
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ConflictError(TransientError):
+    """Somebody else wrote between our read and our write (412, 409)."""
+
+
+class OutageError(DicomCastError):
+    """A whole system is down or refuses us (unreachable, 401, 403). Fate: the tick ends, nothing is skipped."""
+
+    def __init__(self, system: str, message: str) -> None:
+        super().__init__(f"{system}: {message}")
+        self.system = system
+
+
+class IncompatibleServerError(OutageError):
+    """The FHIR server is not R4 or takes no transactions: nothing can be synced to it."""
+
+
+class LeaseLostError(DicomCastError):
+    """The lease or the watermark's ETag is no longer ours. Fate: stop; the other host goes on."""

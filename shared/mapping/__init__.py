@@ -1,0 +1,1 @@
+"""DICOM to FHIR. Pure: no I/O, no clock, no environment, no logger."""

@@ -1,0 +1,50 @@
+"""What we author is held against FHIR R4 before it is sent, element by element.
+
+`fhir.resources` knows the shapes (its R4B classes name these elements as R4 does). It is not asked about what every
+instance has of its own, `uid` and `number`: their converters leave no room for doubt, and to ask 40,000 times would
+cost more than all the rest of the mapping. Nor is it asked twice about the same SOP class.
+"""
+
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from typing import Any
+
+from fhir.resources.R4B.endpoint import Endpoint
+from fhir.resources.R4B.imagingstudy import ImagingStudy, ImagingStudySeries, ImagingStudySeriesInstance
+from fhir.resources.R4B.patient import Patient
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+_INSTANCE = "ImagingStudy.series.instance"
+_MODELS: Mapping[str, type[BaseModel]] = {
+    "Patient": Patient,
+    "Endpoint": Endpoint,
+    "ImagingStudy": ImagingStudy,
+    "ImagingStudy.series": ImagingStudySeries,
+    _INSTANCE: ImagingStudySeriesInstance,
+}
+
+
+def rule_broken(scope: str, element: str, value: Any) -> str | None:
+    """Why FHIR R4 would not take `value` as the scope's `element`, None where it would. Never names the value."""
+    if scope == _INSTANCE:
+        return _coding_rule(scope, element, value["system"], value["code"]) if element == "sopClass" else None
+    return _rule(scope, element, value)
+
+
+@lru_cache(maxsize=1024)
+def _coding_rule(scope: str, element: str, system: str, code: str) -> str | None:
+    return _rule(scope, element, {"system": system, "code": code})
+
+
+def _rule(scope: str, element: str, value: Any) -> str | None:
+    try:
+        _adapter(scope, element).validate_python(value)
+    except ValidationError as error:
+        kinds = sorted({fault["type"] for fault in error.errors(include_url=False, include_input=False)})
+        return f"not a value that FHIR R4 allows in {scope}.{element} ({', '.join(kinds)})"
+    return None
+
+
+@cache
+def _adapter(scope: str, element: str) -> TypeAdapter[Any]:
+    return TypeAdapter(_MODELS[scope].model_fields[element].rebuild_annotation())

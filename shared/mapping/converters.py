@@ -1,0 +1,144 @@
+"""DICOM value -> FHIR datatype, one function per kind of element. None means: nothing to say.
+
+A converter gets the options and the parsed values of its row's tags, in the row's order, None where absent.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, timedelta, timezone
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from shared.mapping.values import InvalidValueError, NameGroup, PersonName, TimeOfDay
+
+DICOM_UID_SYSTEM = "urn:dicom:uid"
+URI_SYSTEM = "urn:ietf:rfc:3986"
+MODALITY_SYSTEM = "http://dicom.nema.org/resources/ontology/DCM"
+CONNECTION_TYPE_SYSTEM = "http://terminology.hl7.org/CodeSystem/endpoint-connection-type"
+IDENTIFIER_TYPE_SYSTEM = "http://terminology.hl7.org/CodeSystem/v2-0203"
+NAME_REPRESENTATION = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation"
+
+GENDERS: Mapping[str, str] = {"M": "male", "F": "female", "O": "other"}
+
+
+@dataclass(frozen=True, slots=True)
+class MappingOptions:
+    """What the mapping must be told besides the DICOM data. `service_url` is the DICOM service's root URL."""
+
+    service_url: str
+    patient_system: str = ""
+    use_issuer: bool = False
+    default_offset: timezone = UTC
+    enforce_validation: bool = False
+
+
+Converter = Callable[..., Any]
+
+
+def urn(kind: str, *parts: str) -> str:
+    """The name a resource has inside a bundle: the same for the same resource, so that a bundle can be made twice."""
+    return f"urn:uuid:{uuid5(NAMESPACE_URL, '|'.join((kind, *parts)))}"
+
+
+def constant(value: Any) -> Converter:
+    return lambda _options: value
+
+
+def patient_identifier(options: MappingOptions, patient_id: str, issuer: str | None) -> dict[str, str]:
+    system = (issuer or "") if options.use_issuer else options.patient_system
+    # FHIR has no empty strings: the specification's empty system is an identifier without one.
+    return {"system": system, "value": patient_id} if system else {"value": patient_id}
+
+
+def patient_name(_options: MappingOptions, name: PersonName) -> list[dict[str, Any]]:
+    """One HumanName per component group; the standard extension tells the scripts apart (PS3.5 6.2.1.2)."""
+    groups = ((None, name.alphabetic), ("IDE", name.ideographic), ("SYL", name.phonetic))
+    return [_human_name(group, representation) for representation, group in groups if group]
+
+
+def _human_name(group: NameGroup, representation: str | None) -> dict[str, Any]:
+    extension = [{"url": NAME_REPRESENTATION, "valueCode": representation}] if representation else []
+    parts: dict[str, Any] = {
+        "extension": extension,
+        "use": "usual",
+        "family": group.family,
+        "given": [*group.given.split(), *group.middle.split()],
+        "prefix": group.prefix.split(),
+        "suffix": group.suffix.split(),
+    }
+    return {element: value for element, value in parts.items() if value}
+
+
+def gender(_options: MappingOptions, sex: str) -> str:
+    return GENDERS[sex]
+
+
+def birth_date(_options: MappingOptions, day: date) -> str:
+    return day.isoformat()
+
+
+def study_identifier(_options: MappingOptions, uid: str) -> dict[str, str]:
+    return {"system": DICOM_UID_SYSTEM, "value": f"urn:oid:{uid}"}
+
+
+def accession_identifier(_options: MappingOptions, number: str) -> dict[str, Any]:
+    return {"type": {"coding": [{"system": IDENTIFIER_TYPE_SYSTEM, "code": "ACSN"}]}, "value": number}
+
+
+def started(options: MappingOptions, day: date | None, time: TimeOfDay | None, offset: timezone | None) -> str | None:
+    """A FHIR dateTime, as exact as the DICOM values: a time needs its minutes, and an offset."""
+    if day is None:
+        return None
+    if time is None or time.minute is None:
+        return day.isoformat()
+    fraction = "" if time.millisecond is None else f".{time.millisecond:03d}"
+    clock = f"{time.hour:02d}:{time.minute:02d}:{time.second or 0:02d}{fraction}"
+    return f"{day.isoformat()}T{clock}{_offset_text(offset or options.default_offset)}"
+
+
+def _offset_text(offset: timezone) -> str:
+    minutes = int((offset.utcoffset(None)) / timedelta(minutes=1))
+    return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
+
+
+def plain(_options: MappingOptions, value: str) -> str:
+    return value
+
+
+def annotation(_options: MappingOptions, text: str) -> dict[str, str]:
+    return {"text": text}
+
+
+def number(_options: MappingOptions, value: int) -> int:
+    if value < 0:
+        raise InvalidValueError("FHIR's unsignedInt takes no negative number")
+    return value
+
+
+def modality(_options: MappingOptions, code: str) -> dict[str, str]:
+    return {"system": MODALITY_SYSTEM, "code": code}
+
+
+def sop_class(_options: MappingOptions, uid: str) -> dict[str, str]:
+    return {"system": URI_SYSTEM, "code": f"urn:oid:{uid}"}
+
+
+def service_url(options: MappingOptions) -> str:
+    return options.service_url
+
+
+def endpoint_name(options: MappingOptions) -> str:
+    return f"DICOM WADO-RS endpoint {options.service_url}"
+
+
+def endpoint_link(options: MappingOptions) -> dict[str, str]:
+    return {"reference": urn("Endpoint", options.service_url)}
+
+
+def patient_link(options: MappingOptions, patient_id: str, issuer: str | None) -> dict[str, str]:
+    identifier = patient_identifier(options, patient_id, issuer)
+    return {"reference": urn("Patient", identifier.get("system", ""), identifier["value"])}
+
+
+def source(options: MappingOptions) -> dict[str, str]:
+    return {"source": options.service_url}

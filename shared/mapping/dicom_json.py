@@ -1,0 +1,76 @@
+"""Values out of the DICOM JSON model (PS3.18 Annex F), one tag at a time, tolerant of what archives hold.
+
+A bad element spoils itself alone. The data dictionary's VR decides what is valid (PS3.5 6.2), not the `vr` that the
+element claims: files with implicit or unknown VRs are common. An empty value (type 2) is absent, not invalid.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
+
+from shared.mapping import values
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A tag of the DICOM data dictionary. `key` is its name in DICOM JSON (eight hexadecimal digits)."""
+
+    display: str
+    keyword: str
+    key: str
+    vr: str
+    many: bool
+    parse: Callable[[Any], Any]
+
+    @classmethod
+    def of(cls, text: str) -> "Tag":
+        """From `"(gggg,eeee) Keyword"`; raises ValueError where the two do not belong together (PS3.6)."""
+        display, keyword = text.split(" ")
+        key = display.strip("()").replace(",", "")
+        if tag_for_keyword(keyword) != int(key, 16):
+            raise ValueError(f"{text}: the data dictionary has no such tag and keyword")
+        number = int(key, 16)
+        vr = dictionary_VR(number)
+        return cls(display, keyword, key, vr, dictionary_VM(number) != "1", values.parser(keyword, vr))
+
+
+def read(metadata: Mapping[str, Any], tag: Tag) -> Any:
+    """The parsed value of `tag`, None where it is absent or empty; a list for sequences.
+
+    Raises `values.InvalidValueError` with the rule that the element breaks.
+    """
+    items = _items(metadata.get(tag.key))
+    if not items:
+        return None
+    if tag.vr == "SQ":
+        return [item for item in items if isinstance(item, Mapping)]
+    if len(items) > 1 and not tag.many:
+        # To take the first would be a guess that nobody sees; PS3.6 gives these tags a VM of 1.
+        raise values.InvalidValueError(f"one value is expected (VM 1), {len(items)} are there")
+    if tag.many:
+        return [tag.parse(item) for item in items]
+    return tag.parse(items[0])
+
+
+def _items(element: Any) -> list[Any]:
+    """The element's values without the empty ones."""
+    if element is None:
+        return []
+    if not isinstance(element, Mapping):
+        raise values.InvalidValueError("the element is not a JSON object")
+    if "Value" not in element:
+        if "BulkDataURI" in element or "InlineBinary" in element:
+            raise values.InvalidValueError("the value is held as binary or bulk data")
+        return []
+    items = element["Value"]
+    if items is None:
+        return []
+    if not isinstance(items, list):
+        raise values.InvalidValueError("`Value` is not a list")
+    return [item for item in items if not _is_empty(item)]
+
+
+def _is_empty(item: Any) -> bool:
+    return item is None or item == {} or (isinstance(item, str) and not item.strip(values.PADDING))

@@ -1,0 +1,108 @@
+"""Wanted + existing resource -> the resource to write, or None where nothing changes.
+
+The existing resource is a plain dict and is never touched: what others wrote on it stays, byte for byte. Merging twice
+changes nothing.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from shared.errors import EndpointMismatchError
+from shared.mapping.converters import NAME_REPRESENTATION
+from shared.mapping.resources import Fragment
+from shared.model import Resource
+
+Links = Mapping[str, str]
+"""Name inside the bundle (`urn:uuid:...`) -> the reference to write: `Patient/7`, or the name itself."""
+
+_NAME_PARTS = ("family", "given", "prefix", "suffix")
+
+
+def merge_patient(existing: Resource | None, wanted: Fragment) -> Resource | None:
+    """Patient: name and gender follow DICOM; the birth date is written only when we create."""
+    return _changed(existing, apply(existing, "Patient", wanted, {}))
+
+
+def merge_endpoint(existing: Resource | None, wanted: Fragment) -> Resource | None:
+    """Endpoint: created once. Raises EndpointMismatchError where ours has another address: a link would mislead."""
+    if existing is None:
+        return apply(None, "Endpoint", wanted, {})
+    address = wanted.create["address"]
+    if str(existing.get("address", "")).rstrip("/") != address.rstrip("/"):
+        raise EndpointMismatchError(
+            f"Endpoint/{existing.get('id')} has our name but not the address {address}: correct or delete it"
+        )
+    return None
+
+
+def apply(existing: Resource | None, resource_type: str, wanted: Fragment, links: Links) -> Resource:
+    """A new resource that also says what `wanted` says."""
+    resource = {"resourceType": resource_type, **wanted.create} if existing is None else dict(existing)
+    for element, value in wanted.set.items():
+        if element == "name":
+            resource[element] = _named(resource.get(element, []), value)
+        elif not contains(resource.get(element), linked(value, links)):
+            resource[element] = linked(value, links)
+    for element, items in wanted.add.items():
+        resource[element] = _added(resource.get(element, []), [linked(item, links) for item in items])
+    return resource
+
+
+def contains(existing: Any, wanted: Any) -> bool:
+    """Whether `existing` says all that `wanted` says; it may say more (a display, an extension)."""
+    if isinstance(wanted, Mapping):
+        if isinstance(existing, Mapping):
+            return all(_same(key, existing.get(key), value) for key, value in wanted.items())
+        return False
+    if isinstance(wanted, list):
+        return isinstance(existing, list) and all(any(contains(item, one) for item in existing) for one in wanted)
+    return type(existing) is type(wanted) and bool(existing == wanted)
+
+
+def linked(value: Any, links: Links) -> Any:
+    """The value with a name inside the bundle replaced by the reference to write."""
+    if isinstance(value, Mapping) and (reference := links.get(value.get("reference", ""))):
+        return {**value, "reference": reference}
+    return value
+
+
+def _same(key: str, existing: Any, wanted: Any) -> bool:
+    if key == "reference" and isinstance(existing, str):
+        # A server may answer with an absolute or versioned reference to the same resource.
+        bare = existing.split("/_history/")[0]
+        return bare == wanted or bare.endswith(f"/{wanted}")
+    return contains(existing, wanted)
+
+
+def _added(existing: Sequence[Any], items: Iterable[Any]) -> list[Any]:
+    result = list(existing)
+    for item in items:
+        if not any(contains(one, item) for one in result):
+            result.append(item)
+    return result
+
+
+def _named(existing: Sequence[Resource], wanted: Sequence[Resource]) -> list[Resource]:
+    """The usual names, each set where its script is; other names, and other parts of these, stay."""
+    names = list(existing)
+    for name in wanted:
+        at = next((i for i, one in enumerate(names) if _is_same_kind(one, name)), None)
+        if at is None:
+            names.append(name)
+        elif any(names[at].get(part) != name.get(part) for part in _NAME_PARTS):
+            kept = {part: value for part, value in names[at].items() if part not in _NAME_PARTS}
+            names[at] = kept | {part: name[part] for part in _NAME_PARTS if part in name}
+    return names
+
+
+def _is_same_kind(existing: Resource, wanted: Resource) -> bool:
+    return existing.get("use") == "usual" and _representation(existing) == _representation(wanted)
+
+
+def _representation(name: Resource) -> str | None:
+    codes = (one.get("valueCode") for one in name.get("extension", []) if one.get("url") == NAME_REPRESENTATION)
+    return next(codes, None)
+
+
+def _changed(existing: Resource | None, merged: Resource) -> Resource | None:
+    return None if merged == existing else merged

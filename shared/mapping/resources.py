@@ -1,0 +1,168 @@
+"""Table + change feed entry -> what Patient, Endpoint and ImagingStudy should say.
+
+Patient-, study- and series-level tags repeat in every instance of a study: a scope is mapped again only where its raw
+elements differ from those mapped last. A broken optional tag is therefore reported once for the run of instances
+that carry it, by the first of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shared.errors import InvalidDicomTagError
+from shared.mapping import authored, dicom_json
+from shared.mapping.converters import MappingOptions
+from shared.mapping.table import How, Row, rows_of
+from shared.mapping.values import InvalidValueError
+from shared.model import ChangeFeedEntry, InvalidTag
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """What one scope should say: element -> value, by how it is merged; `add` holds items of lists.
+
+    `faults` are the optional tags that were left out, `broken` the required ones that are missing or invalid.
+    """
+
+    create: Mapping[str, Any]
+    set: Mapping[str, Any]
+    add: Mapping[str, Sequence[Any]]
+    faults: tuple[InvalidTag, ...] = ()
+    broken: tuple[InvalidTag, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MappedInstance:
+    """One entry, mapped. Scopes that say the same are the same object. `faults` are those to record for this entry."""
+
+    entry: ChangeFeedEntry
+    patient: Fragment
+    study: Fragment
+    series: Fragment
+    instance: Fragment
+    faults: tuple[InvalidTag, ...]
+
+
+class StudyMapper:
+    """Maps the entries of one study, in the feed's order. Keeps nothing but what was mapped last."""
+
+    def __init__(self, options: MappingOptions) -> None:
+        self._options = options
+        self._last: dict[tuple[str, str], tuple[tuple[Any, ...], Fragment]] = {}
+
+    def map(self, entry: ChangeFeedEntry) -> MappedInstance:
+        """Raises InvalidDicomTagError: a required tag, or any where validation is enforced, is missing or invalid."""
+        metadata = entry.metadata or {}
+        patient, patient_is_new = self._remembered(_PATIENT, "", metadata)
+        study, study_is_new = self._remembered(_STUDY, "", metadata)
+        series, series_is_new = self._remembered(_SERIES, entry.series_instance_uid, metadata)
+        instance = map_scope(_INSTANCE, metadata, self._options)
+        scopes = ((patient, patient_is_new), (study, study_is_new), (series, series_is_new), (instance, True))
+
+        broken = [fault for fragment, _ in scopes for fault in fragment.broken]
+        if self._options.enforce_validation:
+            broken += [fault for fragment, _ in scopes for fault in fragment.faults]
+        if broken := broken or _mismatches(entry, study, series, instance):
+            raise InvalidDicomTagError(tuple(dict.fromkeys(broken)))
+        faults = dict.fromkeys(fault for fragment, is_new in scopes if is_new for fault in fragment.faults)
+        return MappedInstance(entry, patient, study, series, instance, tuple(faults))
+
+    def _remembered(self, scope: "Scope", key: str, metadata: Mapping[str, Any]) -> tuple[Fragment, bool]:
+        raw = tuple([metadata.get(name) for name in scope.keys])
+        last = self._last.get((scope.name, key))
+        if last is not None and last[0] == raw:
+            return last[1], False
+        fragment = map_scope(scope, metadata, self._options)
+        self._last[scope.name, key] = raw, fragment
+        return fragment, True
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A resource or backbone element, its rows and the DICOM JSON names of their tags."""
+
+    name: str
+    rows: tuple[Row, ...]
+    keys: tuple[str, ...]
+
+    @classmethod
+    def of(cls, name: str) -> "Scope":
+        rows = tuple(row for row in rows_of(name) if row.how is not How.DERIVE)
+        return cls(name, rows, tuple(dict.fromkeys(tag.key for row in rows for tag in row.tags)))
+
+
+_PATIENT = Scope.of("Patient")
+_ENDPOINT = Scope.of("Endpoint")
+_STUDY = Scope.of("ImagingStudy")
+_SERIES = Scope.of("ImagingStudy.series")
+_INSTANCE = Scope.of("ImagingStudy.series.instance")
+
+
+def map_endpoint(options: MappingOptions) -> Fragment:
+    """The Endpoint of the DICOM service; no tag goes into it."""
+    return map_scope(_ENDPOINT, {}, options)
+
+
+def map_scope(scope: Scope, metadata: Mapping[str, Any], options: MappingOptions) -> Fragment:
+    """The scope's rows applied to one instance's metadata."""
+    create: dict[str, Any] = {}
+    set_: dict[str, Any] = {}
+    add: dict[str, list[Any]] = {}
+    faults: list[InvalidTag] = []
+    broken: list[InvalidTag] = []
+    for row in scope.rows:
+        value = _convert(row, metadata, options, faults, broken)
+        if value is None:
+            continue
+        if rule := authored.rule_broken(scope.name, row.element, [value] if row.how is How.ADD else value):
+            (broken if row.required else faults).append(_invalid(row.tags[0], rule))
+        elif row.how is How.ADD:
+            add.setdefault(row.element, []).append(value)
+        elif row.how is How.SET:
+            set_[row.element] = value
+        else:
+            create[row.element] = value
+    return Fragment(create, set_, add, tuple(faults), tuple(broken))
+
+
+def _convert(
+    row: Row, metadata: Mapping[str, Any], options: MappingOptions, faults: list[InvalidTag], broken: list[InvalidTag]
+) -> Any:
+    """The row's value, None where there is nothing to say; what is wrong goes into `faults` or `broken`."""
+    found: list[Any] = []
+    for tag in row.tags:
+        required = row.required and not found
+        try:
+            value = dicom_json.read(metadata, tag)
+        except InvalidValueError as error:
+            (broken if required else faults).append(_invalid(tag, str(error)))
+            value = None
+        else:
+            if required and value is None:
+                broken.append(_invalid(tag, "required, and missing or empty"))
+        found.append(value)
+    if row.tags and found[0] is None:
+        return None
+    try:
+        return row.convert(options, *found)
+    except InvalidValueError as error:
+        (broken if row.required else faults).append(_invalid(row.tags[0], str(error)))
+        return None
+
+
+def _invalid(tag: dicom_json.Tag, rule: str) -> InvalidTag:
+    return InvalidTag(tag.display, tag.keyword, tag.vr, rule)
+
+
+def _mismatches(entry: ChangeFeedEntry, study: Fragment, series: Fragment, instance: Fragment) -> list[InvalidTag]:
+    """An entry whose metadata speaks of another instance must be written under neither."""
+    said = (
+        (
+            _STUDY.rows[0].tags[0],
+            study.add["identifier"][0]["value"].removeprefix("urn:oid:"),
+            entry.study_instance_uid,
+        ),
+        (_SERIES.rows[0].tags[0], series.set["uid"], entry.series_instance_uid),
+        (_INSTANCE.rows[0].tags[0], instance.set["uid"], entry.sop_instance_uid),
+    )
+    return [_invalid(tag, "differs from the change feed entry's") for tag, uid, expected in said if uid != expected]

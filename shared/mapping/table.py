@@ -1,0 +1,106 @@
+"""The mapping: the specification's three tables as data, a row per line.
+
+`required`: an entry without this tag (of several, the first) is not synced. `how` says what becomes of what the FHIR
+server holds already:
+
+    CREATE   written when we create the resource, never changed after
+    SET      follows DICOM
+    ADD      one more item of the list, unless it is there; what others wrote stays
+    DERIVE   made anew from the series and instances in the resource, so that it is always true
+"""
+# ruff: noqa: E501  one row per line, aligned: the table is read beside the specification's
+# fmt: off
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared.mapping import converters as to
+from shared.mapping.dicom_json import Tag
+
+
+class How(StrEnum):
+    """What becomes of what the FHIR server holds already."""
+
+    CREATE = "create"
+    SET = "set"
+    ADD = "add"
+    DERIVE = "derive"
+
+
+CREATE, SET, ADD, DERIVE = How.CREATE, How.SET, How.ADD, How.DERIVE
+YES, NO = True, False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: where in FHIR, from which tags, required, by which converter, and how it is merged."""
+
+    path: str
+    tags: tuple[Tag, ...]
+    required: bool
+    convert: to.Converter
+    how: How
+    note: str
+
+    @property
+    def element(self) -> str:
+        """The element's name within its scope: `identifier` of `Patient.identifier.where(...)`."""
+        return self.path[len(self.scope) + 1 :].split(".")[0]
+
+    @property
+    def scope(self) -> str:
+        """The resource or backbone element that holds it; the longest that fits."""
+        return next(scope for scope in SCOPES if self.path.startswith(scope + "."))
+
+
+SCOPES = ("ImagingStudy.series.instance", "ImagingStudy.series", "ImagingStudy", "Endpoint", "Patient")
+
+
+def _row(path: str, tags: str, required: bool, convert: to.Converter, how: How, note: str = "") -> Row:
+    return Row(path, tuple(Tag.of(tag) for tag in tags.split(" + ") if tag), required, convert, how, note)
+
+
+PATIENT_ID  = "(0010,0020) PatientID + (0010,0021) IssuerOfPatientID"
+STUDY_DATE  = "(0008,0020) StudyDate + (0008,0030) StudyTime + (0008,0201) TimezoneOffsetFromUTC"
+SERIES_DATE = "(0008,0021) SeriesDate + (0008,0031) SeriesTime + (0008,0201) TimezoneOffsetFromUTC"
+
+TABLE: tuple[Row, ...] = (
+    #    FHIR path                                            (gggg,eeee) Keyword                required converter              how     note
+    _row("Patient.identifier.where(system = '')",             PATIENT_ID,                        YES, to.patient_identifier,   ADD,    "`Patient__PatientSystemId` as system, or the issuer with `Patient__IsIssuerIdUsed`"),
+    _row("Patient.name.where(use = 'usual')",                 "(0010,0010) PatientName",         NO,  to.patient_name,         SET,    "one HumanName per component group, told apart by iso21090-EN-representation"),
+    _row("Patient.gender",                                    "(0010,0040) PatientSex",          NO,  to.gender,               SET,    "M, F, O; anything else is an invalid tag"),
+    _row("Patient.birthDate",                                 "(0010,0030) PatientBirthDate",    NO,  to.birth_date,           CREATE, ""),
+
+    _row("Endpoint.status",                                   "",                                NO,  to.constant("active"),   CREATE, "`active`"),
+    _row("Endpoint.name",                                     "",                                NO,  to.endpoint_name,        CREATE, "`DICOM WADO-RS endpoint <url>`; found again by it and the connection type"),
+    _row("Endpoint.connectionType",                           "",                                NO,  to.constant({"system": to.CONNECTION_TYPE_SYSTEM, "code": "dicom-wado-rs"}), CREATE, "`dicom-wado-rs`"),
+    _row("Endpoint.payloadType",                              "",                                NO,  to.constant([{"text": "DICOM WADO-RS"}]),  CREATE, "text `DICOM WADO-RS`"),
+    _row("Endpoint.payloadMimeType",                          "",                                NO,  to.constant(["application/dicom"]),        CREATE, "`application/dicom`"),
+    _row("Endpoint.address",                                  "",                                NO,  to.service_url,          CREATE, "root URL of the DICOM service; another address under our name is an error"),
+
+    _row("ImagingStudy.identifier.where(system = 'urn:dicom:uid')", "(0020,000D) StudyInstanceUID", YES, to.study_identifier,  ADD,    "value `urn:oid:<uid>`"),
+    _row("ImagingStudy.identifier.where(type.coding.code = 'ACSN')", "(0008,0050) AccessionNumber", NO, to.accession_identifier, ADD,  "type `v2-0203|ACSN`, no system"),
+    _row("ImagingStudy.meta.source",                          "",                                NO,  to.source,               CREATE, "root URL of the DICOM service: it says that we made the resource"),
+    _row("ImagingStudy.status",                               "",                                NO,  to.constant("available"), CREATE, "`available`"),
+    _row("ImagingStudy.modality",                             "(0008,0060) Modality",            NO,  to.modality,             DERIVE, "the distinct modalities of the series"),
+    _row("ImagingStudy.subject",                              PATIENT_ID,                        YES, to.patient_link,         SET,    "the Patient above"),
+    _row("ImagingStudy.started",                              STUDY_DATE,                        NO,  to.started,              SET,    "the date alone without a time; milliseconds are kept"),
+    _row("ImagingStudy.endpoint",                             "",                                NO,  to.endpoint_link,        ADD,    "the Endpoint above"),
+    _row("ImagingStudy.note",                                 "(0008,1030) StudyDescription",    NO,  to.annotation,           ADD,    "unless a note says the same"),
+
+    _row("ImagingStudy.series.uid",                           "(0020,000E) SeriesInstanceUID",   YES, to.plain,                SET,    ""),
+    _row("ImagingStudy.series.number",                        "(0020,0011) SeriesNumber",        NO,  to.number,               SET,    ""),
+    _row("ImagingStudy.series.modality",                      "(0008,0060) Modality",            YES, to.modality,             SET,    ""),
+    _row("ImagingStudy.series.description",                   "(0008,103E) SeriesDescription",   NO,  to.plain,                SET,    ""),
+    _row("ImagingStudy.series.started",                       SERIES_DATE,                       NO,  to.started,              SET,    "as ImagingStudy.started"),
+
+    _row("ImagingStudy.series.instance.uid",                  "(0008,0018) SOPInstanceUID",      YES, to.plain,                SET,    ""),
+    _row("ImagingStudy.series.instance.sopClass",             "(0008,0016) SOPClassUID",         YES, to.sop_class,            SET,    "code `urn:oid:<uid>`"),
+    _row("ImagingStudy.series.instance.number",               "(0020,0013) InstanceNumber",      NO,  to.number,               SET,    ""),
+)
+# fmt: on
+
+
+def rows_of(scope: str) -> tuple[Row, ...]:
+    """The rows that one scope is made of, in the table's order."""
+    return tuple(row for row in TABLE if row.scope == scope)

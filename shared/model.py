@@ -1,0 +1,157 @@
+"""The records that pass between the rooms of the app. Frozen: what was read is never changed, only replaced."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+Resource = dict[str, Any]
+"""A FHIR resource or Bundle as plain JSON: it may carry elements that we do not know."""
+
+DEFAULT_PARTITION = "Microsoft.Default"
+
+
+class Action(StrEnum):
+    """What happened to the instance (change feed, `Action`)."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+class State(StrEnum):
+    """What became of the instance since (change feed, `State`)."""
+
+    CURRENT = "current"
+    REPLACED = "replaced"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeFeedEntry:
+    """One change of one instance. `metadata` is the instance's *current* DICOM JSON, None where there is none.
+
+    `timestamp` is ISO 8601 as the feed wrote it: its 100 ns digits order API v2, and a datetime would drop them.
+    """
+
+    sequence: int
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    action: Action
+    state: State
+    timestamp: str
+    partition: str = DEFAULT_PARTITION
+    metadata: Mapping[str, Any] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """How far the feed is done: every entry up to `sequence` is in FHIR or in an error table.
+
+    `timestamp` is that of the last entry passed, as the feed wrote it; API v2 orders by it. None: not known.
+    """
+
+    sequence: int = 0
+    timestamp: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredWatermark:
+    """The watermark and the ETag of its row, None where there is no row yet."""
+
+    watermark: Watermark
+    etag: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPage:
+    """Entries of the feed, in its order, that nothing can come before any more.
+
+    `through` is the watermark once they are done. `held_by` says what the feed stops before, None where it does not.
+    """
+
+    entries: Sequence[ChangeFeedEntry]
+    through: Watermark
+    held_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidTag:
+    """A tag whose value broke a rule. Never carries the value itself."""
+
+    tag: str
+    keyword: str
+    vr: str
+    rule: str
+
+    def __str__(self) -> str:
+        return f"{self.tag} {self.keyword} ({self.vr}): {self.rule}"
+
+
+class ErrorTable(StrEnum):
+    """Where a failure is recorded: DICOM Cast's five tables."""
+
+    INVALID_TAG = "InvalidDicomTagExceptionTable"
+    DICOM = "DicomFailToStoreExceptionTable"
+    FHIR = "FhirFailToStoreExceptionTable"
+    TRANSIENT_RETRY = "TransientRetryExceptionTable"
+    TRANSIENT_FAILURE = "TransientFailureExceptionTable"
+
+
+@dataclass(frozen=True, slots=True)
+class FailedEntry:
+    """A failure to record. `exception` names the class, `message` the reason, without patient values."""
+
+    table: ErrorTable
+    sequence: int
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    exception: str
+    message: str
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the entry itself was not synced; else only a tag of it was left out."""
+        return self.table is not ErrorTable.INVALID_TAG
+
+
+class Outcome(StrEnum):
+    """How a tick ended."""
+
+    SYNCED = "synced"
+    IDLE = "idle"
+    LEASE_HELD = "leaseHeld"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What one batch did. Counts are of entries, but `studies` (groups) and `fhir_calls` (HTTP requests)."""
+
+    outcome: Outcome
+    watermark: Watermark
+    entries: int = 0
+    studies: int = 0
+    written: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    invalid_tags: int = 0
+    fhir_calls: int = 0
+    held_by: str | None = None
+    """Why the watermark stands before the end of what was read, None where it does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class TickRecord:
+    """The last tick as the status shows it; `totals` counts over all ticks since the table was made."""
+
+    started: datetime
+    duration_seconds: float
+    outcome: Outcome
+    result: BatchResult | None
+    error: str | None
+    totals: Mapping[str, int]

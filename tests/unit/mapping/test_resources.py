@@ -1,0 +1,114 @@
+"""Table + entry -> what the resources should say, and which tags are to blame where they say less."""
+
+import pytest
+
+from shared.errors import InvalidDicomTagError
+from shared.mapping.converters import MappingOptions
+from shared.mapping.resources import StudyMapper, map_endpoint
+from tests.fakes import entry
+
+OPTIONS = MappingOptions("https://dicom.example.org")
+
+# rule, element changed, scope, FHIR element, what it says
+SAYS = [
+    ("a sex is a gender", {"t00100040": "F"}, "patient", "gender", "female"),
+    ("a date alone is a date", {"t00080020": "20040119"}, "study", "started", "2004-01-19"),
+    ("an hour alone gives a date", {"t00080020": "20040119", "t00080030": "07"}, "study", "started", "2004-01-19"),
+    (
+        "date and time have the default offset",
+        {"t00080020": "20040119", "t00080030": "0727"},
+        "study",
+        "started",
+        "2004-01-19T07:27:00+00:00",
+    ),
+    (
+        "milliseconds and the offset are kept",
+        {"t00080020": "20040119", "t00080030": "072730.5", "t00080201": "-0330"},
+        "study",
+        "started",
+        "2004-01-19T07:27:30.500-03:30",
+    ),
+    ("a time without a date says nothing", {"t00080030": "0727"}, "study", "started", None),
+    ("a broken time leaves the date", {"t00080020": "20040119", "t00080030": "9999"}, "study", "started", "2004-01-19"),
+    ("a series number may be text", {"t00200011": "3"}, "series", "number", 3),
+    ("a negative number is left out", {"t00200013": -1}, "instance", "number", None),
+    ("a family name may be missing", {"t00100010": {"vr": "PN", "Value": [{"Alphabetic": "^Ada"}]}}, "patient", "name",
+     [{"use": "usual", "given": ["Ada"]}]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "tags", "scope", "element", "said"), SAYS, ids=[row[0] for row in SAYS])
+def test_says(rule, tags, scope, element, said):
+    """One row per rule of the design's mapping section."""
+    mapped = StudyMapper(OPTIONS).map(entry(**tags))
+    assert getattr(mapped, scope).set.get(element) == said, rule
+
+
+@pytest.mark.parametrize(
+    ("keyword", "tags"),
+    [
+        ("PatientID", {"t00100020": None}),
+        ("PatientID", {"t00100020": "A" * 65}),
+        ("StudyInstanceUID", {"t0020000d": None}),
+        ("SeriesInstanceUID", {"t0020000e": "1.2.x"}),
+        ("SOPInstanceUID", {"t00080018": ""}),
+        ("SOPClassUID", {"t00080016": None}),
+        ("Modality", {"t00080060": {"vr": "CS", "Value": ["CT", "MR"]}}),
+    ],
+)
+def test_a_required_tag_is_named(keyword, tags):
+    """Missing, empty or invalid: the entry is not synced, and the error says which tag."""
+    with pytest.raises(InvalidDicomTagError, match=keyword) as caught:
+        StudyMapper(OPTIONS).map(entry(**tags))
+    assert [tag.keyword for tag in caught.value.tags] == [keyword]
+
+
+def test_metadata_of_another_instance_is_refused():
+    """Written under either UID it would be wrong."""
+    with pytest.raises(InvalidDicomTagError, match=r"SOPInstanceUID.*differs"):
+        StudyMapper(OPTIONS).map(entry(t00080018="9.9.9".replace("9", "1")))
+
+
+def test_an_invalid_optional_tag_spoils_itself_alone():
+    """The rest is mapped, and the fault names tag, keyword, VR and rule."""
+    mapped = StudyMapper(OPTIONS).map(entry(t00100040="X", t00200013="7"))
+    assert "gender" not in mapped.patient.set
+    assert mapped.instance.set["number"] == 7
+    assert [str(fault) for fault in mapped.faults] == ["(0010,0040) PatientSex (CS): not one of F, M, O"]
+
+
+def test_enforced_validation_refuses_the_entry():
+    """`EnforceValidationOfTagValues`: no entry with any invalid mapped tag, nor the next with the same."""
+    mapper = StudyMapper(MappingOptions("https://dicom.example.org", enforce_validation=True))
+    for sequence in (1, 2):
+        with pytest.raises(InvalidDicomTagError, match="PatientSex"):
+            mapper.map(entry(sequence, t00100040="X"))
+
+
+def test_a_fault_that_a_whole_study_shares_is_told_once():
+    """1,000 slices with one broken study date are one row, not 1,000."""
+    mapper = StudyMapper(OPTIONS)
+    faults = [mapper.map(entry(n, instance=f"1.2.{n}", t00080020="20049999")).faults for n in range(1, 4)]
+    assert [len(told) for told in faults] == [1, 0, 0]
+
+
+def test_the_issuer_can_be_the_system():
+    """`Patient__IsIssuerIdUsed`."""
+    mapper = StudyMapper(MappingOptions("https://d", use_issuer=True))
+    mapped = mapper.map(entry(t00100021="urn:oid:1.2.3.9"))
+    assert mapped.patient.add["identifier"] == [{"system": "urn:oid:1.2.3.9", "value": "P-1"}]
+
+
+def test_the_endpoint_says_where_the_studies_are():
+    """The specification's Endpoint table."""
+    assert map_endpoint(OPTIONS).create == {
+        "status": "active",
+        "name": "DICOM WADO-RS endpoint https://dicom.example.org",
+        "connectionType": {
+            "system": "http://terminology.hl7.org/CodeSystem/endpoint-connection-type",
+            "code": "dicom-wado-rs",
+        },
+        "payloadType": [{"text": "DICOM WADO-RS"}],
+        "payloadMimeType": ["application/dicom"],
+        "address": "https://dicom.example.org",
+    }
