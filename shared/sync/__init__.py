@@ -1,0 +1,1 @@
+"""The loop: sequence and policy, against Protocols only."""

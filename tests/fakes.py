@@ -1,0 +1,219 @@
+"""Fakes of the loop's Protocols, and small builders. The FHIR fake applies transactions as R4 says."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from urllib.parse import parse_qsl, unquote
+
+from shared.errors import ConflictError, LeaseLostError
+from shared.model import (
+    Action,
+    ChangeFeedEntry,
+    FailedEntry,
+    FeedPage,
+    Resource,
+    State,
+    StoredWatermark,
+    TickRecord,
+    Watermark,
+)
+from shared.sync.ports import Ports
+
+NOW = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
+STUDY, SERIES, INSTANCE = "1.2.3", "1.2.3.4", "1.2.3.4.5"
+
+
+def metadata(*, study=STUDY, series=SERIES, instance=INSTANCE, **tags):
+    """DICOM JSON with what is required; `tags` by their eight digits, `t00100040="F"` or an element or None."""
+    elements = {
+        "00080016": {"vr": "UI", "Value": ["1.2.840.10008.5.1.4.1.1.2"]},
+        "00080018": {"vr": "UI", "Value": [instance]},
+        "00080060": {"vr": "CS", "Value": ["CT"]},
+        "00100020": {"vr": "LO", "Value": ["P-1"]},
+        "0020000D": {"vr": "UI", "Value": [study]},
+        "0020000E": {"vr": "UI", "Value": [series]},
+    }
+    for name, value in tags.items():
+        key = name.removeprefix("t").upper()
+        if value is None:
+            elements.pop(key, None)
+        else:
+            elements[key] = value if isinstance(value, dict) else {"vr": "UN", "Value": [value]}
+    return elements
+
+
+def entry(
+    sequence=1, action=Action.CREATE, *, study=STUDY, series=SERIES, instance=INSTANCE, state=State.CURRENT, **tags
+):
+    """A change feed entry whose metadata agrees with it."""
+    gone = state is State.DELETED
+    said = None if gone else metadata(study=study, series=series, instance=instance, **tags)
+    return ChangeFeedEntry(sequence, study, series, instance, action, state, NOW.isoformat(), metadata=said)
+
+
+@dataclass
+class FakeFeed:
+    """Pages of at most `page` entries; `hold` is said once the entries are through."""
+
+    entries: Sequence[ChangeFeedEntry] = ()
+    page: int = 100
+    hold: str | None = None
+
+    def pages(self, after: Watermark) -> Iterator[FeedPage]:
+        rest = [one for one in self.entries if one.sequence > after.sequence]
+        for start in range(0, len(rest), self.page):
+            part = rest[start : start + self.page]
+            yield FeedPage(part, Watermark(part[-1].sequence, part[-1].timestamp))
+        if self.hold:
+            yield FeedPage((), Watermark(rest[-1].sequence, rest[-1].timestamp) if rest else after, self.hold)
+
+    def latest(self) -> ChangeFeedEntry | None:
+        return self.entries[-1] if self.entries else None
+
+
+@dataclass
+class FakeFhir:
+    """A FHIR server in memory. `faults` are raised by the next transactions; None lets one through."""
+
+    resources: list[Resource] = field(default_factory=list)
+    bundles: list[Resource] = field(default_factory=list)
+    faults: list[Exception | None] = field(default_factory=list)
+    calls: int = 0
+
+    def check(self) -> None:
+        pass
+
+    def search(self, resource_type: str, query: str) -> list[Resource]:
+        self.calls += 1
+        found = [one for one in self.resources if one["resourceType"] == resource_type and _matches(one, query)]
+        return copy.deepcopy(found)
+
+    def transact(self, bundle: Resource) -> list[Resource]:
+        self.calls += 1
+        if self.faults and (fault := self.faults.pop(0)):
+            raise fault
+        self.bundles.append(copy.deepcopy(bundle))
+        ids: dict[str, str] = {}
+        answers = [self._apply(one, ids) for one in copy.deepcopy(bundle["entry"])]
+        for resource in self.resources:
+            _resolve(resource, ids)
+        return answers
+
+    def _apply(self, one: Resource, ids: dict[str, str]) -> Resource:
+        request = one["request"]
+        if request["method"] == "POST":
+            if found := self.search(request["url"], request["ifNoneExist"]):
+                ids[one["fullUrl"]] = f"{request['url']}/{found[0]['id']}"
+                return {"response": {"status": "200 OK"}}
+            number = len([held for held in self.resources if held["resourceType"] == request["url"]]) + 1
+            resource = one["resource"] | {
+                "id": str(number),
+                "meta": one["resource"].get("meta", {}) | {"versionId": "1"},
+            }
+            ids[one["fullUrl"]] = f"{request['url']}/{number}"
+            self.resources.append(resource)
+            return {"response": {"status": "201 Created"}}
+        held = next(held for held in self.resources if f"{held['resourceType']}/{held['id']}" == request["url"])
+        version = held["meta"]["versionId"]
+        if request["ifMatch"] != f'W/"{version}"':
+            raise ConflictError("412")
+        self.resources.remove(held)
+        if request["method"] == "PUT":
+            self.resources.append(
+                one["resource"] | {"meta": one["resource"]["meta"] | {"versionId": str(int(version) + 1)}}
+            )
+        return {"response": {"status": "200 OK"}}
+
+
+def _matches(resource: Resource, query: str) -> bool:
+    params = dict(parse_qsl(query))
+    if "identifier" in params:
+        system, _, value = params["identifier"].replace("\\", "").partition("|")
+        held = resource.get("identifier", [])
+        return any(one.get("value") == value and one.get("system", "") == system for one in held)
+    return resource.get("name") == unquote(params["name:exact"])
+
+
+def _resolve(value: object, ids: dict[str, str]) -> None:
+    if isinstance(value, dict):
+        if value.get("reference") in ids:
+            value["reference"] = ids[value["reference"]]
+        for item in value.values():
+            _resolve(item, ids)
+    elif isinstance(value, list):
+        for item in value:
+            _resolve(item, ids)
+
+
+@dataclass
+class FakeWatermarks:
+    """A row with a version in place of an ETag."""
+
+    watermark: Watermark = field(default_factory=Watermark)
+    version: int = 0
+
+    def read(self) -> StoredWatermark:
+        return StoredWatermark(self.watermark, str(self.version))
+
+    def move(self, stored: StoredWatermark, to: Watermark) -> StoredWatermark:
+        if stored.etag != str(self.version):
+            raise LeaseLostError("moved by another host")
+        self.watermark, self.version = to, self.version + 1
+        return self.read()
+
+
+@dataclass
+class FakeErrors:
+    """Failures in the order they were recorded."""
+
+    rows: list[FailedEntry] = field(default_factory=list)
+
+    def record(self, failures: Sequence[FailedEntry]) -> None:
+        self.rows += failures
+
+
+@dataclass
+class FakeTicks:
+    record: TickRecord | None = None
+
+    def read(self) -> TickRecord | None:
+        return self.record
+
+    def write(self, record: TickRecord) -> None:
+        self.record = record
+
+
+@dataclass
+class FakeLease:
+    """`checks` says how many times `ensure_held` passes; None: always."""
+
+    free: bool = True
+    checks: int | None = None
+    released: bool = False
+
+    def acquire(self) -> bool:
+        return self.free
+
+    def ensure_held(self) -> None:
+        if self.checks is not None:
+            self.checks -= 1
+            if self.checks < 0:
+                raise LeaseLostError("lost")
+
+    def release(self) -> None:
+        self.released = True
+
+
+def ports(entries: Sequence[ChangeFeedEntry] = (), **others) -> Ports:
+    """Ports of fakes; name any of them to put another in its place."""
+    fakes = {
+        "feed": FakeFeed(entries),
+        "fhir": FakeFhir(),
+        "watermarks": FakeWatermarks(),
+        "errors": FakeErrors(),
+        "ticks": FakeTicks(),
+        "lease": FakeLease(),
+        "now": lambda: NOW,
+    }
+    return Ports(**fakes | others)

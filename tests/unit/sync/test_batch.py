@@ -1,0 +1,96 @@
+"""One batch: the watermark moves only over what is done."""
+
+import pytest
+
+from shared.errors import LeaseLostError, OutageError, TransientError
+from shared.mapping.converters import MappingOptions
+from shared.model import Outcome, Watermark
+from shared.sync.batch import BatchOptions, run_batch
+from tests.fakes import FakeFeed, FakeFhir, FakeLease, FakeWatermarks, entry, ports
+
+OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)
+
+
+def three_studies():
+    return [entry(1, study="1.1"), entry(2, study="1.2"), entry(3, study="1.1", instance="1.9"), entry(4, study="1.3")]
+
+
+def test_a_batch_syncs_all_and_moves_the_watermark():
+    """Grouped by study: three studies are three transactions."""
+    fakes = ports(three_studies())
+    result = run_batch(fakes, OPTIONS)
+    assert (result.outcome, result.entries, result.studies, result.written) == (Outcome.SYNCED, 4, 3, 4)
+    assert len(fakes.fhir.bundles) == 3
+    assert fakes.watermarks.watermark.sequence == 4
+
+
+def test_a_batch_ends_at_its_size():
+    """Whole pages, until the size is reached."""
+    fakes = ports(feed=FakeFeed(three_studies(), page=1))
+    assert run_batch(fakes, BatchOptions(OPTIONS.mapping, size=2)).entries == 2
+    assert fakes.watermarks.watermark.sequence == 2
+
+
+def test_an_empty_feed_is_idle():
+    """And no row is written for it."""
+    fakes = ports()
+    assert run_batch(fakes, OPTIONS).outcome is Outcome.IDLE
+    assert fakes.watermarks.version == 0
+
+
+def test_a_young_hole_holds_the_watermark():
+    """What comes before it is done; the result says what is missing."""
+    fakes = ports(feed=FakeFeed([entry(1)], hold="sequence 2 is missing"))
+    assert run_batch(fakes, OPTIONS).held_by == "sequence 2 is missing"
+    assert fakes.watermarks.watermark.sequence == 1
+
+
+def test_a_failed_entry_is_recorded_before_the_watermark_passes_it():
+    """Recorded, not lost."""
+    fakes = ports([entry(1, t00100020=None), entry(2, instance="1.9", t00100040="X")])
+    result = run_batch(fakes, OPTIONS)
+    assert [(row.sequence, row.is_final) for row in fakes.errors.rows] == [(1, True), (2, False)]
+    assert (result.failed, result.invalid_tags, result.written) == (1, 1, 1)
+    assert fakes.watermarks.watermark.sequence == 2
+
+
+def test_a_passing_fault_holds_the_watermark_before_its_study():
+    """Study 1.2 waits with the watermark before its first entry; study 1.1 is done, and harmless to do again."""
+    fakes = ports(three_studies(), fhir=FakeFhir(faults=[None, TransientError("503")]))
+    result = run_batch(fakes, OPTIONS)
+    assert fakes.watermarks.watermark.sequence == 1
+    assert result.held_by == "sequence 2 is not finished: 503"
+    assert not fakes.errors.rows
+    run_batch(fakes, OPTIONS)
+    assert fakes.watermarks.watermark.sequence == 4
+    assert len(fakes.fhir.bundles) == 3
+
+
+def test_an_outage_ends_the_batch_with_what_is_done():
+    """Nothing is skipped because a server was down."""
+    fakes = ports(three_studies(), fhir=FakeFhir(faults=[None, OutageError("FHIR server", "401")]))
+    with pytest.raises(OutageError):
+        run_batch(fakes, OPTIONS)
+    assert fakes.watermarks.watermark.sequence == 1
+
+
+def test_a_lost_lease_stops_between_two_studies():
+    """And never moves the watermark."""
+    fakes = ports(three_studies(), lease=FakeLease(checks=2))
+    with pytest.raises(LeaseLostError):
+        run_batch(fakes, OPTIONS)
+    assert len(fakes.fhir.bundles) == 2
+    assert fakes.watermarks.watermark == Watermark()
+
+
+def test_a_watermark_that_another_host_moved_is_not_ours_to_move():
+    """The ETag guards it even where the lease did not."""
+
+    class Moved(FakeWatermarks):
+        def read(self):
+            stored = super().read()
+            self.version += 1
+            return stored
+
+    with pytest.raises(LeaseLostError):
+        run_batch(ports(three_studies(), watermarks=Moved()), OPTIONS)

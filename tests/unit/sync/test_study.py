@@ -1,0 +1,171 @@
+"""One study: what is read, what is sent, and what becomes of entries that cannot be synced."""
+
+import pytest
+
+from shared.errors import ConflictError, FhirRefusedError, OutageError, TransientError
+from shared.mapping.converters import MappingOptions
+from shared.model import Action, ErrorTable, State
+from shared.sync.study import MAX_CONFLICTS, StudySync
+from tests.fakes import FakeFhir, entry
+
+OPTIONS = MappingOptions("https://dicom.example.org")
+
+
+def deleted(sequence, **uids):
+    return entry(sequence, Action.DELETE, state=State.DELETED, **uids)
+
+
+def run(fhir, *entries):
+    return StudySync(fhir, OPTIONS).run(entries)
+
+
+def held(fhir, resource_type):
+    return [one for one in fhir.resources if one["resourceType"] == resource_type]
+
+
+def test_a_study_is_one_transaction():
+    """Not four calls per instance: three searches and one bundle for all of them."""
+    fhir = FakeFhir()
+    result = run(fhir, *(entry(n, instance=f"1.{n}") for n in range(1, 51)))
+    assert result.wrote
+    assert [[one["request"]["url"] for one in bundle["entry"]] for bundle in fhir.bundles] == [
+        ["Endpoint", "Patient", "ImagingStudy"]
+    ]
+    (study,) = held(fhir, "ImagingStudy")
+    assert study["subject"] == {"reference": "Patient/1"}
+    assert study["endpoint"] == [{"reference": "Endpoint/1"}]
+    assert len(study["series"][0]["instance"]) == 50
+
+
+def test_the_same_again_writes_nothing():
+    """Delivery is at least once; the effect is once."""
+    fhir = FakeFhir()
+    run(fhir, entry(1))
+    assert not run(fhir, entry(1)).wrote
+    assert len(fhir.bundles) == 1
+
+
+def test_a_create_whose_instance_is_gone_is_skipped():
+    """There is nothing to map, and its delete follows in the feed."""
+    fhir = FakeFhir()
+    assert not run(fhir, entry(1, state=State.DELETED)).wrote
+    assert fhir.calls == 0
+
+
+def test_a_delete_whose_instance_was_stored_again_is_skipped():
+    """It carries the new instance's metadata; its create follows in the feed."""
+    fhir = FakeFhir()
+    run(fhir, entry(1))
+    assert not run(fhir, entry(2, Action.DELETE, state=State.REPLACED)).wrote
+    assert held(fhir, "ImagingStudy")
+
+
+def test_created_and_deleted_in_one_batch_is_nothing():
+    """Of several entries of one instance only the last matters."""
+    fhir = FakeFhir()
+    run(fhir, entry(1, state=State.DELETED), deleted(2))
+    assert not fhir.resources
+
+
+def test_the_last_delete_takes_our_study():
+    """We made it, so it goes; Patient and Endpoint stay."""
+    fhir = FakeFhir()
+    run(fhir, entry(1))
+    assert run(fhir, deleted(2)).wrote
+    assert {one["resourceType"] for one in fhir.resources} == {"Patient", "Endpoint"}
+
+
+def test_the_last_delete_leaves_the_study_of_others():
+    """Somebody else made it, for reasons of his own."""
+    fhir = FakeFhir()
+    run(fhir, entry(1))
+    held(fhir, "ImagingStudy")[0]["meta"]["source"] = "https://ris.example.org"
+    run(fhir, deleted(2))
+    (study,) = held(fhir, "ImagingStudy")
+    assert "series" not in study
+
+
+def test_one_bad_entry_harms_itself_alone():
+    """It is recorded, the rest of its study goes on."""
+    fhir = FakeFhir()
+    result = run(fhir, entry(1, instance="1.1"), entry(2, instance="1.2", t00100020=None), entry(3, instance="1.3"))
+    assert [(row.table, row.sequence, row.exception) for row in result.failures] == [
+        (ErrorTable.DICOM, 2, "InvalidDicomTagError")
+    ]
+    assert [one["uid"] for one in held(fhir, "ImagingStudy")[0]["series"][0]["instance"]] == ["1.1", "1.3"]
+
+
+def test_a_refused_bundle_is_recorded():
+    """The FHIR server's word is final for it."""
+    fhir = FakeFhir(faults=[FhirRefusedError("status 422")])
+    result = run(fhir, entry(1), entry(2, instance="1.9"))
+    assert not result.wrote
+    assert [(row.table, row.sequence, row.message) for row in result.failures] == [
+        (ErrorTable.FHIR, 1, "status 422"),
+        (ErrorTable.FHIR, 2, "status 422"),
+    ]
+
+
+def test_two_matches_are_never_a_pick_of_the_first():
+    """The row names both, so that a person can mend it."""
+    twins = [{"resourceType": "Patient", "id": id_, "identifier": [{"value": "P-1"}]} for id_ in "ab"]
+    fhir = FakeFhir(resources=twins)
+    (row,) = run(fhir, entry(1)).failures
+    assert (row.table, row.exception) == (ErrorTable.FHIR, "MultipleMatchingResourcesError")
+    assert "Patient/a, Patient/b" in row.message
+
+
+def test_a_match_that_lacks_the_identifier_is_none():
+    """A server that ignores the parameter answers with everything; no stranger's record is written over."""
+
+    class Careless(FakeFhir):
+        def search(self, resource_type, query):
+            return [one for one in self.resources if one["resourceType"] == resource_type]
+
+    stranger = {"resourceType": "Patient", "id": "s", "identifier": [{"value": "P-2"}], "meta": {"versionId": "1"}}
+    fhir = Careless(resources=[stranger])
+    with pytest.raises(ConflictError):  # the fake's conditional create is as careless
+        run(fhir, entry(1))
+    assert stranger == {
+        "resourceType": "Patient",
+        "id": "s",
+        "identifier": [{"value": "P-2"}],
+        "meta": {"versionId": "1"},
+    }
+
+
+def test_a_conflict_is_read_and_merged_again():
+    """412: somebody else wrote first."""
+    fhir = FakeFhir(faults=[ConflictError("412"), ConflictError("412"), None])
+    assert run(fhir, entry(1)).wrote
+    assert len(held(fhir, "ImagingStudy")) == 1
+
+
+def test_a_create_that_found_another_is_merged_again():
+    """200 from a conditional create: what we sent was not written."""
+
+    class Racing(FakeFhir):
+        def transact(self, bundle):
+            if not self.bundles:
+                self.resources.append(
+                    {"resourceType": "Patient", "id": "1", "identifier": [{"value": "P-1"}], "meta": {"versionId": "1"}}
+                )
+            return super().transact(bundle)
+
+    fhir = Racing()
+    assert run(fhir, entry(1, t00100040="F")).wrote
+    assert held(fhir, "Patient")[0]["gender"] == "female"
+
+
+def test_endless_conflicts_wait_for_the_next_tick():
+    """Five times, then it is a transient fault."""
+    fhir = FakeFhir(faults=[ConflictError("412")] * MAX_CONFLICTS)
+    with pytest.raises(TransientError):
+        run(fhir, entry(1))
+
+
+@pytest.mark.parametrize("fault", [TransientError("503"), OutageError("FHIR server", "401")])
+def test_a_passing_fault_is_the_batchs_to_judge(fault):
+    """Nothing is recorded, nothing skipped."""
+    with pytest.raises(type(fault)):
+        run(FakeFhir(faults=[fault]), entry(1))

@@ -1,0 +1,120 @@
+"""One tick: one host at a time, every end told, the lease always given back."""
+
+import logging
+
+import pytest
+
+from shared.errors import FeedError, IncompatibleServerError, LeaseLostError, OutageError
+from shared.mapping.converters import MappingOptions
+from shared.model import Outcome
+from shared.sync.batch import BatchOptions
+from shared.sync.status import status
+from shared.sync.tick import tick
+from tests.fakes import FakeFeed, FakeFhir, FakeLease, entry, ports
+
+OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)
+
+
+class BrokenFeed(FakeFeed):
+    error: Exception
+
+    def pages(self, after):
+        raise self.error
+
+    def latest(self):
+        raise self.error
+
+
+def broken(error):
+    feed = BrokenFeed()
+    feed.error = error
+    return feed
+
+
+def test_a_held_lease_ends_the_tick_well(caplog):
+    """Said at INFO; nothing is read, and the other host's record of its tick stands."""
+    caplog.set_level(logging.INFO)
+    fakes = ports([entry(1)], lease=FakeLease(free=False))
+    assert tick(fakes, OPTIONS).outcome is Outcome.LEASE_HELD
+    assert fakes.ticks.record is None
+    assert fakes.fhir.calls == 0
+    assert [(line.levelname, line.message) for line in caplog.records] == [
+        ("INFO", "another host holds the lease: nothing to do")
+    ]
+
+
+def test_a_tick_is_one_line_and_one_record(caplog):
+    """With what it did, for a human and for a query."""
+    caplog.set_level(logging.INFO)
+    fakes = ports([entry(1)])
+    tick(fakes, OPTIONS)
+    (line,) = caplog.records
+    assert line.message == "tick synced"
+    assert line.custom_dimensions["Written"] == 1
+    assert line.custom_dimensions["Watermark"] == 1
+    assert fakes.ticks.record.totals["written"] == 1
+    assert fakes.lease.released
+
+
+def test_totals_count_over_ticks():
+    """Also over those that failed."""
+    fakes = ports([entry(1)])
+    tick(fakes, OPTIONS)
+    tick(fakes, OPTIONS)
+    assert (fakes.ticks.record.totals["ticks"], fakes.ticks.record.totals["entries"]) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (FeedError("https://d/v1/changefeed: no JSON"), Outcome.FAILED),
+        (OutageError("DICOM service", "not reachable"), Outcome.FAILED),
+        (LeaseLostError("lost"), Outcome.STOPPED),
+    ],
+)
+def test_a_known_error_ends_the_tick_and_is_told(error, outcome, caplog):
+    """In the log once, in the record, and the lease is free for the next."""
+    fakes = ports(feed=broken(error))
+    record = tick(fakes, OPTIONS)
+    assert record.outcome is outcome
+    assert str(error) in record.error
+    assert [line.levelname for line in caplog.records] == ["ERROR"]
+    assert fakes.lease.released
+    assert fakes.watermarks.version == 0
+
+
+def test_an_unfit_fhir_server_is_found_before_anything_is_read():
+    """Not R4, or without transactions: one clear error."""
+
+    class Unfit(FakeFhir):
+        def check(self):
+            raise IncompatibleServerError("FHIR server", "not R4")
+
+    fakes = ports(feed=broken(AssertionError("the feed must not be read")), fhir=Unfit())
+    assert "not R4" in tick(fakes, OPTIONS).error
+
+
+def test_an_unknown_error_is_not_swallowed():
+    """The trigger's one broad catch logs and re-raises it; the lease is given back all the same."""
+    fakes = ports(feed=broken(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        tick(fakes, OPTIONS)
+    assert fakes.lease.released
+
+
+def test_the_status_says_where_the_sync_stands():
+    """Watermark, latest, lag, last tick."""
+    fakes = ports([entry(1), entry(2, study="1.9")])
+    tick(fakes, BatchOptions(OPTIONS.mapping, size=100))
+    fakes.feed.entries = [*fakes.feed.entries, entry(7, study="1.10")]
+    said = status(fakes)
+    assert (said["watermark"]["sequence"], said["latest"]["sequence"], said["lag"]) == (2, 7, {"entries": 5})
+    assert (said["lastTick"]["outcome"], said["lastTick"]["written"], said["faults"]) == ("synced", 2, [])
+
+
+def test_the_status_answers_when_the_feed_is_down():
+    """And names what is down."""
+    said = status(ports(feed=broken(OutageError("DICOM service", "not reachable"))))
+    assert said["latest"] is None
+    assert said["lag"] == {"entries": None}
+    assert said["faults"] == ["DICOM service: not reachable"]
