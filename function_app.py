@@ -1,0 +1,34 @@
+"""The triggers: parse, call one function, format."""
+
+import json
+import logging
+
+import azure.functions as func
+
+from shared import bootstrap
+from shared.errors import SettingsError
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
+logger = logging.getLogger("dicom_cast")
+
+try:
+    bootstrap.app()
+except SettingsError as error:
+    # Told once at start; the functions stay indexed, and each call says it again.
+    logger.error("%s", error)  # noqa: TRY400 the message is for an operator, a traceback is not
+
+
+@app.timer_trigger(arg_name="timer", schedule="%SyncSchedule%", use_monitor=False)
+def sync(timer: func.TimerRequest) -> None:
+    """One batch of the change feed."""
+    try:
+        bootstrap.app().tick()
+    except Exception:
+        logger.exception("tick failed%s", " (past due)" if timer.past_due else "")
+        raise
+
+
+@app.route(route="status", methods=["GET"])
+def status(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 the host passes it
+    """Where the sync stands."""
+    return func.HttpResponse(json.dumps(bootstrap.app().status()), mimetype="application/json")

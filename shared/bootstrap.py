@@ -1,0 +1,95 @@
+"""Composition root: settings -> clients -> sync."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from azure.data.tables import TableServiceClient
+from azure.identity import DefaultAzureCredential
+from azure.storage.blob import BlobServiceClient
+
+from shared.clients.change_feed import ChangeFeedV1, ChangeFeedV2
+from shared.clients.error_tables import ErrorTables
+from shared.clients.fhir import FhirClient
+from shared.clients.http import HttpService
+from shared.clients.lease import CONTAINER, BlobLease
+from shared.clients.tables import Tables
+from shared.clients.tick_table import TickTable
+from shared.clients.watermark import TableWatermarkStore
+from shared.config import Settings, read_settings
+from shared.mapping.converters import MappingOptions
+from shared.model import TickRecord
+from shared.sync.batch import BatchOptions
+from shared.sync.ports import Ports
+from shared.sync.status import status
+from shared.sync.tick import tick
+
+# The SDK's own retries: short, since a tick comes again soon. Seconds.
+_STORAGE: Mapping[str, Any] = {"retry_total": 2, "connection_timeout": 5, "read_timeout": 20}
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """What the triggers call."""
+
+    ports: Ports
+    options: BatchOptions
+
+    def tick(self) -> TickRecord:
+        """One batch under the lease."""
+        return tick(self.ports, self.options)
+
+    def status(self) -> dict[str, Any]:
+        """Where the sync stands, as JSON."""
+        return status(self.ports)
+
+
+@cache
+def app() -> App:
+    """The app of this process. Raises SettingsError."""
+    return build(read_settings(os.environ))
+
+
+def build(settings: Settings) -> App:
+    """The app as the settings want it; nothing is called yet."""
+    blobs, tables = _storage(settings)
+    stored = Tables(tables, settings.table_name_prefix)
+    dicom = HttpService("DICOM service", settings.dicom_private_url or settings.dicom_url)
+    change_feed = ChangeFeedV1 if settings.dicom_api_version == "v1" else ChangeFeedV2
+    ports = Ports(
+        feed=change_feed(dicom, settings.gap_grace_seconds),
+        fhir=FhirClient(HttpService("FHIR server", settings.fhir_url)),
+        watermarks=TableWatermarkStore(stored),
+        errors=ErrorTables(stored),
+        ticks=TickTable(stored),
+        lease=BlobLease(
+            blobs.get_container_client(CONTAINER), f"{settings.table_name_prefix}sync.lock", settings.lease_seconds
+        ),
+        now=lambda: datetime.now(UTC),
+    )
+    mapping = MappingOptions(
+        service_url=settings.dicom_url,
+        patient_system=settings.patient_system,
+        use_issuer=settings.is_issuer_used,
+        default_offset=settings.default_offset,
+        enforce_validation=settings.enforce_validation,
+    )
+    return App(ports, BatchOptions(mapping, settings.batch_size))
+
+
+def _storage(settings: Settings) -> tuple[BlobServiceClient, TableServiceClient]:
+    if settings.storage_connection:
+        return (
+            BlobServiceClient.from_connection_string(settings.storage_connection, **_STORAGE),
+            TableServiceClient.from_connection_string(settings.storage_connection, **_STORAGE),
+        )
+    assert settings.blob_service_url
+    assert settings.table_service_url
+    credential = DefaultAzureCredential()
+    return (
+        BlobServiceClient(settings.blob_service_url, credential=credential, **_STORAGE),
+        TableServiceClient(endpoint=settings.table_service_url, credential=credential, **_STORAGE),
+    )

@@ -1,0 +1,101 @@
+"""HTTP to the DICOM service and the FHIR server: one session each, and faults told apart by what they mean."""
+
+import contextlib
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from shared.errors import OutageError, TransientError
+
+CONNECT_TIMEOUT_SECONDS = 5
+READ_TIMEOUT_SECONDS = 100
+TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+class HttpService:
+    """One outside system. `name` is what errors call it, `url` has no slash at its end."""
+
+    def __init__(self, name: str, url: str, auth: requests.auth.AuthBase | None = None) -> None:
+        self.name = name
+        self.url = url.rstrip("/")
+        self.calls = 0
+        self._session = requests.Session()
+        self._session.auth = auth
+        self._session.trust_env = False  # a .netrc of the host must not speak for the app
+        adapter = HTTPAdapter(pool_connections=4, pool_maxsize=16)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: dict[str, str] | None = None,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> requests.Response:
+        """The answer, whatever its status but 401 and 403. `path` may be a whole URL of this service.
+
+        Raises OutageError where the service is not reached or refuses us, TransientError where an answer was torn.
+        """
+        url = path if path.startswith(f"{self.url}/") else f"{self.url}{path}"
+        self.calls += 1
+        try:
+            response = self._session.request(
+                method,
+                url,
+                params=params,
+                data=body,
+                headers=headers,
+                timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
+                allow_redirects=False,
+            )
+        except requests.ConnectTimeout as error:
+            raise OutageError(self.name, f"no connection to {self.url} within {CONNECT_TIMEOUT_SECONDS} s") from error
+        except requests.ReadTimeout as error:
+            raise TransientError(f"{self.name}: no answer from {self.url} in {READ_TIMEOUT_SECONDS} s") from error
+        except requests.ConnectionError as error:
+            raise self._connection_fault(error) from error
+        except requests.RequestException as error:
+            raise TransientError(f"{self.name}: {type(error).__name__} at {self.url}") from error
+        if response.status_code in (401, 403):
+            raise OutageError(self.name, f"{response.status_code} from {self.url}: give the app's identity access")
+        return response
+
+    def _connection_fault(self, error: requests.ConnectionError) -> OutageError | TransientError:
+        cause = error.args[0] if error.args else None
+        if type(cause).__name__ == "ProtocolError":  # the connection stood, and broke before the whole answer was there
+            return TransientError(f"{self.name}: the connection to {self.url} broke")
+        return OutageError(self.name, f"{self.url} is not reachable")
+
+
+def json_of(response: requests.Response) -> Any:
+    """The body as JSON; raises ValueError with what was wrong, never with the body."""
+    try:
+        return response.json()
+    except requests.JSONDecodeError as error:
+        kind = response.headers.get("Content-Type", "no content type")
+        raise ValueError(f"no JSON at character {error.pos} of {len(response.content)} bytes ({kind})") from None
+
+
+def served_at(response: requests.Response) -> datetime:
+    """The service's own clock, whole seconds (RFC 9110, 6.6.1); ours where it sends no `Date`."""
+    with contextlib.suppress(KeyError, ValueError):
+        return parsedate_to_datetime(response.headers["Date"])
+    return datetime.now(UTC)
+
+
+def retry_after_seconds(response: requests.Response) -> float | None:
+    """How long the server asks us to wait: `x-ms-retry-after-ms`, or `Retry-After` in seconds or as a date."""
+    with contextlib.suppress(KeyError, ValueError):
+        return float(response.headers["x-ms-retry-after-ms"]) / 1000
+    text = response.headers.get("Retry-After", "")
+    if text.isdigit():
+        return float(text)
+    with contextlib.suppress(ValueError):
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    return None

@@ -1,0 +1,92 @@
+"""The singleton lock: a lease on a blob, renewed by a thread of its own while it is held."""
+
+import contextlib
+import logging
+import threading
+import time
+
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.storage.blob import BlobLeaseClient, ContainerClient, StorageErrorCode
+
+from shared.clients.tables import storage_faults
+from shared.errors import LeaseLostError
+
+logger = logging.getLogger(__name__)
+
+CONTAINER = "dicom-cast"
+
+
+class BlobLease:
+    """`duration_seconds`: blob leases allow 15-60. It is renewed each third of it."""
+
+    def __init__(self, container: ContainerClient, name: str, duration_seconds: int) -> None:
+        self._container = container
+        self._blob = container.get_blob_client(name)
+        self._duration = duration_seconds
+        self._lease: BlobLeaseClient | None = None
+        self._valid_until = 0.0  # of the monotonic clock
+        self._stop = threading.Event()
+        self._renewer: threading.Thread | None = None
+
+    def acquire(self) -> bool:
+        """False where another host holds it."""
+        asked = time.monotonic()
+        with storage_faults():
+            try:
+                self._lease = self._acquire_or_make()
+            except HttpResponseError as error:
+                if _code(error) == StorageErrorCode.LEASE_ALREADY_PRESENT:
+                    return False
+                raise
+        self._valid_until = asked + self._duration
+        self._stop.clear()
+        self._renewer = threading.Thread(target=self._renew, args=(self._lease,), name="lease", daemon=True)
+        self._renewer.start()
+        return True
+
+    def ensure_held(self) -> None:
+        """Raises LeaseLostError once the lease may have ended without being renewed."""
+        if self._lease is None or time.monotonic() >= self._valid_until:
+            raise LeaseLostError("the lease on the blob ended and was not renewed")
+
+    def release(self) -> None:
+        """Gives it back; where that fails it ends by itself."""
+        self._stop.set()
+        if self._renewer:
+            self._renewer.join()
+        if self._lease:
+            try:
+                self._lease.release()
+            except AzureError as error:
+                logger.warning("lease not released (%s): it ends within %d s", type(error).__name__, self._duration)
+        self._lease, self._valid_until = None, 0.0
+
+    def _acquire_or_make(self) -> BlobLeaseClient:
+        try:
+            return self._blob.acquire_lease(lease_duration=self._duration)
+        except ResourceNotFoundError:
+            with contextlib.suppress(ResourceExistsError):
+                self._container.create_container()
+            with contextlib.suppress(ResourceExistsError):
+                self._blob.upload_blob(b"", overwrite=False)
+            return self._blob.acquire_lease(lease_duration=self._duration)
+
+    def _renew(self, lease: BlobLeaseClient) -> None:
+        while not self._stop.wait(self._duration / 3):
+            asked = time.monotonic()
+            try:
+                lease.renew()
+            except HttpResponseError as error:
+                if _code(error) == StorageErrorCode.LEASE_ID_MISMATCH_WITH_LEASE_OPERATION:
+                    self._valid_until = 0.0
+                    return
+                logger.warning("lease not renewed (%s)", _code(error))
+            except AzureError as error:
+                logger.warning("lease not renewed (%s)", type(error).__name__)
+            else:
+                self._valid_until = asked + self._duration
+
+
+def _code(error: HttpResponseError) -> str | None:
+    """The storage service's own code; the blob SDK sets it on every error that it raises."""
+    return getattr(error, "error_code", None)

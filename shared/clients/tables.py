@@ -1,0 +1,35 @@
+"""Azure Table storage: tables that are made when first needed, and its faults in the app's own words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from azure.core.exceptions import AzureError
+from azure.data.tables import TableClient, TableServiceClient
+
+from shared.errors import OutageError
+
+
+class Tables:
+    """The tables of one deployment. `prefix` is DICOM Cast's TableStore__TableNamePrefix."""
+
+    def __init__(self, service: TableServiceClient, prefix: str) -> None:
+        self._service = service
+        self._prefix = prefix
+        self._made: dict[str, TableClient] = {}
+
+    def __getitem__(self, name: str) -> TableClient:
+        """The table, made if it is not there. Use it inside `storage_faults`."""
+        if name not in self._made:
+            self._made[name] = self._service.create_table_if_not_exists(self._prefix + name)
+        return self._made[name]
+
+
+@contextmanager
+def storage_faults() -> Iterator[None]:
+    """Any fault of storage that is not caught inside is an outage: state cannot be kept without it."""
+    try:
+        yield
+    except AzureError as error:
+        raise OutageError(
+            "storage", f"{type(error).__name__} {getattr(error, 'status_code', '') or ''}".rstrip()
+        ) from error

@@ -1,0 +1,93 @@
+"""The change feed's entries and holes; requests are tested against the real service in tests/integration."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from shared.clients.change_feed import before_young_hole, entry_of, hundred_nanoseconds
+from shared.errors import FeedError
+from shared.model import Action, State, Watermark
+from tests.fakes import NOW, entry
+
+URL = "https://d/v1/changefeed"
+ITEM = {
+    "Sequence": 7,
+    "StudyInstanceUid": "1.2",
+    "SeriesInstanceUid": "1.3",
+    "SopInstanceUid": "1.4",
+    "Action": "Create",
+    "State": "CURRENT",
+    "Timestamp": "2024-05-06T07:08:09.1234567+00:00",
+}
+
+
+def test_an_entry_out_of_json():
+    """Words in any letter case; PartitionName, FilePath and Metadata may be absent."""
+    read = entry_of(ITEM, URL)
+    assert (read.sequence, read.action, read.state, read.partition, read.metadata) == (
+        7,
+        Action.CREATE,
+        State.CURRENT,
+        "Microsoft.Default",
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"Sequence": "7"}, "Sequence is not a positive whole number"),
+        ({"Sequence": 0}, "Sequence is not a positive whole number"),
+        ({"StudyInstanceUid": None}, "entry 7: StudyInstanceUid is missing"),
+        ({"Action": "rename"}, "entry 7: 'rename' is not a valid Action"),
+        ({"State": ""}, "entry 7: State is missing"),
+        ({"Timestamp": "yesterday"}, "entry 7: Invalid isoformat"),
+        ({"Timestamp": "2024-05-06T07:08:09"}, "entry 7: Timestamp has no offset"),
+        ({"Metadata": []}, "entry 7: Metadata is not a JSON object"),
+    ],
+)
+def test_what_is_not_the_contract_is_named(change, said):
+    """URL, sequence, field."""
+    with pytest.raises(FeedError) as caught:
+        entry_of(ITEM | change, URL)
+    assert URL in str(caught.value)
+    assert said in str(caught.value)
+
+
+YOUNG, OLD = NOW + timedelta(seconds=5), NOW - timedelta(seconds=5)
+
+HOLES = [
+    # rule                                           sequences   from  entries are  passed      missing
+    ("no hole, nothing waits, however young",        (5, 6, 7),  4,    "young",     (5, 6, 7),  None),
+    ("a hole before young entries waits",            (5, 7, 8),  4,    "young",     (5,),       6),
+    ("a hole right after the watermark waits",       (6, 7),     4,    "young",     (),         5),
+    ("a hole before old entries is for ever",        (5, 7, 8),  4,    "old",       (5, 7, 8),  None),
+    ("an old feed may begin anywhere",               (100, 101), 0,    "old",       (100, 101), None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rule", "sequences", "start", "age", "passed", "missing"), HOLES, ids=[row[0] for row in HOLES]
+)
+def test_holes(rule, sequences, start, age, passed, missing):
+    """A rolled-back write leaves a hole for ever, a slow one fills it: age tells them apart."""
+    entries = [entry(sequence) for sequence in sequences]
+    old_before = OLD if age == "young" else YOUNG
+    settled, hole = before_young_hole(entries, Watermark(start), old_before)
+    assert tuple(one.sequence for one in settled) == passed, rule
+    assert hole == (f"sequence {missing} is missing and may still come" if missing else None)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ("2024-05-06T07:08:09.1234567+00:00", "2024-05-06T07:08:09.1234568+00:00"),
+        ("2024-05-06T07:08:09.12345+00:00", "2024-05-06T07:08:09.1234501+00:00"),
+        ("2024-05-06T07:08:09+00:00", "2024-05-06T07:08:09.0000001Z"),
+        ("2024-05-06T09:08:09.5+02:00", "2024-05-06T07:08:09.6+00:00"),
+    ],
+)
+def test_timestamps_are_told_apart_by_100_ns(earlier, later):
+    """The service orders by them; a microsecond is too coarse. .NET drops trailing zeros."""
+    assert hundred_nanoseconds(earlier) < hundred_nanoseconds(later)
+    assert datetime.fromisoformat(earlier) <= datetime.fromisoformat(later)

@@ -1,0 +1,68 @@
+"""The one-way road of the design, held by reading the imports."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PURE_LIBRARIES = {"azure", "requests", "logging", "os", "time", "random", "socket", "pathlib", "tenacity"}
+
+# room -> the rooms of the app that it may import from
+ALLOWED = {
+    "model": set(),
+    "errors": {"model"},
+    "config": {"errors", "model"},
+    "mapping": {"mapping", "model", "errors"},
+    "sync": {"sync", "mapping", "model", "errors"},
+    "clients": {"clients", "model", "errors"},
+    "bootstrap": {"sync", "clients", "mapping", "config", "model", "errors"},
+    "function_app": {"bootstrap", "errors"},
+}
+
+
+MODULES = [ROOT / "function_app.py"] + [p for p in sorted((ROOT / "shared").rglob("*.py")) if p.stem != "__init__"]
+
+
+def room(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return parts[1] if parts[0] == "shared" else parts[0]
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_one_way(path):
+    """function_app -> bootstrap -> {sync, clients}, sync -> mapping; model and errors for all; never back."""
+    own = {name.split(".")[1] for name in imports(path) if name.startswith("shared.")}
+    assert own <= ALLOWED[room(path)]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "shared/mapping").glob("*.py")), ids=lambda path: path.name)
+def test_the_mapping_is_pure(path):
+    """No I/O, clock, environment or logger in mapping/."""
+    assert not {name.split(".")[0] for name in imports(path)} & PURE_LIBRARIES
+    assert ".now(" not in path.read_text()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "shared/sync").glob("*.py")), ids=lambda path: path.name)
+def test_sync_knows_protocols_not_azure(path):
+    """The loop can be read, and tested, without any outside system."""
+    assert not {name.split(".")[0] for name in imports(path)} & {"azure", "requests"}
+
+
+def test_the_app_never_imports_what_is_not_deployed():
+    """local/, tests/ and docs/ stay behind."""
+    foreign = {
+        (path.name, name)
+        for path in MODULES
+        for name in imports(path)
+        if name.split(".")[0] in {"local", "tests", "docs"}
+    }
+    assert not foreign

@@ -1,0 +1,52 @@
+"""Golden cases: entries + what FHIR holds -> the transaction that is sent; the second run must write nothing.
+
+A case is a folder of tests/data/cases: `entry.json` (change feed entries as the service gives them), `existing.json`
+(what the FHIR server holds), `bundle.json` (what is sent, null where nothing is). `python -m tests.unit.test_golden`
+writes the bundles anew: read the difference before you commit it.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from shared.clients.change_feed import entry_of
+from shared.mapping.converters import MappingOptions
+from shared.sync.study import StudySync
+from tests.fakes import FakeFhir
+
+CASES = sorted(path for path in (Path(__file__).parents[1] / "data/cases").iterdir() if path.is_dir())
+OPTIONS = MappingOptions("https://dicom.example.org")
+
+
+def load(case, name):
+    return json.loads((case / name).read_text())
+
+
+def run(case, fhir):
+    entries = [entry_of(item, case.name) for item in load(case, "entry.json")]
+    StudySync(fhir, OPTIONS).run(entries)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
+def test_golden(case):
+    """The bundle is the file's; run again, nothing is sent."""
+    fhir = FakeFhir(resources=load(case, "existing.json"))
+    run(case, fhir)
+    assert (fhir.bundles or [None])[0] == load(case, "bundle.json")
+    sent = len(fhir.bundles)
+    run(case, fhir)
+    assert len(fhir.bundles) == sent
+
+
+def main():
+    """Writes each case's bundle.json as it comes out now."""
+    for case in CASES:
+        fhir = FakeFhir(resources=load(case, "existing.json"))
+        run(case, fhir)
+        text = json.dumps((fhir.bundles or [None])[0], indent=2, ensure_ascii=False)
+        (case / "bundle.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
