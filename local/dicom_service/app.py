@@ -1,0 +1,69 @@
+"""The routes of the service, and its life."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+
+from local.dicom_service import admin, change_feed, studies
+from local.dicom_service.database import Database
+
+_STUDY = "/studies/{study}"
+_SERIES = f"{_STUDY}/series/{{series}}"
+_INSTANCE = f"{_SERIES}/instances/{{instance}}"
+
+_STUDIES_SERVICE = [
+    Route("/studies", studies.search_studies, methods=["GET"]),
+    Route("/studies", studies.store_instances, methods=["POST"]),
+    Route(_STUDY, studies.store_instances, methods=["POST"]),
+    *(Route(f"{path}/metadata", studies.retrieve_metadata) for path in (_STUDY, _SERIES, _INSTANCE)),
+    *(Route(path, studies.delete, methods=["DELETE"]) for path in (_STUDY, _SERIES, _INSTANCE)),
+]
+_V1 = [
+    *_STUDIES_SERVICE,
+    Route("/changefeed", change_feed.read_v1),
+    Route("/changefeed/latest", change_feed.latest_v1),
+]
+_V2 = [
+    *_STUDIES_SERVICE,
+    Route("/changefeed", change_feed.read_v2),
+    Route("/changefeed/latest", change_feed.latest_v2),
+]
+_ADMIN = [
+    Route("/holes", admin.burn, methods=["POST"]),
+    Route("/reserve", admin.reserve, methods=["POST"]),
+    Route("/reserve/{sequence:int}/studies", admin.store_reserved, methods=["POST"]),
+]
+
+
+def create_app(database: str | None) -> Starlette:
+    """The service on a SQLite file, or in memory where `database` is None.
+
+    Raises:
+        FileNotFoundError: the file cannot be opened.
+        ValueError: the file was written by another version of the service.
+    """
+    opened = Database(database)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        opened.close()
+
+    routes = [
+        Route("/health", health),
+        Mount("/v1", routes=_V1),
+        Mount("/v2", routes=_V2),
+        Mount("/admin", routes=_ADMIN),
+    ]
+    app = Starlette(routes=routes, lifespan=lifespan)
+    app.state.database = opened
+    return app
+
+
+def health(_: Request) -> Response:
+    """200 as soon as requests are taken."""
+    return JSONResponse({"status": "ok"})

@@ -1,0 +1,71 @@
+"""The SQLite database: one connection, one lock, short transactions."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+SCHEMA_VERSION = 1
+SCHEMA = Path(__file__).with_name("schema.sql")
+
+
+class Database:
+    """Serialises all access; safe to call from any thread.
+
+    In memory where `path` is None. In a file, what a transaction wrote survives a kill of the process.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        try:
+            self._connection = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
+        except sqlite3.OperationalError as error:
+            raise FileNotFoundError(f"cannot open the database {path}: {error}; does its folder exist?") from error
+        self._connection.row_factory = sqlite3.Row
+        self._lock = threading.RLock()
+        # NORMAL: the log is synced at checkpoints only. A killed process loses nothing, a power cut the last moments.
+        self._connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
+        self._create_schema(path)
+
+    def _create_schema(self, path: str | None) -> None:
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            self._connection.executescript(f"BEGIN;\n{SCHEMA.read_text(encoding='utf-8')}\nCOMMIT;")
+        elif version != SCHEMA_VERSION:
+            raise ValueError(
+                f"{path} has schema version {version}, not {SCHEMA_VERSION}; delete it or name another file"
+            )
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def rows(self, sql: str, parameters: tuple[Any, ...] | dict[str, Any] = ()) -> list[sqlite3.Row]:
+        with self._lock:
+            return self._connection.execute(sql, parameters).fetchall()
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keeps other threads out, so that what was read still holds when the write follows."""
+        with self._lock:
+            yield
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All that is done on the connection is kept, or none of it where an exception leaves the block."""
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    def take_sequences(self, count: int) -> range:
+        """Takes `count` sequence numbers for good: a write that fails later does not give them back."""
+        with self.transaction() as connection:
+            connection.execute("UPDATE counter SET last_sequence = last_sequence + ?", (count,))
+            (last,) = connection.execute("SELECT last_sequence FROM counter").fetchone()
+        return range(last - count + 1, last + 1)

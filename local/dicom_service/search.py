@@ -1,0 +1,62 @@
+"""QIDO-RS for studies (PS3.18 10.6): matching by StudyInstanceUID and PatientID."""
+
+import json
+import sqlite3
+from typing import Any
+
+from local.dicom_service.database import Database
+from local.dicom_service.store import DEFAULT_PARTITION
+
+_STUDY_ATTRIBUTES = (
+    "00080005",  # SpecificCharacterSet
+    "00080020",  # StudyDate
+    "00080030",  # StudyTime
+    "00080050",  # AccessionNumber
+    "00080090",  # ReferringPhysicianName
+    "00081030",  # StudyDescription
+    "00100010",  # PatientName
+    "00100020",  # PatientID
+    "00100030",  # PatientBirthDate
+    "0020000D",  # StudyInstanceUID
+    "00200010",  # StudyID
+)
+
+# min(version) makes SQLite take `metadata` from the study's first instance.
+_STUDIES = """
+    SELECT min(version), metadata,
+           json_group_array(DISTINCT modality) AS modalities,
+           count(DISTINCT series_instance_uid) AS series,
+           count(*) AS instances
+    FROM instance
+    WHERE partition_name = :partition
+      AND (:study IS NULL OR study_instance_uid = :study)
+      AND (:patient_id IS NULL OR study_instance_uid IN (
+          SELECT study_instance_uid FROM instance WHERE partition_name = :partition AND patient_id = :patient_id))
+    GROUP BY study_instance_uid
+    ORDER BY min(version)
+    LIMIT :limit OFFSET :offset
+"""
+
+
+def studies(
+    database: Database, *, study: str | None, patient_id: str | None, limit: int, offset: int
+) -> list[dict[str, Any]]:
+    """Matching studies as DICOM JSON, the oldest first; study-level attributes as the first instance says."""
+    parameters = {
+        "partition": DEFAULT_PARTITION,
+        "study": study,
+        "patient_id": patient_id,
+        "limit": limit,
+        "offset": offset,
+    }
+    return [_study(row) for row in database.rows(_STUDIES, parameters)]
+
+
+def _study(row: sqlite3.Row) -> dict[str, Any]:
+    first = json.loads(row["metadata"])
+    modalities = sorted(modality for modality in json.loads(row["modalities"]) if modality is not None)
+    study = {tag: first[tag] for tag in _STUDY_ATTRIBUTES if tag in first}
+    study["00080061"] = {"vr": "CS", "Value": modalities} if modalities else {"vr": "CS"}
+    study["00201206"] = {"vr": "IS", "Value": [row["series"]]}
+    study["00201208"] = {"vr": "IS", "Value": [row["instances"]]}
+    return dict(sorted(study.items()))

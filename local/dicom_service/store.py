@@ -1,0 +1,116 @@
+"""What changes the store. Each call is one transaction, and one change feed entry per instance."""
+
+import sqlite3
+from dataclasses import dataclass
+
+from local.dicom_service import timestamps
+from local.dicom_service.database import Database
+from local.dicom_service.instance import Instance
+
+DEFAULT_PARTITION = "Microsoft.Default"
+
+
+@dataclass(frozen=True, slots=True)
+class ResourcePath:
+    """A study, one of its series or one of that series' instances, by UID."""
+
+    study: str
+    series: str | None = None
+    instance: str | None = None
+
+    def condition(self) -> tuple[str, tuple[str, ...]]:
+        """The SQL condition on `instance`, and its parameters."""
+        columns = {
+            "partition_name": DEFAULT_PARTITION,
+            "study_instance_uid": self.study,
+            "series_instance_uid": self.series,
+            "sop_instance_uid": self.instance,
+        }
+        given = {column: value for column, value in columns.items() if value is not None}
+        return " AND ".join(f"{column} = ?" for column in given), tuple(given.values())
+
+
+def add(database: Database, instances: list[Instance]) -> list[bool]:
+    """Stores the instances that do not exist yet; says for each whether it was stored."""
+    with database.exclusive():
+        seen: set[ResourcePath] = set()
+        stored = [_is_new(database, instance, seen) for instance in instances]
+        new = [instance for instance, is_new in zip(instances, stored, strict=True) if is_new]
+        sequences = database.take_sequences(len(new))
+        with database.transaction() as connection:
+            for sequence, instance in zip(sequences, new, strict=True):
+                _insert(connection, sequence, timestamps.now(), instance)
+    return stored
+
+
+def delete(database: Database, path: ResourcePath) -> int:
+    """Deletes all instances under the path; how many there were."""
+    condition, parameters = path.condition()
+    with database.exclusive():
+        gone = database.rows(f"SELECT * FROM instance WHERE {condition} ORDER BY version", parameters)  # noqa: S608 columns
+        sequences = database.take_sequences(len(gone))
+        deleted_at = timestamps.now()  # one moment for all, as in Azure's service: equal timestamps do occur
+        with database.transaction() as connection:
+            connection.execute(f"DELETE FROM instance WHERE {condition}", parameters)  # noqa: S608 columns
+            for sequence, row in zip(sequences, gone, strict=True):
+                _insert_change(connection, sequence, deleted_at, "delete", row["version"], tuple(row)[:4])
+    return len(gone)
+
+
+def burn(database: Database, count: int) -> int:
+    """Leaves a permanent hole of `count` sequence numbers, as rolled-back writes do; the last of them."""
+    return database.take_sequences(count).stop - 1
+
+
+def reserve(database: Database) -> int:
+    """Takes a sequence number and the time for a write that will be seen later."""
+    (sequence,) = database.take_sequences(1)
+    with database.transaction() as connection:
+        connection.execute("INSERT INTO reservation VALUES (?, ?)", (sequence, timestamps.now()))
+    return sequence
+
+
+def is_reserved(database: Database, sequence: int) -> bool:
+    return bool(database.rows("SELECT 1 FROM reservation WHERE sequence = ?", (sequence,)))
+
+
+def add_reserved(database: Database, sequence: int, instance: Instance) -> bool:
+    """Stores one instance under a reserved number and its time; False where it exists. LookupError: not reserved."""
+    with database.exclusive():
+        reservation = database.rows("SELECT reserved_at FROM reservation WHERE sequence = ?", (sequence,))
+        if not reservation:
+            raise LookupError(f"sequence number {sequence} is not reserved")
+        if not _is_new(database, instance, set()):
+            return False
+        with database.transaction() as connection:
+            connection.execute("DELETE FROM reservation WHERE sequence = ?", (sequence,))
+            _insert(connection, sequence, reservation[0]["reserved_at"], instance)
+    return True
+
+
+def _is_new(database: Database, instance: Instance, seen: set[ResourcePath]) -> bool:
+    """Neither stored nor `seen` in this request; notes it there."""
+    path = ResourcePath(instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid)
+    condition, parameters = path.condition()
+    if path in seen or database.rows(f"SELECT 1 FROM instance WHERE {condition}", parameters):  # noqa: S608 columns
+        return False
+    seen.add(path)
+    return True
+
+
+def _insert(connection: sqlite3.Connection, sequence: int, timestamp: int, instance: Instance) -> None:
+    key = (DEFAULT_PARTITION, instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid)
+    connection.execute(
+        "INSERT INTO instance VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (*key, sequence, instance.patient_id, instance.modality, instance.metadata),
+    )
+    _insert_change(connection, sequence, timestamp, "create", sequence, key)
+
+
+def _insert_change(
+    connection: sqlite3.Connection, sequence: int, timestamp: int, action: str, version: int, key: tuple[str, ...]
+) -> None:
+    """`key`: partition, StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID."""
+    connection.execute(
+        "INSERT INTO change VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (sequence, timestamp, action, *key, version)
+    )

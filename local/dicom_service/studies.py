@@ -1,0 +1,68 @@
+"""The studies service: STOW-RS, WADO-RS metadata, QIDO-RS for studies (PS3.18 chapter 10), and Azure's DELETE."""
+
+import logging
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from local.dicom_service import search, store, stow
+from local.dicom_service.instance import is_uid
+from local.dicom_service.multipart import dicom_files
+from local.dicom_service.parameters import Parameters, bad_request
+from local.dicom_service.store import ResourcePath
+
+DICOM_JSON = "application/dicom+json"
+
+log = logging.getLogger(__name__)
+
+
+async def store_instances(request: Request) -> Response:
+    """STOW-RS: 200 all stored, 202 some refused, 409 none stored, 204 nothing sent."""
+    study = request.path_params.get("study")
+    if study is not None and not is_uid(study):
+        raise bad_request("the study in the URL is not a UID")
+    files = dicom_files(request.headers.get("content-type"), await request.body())
+    if not files:
+        return Response(status_code=204)
+    outcome = await run_in_threadpool(stow.store, request.app.state.database, files, study)
+    return store_response(outcome, f"{request.base_url}{request.scope['root_path'].strip('/')}/studies")
+
+
+def store_response(outcome: stow.Outcome, studies_url: str) -> Response:
+    log.info("stored %d, refused %d %s", len(outcome.stored), len(outcome.refused), outcome.reasons())
+    return JSONResponse(outcome.dicom_json(studies_url), outcome.status, media_type=DICOM_JSON)
+
+
+def retrieve_metadata(request: Request) -> Response:
+    """WADO-RS: an array of what the study, series or instance has, in the order of arrival; 404 where there is none."""
+    Parameters(request)
+    condition, parameters = ResourcePath(**request.path_params).condition()
+    sql = f"SELECT metadata FROM instance WHERE {condition} ORDER BY version"  # noqa: S608 columns
+    rows = request.app.state.database.rows(sql, parameters)
+    if not rows:
+        raise HTTPException(404, "no such study, series or instance")
+    return Response(f"[{','.join(row['metadata'] for row in rows)}]", media_type=DICOM_JSON)
+
+
+def search_studies(request: Request) -> Response:
+    """QIDO-RS: matching studies, 204 where there are none."""
+    query = Parameters(request, "StudyInstanceUID", "PatientID", "limit", "offset")
+    found = search.studies(
+        request.app.state.database,
+        study=query.text("StudyInstanceUID"),
+        patient_id=query.text("PatientID"),
+        limit=query.integer("limit", default=100, least=1, most=200),
+        offset=query.integer("offset", default=0, least=0),
+    )
+    return JSONResponse(found, media_type=DICOM_JSON) if found else Response(status_code=204)
+
+
+def delete(request: Request) -> Response:
+    """204 where the study, series or instance was there, else 404."""
+    count = store.delete(request.app.state.database, ResourcePath(**request.path_params))
+    if not count:
+        raise HTTPException(404, "no such study, series or instance")
+    log.info("deleted %d", count)
+    return Response(status_code=204)
