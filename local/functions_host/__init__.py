@@ -1,0 +1,1 @@
+"""A functions host for machines without Azure Functions Core Tools. Never deployed."""

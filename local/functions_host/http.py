@@ -1,0 +1,96 @@
+"""HTTP triggers as Starlette routes: methods, route templates, function keys."""
+
+import hmac
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import azure.functions as func
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from local.functions_host.indexing import Function
+from local.functions_host.invocation import invoke
+
+METHODS = ("GET", "POST", "DELETE", "HEAD", "PATCH", "PUT", "OPTIONS")
+# Azure's route constraints -> Starlette's convertors; what has none there is matched as text.
+_CONVERTORS = {"int": "int", "long": "int", "float": "float", "double": "float", "decimal": "float", "guid": "uuid"}
+
+
+def routes_of(function: Function, prefix: str, root: Path, key: str) -> list[BaseRoute]:
+    """The function's routes: one, or two where the last parameter is optional."""
+    methods = [getattr(method, "value", method) for method in function.trigger.get("methods") or METHODS]
+    level = getattr(function.trigger.get("authLevel"), "value", "function")
+
+    async def serve(request: Request) -> Response:
+        if level != "anonymous" and not _has_key(request, key):
+            return Response(status_code=401)
+        body = await request.body()
+        try:
+            answer = await invoke(function, _http_request(request, body), "This function was called via HTTP.", root)
+        except Exception:  # noqa: BLE001 the host answers 500 whatever the function raised; it is logged
+            return Response(status_code=500)
+        return _response(answer)
+
+    paths = paths_of(url_template(function, prefix))
+    return [Route(path, serve, methods=methods, name=function.name) for path in paths]
+
+
+def url_template(function: Function, prefix: str) -> str:
+    """The route as Azure writes it, with the prefix of host.json."""
+    route = function.trigger.get("route") or function.name
+    return "/" + "/".join(part.strip("/") for part in (prefix, route) if part.strip("/"))
+
+
+def paths_of(template: str) -> Sequence[str]:
+    """Azure's route template as Starlette paths: `{id:int}`, `{id?}`, `{*rest}`."""
+    optional = re.search(r"/\{(\w+)(:[^}?]+)?\?\}$", template)
+    if optional:
+        whole = template[: optional.start()] + f"/{{{optional[1]}{optional[2] or ''}}}"
+        return [*paths_of(whole), *paths_of(template[: optional.start()])]
+    return [re.sub(r"\{(\*?)(\w+)(?::([^}]+))?\}", _parameter, template)]
+
+
+def _parameter(match: re.Match[str]) -> str:
+    catch_all, name, constraint = match.groups()
+    convertor = "path" if catch_all else _CONVERTORS.get(constraint or "")
+    return f"{{{name}:{convertor}}}" if convertor else f"{{{name}}}"
+
+
+def _has_key(request: Request, key: str) -> bool:
+    given = request.headers.get("x-functions-key") or request.query_params.get("code") or ""
+    return hmac.compare_digest(given.encode(), key.encode())
+
+
+def _http_request(request: Request, body: bytes) -> func.HttpRequest:
+    return func.HttpRequest(
+        request.method,
+        str(request.url),
+        headers=dict(request.headers),
+        params=dict(request.query_params),
+        route_params={name: str(value) for name, value in request.path_params.items()},
+        body=body,
+    )
+
+
+def _response(answer: func.HttpResponse | str | None) -> Response:
+    if answer is None:
+        return Response(status_code=204)
+    if isinstance(answer, str):
+        return Response(answer, media_type="text/plain")
+    headers = dict(answer.headers)
+    headers.setdefault("content-type", f"{answer.mimetype}; charset={answer.charset}")
+    return Response(answer.get_body(), answer.status_code, headers)
+
+
+def host_status(_: Request) -> Response:
+    """As Core Tools answer once the functions are served."""
+    return JSONResponse({"state": "Running"})
+
+
+def application(functions: Sequence[Function], prefix: str, root: Path, key: str, admin: list[BaseRoute]) -> Starlette:
+    """All HTTP functions, the host's own routes first."""
+    served = [route for function in functions if function.is_http for route in routes_of(function, prefix, root, key)]
+    return Starlette(routes=[Route("/admin/host/status", host_status), *admin, *served])

@@ -1,0 +1,192 @@
+"""The stack for one machine: Azurite, a FHIR server, a DICOM service and the functions host, each its own process."""
+
+import json
+import secrets
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from local.processes import Program, Running, StackError, answers, free_port, listens
+
+ROOT = Path(__file__).parents[1]
+_ACCOUNT = "devstoreaccount1"
+_ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+"""Azurite's well-known account; no secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the parts listen, on 127.0.0.1. The defaults are what the README says."""
+
+    functions: int = 7071
+    dicom: int = 7072
+    fhir: int = 7073
+    blob: int = 10000
+    queue: int = 10001
+    table: int = 10002
+
+    @classmethod
+    def free(cls) -> Self:
+        """Ports that nobody uses at this moment."""
+        return cls(*(free_port() for _ in fields(cls)))
+
+    def taken(self) -> list[str]:
+        """Those that somebody listens on, as `port (part)`."""
+        return [
+            f"{port} ({field.name})" for field, port in zip(fields(self), astuple(self), strict=True) if listens(port)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class StackOptions:
+    """`state`: databases are kept here; None: all in memory. `settings` are app settings over the stack's own."""
+
+    ports: Ports
+    directory: Path
+    state: Path | None = None
+    settings: Mapping[str, str] | None = None
+    core_tools: bool = False
+
+
+class Stack:
+    """Starts the parts on entry, ends them on exit, the functions host first."""
+
+    def __init__(self, options: StackOptions) -> None:
+        self.options = options
+        self.ports = options.ports
+        self.function_key = secrets.token_urlsafe(24)
+        self.functions_url = f"http://127.0.0.1:{self.ports.functions}"
+        self.dicom_url = f"http://127.0.0.1:{self.ports.dicom}"
+        self.fhir_url = f"http://127.0.0.1:{self.ports.fhir}/fhir"
+        self._running: dict[str, Running] = {}
+
+    @property
+    def storage_connection(self) -> str:
+        """Azurite's connection string."""
+        ports = (("Blob", self.ports.blob), ("Queue", self.ports.queue), ("Table", self.ports.table))
+        endpoints = "".join(f"{name}Endpoint=http://127.0.0.1:{port}/{_ACCOUNT};" for name, port in ports)
+        return f"DefaultEndpointsProtocol=http;AccountName={_ACCOUNT};AccountKey={_ACCOUNT_KEY};{endpoints}"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The app settings for this stack."""
+        sample = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
+        own = {
+            "AzureWebJobsStorage": self.storage_connection,
+            "DicomWeb__Endpoint": self.dicom_url,
+            "Fhir__Endpoint": self.fhir_url,
+        }
+        return {**sample, **own, **(self.options.settings or {})}
+
+    def __enter__(self) -> Self:
+        if taken := self.ports.taken():
+            raise StackError(f"taken: port {', port '.join(taken)}; stop what uses it first")
+        try:
+            self.start("azurite", "fhir", "dicom")
+            self.start("functions")
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _tb: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self, *names: str) -> None:
+        """Starts parts together and awaits them all. Raises StackError."""
+        self.options.directory.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            self._running[name] = Running(self._program(name))
+        for name in names:
+            self._running[name].await_ready()
+
+    def stop(self) -> None:
+        """Ends what still runs."""
+        for name in ("functions", "dicom", "fhir", "azurite"):
+            if running := self._running.pop(name, None):
+                running.stop()
+
+    def kill(self, name: str) -> None:
+        """Ends one part as a crash would."""
+        self._running.pop(name).kill()
+
+    def ended(self) -> list[str]:
+        """Parts that ended by themselves."""
+        return [name for name, running in self._running.items() if running.process.poll() is not None]
+
+    def _program(self, name: str) -> Program:
+        return {"azurite": self._azurite, "fhir": self._fhir, "dicom": self._dicom, "functions": self._functions}[
+            name
+        ]()
+
+    def _azurite(self) -> Program:
+        script = ROOT / "local/azurite/node_modules/azurite/dist/src/azurite.js"
+        if not script.exists():
+            raise StackError("Azurite is not there: run `make setup`")
+        state = self.options.state
+        keep = ["--location", str(state / "azurite")] if state else ["--inMemoryPersistence"]
+        ports = [
+            ("--blobPort", self.ports.blob),
+            ("--queuePort", self.ports.queue),
+            ("--tablePort", self.ports.table),
+        ]
+        listening = [str(item) for pair in ports for item in pair]
+        # The newest SDKs send an API version that Azurite does not know yet.
+        command = [_node(), str(script), "--silent", "--skipApiVersionCheck", "--disableTelemetry", *listening, *keep]
+        return self._child("azurite", command, lambda: listens(self.ports.blob) and listens(self.ports.table))
+
+    def _fhir(self) -> Program:
+        state = self.options.state
+        database = str(state / "fhir.db") if state else ":memory:"
+        config = self.options.directory / "fhir.yaml"
+        config.write_text(
+            json.dumps(  # JSON is YAML
+                {
+                    "base_url": self.fhir_url,
+                    "host": "127.0.0.1",
+                    "port": self.ports.fhir,
+                    "db_path": database,
+                    "log_inbound": False,
+                    "simulator": {"enabled": False},
+                }
+            )
+        )
+        sekmet = str(Path(sys.executable).with_name("sekmet"))
+        command = [sekmet, "serve", "--config", str(config), "--host", "127.0.0.1", "--port", str(self.ports.fhir)]
+        return self._child("fhir", command, answers(f"{self.fhir_url}/metadata"))
+
+    def _dicom(self) -> Program:
+        state = self.options.state
+        keep = ["--database", str(state / "dicom.db")] if state else []
+        command = [sys.executable, "-m", "local.dicom_service", "--port", str(self.ports.dicom), *keep]
+        return self._child("dicom", command, answers(f"{self.dicom_url}/health"))
+
+    def _functions(self) -> Program:
+        if self.options.core_tools:
+            command = ["func", "start", "--port", str(self.ports.functions)]
+            return self._child("functions", command, answers(f"{self.functions_url}/admin/host/status"), show=True)
+        settings = self.options.directory / "local.settings.json"
+        settings.write_text(json.dumps({"IsEncrypted": False, "Values": self.settings}, indent=2))
+        command = [sys.executable, "-m", "local.functions_host", "--port", str(self.ports.functions)]
+        command += ["--settings", str(settings), "--key", self.function_key]
+        show = self.options.state is not None
+        return self._child("functions", command, answers(f"{self.functions_url}/admin/host/status"), show=show)
+
+    def _child(self, name: str, command: Iterable[str], ready: object, *, show: bool = False) -> Program:
+        assert callable(ready)
+        log = None if show else self.options.directory / f"{name}.log"
+        return Program(name, list(command), ready, log, ROOT, {"PYTHONUNBUFFERED": "1"})
+
+
+def _node() -> str:
+    beside = Path(sys.executable).with_name("node")
+    node = shutil.which("node") or (str(beside) if beside.exists() else None)
+    if node is None:
+        raise StackError("Node is not there: run `make setup`")
+    return node
