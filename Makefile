@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 
-.PHONY: demo run test lint setup lock clean
+.PHONY: demo run test lint setup docs lock clean
 
 demo: setup  ## Store real DICOM, let the app's timer sync it, compare FHIR with DICOM; ends by itself
 	@$(RUN) -m local demo
@@ -34,6 +34,9 @@ local/azurite/node_modules/ready: local/azurite/package-lock.json $(VENV)/ready
 	@echo "setting up Azurite (once, about 15 s) ..."
 	@PATH="$$PATH:$(CURDIR)/$(VENV)/bin" npm ci --prefix local/azurite --silent --no-audit --no-fund
 	@touch $@
+
+docs: setup  ## Write the README's tables from the code
+	$(RUN) -m docs.readme_tables
 
 lock: $(VENV)/ready  ## Pin all dependencies anew
 	$(VENV)/bin/uv pip compile -q --upgrade --universal --python-version 3.11 --no-annotate --custom-compile-command "make lock" \

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 _ACCOUNT = "devstoreaccount1"
 _ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 """Azurite's well-known account; no secret."""
+_PART_NAMES = ("functions host", "DICOM service", "FHIR server", "Azurite blobs", "Azurite queues", "Azurite tables")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Stack:
 
     def __enter__(self) -> Self:
         if taken := self.ports.taken():
-            raise StackError(f"taken: port {', port '.join(taken)}; stop what uses it first")
+            raise StackError(f"already in use: port {', port '.join(taken)}; stop what uses it, then try again")
         try:
             self.start("azurite", "fhir", "dicom")
             self.start("functions")

@@ -1,0 +1,72 @@
+"""`python -m local run | demo | load`: the stack for one machine."""
+
+import argparse
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+from local.demo import demo
+from local.load import load
+from local.processes import StackError
+from local.stack import ROOT, Ports, Stack, StackOptions
+
+STATE = ROOT / ".local"
+
+
+def main() -> int:
+    """The exit code."""
+    arguments = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        if arguments.command == "demo":
+            return demo(Ports(), STATE / "demo")
+        if arguments.command == "load":
+            return load(arguments.dicom.rstrip("/"), arguments.paths)
+        return _run()
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("run", help="start the stack and keep it up until Ctrl-C")
+    commands.add_parser("demo", help="store real DICOM, sync it, compare FHIR with DICOM")
+    loading = commands.add_parser("load", help="store files or folders in the DICOM service")
+    loading.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    loading.add_argument("--dicom", default=f"http://127.0.0.1:{Ports().dicom}", metavar="URL")
+    return parser.parse_args()
+
+
+def _run() -> int:
+    options = StackOptions(Ports(), STATE / "run", STATE / "state", core_tools=shutil.which("func") is not None)
+    options.state.mkdir(parents=True, exist_ok=True) if options.state else None
+    settings = ROOT / "local.settings.json"
+    if not settings.exists():
+        shutil.copy(ROOT / "local.settings.sample.json", settings)
+    with Stack(options) as stack:
+        print(
+            f"""
+    app       {stack.functions_url}/api/status
+    DICOM     {stack.dicom_url}/v1/studies
+    FHIR      {stack.fhir_url}/ImagingStudy
+    key       {stack.function_key}   (header x-functions-key)
+
+    store a file:  .venv/bin/python -m local load PATH...
+    logs:          {options.directory}
+    Ctrl-C ends it.
+""",
+            flush=True,
+        )
+        while not (ended := stack.ended()):
+            time.sleep(0.5)
+        raise StackError(f"{', '.join(ended)} ended by itself; see {options.directory}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""Stores DICOM files in a DICOM service by STOW-RS (PS3.18 10.5)."""
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import requests
+from pydicom import config, dcmread
+from pydicom.errors import InvalidDicomError
+from urllib3.fields import RequestField
+from urllib3.filepost import encode_multipart_formdata
+
+MAX_FILES = 50
+MAX_BYTES = 32 * 1024 * 1024
+_NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+_ALREADY_THERE = 45070  # failure reason of the Azure service: the instance exists
+_STORED, _REFUSED = "00081199", "00081198"
+_INSTANCE_UID, _REASON = "00081155", "00081197"
+
+
+class Fate(StrEnum):
+    """What became of a file."""
+
+    STORED = "stored"
+    ALREADY_THERE = "already there"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """One file and its fate; `reason` where it was refused."""
+
+    path: Path
+    fate: Fate
+    reason: str = ""
+
+
+class UnreachableError(Exception):
+    """The DICOM service does not answer, or not as one."""
+
+
+def files_under(paths: Iterable[Path]) -> list[Path]:
+    """The files named, and all files in the folders named."""
+    found: list[Path] = []
+    for path in paths:
+        found += sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+    return found
+
+
+def store(url: str, paths: Iterable[Path]) -> Iterator[StoredFile]:
+    """Stores file by file, in requests of bounded size. Raises UnreachableError."""
+    batch: list[tuple[Path, str, bytes]] = []
+    for path in paths:
+        uid, fault = instance_uid(path)
+        if fault:
+            yield StoredFile(path, Fate.REFUSED, fault)
+            continue
+        content = path.read_bytes()
+        if batch and (len(batch) >= MAX_FILES or sum(len(one[2]) for one in batch) + len(content) > MAX_BYTES):
+            yield from _send(url, batch)
+            batch = []
+        batch.append((path, uid, content))
+    if batch:
+        yield from _send(url, batch)
+
+
+def instance_uid(path: Path) -> tuple[str, str]:
+    """The file's SOPInstanceUID, or why it cannot be stored."""
+    try:
+        with config.disable_value_validation(), warnings.catch_warnings(action="ignore"):
+            dataset = dcmread(path, specific_tags=list(_NEEDED), stop_before_pixels=True)
+    except FileNotFoundError:
+        return "", "no such file"
+    except (InvalidDicomError, OSError, EOFError, ValueError, AttributeError, NotImplementedError, TypeError):
+        return "", "not a DICOM file"
+    missing = [keyword for keyword in _NEEDED if not dataset.get(keyword)]
+    return str(dataset.get("SOPInstanceUID", "")), f"no {', '.join(missing)}" if missing else ""
+
+
+def multipart(contents: Sequence[bytes]) -> tuple[bytes, str]:
+    """The body and its Content-Type: multipart/related, a part per instance."""
+    fields = [RequestField("instance", content, headers={"Content-Type": "application/dicom"}) for content in contents]
+    body, content_type = encode_multipart_formdata(fields)
+    boundary = content_type.partition("boundary=")[2]
+    return body, f'multipart/related; type="application/dicom"; boundary={boundary}'
+
+
+def _send(url: str, batch: Sequence[tuple[Path, str, bytes]]) -> Iterator[StoredFile]:
+    body, content_type = multipart([content for _, _, content in batch])
+    headers = {"Content-Type": content_type, "Accept": "application/dicom+json"}
+    try:
+        answer = requests.post(f"{url}/v1/studies", data=body, headers=headers, timeout=300)
+    except requests.RequestException as error:
+        raise UnreachableError(f"{url} does not answer ({type(error).__name__}); is the DICOM service up?") from error
+    if answer.status_code not in (200, 202, 409):
+        raise UnreachableError(f"{url} answers {answer.status_code} to STOW-RS; is this a DICOM service?")
+    said = answer.json()
+    stored = [_value(item, _INSTANCE_UID) for item in said.get(_STORED, {}).get("Value", [])]
+    refused = {_value(item, _INSTANCE_UID): _value(item, _REASON) for item in said.get(_REFUSED, {}).get("Value", [])}
+    for path, uid, _ in batch:
+        if uid in stored:
+            stored.remove(uid)  # another file with this UID is a duplicate
+            yield StoredFile(path, Fate.STORED)
+        elif refused.get(uid) == _ALREADY_THERE:
+            yield StoredFile(path, Fate.ALREADY_THERE)
+        else:
+            yield StoredFile(path, Fate.REFUSED, f"failure reason {refused.get(uid)} (PS3.18 10.5.3)")
+
+
+def _value(item: dict[str, dict[str, list[object]]], tag: str) -> object:
+    return (item.get(tag, {}).get("Value") or [None])[0]

@@ -1,0 +1,77 @@
+"""`python -m local load`, against the real DICOM service."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.dicom_service.app import create_app
+from local.processes import free_port
+from local.samples import ct_study
+from tests.integration.dicom_service_client import dicom_file, emptied, running
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def app():
+    return create_app(None)
+
+
+@pytest.fixture(scope="module")
+def server(app):
+    with running(app) as client:
+        yield client
+
+
+@pytest.fixture
+def dicom(app, server):
+    with emptied(app):
+        yield server
+
+
+def load(url, *paths):
+    command = [sys.executable, "-m", "local", "load", "--dicom", url, *map(str, paths)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_folder_is_stored(dicom, tmp_path):
+    """Recursively, in requests of bounded size; again, all is already there."""
+    for number, content in enumerate(ct_study()):
+        folder = tmp_path / f"{number % 3}"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{number}.dcm").write_bytes(content)
+    first = load(dicom.url, tmp_path)
+    assert (first.returncode, "300 stored, 0 already there, 0 refused" in first.stdout) == (0, True)
+    assert len(dicom.feed(limit=200)) == 200
+    second = load(dicom.url, tmp_path)
+    assert (second.returncode, "0 stored, 300 already there, 0 refused" in second.stdout) == (0, True)
+
+
+def test_a_bad_file_is_named_and_the_rest_goes_on(dicom, tmp_path):
+    """Which file and why; exit code 1; nothing of the patient."""
+    (tmp_path / "good.dcm").write_bytes(dicom_file())
+    (tmp_path / "lacks.dcm").write_bytes(dicom_file(SeriesInstanceUID=None))
+    (tmp_path / "text.dcm").write_text("not DICOM")
+    ended = load(dicom.url, tmp_path, tmp_path / "nowhere.dcm")
+    said = ended.stdout.replace("\n", "")
+    assert ended.returncode == 1
+    for name, reason in (
+        ("lacks.dcm", "no SeriesInstanceUID"),
+        ("text.dcm", "not a DICOM file"),
+        ("nowhere.dcm", "no such file"),
+    ):
+        assert f"{name}: {reason}" in said
+    assert "1 stored, 0 already there, 3 refused" in said
+    assert "Nightingale" not in ended.stdout + ended.stderr
+
+
+def test_a_service_that_is_not_there_is_named(tmp_path):
+    """One message with the URL, exit code 1."""
+    (tmp_path / "good.dcm").write_bytes(dicom_file())
+    url = f"http://127.0.0.1:{free_port()}"
+    ended = load(url, tmp_path)
+    assert ended.returncode == 1
+    assert f"{url} does not answer" in ended.stdout.replace("\n", "")
+    assert "Traceback" not in ended.stderr
