@@ -3,7 +3,11 @@ PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 
-.PHONY: demo run test lint setup docs lock clean
+.PHONY: demo run test test-worker lint setup docs lock clean
+
+# Python 3.13 for the language worker's own library, where there is one: by its name, or by pyenv's.
+PYTHON_313 := $(shell for python in python3.13 "env PYENV_VERSION=$$(pyenv latest 3.13 2>/dev/null) python3.13"; do \
+  $$python -c "" 2>/dev/null && echo $$python && break; done)
 
 demo: setup  ## Store real DICOM, let the app's timer sync it, compare FHIR with DICOM; ends by itself
 	@$(RUN) -m local demo
@@ -13,6 +17,20 @@ run: setup   ## The same stack, staying up until Ctrl-C
 
 test: lint   ## Lint, types, unit and integration tests on the real parts
 	$(RUN) -m pytest
+
+test-worker: setup  ## The app under Microsoft's language worker library, where Python 3.13 is at hand
+ifeq ($(PYTHON_313),)
+	@echo "no Python 3.13 here: the language worker's test is left out"
+else
+	@$(MAKE) --no-print-directory .venv-worker/ready
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" .venv-worker/bin/python -m pytest tests/worker
+endif
+
+.venv-worker/ready: requirements-dev.txt tests/worker/requirements.txt
+	@echo "setting up .venv-worker (once, about 30 s) ..."
+	@$(PYTHON_313) -m venv --clear .venv-worker
+	@.venv-worker/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r tests/worker/requirements.txt
+	@touch $@
 
 lint: setup
 	$(RUN) -m ruff check .

@@ -1,5 +1,6 @@
 """Programs of the stack as child processes: started, awaited, and never left behind."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -108,12 +109,18 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody uses at this moment, all different."""
+    with contextlib.ExitStack() as open_at_once:
+        probes = [open_at_once.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
 def free_port() -> int:
     """A port that nobody uses at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports(1)[0]
 
 
 def _die_with_parent() -> None:

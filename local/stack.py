@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from local.processes import Program, Running, StackError, answers, free_port, listens
+from local.processes import Program, Running, StackError, answers, free_ports, listens
 
 ROOT = Path(__file__).parents[1]
 _ACCOUNT = "devstoreaccount1"
@@ -33,7 +33,7 @@ class Ports:
     @classmethod
     def free(cls) -> Self:
         """Ports that nobody uses at this moment."""
-        return cls(*(free_port() for _ in fields(cls)))
+        return cls(*free_ports(len(fields(cls))))
 
     def taken(self) -> list[str]:
         """Those that somebody listens on, as `port (part)`."""
@@ -175,7 +175,7 @@ class Stack:
         settings = self.options.directory / "local.settings.json"
         settings.write_text(json.dumps({"IsEncrypted": False, "Values": self.settings}, indent=2))
         command = [sys.executable, "-m", "local.functions_host", "--port", str(self.ports.functions)]
-        command += ["--settings", str(settings), "--key", self.function_key]
+        command += ["--settings", str(settings), f"--key={self.function_key}"]
         show = self.options.state is not None
         return self._child("functions", command, answers(f"{self.functions_url}/admin/host/status"), show=show)
 

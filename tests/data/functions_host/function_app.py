@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import azure.functions as func
 
@@ -33,5 +34,5 @@ def broken(req: func.HttpRequest) -> str:
 
 @app.timer_trigger(arg_name="timer", schedule="%SCHEDULE%")
 def tick(timer: func.TimerRequest) -> None:
-    with open(os.environ["TICKS"], "a") as file:
+    with Path(os.environ["TICKS"]).open("a") as file:
         file.write(f"{timer.past_due}\n")

@@ -1,0 +1,28 @@
+"""The README says what the code does."""
+
+import re
+from pathlib import Path
+
+from docs.readme_tables import README, written
+from shared.config import SETTINGS
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_readmes_tables_are_the_codes():
+    """`make docs` writes them."""
+    text = README.read_text()
+    assert written(text) == text
+
+
+def test_every_make_target_of_the_readme_is_there():
+    """A command that a newcomer copies works."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"`?make ([a-z-]+)", README.read_text())) <= targets
+
+
+def test_settings_that_the_readme_names_are_settings():
+    """No setting is promised that nothing reads."""
+    known = {setting.name for setting in SETTINGS}
+    named = set(re.findall(r"\b((?:DicomCast|DicomWeb|Fhir|Patient|TableStore)__\w+)", README.read_text()))
+    assert named <= known
