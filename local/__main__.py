@@ -13,12 +13,23 @@ from local.processes import StackError
 from local.stack import ROOT, Ports, Stack, StackOptions
 
 STATE = ROOT / ".local"
+_WELCOME = """
+    app       {stack.functions_url}/api/status
+    DICOM     {stack.dicom_url}/v1/studies
+    FHIR      {stack.fhir_url}/ImagingStudy
+    key       {key}   (header x-functions-key)
+
+    store a file:  .venv/bin/python -m local load PATH...
+    logs:          {stack.options.directory}
+    Ctrl-C ends it.
+"""
 
 
 def main() -> int:
     """The exit code."""
     arguments = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell's `&` has it ignored
     try:
         if arguments.command == "demo":
             return demo(Ports(), STATE / "demo")
@@ -29,7 +40,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 130
+        return 0 if arguments.command == "run" else 130
 
 
 def _arguments() -> argparse.Namespace:
@@ -44,25 +55,15 @@ def _arguments() -> argparse.Namespace:
 
 
 def _run() -> int:
-    options = StackOptions(Ports(), STATE / "run", STATE / "state", core_tools=shutil.which("func") is not None)
-    options.state.mkdir(parents=True, exist_ok=True) if options.state else None
     settings = ROOT / "local.settings.json"
     if not settings.exists():
         shutil.copy(ROOT / "local.settings.sample.json", settings)
+    core_tools = shutil.which("func") is not None
+    state = STATE / "state"
+    state.mkdir(parents=True, exist_ok=True)
+    options = StackOptions(Ports(), STATE / "run", state, settings_file=settings, core_tools=core_tools, show_host=True)
     with Stack(options) as stack:
-        print(
-            f"""
-    app       {stack.functions_url}/api/status
-    DICOM     {stack.dicom_url}/v1/studies
-    FHIR      {stack.fhir_url}/ImagingStudy
-    key       {stack.function_key}   (header x-functions-key)
-
-    store a file:  .venv/bin/python -m local load PATH...
-    logs:          {options.directory}
-    Ctrl-C ends it.
-""",
-            flush=True,
-        )
+        print(_WELCOME.format(stack=stack, key="not needed" if core_tools else stack.function_key), flush=True)
         while not (ended := stack.ended()):
             time.sleep(0.5)
         raise StackError(f"{', '.join(ended)} ended by itself; see {options.directory}")

@@ -4,7 +4,7 @@ import json
 import secrets
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -36,21 +36,25 @@ class Ports:
         return cls(*free_ports(len(fields(cls))))
 
     def taken(self) -> list[str]:
-        """Those that somebody listens on, as `port (part)`."""
-        return [
-            f"{port} ({field.name})" for field, port in zip(fields(self), astuple(self), strict=True) if listens(port)
-        ]
+        """Those that somebody listens on, as `7072 (DICOM service)`."""
+        named = zip(astuple(self), _PART_NAMES, strict=True)
+        return [f"{port} ({name})" for port, name in named if listens(port)]
 
 
 @dataclass(frozen=True, slots=True)
 class StackOptions:
-    """`state`: databases are kept here; None: all in memory. `settings` are app settings over the stack's own."""
+    """`directory` takes logs and what the parts are told. `state`: databases are kept here; None: all in memory.
+
+    `settings` are app settings over the stack's own; `settings_file` is a file to use in their place.
+    """
 
     ports: Ports
     directory: Path
     state: Path | None = None
     settings: Mapping[str, str] | None = None
+    settings_file: Path | None = None
     core_tools: bool = False
+    show_host: bool = False
 
 
 class Stack:
@@ -171,18 +175,22 @@ class Stack:
     def _functions(self) -> Program:
         if self.options.core_tools:
             command = ["func", "start", "--port", str(self.ports.functions)]
-            return self._child("functions", command, answers(f"{self.functions_url}/admin/host/status"), show=True)
-        settings = self.options.directory / "local.settings.json"
-        settings.write_text(json.dumps({"IsEncrypted": False, "Values": self.settings}, indent=2))
-        command = [sys.executable, "-m", "local.functions_host", "--port", str(self.ports.functions)]
-        command += ["--settings", str(settings), f"--key={self.function_key}"]
-        show = self.options.state is not None
-        return self._child("functions", command, answers(f"{self.functions_url}/admin/host/status"), show=show)
+        else:
+            command = [sys.executable, "-m", "local.functions_host", "--port", str(self.ports.functions)]
+            command += ["--settings", str(self._settings_file()), f"--key={self.function_key}"]
+        ready = answers(f"{self.functions_url}/admin/host/status")
+        return self._child("functions", command, ready, show=self.options.show_host)
 
-    def _child(self, name: str, command: Iterable[str], ready: object, *, show: bool = False) -> Program:
-        assert callable(ready)
+    def _settings_file(self) -> Path:
+        if self.options.settings_file:
+            return self.options.settings_file
+        path = self.options.directory / "local.settings.json"
+        path.write_text(json.dumps({"IsEncrypted": False, "Values": self.settings}, indent=2))
+        return path
+
+    def _child(self, name: str, command: Sequence[str], ready: Callable[[], bool], *, show: bool = False) -> Program:
         log = None if show else self.options.directory / f"{name}.log"
-        return Program(name, list(command), ready, log, ROOT, {"PYTHONUNBUFFERED": "1"})
+        return Program(name, command, ready, log, ROOT, {"PYTHONUNBUFFERED": "1"})
 
 
 def _node() -> str:
