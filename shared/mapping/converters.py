@@ -9,7 +9,9 @@ from datetime import UTC, date, timedelta, timezone
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from shared.mapping.values import InvalidValueError, NameGroup, PersonName, TimeOfDay
+from shared.mapping.dates import TimeOfDay
+from shared.mapping.names import NameGroup, PersonName
+from shared.mapping.text import InvalidValueError
 
 DICOM_UID_SYSTEM = "urn:dicom:uid"
 URI_SYSTEM = "urn:ietf:rfc:3986"

@@ -11,6 +11,7 @@ from typing import Any
 from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
 
 from shared.mapping import values
+from shared.mapping.text import PADDING, InvalidValueError
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +34,20 @@ class Tag:
             raise ValueError(f"{text}: the data dictionary has no such tag and keyword")
         number = int(key, 16)
         vr = dictionary_VR(number)
-        return cls(display, keyword, key, vr, dictionary_VM(number) != "1", values.parser(keyword, vr))
+        return cls(display, keyword, key, vr, vr == "SQ" or dictionary_VM(number) != "1", values.parser(keyword, vr))
 
 
 def read(metadata: Mapping[str, Any], tag: Tag) -> Any:
     """The parsed value of `tag`, None where it is absent or empty; a list for sequences.
 
-    Raises `values.InvalidValueError` with the rule that the element breaks.
+    Raises InvalidValueError with the rule that the element breaks.
     """
     items = _items(metadata.get(tag.key))
     if not items:
         return None
-    if tag.vr == "SQ":
-        return [item for item in items if isinstance(item, Mapping)]
     if len(items) > 1 and not tag.many:
         # To take the first would be a guess that nobody sees; PS3.6 gives these tags a VM of 1.
-        raise values.InvalidValueError(f"one value is expected (VM 1), {len(items)} are there")
+        raise InvalidValueError(f"one value is expected (VM 1), {len(items)} are there")
     if tag.many:
         return [tag.parse(item) for item in items]
     return tag.parse(items[0])
@@ -59,18 +58,18 @@ def _items(element: Any) -> list[Any]:
     if element is None:
         return []
     if not isinstance(element, Mapping):
-        raise values.InvalidValueError("the element is not a JSON object")
+        raise InvalidValueError("the element is not a JSON object")
     if "Value" not in element:
         if "BulkDataURI" in element or "InlineBinary" in element:
-            raise values.InvalidValueError("the value is held as binary or bulk data")
+            raise InvalidValueError("the value is held as binary or bulk data")
         return []
     items = element["Value"]
     if items is None:
         return []
     if not isinstance(items, list):
-        raise values.InvalidValueError("`Value` is not a list")
+        raise InvalidValueError("`Value` is not a list")
     return [item for item in items if not _is_empty(item)]
 
 
 def _is_empty(item: Any) -> bool:
-    return item is None or item == {} or (isinstance(item, str) and not item.strip(values.PADDING))
+    return item is None or item == {} or (isinstance(item, str) and not item.strip().strip(PADDING))

@@ -13,7 +13,7 @@ from shared.errors import InvalidDicomTagError
 from shared.mapping import authored, dicom_json
 from shared.mapping.converters import MappingOptions
 from shared.mapping.table import How, Row, rows_of
-from shared.mapping.values import InvalidValueError
+from shared.mapping.text import InvalidValueError
 from shared.model import ChangeFeedEntry, InvalidTag
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.mapping.dicom_json import Tag, read
-from shared.mapping.values import InvalidValueError
+from shared.mapping.text import InvalidValueError
 
 MODALITY = Tag.of("(0008,0060) Modality")
 NAME = Tag.of("(0010,0010) PatientName")

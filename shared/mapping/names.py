@@ -1,0 +1,57 @@
+"""Person names (PS3.5 6.2.1): five components, three groups."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.mapping.text import InvalidValueError, text
+
+_MAX_COMPONENT_GROUP = 64  # characters (PS3.5 6.2, VR PN)
+_MAX_COMPONENTS = 5
+_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
+
+
+@dataclass(frozen=True, slots=True)
+class NameGroup:
+    """The five components of one PN component group (PS3.5 6.2.1.1), trimmed, '' where absent."""
+
+    family: str = ""
+    given: str = ""
+    middle: str = ""
+    prefix: str = ""
+    suffix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonName:
+    """The three component groups of a PN, None where a group is absent."""
+
+    alphabetic: NameGroup | None = None
+    ideographic: NameGroup | None = None
+    phonetic: NameGroup | None = None
+
+
+def person_name(item: Any) -> PersonName:
+    """PS3.5 6.2.1: an object of component groups (PS3.18 F.2.2), or a string with `=` between them."""
+    if isinstance(item, str):
+        groups = item.split("=")
+        if len(groups) > len(_GROUPS):
+            raise InvalidValueError("more than three component groups")
+        given = dict(zip(_GROUPS, groups, strict=False))
+    elif isinstance(item, Mapping):
+        given = dict(item)
+    else:
+        raise InvalidValueError("a person name is expected")
+    return PersonName(*(_name_group(given.get(name)) for name in _GROUPS))
+
+
+def _name_group(item: Any) -> NameGroup | None:
+    if item is None:
+        return None
+    group = text(item, "PN")
+    if len(group) > _MAX_COMPONENT_GROUP:
+        raise InvalidValueError(f"a component group is longer than {_MAX_COMPONENT_GROUP} characters")
+    components = [" ".join(component.split()) for component in group.rstrip("^").split("^")]
+    if len(components) > _MAX_COMPONENTS:
+        raise InvalidValueError(f"more than {_MAX_COMPONENTS} components in a group")
+    return NameGroup(*components) if any(components) else None

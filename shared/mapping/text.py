@@ -1,0 +1,65 @@
+"""Text values (PS3.5 6.2): CS, UI, IS, LO, SH. pydicom's tables decide lengths and characters.
+
+No error here carries the value.
+"""
+
+import re
+from typing import Any
+
+from pydicom.valuerep import MAX_VALUE_LEN, VR_REGEXES
+
+PADDING = " \0"
+"""Values are padded to an even length with a blank, UIDs with NUL (PS3.5 6.2); archives mix the two."""
+
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # FHIR string: nothing below 32 but tab, CR, LF
+_REGEX = {vr: re.compile(pattern) for vr, pattern in VR_REGEXES.items()}
+_IS_RANGE = range(-(2**31), 2**31)
+
+
+class InvalidValueError(ValueError):
+    """A value breaks a rule. The message is the rule, never the value."""
+
+
+def text(item: Any, vr: str) -> str:
+    """The item without its padding, held against the VR's length and FHIR's characters."""
+    if not isinstance(item, str):
+        raise InvalidValueError("a string is expected")
+    stripped = item.strip(PADDING)
+    if (limit := MAX_VALUE_LEN.get(vr)) and len(stripped) > limit:
+        raise InvalidValueError(f"longer than {limit} characters")
+    if _FORBIDDEN.search(stripped):
+        raise InvalidValueError("control characters are not allowed")
+    return stripped
+
+
+def _matched(item: Any, vr: str, rule: str) -> str:
+    value = text(item, vr)
+    if not _REGEX[vr].fullmatch(value):
+        raise InvalidValueError(rule)
+    return value
+
+
+def code_string(item: Any) -> str:
+    """PS3.5 6.2, VR CS: upper case letters, digits, blank, underscore; at most 16."""
+    return _matched(item, "CS", "only A-Z, 0-9, blank and underscore are allowed")
+
+
+def uid(item: Any) -> str:
+    """PS3.5 9.1: at most 64 of digits and dots, no component with a leading zero. FHIR's `oid` wants a dot too."""
+    value = _matched(item, "UI", "only components of digits without leading zeros, joined by dots, are allowed")
+    if not re.match(r"[0-2]\.", value):
+        raise InvalidValueError("a UID starts with 0, 1 or 2 and has more than one component")
+    return value
+
+
+def integer_string(item: Any) -> int:
+    """PS3.5 6.2, VR IS: a whole number of 32 bits; DICOM JSON allows number or string (PS3.18 F.2.3.1)."""
+    if isinstance(item, bool) or not isinstance(item, int | str):
+        if isinstance(item, float) and item.is_integer() and int(item) in _IS_RANGE:
+            return int(item)
+        raise InvalidValueError("a whole number is expected")
+    if isinstance(item, str):
+        item = int(_matched(item, "IS", "a whole number is expected"))
+    if item not in _IS_RANGE:
+        raise InvalidValueError("outside the 32 bits of an integer string")
+    return int(item)
