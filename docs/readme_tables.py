@@ -17,7 +17,11 @@ def mapping_table() -> str:
 
 def _cells(row: Row) -> tuple[str, ...]:
     tags = ", ".join(f"{tag.display} {tag.keyword}" for tag in row.tags)
-    return f"`{row.path}`", tags, "yes" if row.required else "", row.how, row.note.replace("|", "\\|")
+    return f"`{row.path}`", tags, "yes" if row.required else "", row.how, _note(row)
+
+
+def _note(row: Row) -> str:
+    return ("*ours* " if row.ours else "") + row.note.replace("|", "\\|")
 
 
 def settings_table() -> str:

@@ -76,6 +76,8 @@ def build(settings: Settings) -> App:
         use_issuer=settings.is_issuer_used,
         default_offset=settings.default_offset,
         enforce_validation=settings.enforce_validation,
+        extended=settings.extended_mapping,
+        patient_update_policy=settings.patient_update_policy,
     )
     return App(ports, BatchOptions(mapping, settings.batch_size))
 

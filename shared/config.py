@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from shared.errors import SettingsError
+from shared.model import PatientUpdatePolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,10 @@ class Settings:
     lease_seconds: int
     default_offset: timezone
     enforce_validation: bool
+    extended_mapping: bool
     patient_system: str
     is_issuer_used: bool
+    patient_update_policy: PatientUpdatePolicy
 
 
 class _FaultError(ValueError):
@@ -110,6 +113,13 @@ def _version(value: str) -> str:
     return value
 
 
+def _policy(value: str) -> PatientUpdatePolicy:
+    try:
+        return PatientUpdatePolicy(value.lower())
+    except ValueError:
+        raise _FaultError(f"one of {', '.join(PatientUpdatePolicy)} is expected") from None
+
+
 def _prefix(value: str) -> str:
     # With the longest table name behind it, 63 characters are allowed (Understanding the Table service data model).
     if not re.fullmatch(r"([A-Za-z][A-Za-z0-9]{0,30})?", value):
@@ -133,8 +143,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DicomCast__LeaseDuration",                               "lease_seconds",        _lease_duration, "00:00:30", "how long a host that died keeps others out"),
     Setting("DicomCast__DefaultUtcOffset",                            "default_offset",       _offset,         "+00:00",   "offset of dates and times where (0008,0201) is absent"),
     Setting("DicomCast__Features__EnforceValidationOfTagValues",      "enforce_validation",   _bool,           "false",    "`true`: an entry with any invalid mapped tag is not synced"),
+    Setting("DicomCast__Features__ExtendedMapping",                   "extended_mapping",     _bool,           "true",     "`false`: only the rows of DICOM Cast's specification are mapped"),
     Setting("Patient__PatientSystemId",                               "patient_system",       _text,           "",         "system of `Patient.identifier`"),
     Setting("Patient__IsIssuerIdUsed",                                "is_issuer_used",       _bool,           "false",    "`true`: the system is IssuerOfPatientID instead"),
+    Setting("Patient__UpdatePolicy",                                  "patient_update_policy", _policy,        "overwrite", "what may change on a Patient that FHIR holds: `overwrite` (name and gender follow DICOM), `fill` (only what FHIR lacks), `never` (only link)"),
 )
 # fmt: on
 """`SyncSchedule` is read by the Functions host itself."""

@@ -65,6 +65,14 @@ class StoredWatermark:
     etag: str | None
 
 
+class PatientUpdatePolicy(StrEnum):
+    """What a sync may change on a Patient that the FHIR server holds already."""
+
+    OVERWRITE = "overwrite"
+    FILL = "fill"
+    NEVER = "never"
+
+
 @dataclass(frozen=True, slots=True)
 class FeedPage:
     """Entries of the feed, in its order, that nothing can come before any more.

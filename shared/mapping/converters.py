@@ -3,23 +3,31 @@
 A converter gets the options and the parsed values of its row's tags, in the row's order, None where absent.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, timedelta, timezone
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+from shared.mapping import dicom_json
+from shared.mapping.codes import codeable_concepts
 from shared.mapping.dates import TimeOfDay
 from shared.mapping.names import NameGroup, PersonName
 from shared.mapping.text import InvalidValueError
+from shared.model import PatientUpdatePolicy
 
 DICOM_UID_SYSTEM = "urn:dicom:uid"
 URI_SYSTEM = "urn:ietf:rfc:3986"
 MODALITY_SYSTEM = "http://dicom.nema.org/resources/ontology/DCM"
 CONNECTION_TYPE_SYSTEM = "http://terminology.hl7.org/CodeSystem/endpoint-connection-type"
 IDENTIFIER_TYPE_SYSTEM = "http://terminology.hl7.org/CodeSystem/v2-0203"
+REASON = dicom_json.Tag.of("(0040,100A) ReasonForRequestedProcedureCodeSequence")
 NAME_REPRESENTATION = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation"
 
+LATERALITIES: Mapping[str, dict[str, str]] = {
+    "R": {"system": "http://snomed.info/sct", "code": "24028007", "display": "Right"},
+    "L": {"system": "http://snomed.info/sct", "code": "7771000", "display": "Left"},
+}
 GENDERS: Mapping[str, str] = {"M": "male", "F": "female", "O": "other"}
 
 
@@ -32,6 +40,8 @@ class MappingOptions:
     use_issuer: bool = False
     default_offset: timezone = UTC
     enforce_validation: bool = False
+    extended: bool = True
+    patient_update_policy: PatientUpdatePolicy = PatientUpdatePolicy.OVERWRITE
 
 
 Converter = Callable[..., Any]
@@ -115,6 +125,46 @@ def number(_options: MappingOptions, value: int) -> int:
     if value < 0:
         raise InvalidValueError("FHIR's unsignedInt takes no negative number")
     return value
+
+
+def as_display(_options: MappingOptions, name: PersonName) -> dict[str, str] | None:
+    """A Reference that names a person without pointing to a resource."""
+    text = _spoken(name)
+    return {"display": text} if text else None
+
+
+def performers(_options: MappingOptions, names: Sequence[PersonName]) -> list[dict[str, Any]]:
+    return [{"actor": {"display": text}} for name in names if (text := _spoken(name))]
+
+
+def _spoken(name: PersonName) -> str:
+    """The name as it is said: prefix, given, middle, family, suffix; of the first group that is there."""
+    group = name.alphabetic or name.ideographic or name.phonetic or NameGroup()
+    parts = (group.prefix, group.given, group.middle, group.family, group.suffix)
+    return " ".join(part for part in parts if part)
+
+
+def body_site(_options: MappingOptions, text: str) -> dict[str, str]:
+    return {"display": text}
+
+
+def laterality(_options: MappingOptions, side: str) -> dict[str, str]:
+    return LATERALITIES[side]
+
+
+def concepts(_options: MappingOptions, items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return codeable_concepts(items)
+
+
+def reasons(
+    _options: MappingOptions,
+    items: Sequence[Mapping[str, Any]] | None,
+    requests: Sequence[Mapping[str, Any]] | None,
+) -> list[dict[str, Any]]:
+    """Reasons stand beside the study, or in each request that it answers (PS3.3 10.6)."""
+    asked = [dicom_json.read(request, REASON) or () for request in requests or ()]
+    found = codeable_concepts([*(items or ()), *(item for one in asked for item in one)])
+    return [one for position, one in enumerate(found) if one not in found[:position]]
 
 
 def modality(_options: MappingOptions, code: str) -> dict[str, str]:

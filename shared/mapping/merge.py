@@ -5,12 +5,13 @@ changes nothing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from shared.errors import EndpointMismatchError
 from shared.mapping.converters import NAME_REPRESENTATION
 from shared.mapping.resources import Fragment
-from shared.model import Resource
+from shared.model import PatientUpdatePolicy, Resource
 
 Links = Mapping[str, str]
 """Name inside the bundle (`urn:uuid:...`) -> the reference to write: `Patient/7`, or the name itself."""
@@ -18,15 +19,22 @@ Links = Mapping[str, str]
 _NAME_PARTS = ("family", "given", "prefix", "suffix")
 
 
-def merge_patient(existing: Resource | None, wanted: Fragment) -> Resource | None:
-    """Patient: name and gender follow DICOM; the birth date is written only when we create."""
-    return _changed(existing, apply(existing, "Patient", wanted, {}))
+def merge_patient(
+    existing: Resource | None, wanted: Fragment, policy: PatientUpdatePolicy = PatientUpdatePolicy.OVERWRITE
+) -> Resource | None:
+    """Patient: name and gender as the policy says; the birth date is written only when we create."""
+    if existing is not None and policy is PatientUpdatePolicy.NEVER:
+        return None
+    if policy is PatientUpdatePolicy.FILL:
+        wanted = replace(wanted, set={}, fill={**wanted.fill, **wanted.set})
+    merged = apply(existing, {"resourceType": "Patient"}, wanted, {})
+    return None if merged == existing else merged
 
 
 def merge_endpoint(existing: Resource | None, wanted: Fragment) -> Resource | None:
     """Endpoint: created once. Raises EndpointMismatchError where ours has another address: a link would mislead."""
     if existing is None:
-        return apply(None, "Endpoint", wanted, {})
+        return apply(None, {"resourceType": "Endpoint"}, wanted, {})
     address = wanted.create["address"]
     if str(existing.get("address", "")).rstrip("/") != address.rstrip("/"):
         raise EndpointMismatchError(
@@ -35,14 +43,16 @@ def merge_endpoint(existing: Resource | None, wanted: Fragment) -> Resource | No
     return None
 
 
-def apply(existing: Resource | None, resource_type: str, wanted: Fragment, links: Links) -> Resource:
-    """A new resource that also says what `wanted` says."""
-    resource = {"resourceType": resource_type, **wanted.create} if existing is None else dict(existing)
+def apply(existing: Resource | None, new: Resource, wanted: Fragment, links: Links) -> Resource:
+    """A new resource, or backbone element, that also says what `wanted` says; made from `new` where none exists."""
+    resource = {**new, **wanted.create} if existing is None else dict(existing)
     for element, value in wanted.set.items():
         if element == "name":
             resource[element] = _named(resource.get(element, []), value)
         elif not contains(resource.get(element), linked(value, links)):
             resource[element] = linked(value, links)
+    for element, value in wanted.fill.items():
+        resource.setdefault(element, linked(value, links))
     for element, items in wanted.add.items():
         resource[element] = _added(resource.get(element, []), [linked(item, links) for item in items])
     return resource
@@ -102,7 +112,3 @@ def _is_same_kind(existing: Resource, wanted: Resource) -> bool:
 def _representation(name: Resource) -> str | None:
     codes = (one.get("valueCode") for one in name.get("extension", []) if one.get("url") == NAME_REPRESENTATION)
     return next(codes, None)
-
-
-def _changed(existing: Resource | None, merged: Resource) -> Resource | None:
-    return None if merged == existing else merged

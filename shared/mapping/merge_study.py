@@ -3,9 +3,8 @@
 Series and instances are found by index; only series that a change touches are copied.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from shared.mapping.converters import MODALITY_SYSTEM
 from shared.mapping.merge import Links, apply, contains
@@ -21,15 +20,20 @@ class RemovedInstance:
 
 
 def merge_study(
-    existing: Resource | None, changes: Sequence[MappedInstance | RemovedInstance], links: Links
+    existing: Resource | None,
+    changes: Sequence[MappedInstance | RemovedInstance],
+    links: Links,
+    *,
+    counted: bool = True,
 ) -> Resource | None:
     """The ImagingStudy to write, None where nothing changes. The later change wins, in the feed's order.
 
-    A study that is not in FHIR is not made by removals. A result without series is the caller's to judge.
+    A study that is not in FHIR is not made by removals. A result without series is the caller's to judge. `counted`:
+    series and instances are counted too.
     """
     merged = existing
     for fragment in _distinct(changes):
-        merged = apply(merged, "ImagingStudy", fragment, links)
+        merged = apply(merged, {"resourceType": "ImagingStudy"}, fragment, links)
     if merged is None:
         return None
     series = _SeriesIndex(merged.get("series", []))
@@ -37,8 +41,8 @@ def merge_study(
         if isinstance(change, RemovedInstance):
             series.remove(change.entry.series_instance_uid, change.entry.sop_instance_uid)
         else:
-            series.put(change.series.set, change.instance.set)
-    merged = _derived({**merged, "series": series.items()})
+            series.put(change.series, change.instance)
+    merged = _derived(merged, series.items(), counted=counted)
     return None if merged == existing else merged
 
 
@@ -57,16 +61,24 @@ def _distinct(changes: Sequence[MappedInstance | RemovedInstance]) -> list[Fragm
     return list(fragments.values())
 
 
-def _derived(study: Resource) -> Resource:
-    """The study with what follows from its series; codes of other systems stay as they are."""
-    codes = dict.fromkeys(one["modality"].get("code") for one in study["series"] if "modality" in one)
+def _derived(study: Resource, series: list[Resource], *, counted: bool) -> Resource:
+    """The study with its series and what follows from them; modalities of other systems stay as they are."""
+    codes = dict.fromkeys(one["modality"].get("code") for one in series if "modality" in one)
     kept = [
         one for one in study.get("modality", []) if one.get("system") != MODALITY_SYSTEM or one.get("code") in codes
     ]
     known = {one.get("code") for one in kept if one.get("system") == MODALITY_SYSTEM}
     modality = kept + [{"system": MODALITY_SYSTEM, "code": code} for code in codes if code not in known]
-    counted = {**study, "modality": modality}
-    return {element: value for element, value in counted.items() if value or element not in ("modality", "series")}
+    derived = {**study, "modality": modality, "series": series}
+    if counted:
+        counts = [len(one.get("instance", ())) for one in series]
+        derived |= {"numberOfSeries": len(series), "numberOfInstances": sum(counts)}
+        derived["series"] = [_with_count(one, count) for one, count in zip(series, counts, strict=True)]
+    return {element: value for element, value in derived.items() if value != []}  # FHIR has no empty lists
+
+
+def _with_count(series: Resource, count: int) -> Resource:
+    return series if series.get("numberOfInstances") == count else {**series, "numberOfInstances": count}
 
 
 class _SeriesIndex:
@@ -74,23 +86,20 @@ class _SeriesIndex:
 
     def __init__(self, series: Sequence[Resource]) -> None:
         self._series = {one["uid"]: one for one in series}
+        self._said: dict[str, Fragment] = {}
         self._instances: dict[str, dict[str, Resource]] = {}
 
-    def put(self, series: Mapping[str, Any], instance: Mapping[str, Any]) -> None:
-        uid = series["uid"]
-        held = self._series.get(uid)
-        if held is None:
-            self._series[uid] = dict(series)
-        elif not contains(held, series):
-            self._series[uid] = held | {
-                name: value for name, value in series.items() if not contains(held.get(name), value)
-            }
+    def put(self, series: Fragment, instance: Fragment) -> None:
+        uid = series.set["uid"]
+        if self._said.get(uid) is not series:
+            self._series[uid] = apply(self._series.get(uid), {}, series, {})
+            self._said[uid] = series
         instances = self._touched(uid)
-        known = instances.get(instance["uid"])
+        known = instances.get(instance.set["uid"])
         if known is None:
-            instances[instance["uid"]] = dict(instance)
-        elif not contains(known, instance):
-            instances[instance["uid"]] = {**known, **instance}
+            instances[instance.set["uid"]] = dict(instance.set)
+        elif not contains(known, instance.set):
+            instances[instance.set["uid"]] = {**known, **instance.set}
 
     def remove(self, series_uid: str, instance_uid: str) -> None:
         if series_uid in self._series:

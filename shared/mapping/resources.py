@@ -26,6 +26,7 @@ class Fragment:
 
     create: Mapping[str, Any]
     set: Mapping[str, Any]
+    fill: Mapping[str, Any]
     add: Mapping[str, Sequence[Any]]
     faults: tuple[InvalidTag, ...] = ()
     broken: tuple[InvalidTag, ...] = ()
@@ -105,24 +106,25 @@ def map_endpoint(options: MappingOptions) -> Fragment:
 
 def map_scope(scope: Scope, metadata: Mapping[str, Any], options: MappingOptions) -> Fragment:
     """The scope's rows applied to one instance's metadata."""
-    create: dict[str, Any] = {}
-    set_: dict[str, Any] = {}
+    said: dict[How, dict[str, Any]] = {How.CREATE: {}, How.SET: {}, How.FILL: {}}
     add: dict[str, list[Any]] = {}
     faults: list[InvalidTag] = []
     broken: list[InvalidTag] = []
     for row in scope.rows:
-        value = _convert(row, metadata, options, faults, broken)
-        if value is None:
+        if row.ours and not options.extended:
             continue
-        if rule := authored.rule_broken(scope.name, row.element, [value] if row.how is How.ADD else value):
+        value = _convert(row, metadata, options, faults, broken)
+        if value is None or value == []:
+            continue
+        if row.how is How.ADD and not isinstance(value, list):
+            value = [value]
+        if rule := authored.rule_broken(scope.name, row.element, value):
             (broken if row.required else faults).append(_invalid(row.tags[0], rule))
         elif row.how is How.ADD:
-            add.setdefault(row.element, []).append(value)
-        elif row.how is How.SET:
-            set_[row.element] = value
+            add.setdefault(row.element, []).extend(value)
         else:
-            create[row.element] = value
-    return Fragment(create, set_, add, tuple(faults), tuple(broken))
+            said[row.how][row.element] = value
+    return Fragment(said[How.CREATE], said[How.SET], said[How.FILL], add, tuple(faults), tuple(broken))
 
 
 def _convert(
@@ -141,7 +143,7 @@ def _convert(
             if required and value is None:
                 broken.append(_invalid(tag, "required, and missing or empty"))
         found.append(value)
-    if row.tags and found[0] is None:
+    if row.tags and (found[0] if row.required else next((one for one in found if one is not None), None)) is None:
         return None
     try:
         return row.convert(options, *found)

@@ -5,13 +5,14 @@ server holds already:
 
     CREATE   written when we create the resource, never changed after
     SET      follows DICOM
+    FILL     written where FHIR says nothing yet, never changed after
     ADD      one more item of the list, unless it is there; what others wrote stays
     DERIVE   made anew from the series and instances in the resource, so that it is always true
 """
 # ruff: noqa: E501  one row per line, aligned: the table is read beside the specification's
 # fmt: off
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from shared.mapping import converters as to
@@ -23,11 +24,12 @@ class How(StrEnum):
 
     CREATE = "create"
     SET = "set"
+    FILL = "fill"
     ADD = "add"
     DERIVE = "derive"
 
 
-CREATE, SET, ADD, DERIVE = How.CREATE, How.SET, How.ADD, How.DERIVE
+CREATE, SET, FILL, ADD, DERIVE = How.CREATE, How.SET, How.FILL, How.ADD, How.DERIVE
 YES, NO = True, False
 
 
@@ -41,6 +43,7 @@ class Row:
     convert: to.Converter
     how: How
     note: str
+    ours: bool
 
     @property
     def element(self) -> str:
@@ -57,12 +60,18 @@ SCOPES = ("ImagingStudy.series.instance", "ImagingStudy.series", "ImagingStudy",
 
 
 def _row(path: str, tags: str, required: bool, convert: to.Converter, how: How, note: str = "") -> Row:
-    return Row(path, tuple(Tag.of(tag) for tag in tags.split(" + ") if tag), required, convert, how, note)
+    return Row(path, tuple(Tag.of(tag) for tag in tags.split(" + ") if tag), required, convert, how, note, ours=False)
+
+
+def _our(path: str, tags: str, required: bool, convert: to.Converter, how: How, note: str = "") -> Row:
+    """A row that the specification does not have; `DicomCast__Features__ExtendedMapping` turns it off."""
+    return replace(_row(path, tags, required, convert, how, note), ours=True)
 
 
 PATIENT_ID  = "(0010,0020) PatientID + (0010,0021) IssuerOfPatientID"
 STUDY_DATE  = "(0008,0020) StudyDate + (0008,0030) StudyTime + (0008,0201) TimezoneOffsetFromUTC"
 SERIES_DATE = "(0008,0021) SeriesDate + (0008,0031) SeriesTime + (0008,0201) TimezoneOffsetFromUTC"
+REASONS     = "(0040,100A) ReasonForRequestedProcedureCodeSequence + (0040,0275) RequestAttributesSequence"
 
 TABLE: tuple[Row, ...] = (
     #    FHIR path                                            (gggg,eeee) Keyword                required converter              how     note
@@ -88,11 +97,23 @@ TABLE: tuple[Row, ...] = (
     _row("ImagingStudy.endpoint",                             "",                                NO,  to.endpoint_link,        ADD,    "the Endpoint above"),
     _row("ImagingStudy.note",                                 "(0008,1030) StudyDescription",    NO,  to.annotation,           ADD,    "unless a note says the same"),
 
+    _our("ImagingStudy.description",                          "(0008,1030) StudyDescription",    NO,  to.plain,                SET,    "besides the note"),
+    _our("ImagingStudy.referrer",                             "(0008,0090) ReferringPhysicianName", NO, to.as_display,         FILL,   "display only: no Practitioner is made"),
+    _our("ImagingStudy.procedureCode",                        "(0008,1032) ProcedureCodeSequence", NO, to.concepts,            ADD,    ""),
+    _our("ImagingStudy.reasonCode",                           REASONS,                           NO,  to.reasons,              ADD,    "coded reasons; also those of the requests that the study answers"),
+    _our("ImagingStudy.numberOfSeries",                       "",                                NO,  to.constant(None),       DERIVE, "counted"),
+    _our("ImagingStudy.numberOfInstances",                    "",                                NO,  to.constant(None),       DERIVE, "counted"),
+
     _row("ImagingStudy.series.uid",                           "(0020,000E) SeriesInstanceUID",   YES, to.plain,                SET,    ""),
     _row("ImagingStudy.series.number",                        "(0020,0011) SeriesNumber",        NO,  to.number,               SET,    ""),
     _row("ImagingStudy.series.modality",                      "(0008,0060) Modality",            YES, to.modality,             SET,    ""),
     _row("ImagingStudy.series.description",                   "(0008,103E) SeriesDescription",   NO,  to.plain,                SET,    ""),
     _row("ImagingStudy.series.started",                       SERIES_DATE,                       NO,  to.started,              SET,    "as ImagingStudy.started"),
+
+    _our("ImagingStudy.series.bodySite",                      "(0018,0015) BodyPartExamined",    NO,  to.body_site,            SET,    "as display: BodyPartExamined is a DICOM term without a code"),
+    _our("ImagingStudy.series.laterality",                    "(0020,0060) Laterality",          NO,  to.laterality,           SET,    "R, L as SNOMED CT"),
+    _our("ImagingStudy.series.performer",                     "(0008,1050) PerformingPhysicianName", NO, to.performers,        ADD,    "display only"),
+    _our("ImagingStudy.series.numberOfInstances",             "",                                NO,  to.constant(None),       DERIVE, "counted"),
 
     _row("ImagingStudy.series.instance.uid",                  "(0008,0018) SOPInstanceUID",      YES, to.plain,                SET,    ""),
     _row("ImagingStudy.series.instance.sopClass",             "(0008,0016) SOPClassUID",         YES, to.sop_class,            SET,    "code `urn:oid:<uid>`"),

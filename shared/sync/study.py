@@ -72,7 +72,7 @@ class StudySync:
         if last is not None:
             writes += self._link_endpoint(links)
             writes += self._link_patient(last, links)
-        merged = merge_study(study, changes, links)
+        merged = merge_study(study, changes, links, counted=self._options.extended)
         if merged is None:
             return writes
         if study is None:
@@ -97,7 +97,7 @@ class StudySync:
         identifier = change.patient.add["identifier"][0]
         name = change.study.set["subject"]["reference"]
         held = self._lookup.patient(identifier)
-        merged = merge_patient(held, change.patient)
+        merged = merge_patient(held, change.patient, self._options.patient_update_policy)
         if held is None:
             assert merged is not None
             return [Create(name, merged, self._lookup.patient_query(identifier))]

@@ -1,0 +1,54 @@
+"""Coded entries (PS3.3 8.8, Basic Coded Entry) -> CodeableConcept."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from shared.mapping.dicom_json import Tag, read
+from shared.mapping.text import InvalidValueError
+
+_CODES = tuple(map(Tag.of, ("(0008,0100) CodeValue", "(0008,0119) LongCodeValue", "(0008,0120) URNCodeValue")))
+_SCHEME = Tag.of("(0008,0102) CodingSchemeDesignator")
+_SCHEME_UID = Tag.of("(0008,010C) CodingSchemeUID")
+_MEANING = Tag.of("(0008,0104) CodeMeaning")
+
+SYSTEMS: Mapping[str, str] = {
+    "DCM": "http://dicom.nema.org/resources/ontology/DCM",
+    "SCT": "http://snomed.info/sct",
+    "SRT": "http://snomed.info/srt",
+    "SNM3": "http://snomed.info/srt",
+    "99SDM": "http://snomed.info/srt",
+    "LN": "http://loinc.org",
+    "UCUM": "http://unitsofmeasure.org",
+    "RADLEX": "http://www.radlex.org",
+    "C4": "http://www.ama-assn.org/go/cpt",
+    "I10": "http://hl7.org/fhir/sid/icd-10",
+    "I10C": "http://hl7.org/fhir/sid/icd-10-cm",
+    "I9C": "http://hl7.org/fhir/sid/icd-9-cm",
+    "I10P": "http://www.cms.gov/Medicare/Coding/ICD10",
+    "MDC": "urn:iso:std:iso:11073:10101",
+    "FMA": "urn:oid:2.16.840.1.113883.6.119",
+}
+"""CodingSchemeDesignator -> FHIR system (PS3.16 8, table 8-1). SRT's codes are SNOMED-RT's, not SNOMED CT's."""
+
+
+def codeable_concepts(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One CodeableConcept per item. A scheme of the site's own has no system unless it names its UID."""
+    return [_codeable_concept(item) for item in items]
+
+
+def _codeable_concept(item: Mapping[str, Any]) -> dict[str, Any]:
+    code = next((found for tag in _CODES if (found := read(item, tag))), None)
+    meaning = read(item, _MEANING)
+    if code is None:
+        if meaning is None:
+            raise InvalidValueError("an item has neither a code nor a meaning")
+        return {"text": meaning}
+    coding = {"system": _system(item), "code": code, "display": meaning}
+    concept: dict[str, Any] = {"coding": [{name: value for name, value in coding.items() if value}]}
+    return {**concept, "text": meaning} if meaning else concept
+
+
+def _system(item: Mapping[str, Any]) -> str | None:
+    known = SYSTEMS.get(read(item, _SCHEME) or "")
+    uid = read(item, _SCHEME_UID)
+    return known or (f"urn:oid:{uid}" if uid else None)
