@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 
-.PHONY: demo run test test-worker lint setup docs lock clean
+.PHONY: demo run test test-worker lint bench setup docs lock clean
 
 # Python 3.13 for the language worker's own library, where there is one: by its name, or by pyenv's.
 PYTHON_313 := $(shell for python in python3.13 "env PYENV_VERSION=$$(pyenv latest 3.13 2>/dev/null) python3.13"; do \
@@ -52,6 +52,9 @@ local/azurite/node_modules/ready: local/azurite/package-lock.json $(VENV)/ready
 	@echo "setting up Azurite (once, about 15 s) ..."
 	@PATH="$$PATH:$(CURDIR)/$(VENV)/bin" npm ci --prefix local/azurite --silent --no-audit --no-fund
 	@touch $@
+
+bench: setup ## What mapping and merging cost per instance, beside a baseline of the same run
+	@$(RUN) -m tests.bench.mapping
 
 docs: setup  ## Write the README's tables from the code
 	$(RUN) -m docs.readme_tables

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from local.compare import Instances, StudyComparison, compare
 from local.failures import RecordedFailure, recorded_failures
-from local.samples import ct_study, pydicom_files
+from local.samples import ct_study, pydicom_files, with_invalid_tags
 from local.stack import Ports, Stack, StackOptions
 from local.stow import Fate, store
 
@@ -44,10 +44,10 @@ def demo(ports: Ports, logs: Path) -> int:
 
 
 def _store(console: Console, stack: Stack) -> int:
-    console.print("storing the files inside pydicom and a generated CT study of 300 instances")
+    console.print("storing the files inside pydicom, a generated CT study of 300 instances, and one with invalid tags")
     with tempfile.TemporaryDirectory() as folder:
         generated = []
-        for number, content in enumerate(ct_study()):
+        for number, content in enumerate([*ct_study(), with_invalid_tags()]):
             path = Path(folder) / f"{number}.dcm"
             path.write_bytes(content)
             generated.append(path)

@@ -23,6 +23,22 @@ def pydicom_files() -> list[Path]:
     return [path for path in found if not instance_uid(path)[1]]
 
 
+def with_invalid_tags() -> bytes:
+    """A real MR instance as a study of its own, with two optional tags as some modalities write them.
+
+    None of pydicom's files that carry what is required has a mapped tag with an invalid value.
+    """
+    (path,) = [path for path in pydicom_files() if path.name == "MR_small.dcm"]
+    dataset = pydicom.dcmread(path)
+    dataset.PatientID = "DEMO-TAGS"
+    for uid in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+        setattr(dataset, uid, generate_uid())
+    with pydicom.config.disable_value_validation():
+        dataset.PatientSex = "W"
+        dataset.PatientBirthDate = "1935-07-04"
+        return _file(dataset)
+
+
 def ct_study() -> Iterator[bytes]:
     """A CT study of 300 instances in three series, as PS3.10 files."""
     study = generate_uid()
@@ -34,9 +50,13 @@ def ct_study() -> Iterator[bytes]:
         dataset.SeriesNumber = position + 1
         dataset.SeriesDescription = _SERIES[position]
         dataset.InstanceNumber = number + 1
-        file = io.BytesIO()
-        dataset.save_as(file, enforce_file_format=True)
-        yield file.getvalue()
+        yield _file(dataset)
+
+
+def _file(dataset: Dataset) -> bytes:
+    file = io.BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    return file.getvalue()
 
 
 def _instance(study: str, series: str, now: datetime) -> FileDataset:

@@ -21,6 +21,7 @@ from shared.clients.tick_table import TickTable
 from shared.clients.watermark import TableWatermarkStore
 from shared.config import Settings, read_settings
 from shared.mapping.converters import MappingOptions
+from shared.mapping.resources import MAPPED_KEYS
 from shared.model import TickRecord
 from shared.sync.batch import BatchOptions
 from shared.sync.ports import Ports
@@ -60,7 +61,7 @@ def build(settings: Settings) -> App:
     dicom = HttpService("DICOM service", settings.dicom_private_url or settings.dicom_url)
     change_feed = ChangeFeedV1 if settings.dicom_api_version == "v1" else ChangeFeedV2
     ports = Ports(
-        feed=change_feed(dicom, settings.gap_grace_seconds),
+        feed=change_feed(dicom, settings.gap_grace_seconds, MAPPED_KEYS),
         fhir=FhirClient(HttpService("FHIR server", settings.fhir_url)),
         watermarks=TableWatermarkStore(stored),
         errors=ErrorTables(stored),

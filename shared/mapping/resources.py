@@ -1,6 +1,6 @@
 """Table + change feed entry -> what Patient, Endpoint and ImagingStudy should say.
 
-Patient-, study- and series-level tags repeat in every instance of a study: a scope is mapped again only where its raw
+Patient-, study- and series-level tags repeat in every instance of a study: they are mapped again only where the raw
 elements differ from those mapped last. A broken optional tag is therefore reported once for the run of instances
 that carry it, by the first of them.
 """
@@ -44,38 +44,60 @@ class MappedInstance:
     faults: tuple[InvalidTag, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What instances share: the fragments of a run of them whose elements, but for their own, are the same."""
+
+    elements: Mapping[str, Any]
+    patient: Fragment
+    study: Fragment
+    series: Fragment
+
+
 class StudyMapper:
     """Maps the entries of one study, in the feed's order. Keeps nothing but what was mapped last."""
 
     def __init__(self, options: MappingOptions) -> None:
         self._options = options
+        self._shared: _Shared | None = None
         self._last: dict[tuple[str, str], tuple[tuple[Any, ...], Fragment]] = {}
 
     def map(self, entry: ChangeFeedEntry) -> MappedInstance:
         """Raises InvalidDicomTagError: a required tag, or any where validation is enforced, is missing or invalid."""
         metadata = entry.metadata or {}
-        patient, patient_is_new = self._remembered(_PATIENT, "", metadata)
-        study, study_is_new = self._remembered(_STUDY, "", metadata)
-        series, series_is_new = self._remembered(_SERIES, entry.series_instance_uid, metadata)
         instance = map_scope(_INSTANCE, metadata, self._options)
-        scopes = ((patient, patient_is_new), (study, study_is_new), (series, series_is_new), (instance, True))
+        shared, new = self._map_shared(entry.series_instance_uid, metadata)
+        fragments = (shared.patient, shared.study, shared.series, instance)
 
-        broken = [fault for fragment, _ in scopes for fault in fragment.broken]
+        broken = [fault for fragment in fragments for fault in fragment.broken]
         if self._options.enforce_validation:
-            broken += [fault for fragment, _ in scopes for fault in fragment.faults]
-        if broken := broken or _mismatches(entry, study, series, instance):
+            broken += [fault for fragment in fragments for fault in fragment.faults]
+        if broken := broken or _mismatches(entry, shared, instance):
             raise InvalidDicomTagError(tuple(dict.fromkeys(broken)))
-        faults = dict.fromkeys(fault for fragment, is_new in scopes if is_new for fault in fragment.faults)
-        return MappedInstance(entry, patient, study, series, instance, tuple(faults))
+        faults = tuple(dict.fromkeys(fault for fragment in (*new, instance) for fault in fragment.faults))
+        return MappedInstance(entry, shared.patient, shared.study, shared.series, instance, faults)
 
-    def _remembered(self, scope: "Scope", key: str, metadata: Mapping[str, Any]) -> tuple[Fragment, bool]:
-        raw = tuple([metadata.get(name) for name in scope.keys])
-        last = self._last.get((scope.name, key))
+    def _map_shared(self, series_uid: str, metadata: Mapping[str, Any]) -> tuple[_Shared, list[Fragment]]:
+        """What the instance shares with others, and those fragments that are said for the first time."""
+        elements = {key: element for key, element in metadata.items() if key not in _INSTANCE.keys}
+        if self._shared is not None and self._shared.elements == elements:
+            return self._shared, []
+        new: list[Fragment] = []
+        patient = self._remembered(_PATIENT, "", metadata, new)
+        study = self._remembered(_STUDY, "", metadata, new)
+        series = self._remembered(_SERIES, series_uid, metadata, new)
+        self._shared = _Shared(elements, patient, study, series)
+        return self._shared, new
+
+    def _remembered(self, scope: "Scope", uid: str, metadata: Mapping[str, Any], new: list[Fragment]) -> Fragment:
+        raw = tuple([metadata.get(key) for key in scope.keys])
+        last = self._last.get((scope.name, uid))
         if last is not None and last[0] == raw:
-            return last[1], False
+            return last[1]
         fragment = map_scope(scope, metadata, self._options)
-        self._last[scope.name, key] = raw, fragment
-        return fragment, True
+        self._last[scope.name, uid] = raw, fragment
+        new.append(fragment)
+        return fragment
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +119,10 @@ _ENDPOINT = Scope.of("Endpoint")
 _STUDY = Scope.of("ImagingStudy")
 _SERIES = Scope.of("ImagingStudy.series")
 _INSTANCE = Scope.of("ImagingStudy.series.instance")
+
+
+MAPPED_KEYS = frozenset(key for scope in (_PATIENT, _STUDY, _SERIES, _INSTANCE) for key in scope.keys)
+"""The DICOM JSON names of all tags that the mapping reads; the rest of an instance's metadata is of no use to it."""
 
 
 def map_endpoint(options: MappingOptions) -> Fragment:
@@ -156,15 +182,16 @@ def _invalid(tag: dicom_json.Tag, rule: str) -> InvalidTag:
     return InvalidTag(tag.display, tag.keyword, tag.vr, rule)
 
 
-def _mismatches(entry: ChangeFeedEntry, study: Fragment, series: Fragment, instance: Fragment) -> list[InvalidTag]:
+def _mismatches(entry: ChangeFeedEntry, shared: _Shared, instance: Fragment) -> list[InvalidTag]:
     """An entry whose metadata speaks of another instance must be written under neither."""
+    study_uid = shared.study.add["identifier"][0]["value"].removeprefix("urn:oid:")
     said = (
-        (
-            _STUDY.rows[0].tags[0],
-            study.add["identifier"][0]["value"].removeprefix("urn:oid:"),
-            entry.study_instance_uid,
-        ),
-        (_SERIES.rows[0].tags[0], series.set["uid"], entry.series_instance_uid),
-        (_INSTANCE.rows[0].tags[0], instance.set["uid"], entry.sop_instance_uid),
+        (_STUDY, study_uid, entry.study_instance_uid),
+        (_SERIES, shared.series.set["uid"], entry.series_instance_uid),
+        (_INSTANCE, instance.set["uid"], entry.sop_instance_uid),
     )
-    return [_invalid(tag, "differs from the change feed entry's") for tag, uid, expected in said if uid != expected]
+    return [
+        _invalid(scope.rows[0].tags[0], "differs from the change feed entry's")
+        for scope, uid, expected in said
+        if uid != expected
+    ]

@@ -33,11 +33,19 @@ CREATE, SET, FILL, ADD, DERIVE = How.CREATE, How.SET, How.FILL, How.ADD, How.DER
 YES, NO = True, False
 
 
+SCOPES = ("ImagingStudy.series.instance", "ImagingStudy.series", "ImagingStudy", "Endpoint", "Patient")
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: where in FHIR, from which tags, required, by which converter, and how it is merged."""
+    """One row: where in FHIR, from which tags, required, by which converter, and how it is merged.
+
+    `scope` is the resource or backbone element of the path, `element` its part: `Patient`, `identifier`.
+    """
 
     path: str
+    scope: str
+    element: str
     tags: tuple[Tag, ...]
     required: bool
     convert: to.Converter
@@ -45,22 +53,12 @@ class Row:
     note: str
     ours: bool
 
-    @property
-    def element(self) -> str:
-        """The element's name within its scope: `identifier` of `Patient.identifier.where(...)`."""
-        return self.path[len(self.scope) + 1 :].split(".")[0]
-
-    @property
-    def scope(self) -> str:
-        """The resource or backbone element that holds it; the longest that fits."""
-        return next(scope for scope in SCOPES if self.path.startswith(scope + "."))
-
-
-SCOPES = ("ImagingStudy.series.instance", "ImagingStudy.series", "ImagingStudy", "Endpoint", "Patient")
-
 
 def _row(path: str, tags: str, required: bool, convert: to.Converter, how: How, note: str = "") -> Row:
-    return Row(path, tuple(Tag.of(tag) for tag in tags.split(" + ") if tag), required, convert, how, note, ours=False)
+    scope = next(scope for scope in SCOPES if path.startswith(f"{scope}."))
+    element = path.removeprefix(f"{scope}.").split(".")[0]
+    parsed = tuple(Tag.of(tag) for tag in tags.split(" + ") if tag)
+    return Row(path, scope, element, parsed, required, convert, how, note, ours=False)
 
 
 def _our(path: str, tags: str, required: bool, convert: to.Converter, how: How, note: str = "") -> Row:

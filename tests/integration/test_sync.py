@@ -2,11 +2,13 @@
 
 import copy
 import logging
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 import requests
 from azure.data.tables import TableServiceClient
+from pydicom.data import get_charset_files
 
 from local.dicom_service.app import create_app
 from shared import bootstrap
@@ -257,6 +259,41 @@ def test_an_entry_that_fails_is_a_row_and_the_rest_goes_on(app, dicom, uids, fhi
 def _rows(storage, settings, table):
     tables = TableServiceClient.from_connection_string(storage)
     return list(tables.get_table_client(settings["TableStore__TableNamePrefix"] + table).list_entities())
+
+
+@pytest.mark.parametrize("enforced", ["false", "true"])
+def test_both_validation_modes(enforced, settings, dicom, uids, fhir_url, storage):
+    """Off: the tag is left out and told. On: the entry is not synced, and told; the rest of its study is."""
+    name = "DicomCast__Features__EnforceValidationOfTagValues"
+    app = bootstrap.build(read_settings(settings | {name: enforced}))
+    dicom.store(uids.file(1, 1), uids.file(1, 2, PatientSex="f"))
+    app.tick()
+    synced = instances_of(study_in(fhir_url, uids))[uids.series(1)]
+    table = {"false": "InvalidDicomTagExceptionTable", "true": "DicomFailToStoreExceptionTable"}[enforced]
+    (row,) = _rows(storage, settings, table)
+    assert (row["InstanceUid"], len(synced)) == (uids.instance(1, 2), {"false": 2, "true": 1}[enforced])
+    assert row["Exception"] == "(0010,0040) PatientSex (CS): only A-Z, 0-9, blank and underscore are allowed"
+
+
+@pytest.mark.parametrize(
+    ("file", "names"),
+    [
+        ("chrH31.dcm", [(None, "Yamada", ["Tarou"]), ("IDE", "山田", ["太郎"]), ("SYL", "やまだ", ["たろう"])]),
+        ("chrArab.dcm", [(None, "قباني", ["لنزار"])]),
+    ],
+)
+def test_names_in_other_scripts(file, names, app, dicom, fhir_url):
+    """From the file's own character set to FHIR: Japanese in three scripts, Arabic."""
+    (path,) = get_charset_files(file)
+    dicom.store(Path(path).read_bytes())
+    app.tick()
+    patient_id = {"chrH31.dcm": "H31EXAMPLE", "chrArab.dcm": "SCSARAB"}[file]
+    found = requests.get(f"{fhir_url}/Patient", params={"identifier": f"|{patient_id}"}, timeout=30).json()
+    (patient,) = [one["resource"] for one in found["entry"]]
+    held = [
+        ((one.get("extension") or [{}])[0].get("valueCode"), one["family"], one["given"]) for one in patient["name"]
+    ]
+    assert held == names
 
 
 def test_no_patient_data_in_the_log(app, dicom, uids, caplog):

@@ -9,7 +9,8 @@ from shared.mapping.converters import MODALITY_SYSTEM, MappingOptions
 from shared.mapping.merge import contains, merge_endpoint, merge_patient
 from shared.mapping.merge_study import RemovedInstance, is_ours, merge_study
 from shared.mapping.resources import StudyMapper, map_endpoint
-from shared.model import Action, State
+from shared.mapping.table import TABLE
+from shared.model import Action, PatientUpdatePolicy, State
 from tests.fakes import entry
 
 OPTIONS = MappingOptions("https://dicom.example.org")
@@ -57,6 +58,38 @@ def test_a_patient_that_already_says_it_is_not_written():
     wanted = mapped(entry(t00100010=name("A^B"), t00100040="F"))[0].patient
     created = merge_patient(None, wanted)
     assert merge_patient(created, wanted) is None
+
+
+POLICIES = [
+    # rule                                               policy      held                     name, gender after
+    ("overwrite: name and gender follow DICOM",          "overwrite", {"gender": "male", "name": [{"use": "usual", "family": "Old"}]}, "New", "female"),
+    ("fill: what is there stays",                        "fill",      {"gender": "male", "name": [{"use": "usual", "family": "Old"}]}, "Old", "male"),
+    ("fill: what lacks is written",                      "fill",      {}, "New", "female"),
+    ("fill: an official name is a name",                 "fill",      {"name": [{"use": "official", "family": "Old"}]}, "Old", "female"),
+    ("never: nothing is written",                        "never",     {"name": [{"use": "usual", "family": "Old"}]}, "Old", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "policy", "held", "family", "gender"), POLICIES, ids=[row[0] for row in POLICIES])
+def test_the_patient_update_policy(rule, policy, held, family, gender):
+    """`Patient__UpdatePolicy`; a filled value does not flap with the next instance."""
+    mapper = StudyMapper(OPTIONS)
+    first, second = (
+        mapper.map(entry(n, instance=f"1.{n}", t00100010=name(family_name), t00100040=sex)).patient
+        for n, family_name, sex in ((1, "New", "F"), (2, "Newer", "M"))
+    )
+    existing = {"resourceType": "Patient", "id": "1", "identifier": [{"value": "P-1"}], **held}
+    merged = merge_patient(existing, first, PatientUpdatePolicy(policy)) or existing
+    assert (merged["name"][0]["family"], merged.get("gender")) == (family, gender), rule
+    if policy != "overwrite":
+        assert merge_patient(merged, second, PatientUpdatePolicy(policy)) is None
+
+
+@pytest.mark.parametrize("policy", PatientUpdatePolicy)
+def test_a_new_patient_is_whole_under_any_policy(policy):
+    """The policy is about what others keep."""
+    merged = merge_patient(None, mapped(entry(t00100040="F", t00100030="19990101"))[0].patient, policy)
+    assert (merged["gender"], merged["birthDate"]) == ("female", "1999-01-01")
 
 
 def test_an_endpoint_with_another_address_is_an_error():
@@ -118,6 +151,37 @@ def test_the_studys_modalities_are_those_of_its_series():
     assert [one["code"] for one in both["modality"]] == ["CT", "SR"]
     one = study_of(deleted(3, series="1.2", instance="1.2.1"), existing=both)
     assert one["modality"] == [{"system": MODALITY_SYSTEM, "code": "CT"}]
+
+
+def test_the_counts_are_counted():
+    """Of what is in the resource, whatever wrote it; they are right after a removal too."""
+    study = study_of(
+        entry(1, series="1.1", instance="1.1.1"),
+        entry(2, series="1.2", instance="1.2.1"),
+        entry(3, series="1.2", instance="1.2.2"),
+    )
+    assert (study["numberOfSeries"], study["numberOfInstances"]) == (2, 3)
+    assert [one["numberOfInstances"] for one in study["series"]] == [1, 2]
+    study = study_of(deleted(4, series="1.2", instance="1.2.1"), existing=study | {"numberOfInstances": 99})
+    assert (study["numberOfSeries"], study["numberOfInstances"]) == (2, 2)
+
+
+def test_a_referrer_of_others_stays():
+    """A link to a Practitioner says more than a name; where FHIR says nothing, the name is written once."""
+    referrer = {"reference": "Practitioner/1"}
+    study = study_of(entry(1)) | {"referrer": referrer}
+    assert study_of(entry(2, t00080090=name("Watson^Mary")), existing=study) is None
+    assert study_of(entry(1, t00080090=name("Watson^Mary^^Dr.")))["referrer"] == {"display": "Dr. Mary Watson"}
+
+
+def test_without_the_extended_mapping_only_the_specification_is_written():
+    """`DicomCast__Features__ExtendedMapping` false."""
+    bare = MappingOptions("https://dicom.example.org", extended=False)
+    change = StudyMapper(bare).map(entry(t00081030="Chest", t00180015="CHEST", t00080090=name("Watson")))
+    study = merge_study(None, [change], {}, counted=False)
+    ours = {row.element for row in TABLE if row.ours}
+    assert not ours & (study.keys() | study["series"][0].keys())
+    assert study["note"] == [{"text": "Chest"}]
 
 
 def test_the_last_instance_takes_its_series_along():

@@ -1,0 +1,89 @@
+"""`python -m tests.bench.mapping`: what mapping and merging cost per instance, for studies of 1k, 10k and 40k instances.
+
+The metadata is that of pydicom's CT_small.dcm with the elements that vary in a series. Machines are noisy: each figure
+is the best of several runs, and stands beside a baseline of the same run, `json.loads` of one instance's metadata.
+"""
+
+import gc
+import json
+import time
+
+from local.dicom_service.instance import read_instance
+from local.samples import pydicom_files
+from shared.mapping.converters import MappingOptions
+from shared.mapping.merge_study import merge_study
+from shared.mapping.resources import MAPPED_KEYS, StudyMapper
+from shared.model import Action, ChangeFeedEntry, State
+
+SIZES = (1_000, 10_000, 40_000)
+SERIES_LENGTH = 500
+RUNS = 3
+OPTIONS = MappingOptions("https://dicom.example.org")
+
+
+def ct_metadata():
+    """DICOM JSON text of a real CT instance."""
+    (path,) = [path for path in pydicom_files() if path.name == "CT_small.dcm"]
+    return read_instance(path.read_bytes(), None).metadata
+
+
+def entries(text, count, first=0):
+    """Entries of one study, each parsed from text of its own, as the feed brings them."""
+    for number in range(first, first + count):
+        metadata = {key: element for key, element in json.loads(text).items() if key in MAPPED_KEYS}
+        study = metadata["0020000D"]["Value"][0]
+        series, instance = f"{study}.{number // SERIES_LENGTH}", f"{study}.{number // SERIES_LENGTH}.{number}"
+        metadata["0020000E"]["Value"] = [series]
+        metadata["00080018"]["Value"] = [instance]
+        metadata["00200013"]["Value"] = [number]
+        yield ChangeFeedEntry(
+            number + 1,
+            study,
+            series,
+            instance,
+            Action.CREATE,
+            State.CURRENT,
+            "2024-05-06T07:08:09+00:00",
+            metadata=metadata,
+        )
+
+
+def best(work):
+    """Seconds of the quickest of several runs, and what it returned."""
+    results = []
+    for _ in range(RUNS):
+        gc.collect()
+        started = time.perf_counter()
+        result = work()
+        results.append((time.perf_counter() - started, result))
+    return min(results, key=lambda one: one[0])
+
+
+def map_all(all_entries):
+    mapper = StudyMapper(OPTIONS)
+    return [mapper.map(entry) for entry in all_entries]
+
+
+def main():
+    """Prints a Markdown table."""
+    text = ct_metadata()
+    baseline, _ = best(lambda: [json.loads(text) for _ in range(2_000)])
+    unit = baseline / 2_000 * 1e6
+    print(f"baseline: json.loads of one instance's metadata ({len(text)} characters): {unit:.1f} µs\n")
+    print("| instances | map µs | merge, new study µs | together µs | of the baseline | 1,000 more join it µs each |")
+    print("| ---: | ---: | ---: | ---: | ---: | ---: |")
+    for size in SIZES:
+        arrived = list(entries(text, size))
+        mapping, changes = best(lambda arrived=arrived: map_all(arrived))
+        merging, study = best(lambda changes=changes: merge_study(None, changes, {}))
+        more = map_all(entries(text, 1_000, first=size))
+        joining, _ = best(lambda study=study, more=more: merge_study(study, more, {}))
+        mapped, merged = mapping / size * 1e6, merging / size * 1e6
+        share = (mapped + merged) / unit
+        print(
+            f"| {size:,} | {mapped:.1f} | {merged:.1f} | {mapped + merged:.1f} | {share:.2f} | {joining / 1_000 * 1e6:.1f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
