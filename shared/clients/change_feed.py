@@ -4,15 +4,16 @@ Sequence numbers come from a database sequence: a rolled-back write leaves a hol
 higher numbers. So nothing is given out that something may yet come before.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import requests
 
+from shared.clients.change_feed_entry import entry_of, hundred_nanoseconds, moment
 from shared.clients.http import TRANSIENT_STATUSES, HttpService, json_of, retry_after_seconds, served_at
 from shared.errors import FeedError, OutageError, TransientError
-from shared.model import DEFAULT_PARTITION, Action, ChangeFeedEntry, FeedPage, State, Watermark
+from shared.model import ChangeFeedEntry, FeedPage, Watermark
 
 V1_WINDOW = 100  # sequence numbers; the service allows 1-100
 V2_PAGE = 200  # entries; the service allows 1-200
@@ -135,71 +136,8 @@ def before_young_hole(
     return entries, None
 
 
-def moment(timestamp: str) -> datetime:
-    """ISO 8601 with an offset; what is finer than a microsecond is cut."""
-    return datetime.fromisoformat(timestamp)
-
-
-def hundred_nanoseconds(timestamp: str) -> int:
-    """100 ns since the epoch, exactly: the feed's order is finer than a datetime."""
-    whole = moment(timestamp).replace(microsecond=0)
-    fraction = timestamp.partition(".")[2]
-    digits = fraction[: next((i for i, char in enumerate(fraction) if not char.isdigit()), len(fraction))]
-    return int(whole.timestamp()) * 10_000_000 + int(digits.ljust(7, "0")[:7] or "0")
-
-
 def _json(url: str, answer: requests.Response) -> Any:
     try:
         return json_of(answer)
     except ValueError as error:
         raise FeedError(f"{url}: {error}") from None
-
-
-def entry_of(item: Any, url: str, keep: frozenset[str] | None = None) -> ChangeFeedEntry:
-    """One entry out of its JSON. Raises FeedError naming the URL, the sequence and the field.
-
-    `keep`: the tags to keep of its metadata, None for all. A batch of 20,000 entries with hundreds of tags each would
-    not fit a small host.
-    """
-    if not isinstance(item, Mapping):
-        raise FeedError(f"{url}: a change feed entry is not a JSON object")
-    sequence = item.get("Sequence")
-    if not isinstance(sequence, int) or isinstance(sequence, bool) or sequence < 1:
-        raise FeedError(f"{url}: an entry's Sequence is not a positive whole number")
-    try:
-        return ChangeFeedEntry(
-            sequence=sequence,
-            study_instance_uid=_field(item, "StudyInstanceUid"),
-            series_instance_uid=_field(item, "SeriesInstanceUid"),
-            sop_instance_uid=_field(item, "SopInstanceUid"),
-            action=Action(_field(item, "Action").lower()),
-            state=State(_field(item, "State").lower()),
-            timestamp=_timestamp(item),
-            partition=item.get("PartitionName") or DEFAULT_PARTITION,
-            metadata=_metadata(item, keep),
-        )
-    except ValueError as error:
-        raise FeedError(f"{url}: entry {sequence}: {error}") from None
-
-
-def _field(item: Mapping[str, Any], name: str) -> str:
-    value = item.get(name)
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"{name} is missing or not a string")
-    return value
-
-
-def _timestamp(item: Mapping[str, Any]) -> str:
-    text = _field(item, "Timestamp")
-    if moment(text).tzinfo is None:
-        raise ValueError("Timestamp has no offset")
-    return text
-
-
-def _metadata(item: Mapping[str, Any], keep: frozenset[str] | None) -> Mapping[str, Any] | None:
-    metadata = item.get("Metadata")
-    if metadata is None:
-        return None
-    if not isinstance(metadata, Mapping):
-        raise ValueError("Metadata is not a JSON object")  # noqa: TRY004 one kind of fault, told in one way
-    return metadata if keep is None else {key: metadata[key] for key in keep & metadata.keys()}

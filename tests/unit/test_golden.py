@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.clients.change_feed import entry_of
+from shared.clients.change_feed_entry import entry_of
 from shared.mapping.converters import MappingOptions
 from shared.sync.study import StudySync
 from tests.fakes import FakeFhir

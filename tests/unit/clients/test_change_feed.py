@@ -4,7 +4,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from shared.clients.change_feed import before_young_hole, entry_of, hundred_nanoseconds
+from shared.clients.change_feed import before_young_hole
+from shared.clients.change_feed_entry import entry_of, hundred_nanoseconds
 from shared.errors import FeedError
 from shared.model import Action, State, Watermark
 from tests.fakes import NOW, entry
