@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.errors import ConflictError, EntryError, InvalidDicomTagError
+from shared.errors import ConflictError, EntryError, FhirRefusedError, InvalidDicomTagError
 from shared.mapping.converters import MappingOptions, urn
 from shared.mapping.merge import merge_endpoint, merge_patient
 from shared.mapping.merge_study import RemovedInstance, is_ours, merge_study
@@ -43,11 +43,25 @@ class StudySync:
         changes, failures = map_entries(entries, self._options)
         if not changes:
             return StudyResult(wrote=False, failures=tuple(failures))
+        wrote, refused = self._write_what_is_taken(changes)
+        return StudyResult(wrote, (*failures, *refused))
+
+    def _write_what_is_taken(self, changes: Sequence[Change]) -> tuple[bool, list[FailedEntry]]:
+        """Whether anything had to be written, and the entries to blame where the server refused a bundle.
+
+        A refused bundle is halved until the entry to blame stands alone: twice the logarithm of the study's entries in
+        bundles for one bad entry.
+        """
         try:
-            return StudyResult(self._write(changes), tuple(failures))
+            return self._write(changes), []
+        except FhirRefusedError as error:
+            if len(changes) == 1:
+                return False, [failed(changes[0].entry, error)]
         except EntryError as error:
-            refused = [failed(change.entry, error) for change in changes]
-            return StudyResult(wrote=False, failures=(*failures, *refused))
+            return False, [failed(change.entry, error) for change in changes]
+        half = len(changes) // 2
+        halves = [self._write_what_is_taken(part) for part in (changes[:half], changes[half:])]
+        return any(wrote for wrote, _ in halves), [failure for _, refused in halves for failure in refused]
 
     def _write(self, changes: Sequence[Change]) -> bool:
         """Whether anything had to be written."""

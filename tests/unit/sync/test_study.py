@@ -1,5 +1,7 @@
 """One study: what is read, what is sent, and what becomes of entries that cannot be synced."""
 
+import json
+
 import pytest
 
 from shared.errors import ConflictError, FhirRefusedError, OutageError, TransientError
@@ -95,15 +97,36 @@ def test_one_bad_entry_harms_itself_alone():
     assert [one["uid"] for one in held(fhir, "ImagingStudy")[0]["series"][0]["instance"]] == ["1.1", "1.3"]
 
 
-def test_a_refused_bundle_is_recorded():
-    """The FHIR server's word is final for it."""
-    fhir = FakeFhir(faults=[FhirRefusedError("status 422")])
-    result = run(fhir, entry(1), entry(2, instance="1.9"))
-    assert not result.wrote
+class Picky(FakeFhir):
+    """Refuses every bundle that speaks of one of these instances."""
+
+    def __init__(self, *refused):
+        super().__init__()
+        self.refused, self.attempts = refused, 0
+
+    def transact(self, bundle):
+        self.attempts += 1
+        if any(f'"{uid}"' in json.dumps(bundle) for uid in self.refused):
+            raise FhirRefusedError("status 422")
+        return super().transact(bundle)
+
+
+@pytest.mark.parametrize("bad", [(), (1,), (64,), (17, 40)])
+def test_a_refused_bundle_is_narrowed_down(bad):
+    """Only the entries to blame are recorded, in the feed's order; the rest of the study is written."""
+    fhir = Picky(*(f"1.2.{n}" for n in bad))
+    result = run(fhir, *(entry(n, instance=f"1.2.{n}") for n in range(1, 65)))
     assert [(row.table, row.sequence, row.message) for row in result.failures] == [
-        (ErrorTable.FHIR, 1, "status 422"),
-        (ErrorTable.FHIR, 2, "status 422"),
+        (ErrorTable.FHIR, n, "status 422") for n in bad
     ]
+    assert len(held(fhir, "ImagingStudy")[0]["series"][0]["instance"]) == 64 - len(bad)
+    assert fhir.attempts <= 1 + 2 * 6 * len(bad)
+
+
+def test_a_refused_entry_alone_is_recorded():
+    """The FHIR server's word is final for it."""
+    result = run(FakeFhir(faults=[FhirRefusedError("status 422")]), entry(1))
+    assert (result.wrote, [row.sequence for row in result.failures]) == (False, [1])
 
 
 def test_two_matches_are_never_a_pick_of_the_first():
