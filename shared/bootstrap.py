@@ -64,12 +64,12 @@ def build(settings: Settings) -> App:
         feed=change_feed(dicom, settings.gap_grace_seconds, MAPPED_KEYS),
         fhir=FhirClient(HttpService("FHIR server", settings.fhir_url)),
         watermarks=TableWatermarkStore(stored),
-        errors=ErrorTables(stored),
+        errors=ErrorTables(stored, _utc_now),
         ticks=TickTable(stored),
         lease=BlobLease(
             blobs.get_container_client(CONTAINER), f"{settings.table_name_prefix}sync.lock", settings.lease_seconds
         ),
-        now=lambda: datetime.now(UTC),
+        now=_utc_now,
     )
     mapping = MappingOptions(
         service_url=settings.dicom_url,
@@ -81,6 +81,10 @@ def build(settings: Settings) -> App:
         patient_update_policy=settings.patient_update_policy,
     )
     return App(ports, BatchOptions(mapping, settings.batch_size))
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _storage(settings: Settings) -> tuple[BlobServiceClient, TableServiceClient]:

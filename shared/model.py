@@ -59,10 +59,14 @@ class Watermark:
 
 @dataclass(frozen=True, slots=True)
 class StoredWatermark:
-    """The watermark and the ETag of its row, None where there is no row yet."""
+    """The watermark and the ETag of its row, None where there is no row yet.
+
+    `failed_through`: no entry after this sequence was ever recorded as failed.
+    """
 
     watermark: Watermark
     etag: str | None
+    failed_through: int = 0
 
 
 class PatientUpdatePolicy(StrEnum):

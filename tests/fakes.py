@@ -1,7 +1,7 @@
 """Fakes of the loop's Protocols, and small builders. The FHIR fake applies transactions as R4 says."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl, unquote
@@ -152,14 +152,15 @@ class FakeWatermarks:
 
     watermark: Watermark = field(default_factory=Watermark)
     version: int = 0
+    failed_through: int = 0
 
     def read(self) -> StoredWatermark:
-        return StoredWatermark(self.watermark, str(self.version))
+        return StoredWatermark(self.watermark, str(self.version), self.failed_through)
 
-    def move(self, stored: StoredWatermark, to: Watermark) -> StoredWatermark:
+    def move(self, stored: StoredWatermark, to: Watermark, failed_through: int) -> StoredWatermark:
         if stored.etag != str(self.version):
             raise LeaseLostError("moved by another host")
-        self.watermark, self.version = to, self.version + 1
+        self.watermark, self.version, self.failed_through = to, self.version + 1, failed_through
         return self.read()
 
 
@@ -168,9 +169,13 @@ class FakeErrors:
     """Failures in the order they were recorded."""
 
     rows: list[FailedEntry] = field(default_factory=list)
+    resolved: list[int] = field(default_factory=list)
 
     def record(self, failures: Sequence[FailedEntry]) -> None:
         self.rows += failures
+
+    def resolve(self, sequences: Collection[int]) -> None:
+        self.resolved += sorted(sequences)
 
 
 @dataclass

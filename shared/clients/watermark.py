@@ -16,7 +16,7 @@ ROW_KEY = "SyncStateRowKey"
 
 
 class TableWatermarkStore:
-    """`SyncedSequence` is the original's column, `SyncedTimestamp` ours; the ETag guards against a second host."""
+    """`SyncedSequence` is the original's column, the others are ours; the ETag guards against a second host."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -28,17 +28,21 @@ class TableWatermarkStore:
                 row = self._tables[TABLE].get_entity(PARTITION_KEY, ROW_KEY)
             except ResourceNotFoundError:
                 return StoredWatermark(Watermark(), None)
-        sequence = row["SyncedSequence"]
-        number = sequence.value if isinstance(sequence, EntityProperty) else sequence
-        return StoredWatermark(Watermark(int(number), row.get("SyncedTimestamp") or None), row.metadata["etag"])
+        sequence = _number(row["SyncedSequence"])
+        # The original's row does not say how far failures were recorded: up to where it stands there may be some.
+        failed_through = _number(row.get("FailedThrough", sequence))
+        return StoredWatermark(
+            Watermark(sequence, row.get("SyncedTimestamp") or None), row.metadata["etag"], failed_through
+        )
 
-    def move(self, stored: StoredWatermark, to: Watermark) -> StoredWatermark:
+    def move(self, stored: StoredWatermark, to: Watermark, failed_through: int) -> StoredWatermark:
         """Raises LeaseLostError where the row is not the one that was read."""
         row: dict[str, Any] = {
             "PartitionKey": PARTITION_KEY,
             "RowKey": ROW_KEY,
             "SyncedSequence": EntityProperty(to.sequence, EdmType.INT64),
             "SyncedTimestamp": to.timestamp or "",
+            "FailedThrough": EntityProperty(failed_through, EdmType.INT64),
         }
         with storage_faults():
             try:
@@ -50,4 +54,9 @@ class TableWatermarkStore:
                     )
             except (ResourceExistsError, ResourceModifiedError) as error:
                 raise LeaseLostError("another host moved the watermark") from error
-        return StoredWatermark(to, answer["etag"])
+        return StoredWatermark(to, answer["etag"], failed_through)
+
+
+def _number(value: Any) -> int:
+    """Int64 comes as an EntityProperty."""
+    return int(value.value if isinstance(value, EntityProperty) else value)

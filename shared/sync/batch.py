@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from shared.errors import OutageError, TransientError
 from shared.mapping.converters import MappingOptions
-from shared.model import BatchResult, ChangeFeedEntry, FailedEntry, FeedPage, Outcome, Watermark
+from shared.model import BatchResult, ChangeFeedEntry, FeedPage, Outcome, Watermark
+from shared.sync.books import Books
 from shared.sync.ports import Feed, Ports
 from shared.sync.study import StudySync
 
@@ -39,14 +40,13 @@ def run_batch(ports: Ports, options: BatchOptions) -> BatchResult:
     calls_before = ports.fhir.calls
     stored = ports.watermarks.read()
     read = read_batch(ports.feed, stored.watermark, options.size)
-    progress = sync_studies(ports, options, by_study(read.entries))
+    books = Books(ports, stored, read.through)
+    progress = sync_studies(ports, options, by_study(read.entries), books)
     reached, held_by = read.through, read.held_by
     if progress.stopped_before is not None:
         reached = just_before(progress.stopped_before, read.entries, stored.watermark)
         held_by = f"sequence {progress.stopped_before.sequence} is not finished: {progress.stopped_by}"
-    if reached != stored.watermark:
-        ports.lease.ensure_held()
-        ports.watermarks.move(stored, reached)
+    books.close(reached)
     if isinstance(progress.stopped_by, OutageError):
         raise progress.stopped_by
     return BatchResult(
@@ -83,7 +83,9 @@ def by_study(entries: Sequence[ChangeFeedEntry]) -> list[list[ChangeFeedEntry]]:
     return list(studies.values())
 
 
-def sync_studies(ports: Ports, options: BatchOptions, studies: Sequence[Sequence[ChangeFeedEntry]]) -> _Progress:
+def sync_studies(
+    ports: Ports, options: BatchOptions, studies: Sequence[Sequence[ChangeFeedEntry]], books: Books
+) -> _Progress:
     """The studies one by one, until one cannot be finished now. Raises LeaseLostError between two of them."""
     sync = StudySync(ports.fhir, options.mapping)
     progress = _Progress()
@@ -93,10 +95,10 @@ def sync_studies(ports: Ports, options: BatchOptions, studies: Sequence[Sequence
             result = sync.run(entries)
         except (TransientError, OutageError) as error:
             progress.stopped_before, progress.stopped_by = entries[0], error
-            logger.warning("study held: %s", error, extra=_dimensions(StudyInstanceUID=entries[0].study_instance_uid))
+            dimensions = {"StudyInstanceUID": entries[0].study_instance_uid}
+            logger.warning("study held: %s", error, extra={"custom_dimensions": dimensions})
             break
-        record(ports, result.failures)
-        failed = len({failure.sequence for failure in result.failures if failure.is_final})
+        failed = books.enter(entries, result.failures)
         progress.studies += 1
         progress.failed += failed
         progress.invalid_tags += sum(not failure.is_final for failure in result.failures)
@@ -107,29 +109,7 @@ def sync_studies(ports: Ports, options: BatchOptions, studies: Sequence[Sequence
     return progress
 
 
-def record(ports: Ports, failures: Sequence[FailedEntry]) -> None:
-    """The failures into their tables, and one log line each."""
-    ports.errors.record(failures)
-    for failure in failures:
-        logger.warning(
-            "%s: %s",
-            failure.exception,
-            failure.message,
-            extra=_dimensions(
-                Table=failure.table.value,
-                Sequence=failure.sequence,
-                StudyInstanceUID=failure.study_instance_uid,
-                SeriesInstanceUID=failure.series_instance_uid,
-                SOPInstanceUID=failure.sop_instance_uid,
-            ),
-        )
-
-
 def just_before(entry: ChangeFeedEntry, entries: Sequence[ChangeFeedEntry], start: Watermark) -> Watermark:
     """The watermark that stands right before `entry`, where all entries of the feed before it are done."""
     at = next(i for i, one in enumerate(entries) if one.sequence == entry.sequence)
     return Watermark(entries[at - 1].sequence, entries[at - 1].timestamp) if at else start
-
-
-def _dimensions(**values: object) -> dict[str, dict[str, object]]:
-    return {"custom_dimensions": values}

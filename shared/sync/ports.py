@@ -1,6 +1,6 @@
 """What the loop needs of the outside world."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -54,7 +54,7 @@ class WatermarkStore(Protocol):
 
     def read(self) -> StoredWatermark: ...
 
-    def move(self, stored: StoredWatermark, to: Watermark) -> StoredWatermark:
+    def move(self, stored: StoredWatermark, to: Watermark, failed_through: int) -> StoredWatermark:
         """Raises LeaseLostError where another host has moved it since `stored` was read."""
         ...
 
@@ -64,6 +64,10 @@ class ErrorStore(Protocol):
 
     def record(self, failures: Sequence[FailedEntry]) -> None:
         """One row per failure; the same failure again is the same row."""
+        ...
+
+    def resolve(self, sequences: Collection[int]) -> None:
+        """Marks the open rows of these entries as resolved."""
         ...
 
 

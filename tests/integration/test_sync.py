@@ -227,7 +227,7 @@ def test_v2_takes_over_from_a_row_without_a_time(settings, app, dicom, stored, f
     """DICOM Cast's own row holds a sequence only."""
     app.tick()
     held = app.ports.watermarks.read()
-    app.ports.watermarks.move(held, Watermark(2))
+    app.ports.watermarks.move(held, Watermark(2), 0)
     v2 = bootstrap.build(
         read_settings(settings | {"DicomWeb__ApiVersion": "v2", "DicomCast__GapGracePeriod": "00:00:00"})
     )
@@ -240,7 +240,8 @@ def test_an_entry_that_fails_is_a_row_and_the_rest_goes_on(app, dicom, uids, fhi
     secret = "Nightingale"
     dicom.store(uids.file(1, 1), uids.file(1, 2, PatientID=None), uids.file(1, 3, PatientSex="X"))
     app.tick()
-    app.ports.watermarks.move(app.ports.watermarks.read(), Watermark())
+    held = app.ports.watermarks.read()
+    app.ports.watermarks.move(held, Watermark(), held.failed_through)
     app.tick()
     rows = _rows(storage, settings, "DicomFailToStoreExceptionTable")
     assert [(row["PartitionKey"], row["InstanceUid"], row["ChangeFeedSequence"].value) for row in rows] == [
@@ -254,6 +255,24 @@ def test_an_entry_that_fails_is_a_row_and_the_rest_goes_on(app, dicom, uids, fhi
     assert secret not in repr(rows + invalid)
     assert uids.patient not in repr(rows + invalid)
     assert instances_of(study_in(fhir_url, uids)) == {uids.series(1): [uids.instance(1, 1), uids.instance(1, 3)]}
+
+
+def test_a_failure_is_resolved_once_its_entry_is_synced(app, dicom, uids, fhir_url, settings, storage):
+    """Two Patients of one identity: recorded with their ids; a person deletes one, and the feed is read again."""
+    patient = {"resourceType": "Patient", "identifier": [{"value": uids.patient}]}
+    twins = [requests.post(f"{fhir_url}/Patient", json=patient, timeout=30).json()["id"] for _ in range(2)]
+    dicom.store(uids.file())
+    app.tick()
+    (row,) = _rows(storage, settings, "FhirFailToStoreExceptionTable")
+    assert row["PartitionKey"] == "MultipleMatchingResourcesError"
+    assert all(f"Patient/{one}" in row["Exception"] for one in twins)
+    assert row["ResolvedAt"] == ""
+    requests.delete(f"{fhir_url}/Patient/{twins[0]}", timeout=30)
+    held = app.ports.watermarks.read()
+    app.ports.watermarks.move(held, Watermark(), held.failed_through)
+    app.tick()
+    assert study_in(fhir_url, uids)["subject"] == {"reference": f"Patient/{twins[1]}"}
+    assert _rows(storage, settings, "FhirFailToStoreExceptionTable")[0]["ResolvedAt"]
 
 
 def _rows(storage, settings, table):

@@ -6,7 +6,7 @@ from shared.errors import LeaseLostError, OutageError, TransientError
 from shared.mapping.converters import MappingOptions
 from shared.model import Outcome, Watermark
 from shared.sync.batch import BatchOptions, run_batch
-from tests.fakes import FakeFeed, FakeFhir, FakeLease, FakeWatermarks, entry, ports
+from tests.fakes import FakeErrors, FakeFeed, FakeFhir, FakeLease, FakeWatermarks, entry, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)
 
@@ -52,6 +52,31 @@ def test_a_failed_entry_is_recorded_before_the_watermark_passes_it():
     assert [(row.sequence, row.is_final) for row in fakes.errors.rows] == [(1, True), (2, False)]
     assert (result.failed, result.invalid_tags, result.written) == (1, 1, 1)
     assert fakes.watermarks.watermark.sequence == 2
+
+
+def test_an_entry_that_is_synced_at_last_resolves_its_rows():
+    """Only those that may have failed before are asked for; an entry that fails again stays open."""
+    fakes = ports([entry(1, t00100020=None), entry(2, study="1.2"), entry(3, study="1.3")])
+    run_batch(fakes, OPTIONS)
+    assert fakes.errors.resolved == []
+    fakes.watermarks.watermark = Watermark()
+    fakes.feed.entries = [entry(1, t00100020=None), entry(2, study="1.2"), entry(3, study="1.3"), entry(4, study="1.4")]
+    run_batch(fakes, OPTIONS)
+    assert fakes.errors.resolved == [2, 3]
+
+
+def test_how_far_failures_may_reach_is_known_before_the_first_is_recorded():
+    """A host that is killed between the row and the watermark must not leave a row open for ever."""
+
+    class Killed(FakeErrors):
+        def record(self, failures):
+            super().record(failures)
+            raise KeyboardInterrupt
+
+    fakes = ports([entry(1, t00100020=None), entry(2, study="1.2")], errors=Killed())
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(fakes, OPTIONS)
+    assert (fakes.watermarks.watermark, fakes.watermarks.failed_through) == (Watermark(), 2)
 
 
 def test_a_passing_fault_holds_the_watermark_before_its_study():

@@ -1,0 +1,110 @@
+"""The error tables on Azurite: one row per failure, counted, cut to the limits, resolved once its entry is synced."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from azure.data.tables import TableServiceClient
+
+from shared.clients.error_tables import ErrorTables
+from shared.clients.tables import Tables
+from shared.model import ErrorTable, FailedEntry
+
+START = datetime(2024, 5, 6, tzinfo=UTC)
+
+
+def failure(
+    sequence, *, table=ErrorTable.DICOM, exception="InvalidDicomTagError", message="(0010,0020) PatientID (LO): missing"
+):
+    return FailedEntry(table, sequence, "1.2", "1.3", f"1.4.{sequence}", exception, message)
+
+
+class Clock:
+    """A clock that only the test moves."""
+
+    def __init__(self):
+        self.now = START
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def errors(storage, clock):
+    with TableServiceClient.from_connection_string(storage) as service:
+        tables = Tables(service, f"t{uuid4().hex[:8]}")
+        store = ErrorTables(tables, clock)
+        store.rows = lambda table=ErrorTable.DICOM: list(tables[table].list_entities())
+        yield store
+
+
+def test_a_failure_is_a_row_with_dicom_casts_columns(errors):
+    """And what an operator wants to know besides."""
+    errors.record([failure(7)])
+    (row,) = errors.rows()
+    assert dict(row) | {"ChangeFeedSequence": row["ChangeFeedSequence"].value} == {
+        "PartitionKey": "InvalidDicomTagError",
+        "RowKey": f"{7:020d}",
+        "StudyUid": "1.2",
+        "SeriesUid": "1.3",
+        "InstanceUid": "1.4.7",
+        "ChangeFeedSequence": 7,
+        "Exception": "(0010,0020) PatientID (LO): missing",
+        "RetryNumber": 0,
+        "FirstSeen": START.isoformat(),
+        "LastSeen": START.isoformat(),
+        "ResolvedAt": "",
+    }
+
+
+def test_the_same_failure_again_counts(errors, clock):
+    """One row; first and last seen tell them apart."""
+    for _ in range(3):
+        errors.record([failure(7)])
+        clock.now += timedelta(minutes=1)
+    (row,) = errors.rows()
+    assert (row["RetryNumber"], row["FirstSeen"], row["LastSeen"]) == (
+        2,
+        START.isoformat(),
+        (START + timedelta(minutes=2)).isoformat(),
+    )
+
+
+def test_several_tags_of_one_entry_are_several_rows(errors):
+    """A row says one tag."""
+    tags = ["(0010,0030) PatientBirthDate (DA): x", "(0010,0040) PatientSex (CS): x"]
+    errors.record([failure(7, table=ErrorTable.INVALID_TAG, message=tag) for tag in tags])
+    assert [row["RowKey"][-9:] for row in errors.rows(ErrorTable.INVALID_TAG)] == ["0010,0030", "0010,0040"]
+
+
+def test_many_failures_at_once(errors):
+    """More than one entity group transaction holds, of two classes, some of them known."""
+    errors.record([failure(n) for n in range(50)])
+    errors.record([failure(n) for n in range(250)] + [failure(n, exception="Other") for n in range(5)])
+    rows = errors.rows()
+    assert len(rows) == 255
+    assert sum(row["RetryNumber"] for row in rows) == 50
+
+
+def test_long_texts_are_cut(errors):
+    """A string property holds 32 Ki characters."""
+    errors.record([failure(7, message="x" * 100_000)])
+    assert len(errors.rows()[0]["Exception"]) == 32_000
+
+
+def test_rows_are_resolved_by_their_entry(errors, clock):
+    """In all tables, of all classes; another entry's stay open, and a failure that comes again opens its row."""
+    errors.record([failure(7), failure(8), failure(9), failure(7, table=ErrorTable.FHIR, exception="FhirRefusedError")])
+    clock.now += timedelta(hours=1)
+    errors.resolve({7, 9})
+    at = clock.now.isoformat()
+    assert [row["ResolvedAt"] for row in errors.rows()] == [at, "", at]
+    assert [row["ResolvedAt"] for row in errors.rows(ErrorTable.FHIR)] == [at]
+    errors.record([failure(7)])
+    assert [row["ResolvedAt"] for row in errors.rows()] == ["", "", at]
+    assert errors.rows()[0]["StudyUid"] == "1.2"
