@@ -1,6 +1,7 @@
 """Composition root: settings -> clients -> sync."""
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -70,6 +71,7 @@ def build(settings: Settings) -> App:
             blobs.get_container_client(CONTAINER), f"{settings.table_name_prefix}sync.lock", settings.lease_seconds
         ),
         now=_utc_now,
+        sleep=time.sleep,
     )
     mapping = MappingOptions(
         service_url=settings.dicom_url,
@@ -80,7 +82,8 @@ def build(settings: Settings) -> App:
         extended=settings.extended_mapping,
         patient_update_policy=settings.patient_update_policy,
     )
-    return App(ports, BatchOptions(mapping, settings.batch_size))
+    options = BatchOptions(mapping, settings.batch_size, settings.tick_budget_seconds, settings.total_retry_seconds)
+    return App(ports, options)
 
 
 def _utc_now() -> datetime:

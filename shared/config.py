@@ -26,6 +26,8 @@ class Settings:
     batch_size: int
     gap_grace_seconds: float
     lease_seconds: int
+    tick_budget_seconds: float
+    total_retry_seconds: float
     default_offset: timezone
     enforce_validation: bool
     extended_mapping: bool
@@ -141,6 +143,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DicomCast__BatchSize",                                   "batch_size",           _whole(1, 20000), "2000",    "entries of the change feed in one tick"),
     Setting("DicomCast__GapGracePeriod",                              "gap_grace_seconds",    _duration,       "00:00:30", "how old the entry after a missing sequence number must be before the gap is passed"),
     Setting("DicomCast__LeaseDuration",                               "lease_seconds",        _lease_duration, "00:00:30", "how long a host that died keeps others out"),
+    Setting("DicomCast__TickTimeBudget",                              "tick_budget_seconds",  _duration,       "00:04:00", "after it a tick begins nothing new; well below `functionTimeout` in host.json"),
+    Setting("RetryConfiguration__TotalRetryDuration",                 "total_retry_seconds",  _duration,       "00:10:00", "how long a study with a transient fault is tried before it is recorded as failed; outages do not count"),
     Setting("DicomCast__DefaultUtcOffset",                            "default_offset",       _offset,         "+00:00",   "offset of dates and times where (0008,0201) is absent"),
     Setting("DicomCast__Features__EnforceValidationOfTagValues",      "enforce_validation",   _bool,           "false",    "`true`: an entry with any invalid mapped tag is not synced"),
     Setting("DicomCast__Features__ExtendedMapping",                   "extended_mapping",     _bool,           "true",     "`false`: only the rows of DICOM Cast's specification are mapped"),

@@ -61,11 +61,13 @@ class Watermark:
 class StoredWatermark:
     """The watermark and the ETag of its row, None where there is no row yet.
 
+    `read_through`: how far the feed has been read; between the two only carried entries are not done.
     `failed_through`: no entry after this sequence was ever recorded as failed.
     """
 
     watermark: Watermark
     etag: str | None
+    read_through: Watermark
     failed_through: int = 0
 
 
@@ -114,7 +116,10 @@ class ErrorTable(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FailedEntry:
-    """A failure to record. `exception` names the class, `message` the reason, without patient values."""
+    """A failure to record. `exception` names the class, `message` the reason, without patient values.
+
+    `tries`: how often it failed since it was recorded last. `not_before`: when the server asked to be tried again.
+    """
 
     table: ErrorTable
     sequence: int
@@ -123,11 +128,31 @@ class FailedEntry:
     sop_instance_uid: str
     exception: str
     message: str
+    tries: int = 1
+    not_before: datetime | None = None
+
+    @classmethod
+    def of(cls, entry: ChangeFeedEntry, table: ErrorTable, exception: str, message: str) -> "FailedEntry":
+        """The failure of a change feed entry."""
+        uids = (entry.study_instance_uid, entry.series_instance_uid, entry.sop_instance_uid)
+        return cls(table, entry.sequence, *uids, exception, message)
 
     @property
     def is_final(self) -> bool:
-        """Whether the entry itself was not synced; else only a tag of it was left out."""
-        return self.table is not ErrorTable.INVALID_TAG
+        """Whether the entry was not synced; else a tag of it was left out, or it is tried again."""
+        return self.table not in (ErrorTable.INVALID_TAG, ErrorTable.TRANSIENT_RETRY)
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedEntry:
+    """An entry that a transient fault kept from being synced. `retries` counts tries after the first."""
+
+    sequence: int
+    study_instance_uid: str
+    retries: int
+    first_seen: datetime
+    last_seen: datetime
+    not_before: datetime | None = None
 
 
 class Outcome(StrEnum):
@@ -142,7 +167,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What one batch did. Counts are of entries, but `studies` (groups) and `fhir_calls` (HTTP requests)."""
+    """What one batch did. Counts are of entries, but `studies` (groups) and `fhir_calls` (HTTP requests).
+
+    `carried` entries wait for a later tick; until then the watermark stands before the first of them.
+    """
 
     outcome: Outcome
     watermark: Watermark
@@ -152,6 +180,7 @@ class BatchResult:
     unchanged: int = 0
     failed: int = 0
     invalid_tags: int = 0
+    carried: int = 0
     fhir_calls: int = 0
     held_by: str | None = None
     """Why the watermark stands before the end of what was read, None where it does not."""

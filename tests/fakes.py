@@ -1,15 +1,17 @@
 """Fakes of the loop's Protocols, and small builders. The FHIR fake applies transactions as R4 says."""
 
 import copy
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, unquote
 
 from shared.errors import ConflictError, LeaseLostError
 from shared.model import (
     Action,
+    CarriedEntry,
     ChangeFeedEntry,
+    ErrorTable,
     FailedEntry,
     FeedPage,
     Resource,
@@ -56,20 +58,23 @@ def entry(
 class FakeFeed:
     """Pages of at most `page` entries; `hold` is said once the entries are through."""
 
-    entries: Sequence[ChangeFeedEntry] = ()
+    held: Sequence[ChangeFeedEntry] = ()
     page: int = 100
     hold: str | None = None
 
     def pages(self, after: Watermark) -> Iterator[FeedPage]:
-        rest = [one for one in self.entries if one.sequence > after.sequence]
+        rest = [one for one in self.held if one.sequence > after.sequence]
         for start in range(0, len(rest), self.page):
             part = rest[start : start + self.page]
             yield FeedPage(part, Watermark(part[-1].sequence, part[-1].timestamp))
         if self.hold:
             yield FeedPage((), Watermark(rest[-1].sequence, rest[-1].timestamp) if rest else after, self.hold)
 
+    def entries(self, sequences: Collection[int]) -> list[ChangeFeedEntry]:
+        return [one for one in self.held if one.sequence in sequences]
+
     def latest(self) -> ChangeFeedEntry | None:
-        return self.entries[-1] if self.entries else None
+        return self.held[-1] if self.held else None
 
 
 @dataclass
@@ -83,6 +88,9 @@ class FakeFhir:
 
     def check(self) -> None:
         pass
+
+    def probe(self) -> None:
+        self.calls += 1
 
     def search(self, resource_type: str, query: str) -> list[Resource]:
         self.calls += 1
@@ -150,32 +158,68 @@ def _resolve(value: object, ids: dict[str, str]) -> None:
 class FakeWatermarks:
     """A row with a version in place of an ETag."""
 
-    watermark: Watermark = field(default_factory=Watermark)
-    version: int = 0
-    failed_through: int = 0
+    stored: StoredWatermark = field(default_factory=lambda: StoredWatermark(Watermark(), "0", Watermark()))
+
+    @property
+    def watermark(self) -> Watermark:
+        return self.stored.watermark
 
     def read(self) -> StoredWatermark:
-        return StoredWatermark(self.watermark, str(self.version), self.failed_through)
+        return self.stored
 
-    def move(self, stored: StoredWatermark, to: Watermark, failed_through: int) -> StoredWatermark:
-        if stored.etag != str(self.version):
+    def write(self, stored: StoredWatermark) -> StoredWatermark:
+        if stored.etag != self.stored.etag:
             raise LeaseLostError("moved by another host")
-        self.watermark, self.version, self.failed_through = to, self.version + 1, failed_through
-        return self.read()
+        self.stored = replace(stored, etag=str(int(stored.etag) + 1))
+        return self.stored
+
+    def rewind(self) -> None:
+        """As an operator does who sets SyncedSequence to 0."""
+        self.stored = replace(self.stored, watermark=Watermark(), read_through=Watermark())
 
 
 @dataclass
 class FakeErrors:
-    """Failures in the order they were recorded."""
+    """Failures in the order they were recorded, and those carried; `now` is the clock of the rows."""
 
+    now: Callable[[], datetime] = lambda: NOW
     rows: list[FailedEntry] = field(default_factory=list)
     resolved: list[int] = field(default_factory=list)
+    retries: dict[int, CarriedEntry] = field(default_factory=dict)
 
     def record(self, failures: Sequence[FailedEntry]) -> None:
-        self.rows += failures
+        for row in failures:
+            if row.table is ErrorTable.TRANSIENT_RETRY:
+                held, now = self.retries.get(row.sequence), self.now()
+                retries = held.retries + row.tries if held else max(0, row.tries - 1)
+                first = held.first_seen if held else now
+                uid, wait = row.study_instance_uid, row.not_before
+                self.retries[row.sequence] = CarriedEntry(row.sequence, uid, retries, first, now, wait)
+            else:
+                self.rows.append(row)
+
+    def carried(self, after: int, through: int) -> list[CarriedEntry]:
+        return [row for sequence, row in sorted(self.retries.items()) if after < sequence <= through]
 
     def resolve(self, sequences: Collection[int]) -> None:
         self.resolved += sorted(sequences)
+        for sequence in sequences:
+            self.retries.pop(sequence, None)
+
+
+@dataclass
+class FakeClock:
+    """Time that passes only by sleeping."""
+
+    at: datetime = NOW
+    slept: list[float] = field(default_factory=list)
+
+    def now(self) -> datetime:
+        return self.at
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.at += timedelta(seconds=seconds)
 
 
 @dataclass
@@ -212,13 +256,15 @@ class FakeLease:
 
 def ports(entries: Sequence[ChangeFeedEntry] = (), **others) -> Ports:
     """Ports of fakes; name any of them to put another in its place."""
+    clock = FakeClock()
     fakes = {
         "feed": FakeFeed(entries),
         "fhir": FakeFhir(),
         "watermarks": FakeWatermarks(),
-        "errors": FakeErrors(),
+        "errors": FakeErrors(clock.now),
         "ticks": FakeTicks(),
         "lease": FakeLease(),
-        "now": lambda: NOW,
+        "now": clock.now,
+        "sleep": clock.sleep,
     }
     return Ports(**fakes | others)

@@ -4,7 +4,7 @@ Sequence numbers come from a database sequence: a rolled-back write leaves a hol
 higher numbers. So nothing is given out that something may yet come before.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -33,6 +33,18 @@ class ChangeFeed:
         if answer.status_code == requests.codes.no_content or not answer.content:
             return None
         return entry_of(_json(url, answer), url)
+
+    def entries(self, sequences: Collection[int]) -> list[ChangeFeedEntry]:
+        """These entries as they are now, in windows of v1: v2 cannot be asked for a sequence number."""
+        wanted = sorted(sequences)
+        found: list[ChangeFeedEntry] = []
+        while wanted:
+            offset = wanted[0] - 1
+            window = {"offset": str(offset), "limit": str(min(V1_WINDOW, wanted[-1] - offset))}
+            entries, _ = self._read("/v1/changefeed", window)
+            found += [entry for entry in entries if entry.sequence in sequences]
+            wanted = [sequence for sequence in wanted if sequence > offset + V1_WINDOW]
+        return found
 
     def _read(self, path: str, params: dict[str, str]) -> tuple[list[ChangeFeedEntry], datetime]:
         """The entries of one answer, and the service's clock at that moment."""
@@ -114,11 +126,10 @@ class ChangeFeedV2(ChangeFeed):
         """When the entry at the watermark was made: a row written by v1's predecessor holds a sequence only."""
         if watermark.sequence == 0:
             return None
-        path = self._path.replace("/v2/", "/v1/")
-        entries, _ = self._read(path, {"offset": str(watermark.sequence - 1), "limit": "1"})
+        entries = self.entries({watermark.sequence})
         if not entries:
             raise FeedError(
-                f"{self._service.url}{path}: no entry {watermark.sequence} to take the time from; "
+                f"{self._service.url}/v1/changefeed: no entry {watermark.sequence} to take the time from; "
                 "let one tick run with DicomWeb__ApiVersion v1 first"
             )
         return entries[0].timestamp

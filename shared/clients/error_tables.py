@@ -12,7 +12,7 @@ from typing import Any
 from azure.data.tables import EdmType, EntityProperty, TableEntity, UpdateMode
 
 from shared.clients.tables import Tables, storage_faults
-from shared.model import ErrorTable, FailedEntry
+from shared.model import CarriedEntry, ErrorTable, FailedEntry
 
 MAX_TEXT = 32_000  # characters; a string property holds 32 Ki
 MAX_ROWS = 100  # in one entity group transaction
@@ -35,19 +35,25 @@ class ErrorTables:
                 rows = [self._row(failure, key, held.get(key)) for key, failure in again.items()]
                 self._upsert(table, rows)
 
+    def carried(self, after: int, through: int) -> list[CarriedEntry]:
+        """The open rows of (after, through] in TransientRetryExceptionTable, by sequence."""
+        columns = ["ChangeFeedSequence", "StudyUid", "RetryNumber", "FirstSeen", "LastSeen", "NotBefore", "ResolvedAt"]
+        with storage_faults():
+            rows = list(self._between(ErrorTable.TRANSIENT_RETRY, after + 1, through, columns))
+        # A row of the original's own has no FirstSeen: it was history when we took over.
+        ours = [row for row in rows if row.get("FirstSeen") and not row.get("ResolvedAt")]
+        return sorted(map(_carried, ours), key=lambda entry: entry.sequence)
+
     def resolve(self, sequences: Collection[int]) -> None:
         """Marks the open rows of these entries, in all tables, as resolved."""
         if not sequences:
             return
         with storage_faults():
             for table in ErrorTable:
-                rows = [
-                    row for row in self._between(table, min(sequences), max(sequences)) if not row.get("ResolvedAt")
-                ]
-                ours = sorted(
-                    (row for row in rows if _sequence(row) in sequences), key=lambda row: str(row["PartitionKey"])
-                )
-                for _, group in groupby(ours, key=lambda row: str(row["PartitionKey"])):
+                columns = ["PartitionKey", "RowKey", "ChangeFeedSequence", "ResolvedAt"]
+                found = self._between(table, min(sequences), max(sequences), columns)
+                rows = [row for row in found if not row.get("ResolvedAt") and _sequence(row) in sequences]
+                for _, group in groupby(sorted(rows, key=_partition), key=_partition):
                     keys = [{name: row[name] for name in ("PartitionKey", "RowKey")} for row in group]
                     self._upsert(table, [row | {"ResolvedAt": self._now().isoformat()} for row in keys])
 
@@ -58,9 +64,8 @@ class ErrorTables:
         columns = ["RowKey", "RetryNumber", "FirstSeen"]
         return self._tables[table].query_entities(query, parameters=parameters, select=columns)
 
-    def _between(self, table: str, first: int, last: int) -> Iterable[TableEntity]:
+    def _between(self, table: str, first: int, last: int, columns: list[str]) -> Iterable[TableEntity]:
         query = f"ChangeFeedSequence ge {first}L and ChangeFeedSequence le {last}L"
-        columns = ["PartitionKey", "RowKey", "ChangeFeedSequence", "ResolvedAt"]
         return self._tables[table].query_entities(query, select=columns)
 
     def _row(self, failure: FailedEntry, key: str, held: TableEntity | None) -> dict[str, Any]:
@@ -73,9 +78,10 @@ class ErrorTables:
             "InstanceUid": failure.sop_instance_uid,
             "ChangeFeedSequence": EntityProperty(failure.sequence, EdmType.INT64),
             "Exception": failure.message[:MAX_TEXT],
-            "RetryNumber": 0 if held is None else held.get("RetryNumber", 0) + 1,
+            "RetryNumber": max(0, failure.tries - 1) if held is None else held.get("RetryNumber", 0) + failure.tries,
             "FirstSeen": now if held is None else held.get("FirstSeen", now),
             "LastSeen": now,
+            "NotBefore": failure.not_before.isoformat() if failure.not_before else "",
             "ResolvedAt": "",
         }
 
@@ -88,7 +94,24 @@ class ErrorTables:
 def _row_key(failure: FailedEntry) -> str:
     key = f"{failure.sequence:020d}"
     # "(0010,0030) PatientBirthDate (DA): ...": several tags of one entry are several rows.
-    return key if failure.is_final else f"{key}-{failure.message.split(' ', 1)[0].strip('()')}"
+    if failure.table is not ErrorTable.INVALID_TAG:
+        return key
+    return f"{key}-{failure.message.split(' ', 1)[0].strip('()')}"
+
+
+def _carried(row: TableEntity) -> CarriedEntry:
+    return CarriedEntry(
+        _sequence(row),
+        row["StudyUid"],
+        row["RetryNumber"],
+        datetime.fromisoformat(row["FirstSeen"]),
+        datetime.fromisoformat(row["LastSeen"]),
+        datetime.fromisoformat(row["NotBefore"]) if row.get("NotBefore") else None,
+    )
+
+
+def _partition(row: TableEntity) -> str:
+    return str(row["PartitionKey"])
 
 
 def _sequence(row: TableEntity) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 import requests
 
 from shared.clients.http import TRANSIENT_STATUSES, HttpService, json_of, retry_after_seconds
-from shared.errors import ConflictError, FhirRefusedError, IncompatibleServerError, TransientError
+from shared.errors import ConflictError, FhirRefusedError, IncompatibleServerError, OutageError, TransientError
 from shared.model import Resource
 
 FHIR_JSON = "application/fhir+json"
@@ -36,6 +36,13 @@ class FhirClient:
         if "transaction" not in [one.get("code") for one in rest[0].get("interaction", [])]:
             raise IncompatibleServerError(self._name, f"{self._url} does not support transactions")
         self._checked = True
+
+    def probe(self) -> None:
+        """Raises OutageError unless the server answers: one study's fault is told apart from the server's."""
+        try:
+            self._json("GET", "/metadata")
+        except TransientError as error:
+            raise OutageError(self._name, str(error)) from error
 
     def search(self, resource_type: str, query: str) -> list[Resource]:
         """All matches, over all pages."""

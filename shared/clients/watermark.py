@@ -1,5 +1,6 @@
 """The watermark's row: DICOM Cast's own, so that an existing deployment's storage account can be handed over."""
 
+from dataclasses import replace
 from typing import Any
 
 from azure.core import MatchConditions
@@ -27,34 +28,46 @@ class TableWatermarkStore:
             try:
                 row = self._tables[TABLE].get_entity(PARTITION_KEY, ROW_KEY)
             except ResourceNotFoundError:
-                return StoredWatermark(Watermark(), None)
-        sequence = _number(row["SyncedSequence"])
+                return StoredWatermark(Watermark(), None, Watermark())
+        watermark = Watermark(_number(row["SyncedSequence"]), row.get("SyncedTimestamp") or None)
+        read_through = watermark
+        if _number(row.get("ReadFromSequence", -1)) == watermark.sequence:
+            read_through = Watermark(_number(row["ReadSequence"]), row.get("ReadTimestamp") or None)
         # The original's row does not say how far failures were recorded: up to where it stands there may be some.
-        failed_through = _number(row.get("FailedThrough", sequence))
-        return StoredWatermark(
-            Watermark(sequence, row.get("SyncedTimestamp") or None), row.metadata["etag"], failed_through
-        )
+        failed_through = _number(row.get("FailedThrough", watermark.sequence))
+        return StoredWatermark(watermark, row.metadata["etag"], read_through, failed_through)
 
-    def move(self, stored: StoredWatermark, to: Watermark, failed_through: int) -> StoredWatermark:
+    def write(self, stored: StoredWatermark) -> StoredWatermark:
         """Raises LeaseLostError where the row is not the one that was read."""
-        row: dict[str, Any] = {
-            "PartitionKey": PARTITION_KEY,
-            "RowKey": ROW_KEY,
-            "SyncedSequence": EntityProperty(to.sequence, EdmType.INT64),
-            "SyncedTimestamp": to.timestamp or "",
-            "FailedThrough": EntityProperty(failed_through, EdmType.INT64),
-        }
         with storage_faults():
             try:
                 if stored.etag is None:
-                    answer = self._tables[TABLE].create_entity(row)
+                    answer = self._tables[TABLE].create_entity(_row(stored))
                 else:
                     answer = self._tables[TABLE].update_entity(
-                        row, UpdateMode.MERGE, etag=stored.etag, match_condition=MatchConditions.IfNotModified
+                        _row(stored), UpdateMode.MERGE, etag=stored.etag, match_condition=MatchConditions.IfNotModified
                     )
             except (ResourceExistsError, ResourceModifiedError) as error:
                 raise LeaseLostError("another host moved the watermark") from error
-        return StoredWatermark(to, answer["etag"], failed_through)
+        return replace(stored, etag=answer["etag"])
+
+
+def _row(stored: StoredWatermark) -> dict[str, Any]:
+    return {
+        "PartitionKey": PARTITION_KEY,
+        "RowKey": ROW_KEY,
+        "SyncedSequence": _int64(stored.watermark.sequence),
+        "SyncedTimestamp": stored.watermark.timestamp or "",
+        # Said of this SyncedSequence alone: an operator who sets that one has set where reading begins.
+        "ReadFromSequence": _int64(stored.watermark.sequence),
+        "ReadSequence": _int64(stored.read_through.sequence),
+        "ReadTimestamp": stored.read_through.timestamp or "",
+        "FailedThrough": _int64(stored.failed_through),
+    }
+
+
+def _int64(number: int) -> EntityProperty:
+    return EntityProperty(number, EdmType.INT64)
 
 
 def _number(value: Any) -> int:

@@ -2,8 +2,11 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 
-from shared.model import ChangeFeedEntry, FailedEntry, StoredWatermark, Watermark
+from shared.errors import TransientError
+from shared.model import ChangeFeedEntry, ErrorTable, FailedEntry, StoredWatermark, Watermark
 from shared.sync.ports import Ports
 
 logger = logging.getLogger(__name__)
@@ -18,29 +21,54 @@ class Books:
         self._failed_before = stored.failed_through
         self._through = through
 
-    def enter(self, entries: Sequence[ChangeFeedEntry], failures: Sequence[FailedEntry]) -> int:
-        """Records the failures of a study that is done, resolves its earlier ones; how many entries were not synced."""
-        earlier = {entry.sequence for entry in entries if entry.sequence <= self._failed_before}
+    def done(self, entries: Sequence[ChangeFeedEntry], failures: Sequence[FailedEntry]) -> int:
+        """Enters a study that is synced but for `failures`; how many of its entries were not."""
         not_synced = {failure.sequence for failure in failures if failure.is_final}
-        self._ports.errors.resolve(earlier - not_synced)
-        if failures:
-            self._expect_failures()
-            self._ports.errors.record(failures)
-        for failure in failures:
-            _log(failure)
+        self._resolve_earlier(entries, but={failure.sequence for failure in failures})
+        self._record(failures)
         return len(not_synced)
 
-    def close(self, reached: Watermark) -> None:
-        """Moves the watermark. Raises LeaseLostError where it is not ours to move."""
-        if reached != self._stored.watermark:
-            self._ports.lease.ensure_held()
-            self._stored = self._ports.watermarks.move(self._stored, reached, self._stored.failed_through)
+    def carried(
+        self, entries: Sequence[ChangeFeedEntry], reason: str, tries: int = 0, not_before: datetime | None = None
+    ) -> None:
+        """Enters a study that waits for a later tick; `tries` failed in this one."""
+        rows = (_transient(ErrorTable.TRANSIENT_RETRY, entry, reason) for entry in entries)
+        self._record([replace(row, tries=tries, not_before=not_before) for row in rows])
 
-    def _expect_failures(self) -> None:
-        """Before the first row: were we killed right after it, the next run would have to know that it may be there."""
+    def given_up(self, entries: Sequence[ChangeFeedEntry], reason: str) -> int:
+        """Enters a study that was tried for too long; how many entries that were."""
+        self._resolve_earlier(entries, but=set())
+        self._record([_transient(ErrorTable.TRANSIENT_FAILURE, entry, reason) for entry in entries])
+        return len(entries)
+
+    def close(self, watermark: Watermark, read_through: Watermark) -> None:
+        """Moves the watermark. Raises LeaseLostError where it is not ours to move."""
+        if (watermark, read_through) != (self._stored.watermark, self._stored.read_through):
+            self._ports.lease.ensure_held()
+            self._write(replace(self._stored, watermark=watermark, read_through=read_through))
+
+    def _resolve_earlier(self, entries: Sequence[ChangeFeedEntry], but: set[int]) -> None:
+        earlier = {entry.sequence for entry in entries if entry.sequence <= self._failed_before}
+        if earlier - but:
+            self._ports.errors.resolve(earlier - but)
+
+    def _record(self, failures: Sequence[FailedEntry]) -> None:
+        if not failures:
+            return
         if self._stored.failed_through < self._through.sequence:
-            at = self._stored.watermark
-            self._stored = self._ports.watermarks.move(self._stored, at, self._through.sequence)
+            # Were we killed after the first row, the next run would have to know that rows may be there.
+            self._write(replace(self._stored, failed_through=self._through.sequence))
+        self._ports.errors.record(failures)
+        for failure in failures:
+            _log(failure)
+
+    def _write(self, stored: StoredWatermark) -> None:
+        self._stored = self._ports.watermarks.write(stored)
+
+
+def _transient(table: ErrorTable, entry: ChangeFeedEntry, reason: str) -> FailedEntry:
+    # One class for all transient faults: an entry that fails now in one way, now in another, is one row.
+    return FailedEntry.of(entry, table, TransientError.__name__, reason)
 
 
 def _log(failure: FailedEntry) -> None:

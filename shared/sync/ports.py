@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from shared.model import (
+    CarriedEntry,
     ChangeFeedEntry,
     FailedEntry,
     FeedPage,
@@ -21,6 +22,10 @@ class Feed(Protocol):
 
     def pages(self, after: Watermark) -> Iterator[FeedPage]:
         """What follows `after`, page by page, to the end. Raises FeedError, OutageError."""
+        ...
+
+    def entries(self, sequences: Collection[int]) -> list[ChangeFeedEntry]:
+        """These entries as they are now, in the feed's order, but for those that the feed has no more."""
         ...
 
     def latest(self) -> ChangeFeedEntry | None:
@@ -40,6 +45,10 @@ class FhirServer(Protocol):
         """Raises IncompatibleServerError unless the server is R4 and takes transactions."""
         ...
 
+    def probe(self) -> None:
+        """Raises OutageError unless the server answers."""
+        ...
+
     def search(self, resource_type: str, query: str) -> list[Resource]:
         """All matches, over all pages. Raises TransientError, OutageError, FhirRefusedError."""
         ...
@@ -54,8 +63,8 @@ class WatermarkStore(Protocol):
 
     def read(self) -> StoredWatermark: ...
 
-    def move(self, stored: StoredWatermark, to: Watermark, failed_through: int) -> StoredWatermark:
-        """Raises LeaseLostError where another host has moved it since `stored` was read."""
+    def write(self, stored: StoredWatermark) -> StoredWatermark:
+        """The row as it is now. Raises LeaseLostError where another host has written it since this one was read."""
         ...
 
 
@@ -64,6 +73,10 @@ class ErrorStore(Protocol):
 
     def record(self, failures: Sequence[FailedEntry]) -> None:
         """One row per failure; the same failure again is the same row."""
+        ...
+
+    def carried(self, after: int, through: int) -> list[CarriedEntry]:
+        """The entries of (after, through] that are open in the table of transient faults."""
         ...
 
     def resolve(self, sequences: Collection[int]) -> None:
@@ -95,7 +108,7 @@ class Lease(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """All of them. `now` is the host's clock, in UTC."""
+    """All of them. `now` is the host's clock, in UTC; `sleep` waits so many seconds."""
 
     feed: Feed
     fhir: FhirServer
@@ -104,3 +117,4 @@ class Ports:
     ticks: TickStore
     lease: Lease
     now: Callable[[], datetime]
+    sleep: Callable[[float], None]

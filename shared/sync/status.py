@@ -35,7 +35,17 @@ def _point(watermark: Watermark) -> dict[str, Any]:
 def _tick(record: TickRecord) -> dict[str, Any]:
     counts = {}
     if record.result:
-        names = ("entries", "studies", "written", "unchanged", "failed", "invalid_tags", "fhir_calls", "held_by")
+        names = (
+            "entries",
+            "studies",
+            "written",
+            "unchanged",
+            "failed",
+            "invalid_tags",
+            "carried",
+            "fhir_calls",
+            "held_by",
+        )
         counts = {_camel(name): getattr(record.result, name) for name in names}
     return {
         "started": record.started.isoformat(),

@@ -159,20 +159,8 @@ def map_entries(entries: Sequence[ChangeFeedEntry], options: MappingOptions) -> 
 
 def failed(entry: ChangeFeedEntry, error: EntryError) -> FailedEntry:
     """The row that says why the entry was not synced."""
-    return _failure(entry, error.table, type(error).__name__, str(error))
+    return FailedEntry.of(entry, error.table, type(error).__name__, str(error))
 
 
 def _left_out(entry: ChangeFeedEntry, fault: str) -> FailedEntry:
-    return _failure(entry, ErrorTable.INVALID_TAG, InvalidDicomTagError.__name__, fault)
-
-
-def _failure(entry: ChangeFeedEntry, table: ErrorTable, exception: str, message: str) -> FailedEntry:
-    return FailedEntry(
-        table,
-        entry.sequence,
-        entry.study_instance_uid,
-        entry.series_instance_uid,
-        entry.sop_instance_uid,
-        exception,
-        message,
-    )
+    return FailedEntry.of(entry, ErrorTable.INVALID_TAG, InvalidDicomTagError.__name__, fault)

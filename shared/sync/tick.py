@@ -10,7 +10,7 @@ from shared.sync.ports import Ports
 
 logger = logging.getLogger(__name__)
 
-TOTALS = ("entries", "studies", "written", "unchanged", "failed", "invalid_tags", "fhir_calls")
+TOTALS = ("entries", "studies", "written", "unchanged", "failed", "invalid_tags", "carried", "fhir_calls")
 
 
 def tick(ports: Ports, options: BatchOptions) -> TickRecord:

@@ -58,6 +58,7 @@ def test_a_failure_is_a_row_with_dicom_casts_columns(errors):
         "RetryNumber": 0,
         "FirstSeen": START.isoformat(),
         "LastSeen": START.isoformat(),
+        "NotBefore": "",
         "ResolvedAt": "",
     }
 

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -227,7 +228,7 @@ def test_v2_takes_over_from_a_row_without_a_time(settings, app, dicom, stored, f
     """DICOM Cast's own row holds a sequence only."""
     app.tick()
     held = app.ports.watermarks.read()
-    app.ports.watermarks.move(held, Watermark(2), 0)
+    app.ports.watermarks.write(replace(held, watermark=Watermark(2), read_through=Watermark(2)))
     v2 = bootstrap.build(
         read_settings(settings | {"DicomWeb__ApiVersion": "v2", "DicomCast__GapGracePeriod": "00:00:00"})
     )
@@ -240,8 +241,7 @@ def test_an_entry_that_fails_is_a_row_and_the_rest_goes_on(app, dicom, uids, fhi
     secret = "Nightingale"
     dicom.store(uids.file(1, 1), uids.file(1, 2, PatientID=None), uids.file(1, 3, PatientSex="X"))
     app.tick()
-    held = app.ports.watermarks.read()
-    app.ports.watermarks.move(held, Watermark(), held.failed_through)
+    _rewind(app)
     app.tick()
     rows = _rows(storage, settings, "DicomFailToStoreExceptionTable")
     assert [(row["PartitionKey"], row["InstanceUid"], row["ChangeFeedSequence"].value) for row in rows] == [
@@ -268,11 +268,16 @@ def test_a_failure_is_resolved_once_its_entry_is_synced(app, dicom, uids, fhir_u
     assert all(f"Patient/{one}" in row["Exception"] for one in twins)
     assert row["ResolvedAt"] == ""
     requests.delete(f"{fhir_url}/Patient/{twins[0]}", timeout=30)
-    held = app.ports.watermarks.read()
-    app.ports.watermarks.move(held, Watermark(), held.failed_through)
+    _rewind(app)
     app.tick()
     assert study_in(fhir_url, uids)["subject"] == {"reference": f"Patient/{twins[1]}"}
     assert _rows(storage, settings, "FhirFailToStoreExceptionTable")[0]["ResolvedAt"]
+
+
+def _rewind(app):
+    """As an operator does who wants the feed to be read again from its beginning."""
+    held = app.ports.watermarks.read()
+    app.ports.watermarks.write(replace(held, watermark=Watermark(), read_through=Watermark()))
 
 
 def _rows(storage, settings, table):

@@ -1,8 +1,10 @@
 """One batch: the watermark moves only over what is done."""
 
+from dataclasses import replace
+
 import pytest
 
-from shared.errors import LeaseLostError, OutageError, TransientError
+from shared.errors import LeaseLostError, OutageError
 from shared.mapping.converters import MappingOptions
 from shared.model import Outcome, Watermark
 from shared.sync.batch import BatchOptions, run_batch
@@ -35,7 +37,7 @@ def test_an_empty_feed_is_idle():
     """And no row is written for it."""
     fakes = ports()
     assert run_batch(fakes, OPTIONS).outcome is Outcome.IDLE
-    assert fakes.watermarks.version == 0
+    assert fakes.watermarks.stored.etag == "0"
 
 
 def test_a_young_hole_holds_the_watermark():
@@ -59,8 +61,8 @@ def test_an_entry_that_is_synced_at_last_resolves_its_rows():
     fakes = ports([entry(1, t00100020=None), entry(2, study="1.2"), entry(3, study="1.3")])
     run_batch(fakes, OPTIONS)
     assert fakes.errors.resolved == []
-    fakes.watermarks.watermark = Watermark()
-    fakes.feed.entries = [entry(1, t00100020=None), entry(2, study="1.2"), entry(3, study="1.3"), entry(4, study="1.4")]
+    fakes.watermarks.rewind()
+    fakes.feed.held = [entry(1, t00100020=None), entry(2, study="1.2"), entry(3, study="1.3"), entry(4, study="1.4")]
     run_batch(fakes, OPTIONS)
     assert fakes.errors.resolved == [2, 3]
 
@@ -76,19 +78,7 @@ def test_how_far_failures_may_reach_is_known_before_the_first_is_recorded():
     fakes = ports([entry(1, t00100020=None), entry(2, study="1.2")], errors=Killed())
     with pytest.raises(KeyboardInterrupt):
         run_batch(fakes, OPTIONS)
-    assert (fakes.watermarks.watermark, fakes.watermarks.failed_through) == (Watermark(), 2)
-
-
-def test_a_passing_fault_holds_the_watermark_before_its_study():
-    """Study 1.2 waits with the watermark before its first entry; study 1.1 is done, and harmless to do again."""
-    fakes = ports(three_studies(), fhir=FakeFhir(faults=[None, TransientError("503")]))
-    result = run_batch(fakes, OPTIONS)
-    assert fakes.watermarks.watermark.sequence == 1
-    assert result.held_by == "sequence 2 is not finished: 503"
-    assert not fakes.errors.rows
-    run_batch(fakes, OPTIONS)
-    assert fakes.watermarks.watermark.sequence == 4
-    assert len(fakes.fhir.bundles) == 3
+    assert (fakes.watermarks.watermark, fakes.watermarks.stored.failed_through) == (Watermark(), 2)
 
 
 def test_an_outage_ends_the_batch_with_what_is_done():
@@ -114,7 +104,7 @@ def test_a_watermark_that_another_host_moved_is_not_ours_to_move():
     class Moved(FakeWatermarks):
         def read(self):
             stored = super().read()
-            self.version += 1
+            self.stored = replace(stored, etag="9")
             return stored
 
     with pytest.raises(LeaseLostError):

@@ -80,7 +80,7 @@ def test_a_known_error_ends_the_tick_and_is_told(error, outcome, caplog):
     assert str(error) in record.error
     assert [line.levelname for line in caplog.records] == ["ERROR"]
     assert fakes.lease.released
-    assert fakes.watermarks.version == 0
+    assert fakes.watermarks.stored.etag == "0"
 
 
 def test_an_unfit_fhir_server_is_found_before_anything_is_read():
@@ -106,7 +106,7 @@ def test_the_status_says_where_the_sync_stands():
     """Watermark, latest, lag, last tick."""
     fakes = ports([entry(1), entry(2, study="1.9")])
     tick(fakes, BatchOptions(OPTIONS.mapping, size=100))
-    fakes.feed.entries = [*fakes.feed.entries, entry(7, study="1.10")]
+    fakes.feed.held = [*fakes.feed.held, entry(7, study="1.10")]
     said = status(fakes)
     assert (said["watermark"]["sequence"], said["latest"]["sequence"], said["lag"]) == (2, 7, {"entries": 5})
     assert (said["lastTick"]["outcome"], said["lastTick"]["written"], said["faults"]) == ("synced", 2, [])

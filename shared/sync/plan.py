@@ -1,0 +1,94 @@
+"""What a batch works on: studies carried from earlier ticks that are due, and what is new in the feed."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from shared.model import CarriedEntry, ChangeFeedEntry, FeedPage, StoredWatermark, Watermark
+from shared.sync.ports import Feed, Ports
+from shared.sync.retry import Attempts
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """All entries of one study that are to be synced together, in the feed's order. `attempts`: None for a new one."""
+
+    entries: Sequence[ChangeFeedEntry]
+    attempts: Attempts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`due` is to be tried now; `resting` are new entries of carried studies whose next try is not due yet."""
+
+    read: FeedPage
+    due: Sequence[Study]
+    resting: Sequence[Study]
+    is_any_resting: bool
+
+
+def make_plan(ports: Ports, stored: StoredWatermark, size: int) -> Plan:
+    """Reads carried entries anew, and the feed from where it was read last. Raises FeedError, OutageError."""
+    carried: list[CarriedEntry] = []
+    if stored.watermark != stored.read_through:
+        carried = ports.errors.carried(stored.watermark.sequence, stored.read_through.sequence)
+    attempts = attempts_of(carried)
+    now = ports.now()
+    rests = {uid for uid, known in attempts.items() if not known.is_due(now)}
+    again = read_again(ports, {entry.sequence for entry in carried if entry.study_instance_uid not in rests})
+    read = read_batch(ports.feed, stored.read_through, size)
+    studies = [
+        Study(entries, attempts.get(entries[0].study_instance_uid)) for entries in by_study([*again, *read.entries])
+    ]
+    due = [study for study in studies if study.entries[0].study_instance_uid not in rests]
+    resting = [study for study in studies if study.entries[0].study_instance_uid in rests]
+    return Plan(read, due, resting, bool(rests))
+
+
+def read_again(ports: Ports, sequences: set[int]) -> list[ChangeFeedEntry]:
+    """Carried entries as they are now; those that the feed has no more are let go."""
+    if not sequences:
+        return []
+    entries = ports.feed.entries(sequences)
+    if gone := sequences - {entry.sequence for entry in entries}:
+        logger.warning("the feed has %d carried entries no more: they are let go", len(gone))
+        ports.errors.resolve(gone)
+    return entries
+
+
+def attempts_of(carried: Sequence[CarriedEntry]) -> dict[str, Attempts]:
+    """What is known of each carried study: its entries fail together."""
+    by_uid: dict[str, list[CarriedEntry]] = {}
+    for entry in carried:
+        by_uid.setdefault(entry.study_instance_uid, []).append(entry)
+    return {
+        uid: Attempts(
+            1 + max(entry.retries for entry in entries),
+            min(entry.first_seen for entry in entries),
+            max(entry.last_seen for entry in entries),
+            max((entry.not_before for entry in entries if entry.not_before), default=None),
+        )
+        for uid, entries in by_uid.items()
+    }
+
+
+def read_batch(feed: Feed, after: Watermark, size: int) -> FeedPage:
+    """Pages of the feed until `size` entries are there, or its end."""
+    entries: list[ChangeFeedEntry] = []
+    read = FeedPage((), after)
+    for page in feed.pages(after):
+        entries += page.entries
+        read = page
+        if len(entries) >= size:
+            break
+    return replace(read, entries=entries)
+
+
+def by_study(entries: Sequence[ChangeFeedEntry]) -> list[list[ChangeFeedEntry]]:
+    """The entries of each study, in the feed's order; the studies by their first entry."""
+    studies: dict[tuple[str, str], list[ChangeFeedEntry]] = {}
+    for entry in entries:
+        studies.setdefault((entry.partition, entry.study_instance_uid), []).append(entry)
+    return list(studies.values())

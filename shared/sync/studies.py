@@ -1,0 +1,130 @@
+"""The studies of a batch, one by one: done, tried again, carried to a later tick, or given up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from shared.errors import OutageError, TransientError
+from shared.model import ChangeFeedEntry
+from shared.sync.books import Books
+from shared.sync.plan import Study
+from shared.sync.ports import Ports
+from shared.sync.retry import MAX_WAIT_SECONDS, TRIES_IN_A_TICK, delay_seconds
+from shared.sync.study import StudyResult, StudySync
+
+STUDIES_OF_AN_OUTAGE = 3
+"""So many studies that fail, and none that succeeds: it is the server, not the study."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`deadline`: nothing new is begun after it. `total_retry_seconds`: how long a study is tried."""
+
+    deadline: datetime
+    total_retry_seconds: float
+
+
+@dataclass(slots=True)
+class Progress:
+    """What has been done so far, in entries.
+
+    `unfinished` is neither done nor recorded: because of the `outage`, or for want of time.
+    """
+
+    studies: int = 0
+    written: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    invalid_tags: int = 0
+    carried: list[ChangeFeedEntry] = field(default_factory=list)
+    unfinished: list[Study] = field(default_factory=list)
+    outage: OutageError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A study that failed in this tick, and when it is tried again."""
+
+    study: Study
+    error: TransientError
+    tries: int
+    due: datetime
+
+
+class StudyQueue:
+    """Works through studies; those with a transient fault wait for their turn while others go on."""
+
+    def __init__(self, ports: Ports, sync: StudySync, books: Books, limits: Limits) -> None:
+        self._ports = ports
+        self._sync = sync
+        self._books = books
+        self._limits = limits
+        self._waiting: dict[int, _Waiting] = {}
+        self._progress = Progress()
+
+    def run(self, studies: Sequence[Study]) -> Progress:
+        """Raises LeaseLostError between two studies; what is done is recorded."""
+        progress = self._progress
+        todo = list(studies)
+        try:
+            while todo and self._ports.now() < self._limits.deadline:
+                self._try(todo[0])
+                del todo[0]
+            self._retry()
+        except OutageError as error:
+            progress.outage = error
+            tried = [waiting.study for waiting in self._waiting.values()]
+            progress.unfinished = tried + [study for study in todo if study not in tried]
+        else:
+            for waiting in self._waiting.values():
+                self._carry(waiting)
+            progress.unfinished = todo
+        return progress
+
+    def _retry(self) -> None:
+        """Tries again what failed, each when it is due, as often and as long as one tick may."""
+        while ready := [one for one in self._waiting.values() if one.tries < TRIES_IN_A_TICK]:
+            waiting = min(ready, key=lambda one: one.due)
+            wait = (waiting.due - self._ports.now()).total_seconds()
+            if wait > MAX_WAIT_SECONDS or waiting.due >= self._limits.deadline:
+                return
+            self._ports.sleep(max(0.0, wait))
+            self._try(waiting.study, waiting.tries)
+
+    def _try(self, study: Study, tries: int = 0) -> None:
+        self._ports.lease.ensure_held()
+        try:
+            result = self._sync.run(study.entries)
+        except TransientError as error:
+            due = self._ports.now() + timedelta(seconds=delay_seconds(tries + 1, error.retry_after_seconds))
+            self._waiting[id(study)] = _Waiting(study, error, tries + 1, due)
+            self._suspect_outage(error)
+            return
+        self._waiting.pop(id(study), None)
+        self._count(study, result, self._books.done(study.entries, result.failures))
+
+    def _count(self, study: Study, result: StudyResult, failed: int) -> None:
+        self._progress.studies += 1
+        self._progress.failed += failed
+        self._progress.invalid_tags += sum(not failure.is_final for failure in result.failures)
+        if result.wrote:
+            self._progress.written += len(study.entries) - failed
+        else:
+            self._progress.unchanged += len(study.entries) - failed
+
+    def _suspect_outage(self, error: TransientError) -> None:
+        """Raises OutageError where nothing has succeeded yet, and the server is silent or fails study after study."""
+        if self._progress.studies:
+            return
+        self._ports.fhir.probe()
+        if len(self._waiting) >= STUDIES_OF_AN_OUTAGE:
+            raise OutageError("FHIR server", f"nothing succeeds, {len(self._waiting)} studies failed: {error}")
+
+    def _carry(self, waiting: _Waiting) -> None:
+        study, reason = waiting.study, str(waiting.error)
+        if study.attempts and study.attempts.is_over(self._ports.now(), self._limits.total_retry_seconds):
+            self._progress.failed += self._books.given_up(study.entries, reason)
+            return
+        asked = waiting.error.retry_after_seconds
+        self._books.carried(study.entries, reason, waiting.tries, waiting.due if asked else None)
+        self._progress.carried += study.entries
