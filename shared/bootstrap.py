@@ -25,6 +25,7 @@ from shared.mapping.converters import MappingOptions
 from shared.mapping.resources import MAPPED_KEYS
 from shared.model import TickRecord
 from shared.sync.batch import BatchOptions
+from shared.sync.outages import OutageLog
 from shared.sync.ports import Ports
 from shared.sync.status import status
 from shared.sync.tick import tick
@@ -39,10 +40,11 @@ class App:
 
     ports: Ports
     options: BatchOptions
+    outages: OutageLog
 
     def tick(self) -> TickRecord:
         """One batch under the lease."""
-        return tick(self.ports, self.options)
+        return tick(self.ports, self.options, self.outages)
 
     def status(self) -> dict[str, Any]:
         """Where the sync stands, as JSON."""
@@ -83,7 +85,7 @@ def build(settings: Settings) -> App:
         patient_update_policy=settings.patient_update_policy,
     )
     options = BatchOptions(mapping, settings.batch_size, settings.tick_budget_seconds, settings.total_retry_seconds)
-    return App(ports, options)
+    return App(ports, options, OutageLog(_utc_now))
 
 
 def _utc_now() -> datetime:

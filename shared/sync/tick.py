@@ -3,9 +3,10 @@
 import logging
 from datetime import datetime
 
-from shared.errors import DicomCastError, LeaseLostError
+from shared.errors import DicomCastError, LeaseLostError, OutageError
 from shared.model import BatchResult, Outcome, TickRecord
 from shared.sync.batch import BatchOptions, run_batch
+from shared.sync.outages import OutageLog
 from shared.sync.ports import Ports
 
 logger = logging.getLogger(__name__)
@@ -13,31 +14,41 @@ logger = logging.getLogger(__name__)
 TOTALS = ("entries", "studies", "written", "unchanged", "failed", "invalid_tags", "carried", "fhir_calls")
 
 
-def tick(ports: Ports, options: BatchOptions) -> TickRecord:
+def tick(ports: Ports, options: BatchOptions, outages: OutageLog) -> TickRecord:
     """Runs one batch under the lease. Known errors end the tick and are told in its record; the watermark is right."""
     started = ports.now()
-    if not ports.lease.acquire():
-        logger.info("another host holds the lease: nothing to do")
-        return TickRecord(started, 0.0, Outcome.LEASE_HELD, None, None, {})
     try:
-        record = _work(ports, options, started)
-        ports.ticks.write(record)
-    finally:
-        ports.lease.release()
+        if not ports.lease.acquire():
+            logger.info("another host holds the lease: nothing to do")
+            return TickRecord(started, 0.0, Outcome.LEASE_HELD, None, None, {})
+        try:
+            record = _work(ports, options, started, outages)
+            ports.ticks.write(record)
+        finally:
+            ports.lease.release()
+    except OutageError as error:  # of storage: the tick cannot even be recorded
+        outages.down(error)
+        return TickRecord(started, (ports.now() - started).total_seconds(), Outcome.FAILED, None, str(error), {})
     _log(record)
     return record
 
 
-def _work(ports: Ports, options: BatchOptions, started: datetime) -> TickRecord:
+def _work(ports: Ports, options: BatchOptions, started: datetime, outages: OutageLog) -> TickRecord:
     result, error, outcome = None, None, Outcome.FAILED
     try:
         ports.fhir.check()
         result = run_batch(ports, options)
         outcome = result.outcome
+        outages.up()
+    except OutageError as outage:
+        outages.down(outage)
+        error = f"{type(outage).__name__}: {outage}"
     except LeaseLostError as lost:
         error, outcome = str(lost), Outcome.STOPPED
+        logger.warning("the tick stopped: %s", lost)
     except DicomCastError as failure:
         error = f"{type(failure).__name__}: {failure}"
+        logger.error("the tick failed: %s", error)  # noqa: TRY400 the message is for an operator, a traceback is not
     previous = ports.ticks.read()
     totals = {} if previous is None else dict(previous.totals)
     duration = (ports.now() - started).total_seconds()
@@ -56,9 +67,7 @@ def _log(record: TickRecord) -> None:
     if result is not None:
         dimensions |= {"Watermark": result.watermark.sequence, "HeldBy": result.held_by}
         dimensions |= {_pascal(name): getattr(result, name) for name in TOTALS}
-    level = logging.ERROR if record.error else logging.INFO
-    message = f"tick {record.outcome}" + (f": {record.error}" if record.error else "")
-    logger.log(level, message, extra={"custom_dimensions": dimensions})
+    logger.info("tick %s", record.outcome, extra={"custom_dimensions": dimensions})
 
 
 def _pascal(name: str) -> str:

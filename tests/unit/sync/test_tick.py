@@ -8,11 +8,16 @@ from shared.errors import FeedError, IncompatibleServerError, LeaseLostError, Ou
 from shared.mapping.converters import MappingOptions
 from shared.model import Outcome
 from shared.sync.batch import BatchOptions
+from shared.sync.outages import OutageLog
 from shared.sync.status import status
 from shared.sync.tick import tick
 from tests.fakes import FakeFeed, FakeFhir, FakeLease, entry, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)
+
+
+def run(fakes, outages=None):
+    return tick(fakes, OPTIONS, outages or OutageLog(fakes.now))
 
 
 class BrokenFeed(FakeFeed):
@@ -35,7 +40,7 @@ def test_a_held_lease_ends_the_tick_well(caplog):
     """Said at INFO; nothing is read, and the other host's record of its tick stands."""
     caplog.set_level(logging.INFO)
     fakes = ports([entry(1)], lease=FakeLease(free=False))
-    assert tick(fakes, OPTIONS).outcome is Outcome.LEASE_HELD
+    assert run(fakes).outcome is Outcome.LEASE_HELD
     assert fakes.ticks.record is None
     assert fakes.fhir.calls == 0
     assert [(line.levelname, line.message) for line in caplog.records] == [
@@ -47,7 +52,7 @@ def test_a_tick_is_one_line_and_one_record(caplog):
     """With what it did, for a human and for a query."""
     caplog.set_level(logging.INFO)
     fakes = ports([entry(1)])
-    tick(fakes, OPTIONS)
+    run(fakes)
     (line,) = caplog.records
     assert line.message == "tick synced"
     assert line.custom_dimensions["Written"] == 1
@@ -59,8 +64,8 @@ def test_a_tick_is_one_line_and_one_record(caplog):
 def test_totals_count_over_ticks():
     """Also over those that failed."""
     fakes = ports([entry(1)])
-    tick(fakes, OPTIONS)
-    tick(fakes, OPTIONS)
+    run(fakes)
+    run(fakes)
     assert (fakes.ticks.record.totals["ticks"], fakes.ticks.record.totals["entries"]) == (2, 1)
 
 
@@ -75,10 +80,12 @@ def test_totals_count_over_ticks():
 def test_a_known_error_ends_the_tick_and_is_told(error, outcome, caplog):
     """In the log once, in the record, and the lease is free for the next."""
     fakes = ports(feed=broken(error))
-    record = tick(fakes, OPTIONS)
+    record = run(fakes)
     assert record.outcome is outcome
     assert str(error) in record.error
-    assert [line.levelname for line in caplog.records] == ["ERROR"]
+    (line,) = caplog.records
+    assert line.levelname == ("WARNING" if outcome is Outcome.STOPPED else "ERROR")
+    assert str(error) in line.message
     assert fakes.lease.released
     assert fakes.watermarks.stored.etag == "0"
 
@@ -91,21 +98,54 @@ def test_an_unfit_fhir_server_is_found_before_anything_is_read():
             raise IncompatibleServerError("FHIR server", "not R4")
 
     fakes = ports(feed=broken(AssertionError("the feed must not be read")), fhir=Unfit())
-    assert "not R4" in tick(fakes, OPTIONS).error
+    assert "not R4" in run(fakes).error
+
+
+def test_an_outage_is_told_once_and_once_when_it_is_over(caplog):
+    """Not six times a minute all night."""
+    fakes = ports(feed=broken(OutageError("DICOM service", "not reachable")))
+    outages = OutageLog(fakes.now)
+    for _ in range(3):
+        assert run(fakes, outages).outcome is Outcome.FAILED
+    fakes.feed.error = OutageError("storage", "ServiceRequestError")
+    run(fakes, outages)
+    run(ports([entry(1)]), outages)
+    run(ports([entry(1)]), outages)
+    assert [line.message for line in caplog.records] == [
+        "outage, nothing is skipped: DICOM service: not reachable",
+        "outage, nothing is skipped: storage: ServiceRequestError",
+        "DICOM service is back after 0 s",
+        "storage is back after 0 s",
+    ]
+
+
+def test_storage_that_is_down_ends_the_tick(caplog):
+    """Nobody knows then who holds the lease, and nothing can be recorded."""
+
+    class Down(FakeLease):
+        def acquire(self):
+            raise OutageError("storage", "ServiceRequestError")
+
+    fakes = ports([entry(1)], lease=Down())
+    outages = OutageLog(fakes.now)
+    for _ in range(2):
+        assert run(fakes, outages).outcome is Outcome.FAILED
+    assert fakes.fhir.calls == 0
+    assert [line.levelname for line in caplog.records] == ["ERROR"]
 
 
 def test_an_unknown_error_is_not_swallowed():
     """The trigger's one broad catch logs and re-raises it; the lease is given back all the same."""
     fakes = ports(feed=broken(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):
-        tick(fakes, OPTIONS)
+        run(fakes)
     assert fakes.lease.released
 
 
 def test_the_status_says_where_the_sync_stands():
     """Watermark, latest, lag, last tick."""
     fakes = ports([entry(1), entry(2, study="1.9")])
-    tick(fakes, BatchOptions(OPTIONS.mapping, size=100))
+    run(fakes)
     fakes.feed.held = [*fakes.feed.held, entry(7, study="1.10")]
     said = status(fakes)
     assert (said["watermark"]["sequence"], said["latest"]["sequence"], said["lag"]) == (2, 7, {"entries": 5})

@@ -1,0 +1,34 @@
+"""An outage is told once when it begins and once when it ends, not every tick."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from shared.errors import OutageError
+
+logger = logging.getLogger(__name__)
+
+
+class OutageLog:
+    """Remembers what is down, for the life of the process."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._since: dict[str, datetime] = {}
+
+    def down(self, error: OutageError) -> None:
+        """Logs the first of a row of such errors."""
+        if error.system not in self._since:
+            self._since[error.system] = self._now()
+            logger.error("outage, nothing is skipped: %s", error, extra=_dimensions(error.system))
+
+    def up(self) -> None:
+        """A batch ended well: what was down is back."""
+        for system, since in self._since.items():
+            seconds = (self._now() - since).total_seconds()
+            logger.warning("%s is back after %.0f s", system, seconds, extra=_dimensions(system))
+        self._since.clear()
+
+
+def _dimensions(system: str) -> dict[str, dict[str, str]]:
+    return {"custom_dimensions": {"System": system}}
