@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 
-.PHONY: demo run test test-worker lint bench setup docs lock clean
+.PHONY: demo run test test-kills test-worker lint bench setup docs lock clean
 
 # Python 3.13 for the language worker's own library, where there is one: by its name, or by pyenv's.
 PYTHON_313 := $(shell for python in python3.13 "env PYENV_VERSION=$$(pyenv latest 3.13 2>/dev/null) python3.13"; do \
@@ -17,6 +17,9 @@ run: setup   ## The same stack, staying up until Ctrl-C
 
 test: lint   ## Lint, types, unit and integration tests on the real parts
 	$(RUN) -m pytest
+
+test-kills: setup  ## As in `make test`, but a host is killed 500 times; SEED=... for another run of luck
+	KILLS=500 $(RUN) -m pytest tests/integration/faults/test_kills.py --timeout 3600
 
 test-worker: setup  ## The app under Microsoft's language worker library, where Python 3.13 is at hand
 ifeq ($(PYTHON_313),)

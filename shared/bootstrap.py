@@ -10,7 +10,7 @@ from typing import Any
 
 from azure.data.tables import TableServiceClient
 from azure.identity import DefaultAzureCredential
-from azure.storage.blob import BlobServiceClient
+from azure.storage.blob import BlobServiceClient, LinearRetry
 
 from shared.clients.change_feed import ChangeFeedV1, ChangeFeedV2
 from shared.clients.error_tables import ErrorTables
@@ -30,8 +30,10 @@ from shared.sync.ports import Ports
 from shared.sync.status import status
 from shared.sync.tick import tick
 
-# The SDK's own retries: short, since a tick comes again soon. Seconds.
-_STORAGE: Mapping[str, Any] = {"retry_total": 2, "connection_timeout": 5, "read_timeout": 20}
+# The SDKs' own retries: few and soon, since a tick comes again; the blob SDK's default waits 15 s and more. Seconds.
+_TIMEOUTS: Mapping[str, Any] = {"connection_timeout": 5, "read_timeout": 20}
+_BLOBS: Mapping[str, Any] = {**_TIMEOUTS, "retry_policy": LinearRetry(backoff=1, retry_total=2, random_jitter_range=0)}
+_TABLES: Mapping[str, Any] = {**_TIMEOUTS, "retry_total": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +97,13 @@ def _utc_now() -> datetime:
 def _storage(settings: Settings) -> tuple[BlobServiceClient, TableServiceClient]:
     if settings.storage_connection:
         return (
-            BlobServiceClient.from_connection_string(settings.storage_connection, **_STORAGE),
-            TableServiceClient.from_connection_string(settings.storage_connection, **_STORAGE),
+            BlobServiceClient.from_connection_string(settings.storage_connection, **_BLOBS),
+            TableServiceClient.from_connection_string(settings.storage_connection, **_TABLES),
         )
     assert settings.blob_service_url
     assert settings.table_service_url
     credential = DefaultAzureCredential()
     return (
-        BlobServiceClient(settings.blob_service_url, credential=credential, **_STORAGE),
-        TableServiceClient(endpoint=settings.table_service_url, credential=credential, **_STORAGE),
+        BlobServiceClient(settings.blob_service_url, credential=credential, **_BLOBS),
+        TableServiceClient(endpoint=settings.table_service_url, credential=credential, **_TABLES),
     )

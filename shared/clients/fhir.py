@@ -28,7 +28,7 @@ class FhirClient:
         """Raises IncompatibleServerError unless the server says it is R4 and takes transactions; asked once."""
         if self._checked:
             return
-        statement = self._json("GET", "/metadata")
+        statement = self._statement()
         version = str(statement.get("fhirVersion", "none"))
         if statement.get("resourceType") != "CapabilityStatement" or not version.startswith("4.0."):
             raise IncompatibleServerError(self._name, f"{self._url} is not a FHIR R4 server (fhirVersion {version})")
@@ -39,10 +39,7 @@ class FhirClient:
 
     def probe(self) -> None:
         """Raises OutageError unless the server answers: one study's fault is told apart from the server's."""
-        try:
-            self._json("GET", "/metadata")
-        except TransientError as error:
-            raise OutageError(self._name, str(error)) from error
+        self._statement()
 
     def search(self, resource_type: str, query: str) -> list[Resource]:
         """All matches, over all pages."""
@@ -65,6 +62,13 @@ class FhirClient:
         if len(entries) != len(bundle["entry"]) or not all(status.startswith("2") for status in statuses):
             raise TransientError(f"{self._name}: the answer to a transaction does not match what was sent")
         return list(entries)
+
+    def _statement(self) -> Resource:
+        """The CapabilityStatement. A server that cannot even give that is down."""
+        try:
+            return self._json("GET", "/metadata")
+        except TransientError as error:
+            raise OutageError(self._name, str(error)) from error
 
     def _json(self, method: str, path: str, body: bytes | None = None) -> Resource:
         headers = {"Accept": FHIR_JSON} | ({"Content-Type": FHIR_JSON} if body else {})

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import threading
 import time
+from uuid import uuid4
 
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import BlobLeaseClient, ContainerClient, StorageErrorCode
@@ -62,14 +63,17 @@ class BlobLease:
         self._lease, self._valid_until = None, 0.0
 
     def _acquire_or_make(self) -> BlobLeaseClient:
+        # The id is ours, not the service's: where its answer is lost the SDK asks again, and is not shut out by itself.
+        lease = BlobLeaseClient(self._blob, lease_id=str(uuid4()))
         try:
-            return self._blob.acquire_lease(lease_duration=self._duration)
+            lease.acquire(self._duration)
         except ResourceNotFoundError:
             with contextlib.suppress(ResourceExistsError):
                 self._container.create_container()
             with contextlib.suppress(ResourceExistsError):
                 self._blob.upload_blob(b"", overwrite=False)
-            return self._blob.acquire_lease(lease_duration=self._duration)
+            lease.acquire(self._duration)
+        return lease
 
     def _renew(self, lease: BlobLeaseClient) -> None:
         while not self._stop.wait(self._duration / 3):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from shared.errors import DicomCastError
+from shared.errors import DicomCastError, OutageError
 from shared.model import TickRecord, Watermark
 from shared.sync.ports import Ports
 
@@ -10,18 +10,22 @@ from shared.sync.ports import Ports
 def status(ports: Ports) -> dict[str, Any]:
     """Watermark, the feed's latest entry, the lag between them, the last tick. A system that is down is named."""
     faults: list[str] = []
-    watermark = ports.watermarks.read().watermark
-    latest = None
+    watermark, last, latest = None, None, None
+    try:
+        watermark = ports.watermarks.read().watermark
+        last = ports.ticks.read()
+    except OutageError as error:
+        faults.append(str(error))
     try:
         entry = ports.feed.latest()
         latest = Watermark(entry.sequence, entry.timestamp) if entry else Watermark()
     except DicomCastError as error:
         faults.append(str(error))
-    last = ports.ticks.read()
+    lag = max(0, latest.sequence - watermark.sequence) if latest and watermark else None
     return {
-        "watermark": _point(watermark),
+        "watermark": _point(watermark) if watermark else None,
         "latest": _point(latest) if latest else None,
-        "lag": {"entries": max(0, latest.sequence - watermark.sequence) if latest else None},
+        "lag": {"entries": lag},
         "lastTick": _tick(last) if last else None,
         "totals": {_camel(name): count for name, count in (last.totals if last else {}).items()},
         "faults": faults,

@@ -11,7 +11,7 @@ from shared.sync.batch import BatchOptions
 from shared.sync.outages import OutageLog
 from shared.sync.status import status
 from shared.sync.tick import tick
-from tests.fakes import FakeFeed, FakeFhir, FakeLease, entry, ports
+from tests.fakes import FakeFeed, FakeFhir, FakeLease, FakeWatermarks, entry, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)
 
@@ -150,6 +150,21 @@ def test_the_status_says_where_the_sync_stands():
     said = status(fakes)
     assert (said["watermark"]["sequence"], said["latest"]["sequence"], said["lag"]) == (2, 7, {"entries": 5})
     assert (said["lastTick"]["outcome"], said["lastTick"]["written"], said["faults"]) == ("synced", 2, [])
+
+
+def test_the_status_answers_when_storage_is_down():
+    """Where the sync stands is not known then; what is down is."""
+
+    class Down(FakeWatermarks):
+        def read(self):
+            raise OutageError("storage", "ServiceRequestError")
+
+    said = status(ports([entry(1)], watermarks=Down()))
+    assert (said["watermark"], said["latest"]["sequence"], said["faults"]) == (
+        None,
+        1,
+        ["storage: ServiceRequestError"],
+    )
 
 
 def test_the_status_answers_when_the_feed_is_down():

@@ -1,0 +1,112 @@
+"""A proxy that passes requests on to a real server, but for those that a fault is planted for."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import requests
+
+HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding", "host"}
+
+
+@dataclass
+class Fault:
+    """Strikes the next `times` requests whose method and path fit.
+
+    `status`: answered in the server's place, with `headers`. `after`: the server gets the request first, so that it is
+    applied although its answer is lost. `drop`: the connection is closed without an answer, `torn`: amid the answer.
+    """
+
+    method: str
+    path: str
+    times: int = 1
+    status: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    after: bool = False
+    torn: bool = False
+
+    def strikes(self, method: str, path: str) -> bool:
+        if self.times > 0 and method in self.method.split("|") and self.path in path:
+            self.times -= 1
+            return True
+        return False
+
+
+class Proxy(ThreadingHTTPServer):
+    """Serves on a free port; `faults` may be planted at any time. `seen` lists methods and paths."""
+
+    daemon_threads = True
+
+    def __init__(self, upstream: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.upstream = upstream
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.faults: list[Fault] = []
+        self.seen: list[tuple[str, str]] = []
+        self.lock = threading.Lock()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Proxy
+
+    def _serve(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        with self.server.lock:
+            self.server.seen.append((self.command, self.path))
+            fault = next((one for one in self.server.faults if one.strikes(self.command, self.path)), None)
+        if fault and fault.status and not fault.after:
+            return self._answer(fault.status, {**fault.headers}, b"")
+        if fault and not fault.after and not fault.torn:
+            return self._close()
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
+        # The signature of a storage request covers its path, so the path must arrive as it was sent.
+        answer = requests.request(
+            self.command,
+            self.server.upstream + self.path,
+            data=body,
+            headers=headers,
+            timeout=60,
+            allow_redirects=False,
+        )
+        if fault and fault.after and fault.status:
+            return self._answer(fault.status, {**fault.headers}, b"")
+        if fault and fault.after:
+            return self._close()
+        passed = {name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP}
+        return self._answer(answer.status_code, passed, answer.content, torn=bool(fault and fault.torn))
+
+    def _answer(self, status: int, headers: dict[str, str], content: bytes, *, torn: bool = False) -> None:
+        self.send_response_only(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[: len(content) // 2] if torn else content)
+        if torn:
+            self._close()
+
+    def _close(self) -> None:
+        self.close_connection = True
+        self.connection.close()
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_MERGE = _serve  # noqa: N815 http.server's names
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 http.server's name
+        """Quiet."""
+
+
+@contextmanager
+def proxy_to(upstream: str) -> Iterator[Proxy]:
+    """A running proxy."""
+    server = Proxy(upstream)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,108 @@
+"""A host process killed at random points, again and again: nothing lost, nothing doubled.
+
+`KILLS` of the environment says how often (`make test-kills`: 500); the seed is printed by a failure.
+"""
+
+import contextlib
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+import requests
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.data.tables import TableServiceClient
+from azure.storage.blob import BlobLeaseClient, BlobServiceClient
+
+from local.compare import compare
+from local.failures import recorded_failures
+from local.stack import Ports, Stack, StackOptions
+from local.stow import multipart
+from tests.integration.dicom_service_client import dicom_file
+
+KILLS = int(os.environ.get("KILLS", "50"))
+SEED = int(os.environ.get("SEED", "20240506"))
+PLANTED = "Plantagenet"
+
+
+@pytest.fixture
+def stack(tmp_path):
+    settings = {"SyncSchedule": "* * * * * *", "DicomCast__GapGracePeriod": "00:00:01", "DicomCast__BatchSize": "40"}
+    running = Stack(StackOptions(Ports.free(), tmp_path, settings=settings))
+    try:
+        running.start("azurite", "fhir", "dicom")
+        yield running
+    finally:
+        running.stop()
+
+
+def store(stack, number, chance):
+    """A study of one to six instances, one in five without a PatientID."""
+    patient = None if chance.random() < 0.2 else f"{PLANTED}-{number}"
+    files = [
+        dicom_file(
+            StudyInstanceUID=f"1.2.{number}",
+            SeriesInstanceUID=f"1.2.{number}.1",
+            SOPInstanceUID=f"1.2.{number}.1.{instance}",
+            PatientID=patient,
+            PatientName=f"{PLANTED}^Geoffrey",
+        )
+        for instance in range(1, 1 + chance.randint(1, 6))
+    ]
+    body, content_type = multipart(files)
+    url = f"{stack.dicom_url}/v1/studies"
+    assert requests.post(url, data=body, headers={"Content-Type": content_type}, timeout=60).status_code == 200
+
+
+def end_lease(stack):
+    """A killed host's lease ends within its duration; here at once, so that 50 kills do not take a quarter of an hour."""
+    with BlobServiceClient.from_connection_string(stack.storage_connection) as blobs:
+        blob = blobs.get_blob_client("dicom-cast", "sync.lock")
+        with contextlib.suppress(ResourceNotFoundError, ResourceExistsError):
+            BlobLeaseClient(blob).break_lease(lease_break_period=0)
+
+
+def status(stack):
+    headers = {"x-functions-key": stack.function_key}
+    return requests.get(f"{stack.functions_url}/api/status", headers=headers, timeout=30).json()
+
+
+def test_killed_again_and_again(stack):
+    """At random points of its life; studies and deletes come meanwhile."""
+    chance = random.Random(SEED)
+    for number in range(KILLS):
+        store(stack, number, chance)
+        if number and chance.random() < 0.2:
+            gone = f"{stack.dicom_url}/v1/studies/1.2.{chance.randrange(number)}"
+            requests.delete(gone, timeout=30)
+        stack.start("functions")
+        time.sleep(chance.uniform(0.0, 1.5))
+        stack.kill("functions")
+        end_lease(stack)
+    stack.start("functions")
+    deadline = time.monotonic() + 120
+    while status(stack)["lag"] != {"entries": 0}:
+        assert time.monotonic() < deadline, f"not drained, SEED={SEED}"
+        time.sleep(0.2)
+    failures = recorded_failures(stack.storage_connection)
+    failed = [one.sop_instance_uid for one in failures if one.is_final]
+    assert len(failed) == len(set(failed)), f"an entry in two rows, SEED={SEED}"
+    assert [one for one in compare(stack.dicom_url, stack.fhir_url, failed) if one.differences] == [], f"SEED={SEED}"
+    assert doubled(stack) == [], f"SEED={SEED}"
+    assert PLANTED not in repr(tables(stack)) + (Path(stack.options.directory) / "functions.log").read_text()
+
+
+def doubled(stack):
+    """Patients that are there twice, and studies that were written more often than there were changes to write."""
+    patients = requests.get(f"{stack.fhir_url}/Patient?_count=1000", timeout=60).json().get("entry", [])
+    ids = [one["resource"]["identifier"][0]["value"] for one in patients]
+    studies = requests.get(f"{stack.fhir_url}/ImagingStudy?_count=1000", timeout=60).json().get("entry", [])
+    # A study's instances are stored at once, and at most cut in two by the end of a batch.
+    rewritten = [one["resource"]["id"] for one in studies if int(one["resource"]["meta"]["versionId"]) > 2]
+    return [one for one in ids if ids.count(one) > 1] + rewritten
+
+
+def tables(stack):
+    with TableServiceClient.from_connection_string(stack.storage_connection) as service:
+        return [list(service.get_table_client(table.name).list_entities()) for table in service.list_tables()]
