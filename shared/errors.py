@@ -6,7 +6,7 @@ DicomCastError
 ├── EntryError               one entry cannot be synced as it is: recorded in `table`, passed
 │   ├── InvalidDicomTag…     the DICOM data is at fault
 │   └── FhirRefused…         the FHIR server will not take it
-├── TransientError           trying again later may help: nothing is recorded or skipped
+├── TransientError           trying again may help: its study is carried, others go on
 │   └── ConflictError        somebody else wrote first: read again, merge again
 ├── OutageError              a whole system is down or refuses us: stop, skip nothing
 └── LeaseLostError           another host works now: stop at once

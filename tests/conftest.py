@@ -2,7 +2,9 @@
 
 import pytest
 
+from local.dicom_service.app import create_app
 from local.stack import Ports, Stack, StackOptions
+from tests.integration.dicom_service_client import emptied, running
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +28,26 @@ def storage(backends):
 def fhir_url(backends):
     """The FHIR server's base URL."""
     return backends.fhir_url
+
+
+@pytest.fixture(scope="module")
+def dicom_app():
+    """The local DICOM service, in memory."""
+    return create_app(None)
+
+
+@pytest.fixture(scope="module")
+def dicom_server(dicom_app):
+    """The same, served over HTTP on a free port."""
+    with running(dicom_app) as client:
+        yield client
+
+
+@pytest.fixture
+def dicom(dicom_app, dicom_server):
+    """A DICOM service that is empty when the test begins."""
+    with emptied(dicom_app):
+        yield dicom_server
 
 
 @pytest.fixture

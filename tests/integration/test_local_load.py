@@ -4,31 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from local.dicom_service.app import create_app
 from local.processes import free_port
 from local.samples import ct_study
-from tests.integration.dicom_service_client import dicom_file, emptied, running
+from tests.integration.dicom_service_client import dicom_file
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def app():
-    return create_app(None)
-
-
-@pytest.fixture(scope="module")
-def server(app):
-    with running(app) as client:
-        yield client
-
-
-@pytest.fixture
-def dicom(app, server):
-    with emptied(app):
-        yield server
 
 
 def load(url, *paths):

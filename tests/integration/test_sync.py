@@ -11,29 +11,10 @@ import requests
 from azure.data.tables import TableServiceClient
 from pydicom.data import get_charset_files
 
-from local.dicom_service.app import create_app
 from shared import bootstrap
 from shared.config import read_settings
 from shared.model import Outcome, Watermark
-from tests.integration.dicom_service_client import dicom_file, emptied, running
-
-
-@pytest.fixture(scope="module")
-def dicom_app():
-    return create_app(None)
-
-
-@pytest.fixture(scope="module")
-def dicom_server(dicom_app):
-    with running(dicom_app) as client:
-        yield client
-
-
-@pytest.fixture
-def dicom(dicom_app, dicom_server):
-    """An empty DICOM service."""
-    with emptied(dicom_app):
-        yield dicom_server
+from tests.integration.dicom_service_client import dicom_file
 
 
 @pytest.fixture

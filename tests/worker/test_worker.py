@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from local.dicom_service.app import create_app
 from shared import bootstrap
-from tests.integration.dicom_service_client import dicom_file, running
+from tests.integration.dicom_service_client import dicom_file
 from tests.worker import protos
 
 handle_event = pytest.importorskip(
@@ -54,12 +53,6 @@ class Worker:
     @staticmethod
     def _ask(handler, request):
         return asyncio.run(handler(protos.Message(request=request, properties={"host": "127.0.0.1", "protos": protos})))
-
-
-@pytest.fixture
-def dicom():
-    with running(create_app(None)) as client:
-        yield client
 
 
 @pytest.fixture

@@ -8,27 +8,15 @@ import pytest
 import requests
 
 from local.compare import compare
-from local.dicom_service.app import create_app
 from local.failures import TABLES, recorded_failures
 from shared import bootstrap
 from shared.config import read_settings
 from shared.model import Outcome
-from tests.integration.dicom_service_client import dicom_file, emptied, running
+from tests.integration.dicom_service_client import dicom_file
 from tests.integration.faults.proxy import Fault, proxy_to
 
 PLANTED = ("Plantagenet", "19010203")
 """Patient data that must turn up nowhere but in FHIR."""
-
-
-@pytest.fixture(scope="module")
-def dicom_app():
-    return create_app(None)
-
-
-@pytest.fixture(scope="module")
-def dicom_server(dicom_app):
-    with running(dicom_app) as client:
-        yield client
 
 
 class World:
@@ -89,18 +77,17 @@ class World:
 
 
 @pytest.fixture
-def world(dicom_app, dicom_server, fhir_url, storage):
+def world(dicom, fhir_url, storage):
     table_url = re.search(r"TableEndpoint=(http://[^/]+)", storage)[1]
     blob_url = re.search(r"BlobEndpoint=(http://[^/]+)", storage)[1]
     upstream = fhir_url.removesuffix("/fhir")
     with (
-        emptied(dicom_app),
-        proxy_to(dicom_server.url) as feed,
+        proxy_to(dicom.url) as feed,
         proxy_to(upstream) as fhir,
         proxy_to(table_url) as tables,
         proxy_to(blob_url) as blobs,
     ):
-        yield World(dicom_server, feed, fhir, tables, blobs, storage)
+        yield World(dicom, feed, fhir, tables, blobs, storage)
 
 
 STEPS = [
