@@ -9,9 +9,9 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from azure.data.tables import EdmType, EntityProperty, TableEntity, UpdateMode
+from azure.data.tables import TableEntity, UpdateMode
 
-from shared.clients.tables import Tables, storage_faults
+from shared.clients.tables import Tables, int64, number, storage_faults
 from shared.model import CarriedEntry, ErrorTable, FailedEntry
 
 MAX_TEXT = 32_000  # characters; a string property holds 32 Ki
@@ -52,7 +52,9 @@ class ErrorTables:
             for table in ErrorTable:
                 columns = ["PartitionKey", "RowKey", "ChangeFeedSequence", "ResolvedAt"]
                 found = self._between(table, min(sequences), max(sequences), columns)
-                rows = [row for row in found if not row.get("ResolvedAt") and _sequence(row) in sequences]
+                rows = [
+                    row for row in found if not row.get("ResolvedAt") and number(row["ChangeFeedSequence"]) in sequences
+                ]
                 for _, group in groupby(sorted(rows, key=_partition), key=_partition):
                     keys = [{name: row[name] for name in ("PartitionKey", "RowKey")} for row in group]
                     self._upsert(table, [row | {"ResolvedAt": self._now().isoformat()} for row in keys])
@@ -76,7 +78,7 @@ class ErrorTables:
             "StudyUid": failure.study_instance_uid,
             "SeriesUid": failure.series_instance_uid,
             "InstanceUid": failure.sop_instance_uid,
-            "ChangeFeedSequence": EntityProperty(failure.sequence, EdmType.INT64),
+            "ChangeFeedSequence": int64(failure.sequence),
             "Exception": failure.message[:MAX_TEXT],
             "RetryNumber": max(0, failure.tries - 1) if held is None else held.get("RetryNumber", 0) + failure.tries,
             "FirstSeen": now if held is None else held.get("FirstSeen", now),
@@ -101,7 +103,7 @@ def _row_key(failure: FailedEntry) -> str:
 
 def _carried(row: TableEntity) -> CarriedEntry:
     return CarriedEntry(
-        _sequence(row),
+        number(row["ChangeFeedSequence"]),
         row["StudyUid"],
         row["RetryNumber"],
         datetime.fromisoformat(row["FirstSeen"]),
@@ -112,9 +114,3 @@ def _carried(row: TableEntity) -> CarriedEntry:
 
 def _partition(row: TableEntity) -> str:
     return str(row["PartitionKey"])
-
-
-def _sequence(row: TableEntity) -> int:
-    """Int64 comes as an EntityProperty; the original wrote the same type."""
-    value = row["ChangeFeedSequence"]
-    return int(value.value if isinstance(value, EntityProperty) else value)

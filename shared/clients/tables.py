@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from azure.core.exceptions import AzureError
-from azure.data.tables import TableClient, TableServiceClient
+from azure.data.tables import EdmType, EntityProperty, TableClient, TableServiceClient
 
 from shared.errors import OutageError
 
@@ -22,6 +23,16 @@ class Tables:
         if name not in self._made:
             self._made[name] = self._service.create_table_if_not_exists(self._prefix + name)
         return self._made[name]
+
+
+def int64(value: int) -> EntityProperty:
+    """A number as the original wrote it; a plain int would be stored as 32 bits."""
+    return EntityProperty(value, EdmType.INT64)
+
+
+def number(value: Any) -> int:
+    """A number out of a row: 64 bits come wrapped, 32 bits plain."""
+    return int(value.value if isinstance(value, EntityProperty) else value)
 
 
 @contextmanager

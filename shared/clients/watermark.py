@@ -5,9 +5,9 @@ from typing import Any
 
 from azure.core import MatchConditions
 from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
-from azure.data.tables import EdmType, EntityProperty, UpdateMode
+from azure.data.tables import UpdateMode
 
-from shared.clients.tables import Tables, storage_faults
+from shared.clients.tables import Tables, int64, number, storage_faults
 from shared.errors import LeaseLostError
 from shared.model import StoredWatermark, Watermark
 
@@ -29,12 +29,12 @@ class TableWatermarkStore:
                 row = self._tables[TABLE].get_entity(PARTITION_KEY, ROW_KEY)
             except ResourceNotFoundError:
                 return StoredWatermark(Watermark(), None, Watermark())
-        watermark = Watermark(_number(row["SyncedSequence"]), row.get("SyncedTimestamp") or None)
+        watermark = Watermark(number(row["SyncedSequence"]), row.get("SyncedTimestamp") or None)
         read_through = watermark
-        if _number(row.get("ReadFromSequence", -1)) == watermark.sequence:
-            read_through = Watermark(_number(row["ReadSequence"]), row.get("ReadTimestamp") or None)
+        if number(row.get("ReadFromSequence", -1)) == watermark.sequence:
+            read_through = Watermark(number(row["ReadSequence"]), row.get("ReadTimestamp") or None)
         # The original's row does not say how far failures were recorded: up to where it stands there may be some.
-        failed_through = _number(row.get("FailedThrough", watermark.sequence))
+        failed_through = number(row.get("FailedThrough", watermark.sequence))
         return StoredWatermark(watermark, row.metadata["etag"], read_through, failed_through)
 
     def write(self, stored: StoredWatermark) -> StoredWatermark:
@@ -56,20 +56,11 @@ def _row(stored: StoredWatermark) -> dict[str, Any]:
     return {
         "PartitionKey": PARTITION_KEY,
         "RowKey": ROW_KEY,
-        "SyncedSequence": _int64(stored.watermark.sequence),
+        "SyncedSequence": int64(stored.watermark.sequence),
         "SyncedTimestamp": stored.watermark.timestamp or "",
         # Said of this SyncedSequence alone: an operator who sets that one has set where reading begins.
-        "ReadFromSequence": _int64(stored.watermark.sequence),
-        "ReadSequence": _int64(stored.read_through.sequence),
+        "ReadFromSequence": int64(stored.watermark.sequence),
+        "ReadSequence": int64(stored.read_through.sequence),
         "ReadTimestamp": stored.read_through.timestamp or "",
-        "FailedThrough": _int64(stored.failed_through),
+        "FailedThrough": int64(stored.failed_through),
     }
-
-
-def _int64(number: int) -> EntityProperty:
-    return EntityProperty(number, EdmType.INT64)
-
-
-def _number(value: Any) -> int:
-    """Int64 comes as an EntityProperty."""
-    return int(value.value if isinstance(value, EntityProperty) else value)
