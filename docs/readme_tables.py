@@ -1,8 +1,10 @@
 """Writes the README's mapping and settings tables from the code: `make docs`. A test keeps them the same."""
 
+import itertools
 import re
 from pathlib import Path
 
+from shared.authentication import CREDENTIALS, SWITCHES
 from shared.config import SETTINGS
 from shared.mapping.table import TABLE, Row
 
@@ -27,9 +29,10 @@ def _note(row: Row) -> str:
 def settings_table() -> str:
     """The settings as Markdown."""
     head = "| name | default | meaning |\n| :--- | :--- | :--- |\n"
-    return head + "".join(
-        f"| `{setting.name}` | {_default(setting.default)} | {setting.meaning} |\n" for setting in SETTINGS
-    )
+    rows = [(setting.name, setting) for setting in SETTINGS]
+    credentials = itertools.chain(SWITCHES, *CREDENTIALS.values())
+    rows += [(f"{{DicomWeb,Fhir}}__{setting.name}", setting) for setting in credentials]
+    return head + "".join(f"| `{name}` | {_default(row.default)} | {row.meaning} |\n" for name, row in rows)
 
 
 def _default(default: str | None) -> str:

@@ -12,10 +12,12 @@ from azure.data.tables import TableServiceClient
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient, LinearRetry
 
+from shared.authentication import Authentication, AuthenticationType
 from shared.clients.change_feed import ChangeFeedV1, ChangeFeedV2
 from shared.clients.error_tables import ErrorTables
 from shared.clients.fhir import FhirClient
 from shared.clients.http import HttpService
+from shared.clients.identity import BearerAuth, token_source
 from shared.clients.lease import CONTAINER, BlobLease
 from shared.clients.tables import Tables
 from shared.clients.tick_table import TickTable
@@ -34,6 +36,9 @@ from shared.sync.tick import tick
 _TIMEOUTS: Mapping[str, Any] = {"connection_timeout": 5, "read_timeout": 20}
 _BLOBS: Mapping[str, Any] = {**_TIMEOUTS, "retry_policy": LinearRetry(backoff=1, retry_total=2, random_jitter_range=0)}
 _TABLES: Mapping[str, Any] = {**_TIMEOUTS, "retry_total": 2}
+
+DICOM_AUDIENCE = "https://dicom.healthcareapis.azure.com"
+"""Of every DICOM service of Azure Health Data Services; a FHIR service's audience is its own URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +68,11 @@ def build(settings: Settings) -> App:
     """The app as the settings want it; nothing is called yet."""
     blobs, tables = _storage(settings)
     stored = Tables(tables, settings.table_name_prefix)
-    dicom = HttpService("DICOM service", settings.dicom_private_url or settings.dicom_url)
+    dicom, fhir = _dicom_service(settings), _fhir_server(settings)
     change_feed = ChangeFeedV1 if settings.dicom_api_version == "v1" else ChangeFeedV2
     ports = Ports(
         feed=change_feed(dicom, settings.gap_grace_seconds, MAPPED_KEYS),
-        fhir=FhirClient(HttpService("FHIR server", settings.fhir_url)),
+        fhir=FhirClient(fhir),
         watermarks=TableWatermarkStore(stored),
         errors=ErrorTables(stored, _utc_now),
         ticks=TickTable(stored),
@@ -90,6 +95,30 @@ def build(settings: Settings) -> App:
     return App(ports, options, OutageLog(_utc_now))
 
 
+def _dicom_service(settings: Settings) -> HttpService:
+    url = settings.dicom_private_url or settings.dicom_url
+    return _service(
+        "DICOM service", url, "DicomWeb", settings.dicom_authentication, DICOM_AUDIENCE, "DICOM Data Reader"
+    )
+
+
+def _fhir_server(settings: Settings) -> HttpService:
+    url, who = settings.fhir_url, settings.fhir_authentication
+    return _service("FHIR server", url, "Fhir", who, url, "FHIR Data Contributor")
+
+
+def _service(
+    name: str, url: str, setting: str, authentication: Authentication | None, audience: str, role: str
+) -> HttpService:
+    if authentication is None:
+        return HttpService(name, url, remedy=f"the app sends no token; {setting}__Authentication__Enabled turns it on")
+    audience = authentication.resource or audience
+    if authentication.kind is not AuthenticationType.MANAGED_IDENTITY:
+        audience = authentication.resource or authentication.scope or "not asked for"
+    remedy = f"give the app's identity the role {role}; the token's audience was {audience}"
+    return HttpService(name, url, BearerAuth(token_source(name, authentication, audience)), remedy)
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -102,7 +131,8 @@ def _storage(settings: Settings) -> tuple[BlobServiceClient, TableServiceClient]
         )
     assert settings.blob_service_url
     assert settings.table_service_url
-    credential = DefaultAzureCredential()
+    chosen = {"managed_identity_client_id": settings.storage_client_id} if settings.storage_client_id else {}
+    credential = DefaultAzureCredential(**chosen)
     return (
         BlobServiceClient(settings.blob_service_url, credential=credential, **_BLOBS),
         TableServiceClient(endpoint=settings.table_service_url, credential=credential, **_TABLES),

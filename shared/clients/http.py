@@ -16,10 +16,20 @@ TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class HttpService:
-    """One outside system. `name` is what errors call it, `url` has no slash at its end."""
+    """One outside system. `name` is what errors call it, `url` has no slash at its end.
 
-    def __init__(self, name: str, url: str, auth: requests.auth.AuthBase | None = None) -> None:
+    `remedy` is what to do where it refuses us (401, 403).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        auth: requests.auth.AuthBase | None = None,
+        remedy: str = "it wants authentication, and the app has none",
+    ) -> None:
         self.name = name
+        self.remedy = remedy
         self.url = url.rstrip("/")
         self.calls = 0
         self._session = requests.Session()
@@ -63,7 +73,7 @@ class HttpService:
         except requests.RequestException as error:
             raise TransientError(f"{self.name}: {type(error).__name__} at {self.url}") from error
         if response.status_code in (401, 403):
-            raise OutageError(self.name, f"{response.status_code} from {self.url}: give the app's identity access")
+            raise OutageError(self.name, f"{response.status_code} from {self.url}: {self.remedy}")
         return response
 
     def _connection_fault(self, error: requests.ConnectionError) -> OutageError | TransientError:

@@ -12,11 +12,13 @@ PURE_LIBRARIES = {"azure", "requests", "logging", "os", "time", "random", "socke
 ALLOWED = {
     "model": set(),
     "errors": {"model"},
-    "config": {"errors", "model"},
+    "setting": {"model"},
+    "authentication": {"setting"},
+    "config": {"authentication", "setting", "errors", "model"},
     "mapping": {"mapping", "model", "errors"},
     "sync": {"sync", "mapping", "model", "errors"},
-    "clients": {"clients", "model", "errors"},
-    "bootstrap": {"sync", "clients", "mapping", "config", "model", "errors"},
+    "clients": {"clients", "authentication", "model", "errors"},
+    "bootstrap": {"sync", "clients", "mapping", "config", "authentication", "model", "errors"},
     "function_app": {"bootstrap", "errors"},
 }
 

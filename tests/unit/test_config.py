@@ -52,6 +52,12 @@ def test_every_fault_is_named_at_once():
         ("DicomCast__Features__EnforceValidationOfTagValues", "yes", "true or false"),
         ("TableStore__TableNamePrefix", "a-b", "letters and digits"),
         ("AzureWebJobsStorage", "", "connection string"),
+        ("Fhir__Endpoint", "https://user:secret@x/fhir", "without a user or password"),
+        ("Fhir__Endpoint", "https://x:99999/fhir", "https://"),
+        ("Fhir__Endpoint", "http://fhir.example.org", "DicomCast__AllowPlainHttp"),
+        ("DicomWeb__Endpoint", "http://10.0.0.4:8080", "https:// is expected"),
+        ("DicomWeb__PrivateEndpoint", "http://dicom.internal", "https:// is expected"),
+        ("Fhir__Authentication__Enabled", "on", "true or false"),
     ],
 )
 def test_a_malformed_value(name, value, said):
@@ -61,6 +67,63 @@ def test_a_malformed_value(name, value, said):
     (fault,) = caught.value.faults
     assert fault.startswith(name)
     assert said in fault
+    assert "secret" not in fault
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"Fhir__Endpoint": "http://localhost:8080/fhir"},
+        {"Fhir__Endpoint": "http://127.0.0.1:8080/fhir"},
+        {"Fhir__Endpoint": "http://[::1]:8080/fhir"},
+        {"DicomWeb__Endpoint": "http://dicom.example.org", "DicomWeb__PrivateEndpoint": "https://dicom.internal"},
+        {"Fhir__Endpoint": "http://fhir.example.org", "DicomCast__AllowPlainHttp": "true"},
+    ],
+)
+def test_plain_http_that_is_let_through(given):
+    """Loopback, a public URL that is only a name, and where it is said so."""
+    assert read_settings(ENOUGH | given)
+
+
+USER = {
+    "Fhir__Authentication__Enabled": "true",
+    "Fhir__Authentication__AuthenticationType": "oauth2userpasswordcredential",
+    "Fhir__Authentication__OAuth2UserPasswordCredential__TokenUri": "https://login.example.org/token/?p=policy",
+    "Fhir__Authentication__OAuth2UserPasswordCredential__ClientId": "app",
+    "Fhir__Authentication__OAuth2UserPasswordCredential__Username": "sync",
+    "Fhir__Authentication__OAuth2UserPasswordCredential__Password": "the-password",
+}
+
+
+def test_authentication_is_read_per_service():
+    """The rows of the chosen kind, in any case; a token endpoint's address stays as it is; secrets are not shown."""
+    settings = read_settings(ENOUGH | USER)
+    assert settings.dicom_authentication is None
+    assert settings.fhir_authentication.token_uri == "https://login.example.org/token/?p=policy"
+    assert settings.fhir_authentication.password == "the-password"
+    assert "the-password" not in repr(settings)
+    assert "UseDevelopmentStorage" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"Fhir__Authentication__OAuth2UserPasswordCredential__Password": ""}, ["Fhir__Authentication__OAuth2UserPasswordCredential__Password is missing"]),
+        ({"Fhir__Authentication__OAuth2UserPasswordCredential__TokenUri": "http://login.example.org/token"}, ["Fhir__Authentication__OAuth2UserPasswordCredential__TokenUri"]),
+        ({"Fhir__Authentication__AuthenticationType": "Basic"}, ["Fhir__Authentication__AuthenticationType"]),
+        ({"Fhir__Authentication__AuthenticationType": "OAuth2ClientCredential"}, [f"Fhir__Authentication__OAuth2ClientCredential__{name} is missing" for name in ("TokenUri", "ClientId", "ClientSecret")]),
+        ({"Fhir__Authentication__AuthenticationType": "ManagedIdentity"}, []),
+        ({"Fhir__Authentication__Enabled": "false", "Fhir__Authentication__OAuth2UserPasswordCredential__Password": ""}, []),
+    ],
+)  # fmt: skip
+def test_faults_of_authentication(given, named):
+    """Each is named with the others; what stands in the rows of another kind does not matter."""
+    try:
+        read_settings(ENOUGH | USER | given)
+        faults = []
+    except SettingsError as error:
+        faults = error.faults
+    assert [fault.split(":")[0] for fault in faults] == named
 
 
 def test_an_offset_may_be_west():

@@ -1,7 +1,7 @@
 """A proxy that passes requests on to a real server, but for those that a fault is planted for."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -46,6 +46,8 @@ class Proxy(ThreadingHTTPServer):
         self.faults: list[Fault] = []
         self.seen: list[tuple[str, str]] = []
         self.lock = threading.Lock()
+        self.accepts: Callable[[str | None], bool] = lambda authorization: True
+        """Which `Authorization` is let through; the others are answered 401."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -56,7 +58,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         with self.server.lock:
             self.server.seen.append((self.command, self.path))
+            refused = not self.server.accepts(self.headers.get("Authorization"))
             fault = next((one for one in self.server.faults if one.strikes(self.command, self.path)), None)
+        if refused:
+            return self._answer(401, {}, b"")
         if fault and fault.status and not fault.after:
             return self._answer(fault.status, {**fault.headers}, b"")
         if fault and not fault.after and not fault.torn:

@@ -1,0 +1,158 @@
+"""Tokens for a service, from the platform's identity or an OAuth2 endpoint: cached, renewed before they end."""
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+from azure.core.exceptions import AzureError
+from azure.identity import DefaultAzureCredential
+
+from shared.authentication import Authentication, AuthenticationType
+from shared.errors import OutageError
+
+RENEWED_BEFORE_SECONDS = 300
+"""How long before its end a token is renewed, or a quarter of its life where that is less."""
+ASSUMED_LIFE_SECONDS = 300
+"""Of a token whose endpoint does not say: `expires_in` is only recommended (RFC 6749, 5.1)."""
+RETRY_SECONDS = 30
+"""How long a token that still holds is used on after its renewal failed."""
+_TIMEOUT_SECONDS = (5, 20)
+_GRANTS = {
+    AuthenticationType.CLIENT_CREDENTIAL: "client_credentials",
+    AuthenticationType.USER_PASSWORD_CREDENTIAL: "password",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A bearer token; `ends` and `renew_at` are seconds since the epoch."""
+
+    value: str = field(repr=False)
+    renew_at: float
+    ends: float
+
+    @classmethod
+    def living(cls, value: str, now: float, ends: float) -> "Token":
+        """A token that lives from now to its end."""
+        return cls(value, ends - min(RENEWED_BEFORE_SECONDS, (ends - now) / 4), ends)
+
+
+class BearerAuth(requests.auth.AuthBase):
+    """Puts a token on every request of a session. A 401 renews it and sends the request again, once.
+
+    `source` asks for a new token and raises OutageError. Threads may share it: one renews, the others wait.
+    """
+
+    def __init__(self, source: Callable[[], Token], clock: Callable[[], float] = time.time) -> None:
+        self._source = source
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._token: Token | None = None
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Raises OutageError where no token can be had."""
+        request.headers["Authorization"] = f"Bearer {self.token().value}"
+        request.register_hook("response", self._once_more)  # type: ignore[no-untyped-call]
+        return request
+
+    def token(self, refused: str | None = None) -> Token:
+        """The token at hand, or a new one where it nears its end or is the `refused` one."""
+        with self._lock:
+            token = self._token
+            if token is None or token.value == refused:
+                self._token = self._source()
+            elif self._clock() >= token.renew_at:
+                self._token = self._renewed(token)
+            assert self._token is not None
+            return self._token
+
+    def _renewed(self, token: Token) -> Token:
+        try:
+            return self._source()
+        except OutageError:
+            if self._clock() >= token.ends - RETRY_SECONDS:
+                raise
+            return Token(token.value, self._clock() + RETRY_SECONDS, token.ends)
+
+    def _once_more(self, response: requests.Response, **arguments: Any) -> requests.Response:
+        if response.status_code != requests.codes.unauthorized:
+            return response
+        _ = response.content  # read to its end, so that the connection can be used again
+        response.close()
+        again = response.request.copy()
+        token = self.token(refused=response.request.headers["Authorization"].removeprefix("Bearer "))
+        again.headers["Authorization"] = f"Bearer {token.value}"
+        answer: requests.Response = response.connection.send(again, **arguments)
+        answer.request = again
+        return answer
+
+
+def token_source(service: str, authentication: Authentication, audience: str) -> Callable[[], Token]:
+    """What asks for a new token. `service` is what errors call it; `audience` is for the platform's identity."""
+    if authentication.kind is AuthenticationType.MANAGED_IDENTITY:
+        return lambda: _platform_token(service, authentication.client_id, audience)
+    return lambda: _endpoint_token(service, authentication)
+
+
+def _platform_token(service: str, client_id: str | None, audience: str) -> Token:
+    # A credential of its own each time: one kept would answer a forced renewal from its cache.
+    chosen = {"managed_identity_client_id": client_id} if client_id else {}
+    now = time.time()
+    try:
+        with DefaultAzureCredential(retry_total=2, **chosen) as credential:
+            token = credential.get_token(f"{audience}/.default")
+    except AzureError as error:
+        who = f"the identity {client_id}" if client_id else "the system-assigned identity"
+        said = f"{type(error).__name__}: no token for {audience}; is {who} assigned to the app, and the audience right?"
+        raise OutageError(f"identity for the {service}", said) from None
+    return Token.living(token.token, now, token.expires_on)
+
+
+def _endpoint_token(service: str, authentication: Authentication) -> Token:
+    """RFC 6749, 4.3 and 4.4, with the client's secret in the body (2.3.1); `resource` is Entra ID's v1."""
+    asked = {
+        "grant_type": _GRANTS[authentication.kind],
+        "client_id": authentication.client_id,
+        "client_secret": authentication.client_secret,
+        "username": authentication.username,
+        "password": authentication.password,
+        "resource": authentication.resource,
+        "scope": authentication.scope,
+    }
+    form = {name: value for name, value in asked.items() if value}
+    now = time.time()
+    try:
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.post(
+                authentication.token_uri or "", data=form, timeout=_TIMEOUT_SECONDS, allow_redirects=False
+            )
+        return _token_of(answer, now)
+    except requests.RequestException as error:  # `from None`: an error's request holds the form
+        fault = type(error).__name__
+    except ValueError as error:
+        fault = str(error)
+    raise OutageError(f"identity for the {service}", f"no token from {authentication.token_uri}: {fault}") from None
+
+
+def _token_of(answer: requests.Response, now: float) -> Token:
+    """Raises ValueError; its message never holds the answer's body, but for an error code of RFC 6749, 5.2."""
+    try:
+        body = answer.json()
+    except requests.JSONDecodeError:
+        raise ValueError(f"status {answer.status_code}, no JSON") from None
+    body = body if isinstance(body, dict) else {}
+    if answer.status_code != requests.codes.ok:
+        code = body.get("error")
+        known = code if isinstance(code, str) and re.fullmatch(r"[a-z_]{1,40}", code) else "no error code"
+        raise ValueError(f"status {answer.status_code}, {known}")
+    value, life = body.get("access_token"), body.get("expires_in", ASSUMED_LIFE_SECONDS)
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", value):
+        raise ValueError("the answer holds no bearer token in access_token")
+    if not re.fullmatch(r"\d{1,9}", str(life)):
+        raise ValueError("expires_in is not a number of seconds")
+    return Token.living(value, now, now + int(life))

@@ -1,0 +1,145 @@
+"""One setting: its name, how its text is read, its default and its meaning; and the readers of the texts."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta, timezone
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from shared.model import PatientUpdatePolicy
+
+
+class FaultError(ValueError):
+    """What is wrong with one value; the message is put behind the setting's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the README's table. `default` is text as it would stand in the environment, None: required."""
+
+    name: str
+    field: str
+    parse: Callable[[str], Any]
+    default: str | None
+    meaning: str
+
+
+def read_rows(rows: Iterable[Setting], given: Mapping[str, str], prefix: str = "") -> tuple[dict[str, Any], list[str]]:
+    """The rows' values by field, and their faults. `given` has its names in lower case: any case is the same name."""
+    values: dict[str, Any] = {}
+    faults: list[str] = []
+    for row in rows:
+        name = prefix + row.name
+        value = given.get(name.lower(), "") or row.default
+        if value is None:
+            faults.append(f"{name} is missing: {row.meaning}")
+            continue
+        try:
+            values[row.field] = row.parse(value)
+        except FaultError as fault:
+            faults.append(f"{name}: {fault}")
+    return values, faults
+
+
+def text(value: str) -> str:
+    return value
+
+
+def optional(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    return lambda value: parse(value) if value else None
+
+
+def url(value: str) -> str:
+    token_url(value)
+    if "?" in value or "#" in value:
+        raise FaultError("a URL without `?` and `#` is expected")
+    return value.rstrip("/")
+
+
+def token_url(value: str) -> str:
+    """To the letter, since a query (`?p=policy`) and a last slash are part of a token endpoint's address."""
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise FaultError("a URL that starts with https:// (or http://) is expected")
+    if "@" in parts.netloc:
+        raise FaultError("a URL without a user or password in it is expected: the Authentication settings hold these")
+    return value
+
+
+def is_plain_http(value: str) -> bool:
+    """Whether what is sent to this URL can be read on the way: no TLS, and not this machine's loopback."""
+    parts = urlsplit(value)
+    host = parts.hostname or ""
+    if parts.scheme != "http" or host == "localhost" or host.endswith(".localhost"):
+        return False
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:
+        return True
+
+
+def boolean(value: str) -> bool:
+    if value.lower() not in ("true", "false"):
+        raise FaultError("true or false is expected")
+    return value.lower() == "true"
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        if not value.isdecimal() or not low <= int(value) <= high:
+            raise FaultError(f"a whole number from {low} to {high} is expected")
+        return int(value)
+
+    return parse
+
+
+def duration(value: str) -> float:
+    match = re.fullmatch(r"(\d\d):([0-5]\d):([0-5]\d)", value)
+    if not match:
+        raise FaultError("a duration hh:mm:ss is expected")
+    hours, minutes, seconds = map(int, match.groups())
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds).total_seconds()
+
+
+def lease_duration(value: str) -> int:
+    seconds = int(duration(value))
+    if not 15 <= seconds <= 60:  # noqa: PLR2004 what blob leases allow
+        raise FaultError("00:00:15 to 00:01:00 is expected: what blob leases allow")
+    return seconds
+
+
+def offset(value: str) -> timezone:
+    match = re.fullmatch(r"([+-])([01]\d):([0-5]\d)", value)
+    if not match:
+        raise FaultError("an offset +hh:mm or -hh:mm is expected")
+    sign, hours, minutes = match.groups()
+    offset = timedelta(hours=int(hours), minutes=int(minutes))
+    if offset > timedelta(hours=14):
+        raise FaultError("an offset of at most 14 hours is expected")
+    return timezone(-offset if sign == "-" else offset)
+
+
+def version(value: str) -> str:
+    if value not in ("v1", "v2"):
+        raise FaultError("v1 or v2 is expected")
+    return value
+
+
+def policy(value: str) -> PatientUpdatePolicy:
+    try:
+        return PatientUpdatePolicy(value.lower())
+    except ValueError:
+        raise FaultError(f"one of {', '.join(PatientUpdatePolicy)} is expected") from None
+
+
+def prefix(value: str) -> str:
+    # With the longest table name behind it, 63 characters are allowed (Understanding the Table service data model).
+    if not re.fullmatch(r"([A-Za-z][A-Za-z0-9]{0,30})?", value):
+        raise FaultError("at most 31 letters and digits, a letter first, are expected")
+    return value
