@@ -14,6 +14,7 @@ class RecordedFailure:
     """One row of an error table."""
 
     table: str
+    sequence: int
     sop_instance_uid: str
     reason: str
 
@@ -32,5 +33,7 @@ def recorded_failures(connection: str, prefix: str = "") -> list[RecordedFailure
                 rows = list(service.get_table_client(prefix + table).list_entities())
             except ResourceNotFoundError:
                 continue
-            failures += [RecordedFailure(table, row["InstanceUid"], row["Exception"]) for row in rows]
+            for row in rows:
+                sequence = int(row["RowKey"].partition("-")[0])
+                failures.append(RecordedFailure(table, sequence, row["InstanceUid"], row["Exception"]))
     return failures

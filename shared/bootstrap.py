@@ -14,6 +14,7 @@ from azure.storage.blob import BlobServiceClient, LinearRetry
 
 from shared.authentication import Authentication, AuthenticationType
 from shared.clients.change_feed import ChangeFeedV1, ChangeFeedV2
+from shared.clients.change_feed_reader import FeedReader
 from shared.clients.error_tables import ErrorTables
 from shared.clients.fhir import FhirClient
 from shared.clients.http import HttpService
@@ -70,8 +71,9 @@ def build(settings: Settings) -> App:
     stored = Tables(tables, settings.table_name_prefix)
     dicom, fhir = _dicom_service(settings), _fhir_server(settings)
     change_feed = ChangeFeedV1 if settings.dicom_api_version == "v1" else ChangeFeedV2
+    reader = FeedReader(dicom, MAPPED_KEYS, pass_torn=settings.ignore_json_parsing_errors)
     ports = Ports(
-        feed=change_feed(dicom, settings.gap_grace_seconds, MAPPED_KEYS),
+        feed=change_feed(reader, settings.gap_grace_seconds),
         fhir=FhirClient(fhir),
         watermarks=TableWatermarkStore(stored),
         errors=ErrorTables(stored, _utc_now),

@@ -50,6 +50,7 @@ class Settings:
     default_offset: timezone
     enforce_validation: bool
     extended_mapping: bool
+    ignore_json_parsing_errors: bool
     patient_system: str
     is_issuer_used: bool
     patient_update_policy: PatientUpdatePolicy
@@ -75,6 +76,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("RetryConfiguration__TotalRetryDuration",            "total_retry_seconds",   duration,        "00:10:00",  "how long a study with a transient fault is tried before it is recorded as failed; outages do not count"),
     Setting("DicomCast__DefaultUtcOffset",                       "default_offset",        offset,          "+00:00",    "offset of dates and times where (0008,0201) is absent"),
     Setting("DicomCast__Features__EnforceValidationOfTagValues", "enforce_validation",    boolean,         "false",     "`true`: an entry with any invalid mapped tag is not synced"),
+    Setting("DicomCast__Features__IgnoreJsonParsingErrors",      "ignore_json_parsing_errors", boolean,         "false",     "`true`: an entry of the change feed that cannot be read is recorded in `DicomFailToStoreExceptionTable` and passed; `false`: it stops the sync"),
     Setting("DicomCast__Features__ExtendedMapping",              "extended_mapping",      boolean,         "true",      "`false`: only the rows of DICOM Cast's specification are mapped"),
     Setting("Patient__PatientSystemId",                          "patient_system",        text,            "",          "system of `Patient.identifier`"),
     Setting("Patient__IsIssuerIdUsed",                           "is_issuer_used",        boolean,         "false",     "`true`: the system is IssuerOfPatientID instead"),

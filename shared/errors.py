@@ -3,6 +3,7 @@
 DicomCastError
 ├── SettingsError            start-up: the app cannot run until a person mends its settings
 ├── FeedError                reading the change feed failed; the watermark stands
+│   └── TornAnswer…          one entry may be to blame: the answer is halved until it stands alone
 ├── EntryError               one entry cannot be synced as it is: recorded in `table`, passed
 │   ├── InvalidDicomTag…     the DICOM data is at fault
 │   └── FhirRefused…         the FHIR server will not take it
@@ -33,6 +34,10 @@ class FeedError(DicomCastError):
     """The change feed's answer is not the contract's; names the URL and what was wrong."""
 
 
+class TornAnswerError(FeedError):
+    """The answer came, but it, or an entry of it, cannot be read: one entry may be to blame."""
+
+
 class EntryError(DicomCastError):
     """An entry cannot be synced as it is. Fate: a row in `table`; the watermark passes it."""
 
@@ -47,6 +52,12 @@ class InvalidDicomTagError(EntryError):
     def __init__(self, tags: tuple[InvalidTag, ...]) -> None:
         self.tags = tags
         super().__init__("; ".join(map(str, tags)))
+
+
+class TornEntryError(EntryError):
+    """The feed's entry cannot be read, or its metadata: there is nothing to map."""
+
+    table = ErrorTable.DICOM
 
 
 class MultipleMatchingResourcesError(EntryError):

@@ -80,13 +80,28 @@ class PatientUpdatePolicy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class TornEntry:
+    """An entry of the feed that cannot be read; `message` says why. What is not known is empty, or None."""
+
+    sequence: int
+    timestamp: str | None
+    message: str
+    study_instance_uid: str = ""
+    series_instance_uid: str = ""
+    sop_instance_uid: str = ""
+
+
+FeedEntry = ChangeFeedEntry | TornEntry
+
+
+@dataclass(frozen=True, slots=True)
 class FeedPage:
     """Entries of the feed, in its order, that nothing can come before any more.
 
     `through` is the watermark once they are done. `held_by` says what the feed stops before, None where it does not.
     """
 
-    entries: Sequence[ChangeFeedEntry]
+    entries: Sequence[FeedEntry]
     through: Watermark
     held_by: str | None = None
 
@@ -132,7 +147,7 @@ class FailedEntry:
     not_before: datetime | None = None
 
     @classmethod
-    def of(cls, entry: ChangeFeedEntry, table: ErrorTable, exception: str, message: str) -> "FailedEntry":
+    def of(cls, entry: FeedEntry, table: ErrorTable, exception: str, message: str) -> "FailedEntry":
         """The failure of a change feed entry."""
         uids = (entry.study_instance_uid, entry.series_instance_uid, entry.sop_instance_uid)
         return cls(table, entry.sequence, *uids, exception, message)

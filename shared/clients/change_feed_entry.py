@@ -4,21 +4,19 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from shared.errors import FeedError
-from shared.model import DEFAULT_PARTITION, Action, ChangeFeedEntry, State
+from shared.errors import TornAnswerError
+from shared.model import DEFAULT_PARTITION, Action, ChangeFeedEntry, State, TornEntry
+
+_IDENTITY = ("StudyInstanceUid", "SeriesInstanceUid", "SopInstanceUid")
 
 
 def entry_of(item: Any, url: str, keep: frozenset[str] | None = None) -> ChangeFeedEntry:
-    """One entry out of its JSON. Raises FeedError naming the URL, the sequence and the field.
+    """One entry out of its JSON. Raises TornAnswerError naming the URL, the sequence and the field.
 
     `keep`: the tags to keep of its metadata, None for all. A batch of 20,000 entries with hundreds of tags each would
     not fit a small host.
     """
-    if not isinstance(item, Mapping):
-        raise FeedError(f"{url}: a change feed entry is not a JSON object")
-    sequence = item.get("Sequence")
-    if not isinstance(sequence, int) or isinstance(sequence, bool) or sequence < 1:
-        raise FeedError(f"{url}: an entry's Sequence is not a positive whole number")
+    sequence = sequence_of(item, url)
     try:
         return ChangeFeedEntry(
             sequence=sequence,
@@ -32,7 +30,28 @@ def entry_of(item: Any, url: str, keep: frozenset[str] | None = None) -> ChangeF
             metadata=_metadata(item, keep),
         )
     except ValueError as error:
-        raise FeedError(f"{url}: entry {sequence}: {error}") from None
+        raise TornAnswerError(f"{url}: entry {sequence}: {error}") from None
+
+
+def sequence_of(item: Any, url: str) -> int:
+    """The entry's number. Raises TornAnswerError."""
+    if not isinstance(item, Mapping):
+        raise TornAnswerError(f"{url}: a change feed entry is not a JSON object")
+    sequence = item.get("Sequence")
+    if not isinstance(sequence, int) or isinstance(sequence, bool) or sequence < 1:
+        raise TornAnswerError(f"{url}: an entry's Sequence is not a positive whole number")
+    return sequence
+
+
+def torn_entry_of(item: Any, url: str, message: str) -> TornEntry:
+    """What can be read of an entry that is at fault. Raises TornAnswerError where its number cannot."""
+    sequence = sequence_of(item, url)
+    said = {name: item[name] for name in _IDENTITY if isinstance(item.get(name), str)}
+    try:
+        timestamp = _timestamp(item)
+    except ValueError:
+        timestamp = None
+    return TornEntry(sequence, timestamp, message, *(said.get(name, "") for name in _IDENTITY))
 
 
 def _field(item: Mapping[str, Any], name: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from shared.mapping.converters import MappingOptions
-from shared.model import BatchResult, ChangeFeedEntry, Outcome, Watermark
+from shared.model import BatchResult, FeedEntry, Outcome, Watermark
 from shared.sync.books import Books
 from shared.sync.plan import Plan, make_plan
 from shared.sync.ports import Ports
@@ -31,6 +31,7 @@ def run_batch(ports: Ports, options: BatchOptions) -> BatchResult:
     plan = make_plan(ports, stored, options.size)
     books = Books(ports, stored, plan.read.through)
     progress = StudyQueue(ports, StudySync(ports.fhir, options.mapping), books, limits).run(plan.due)
+    progress.failed += books.torn(plan.torn)
     for study in plan.resting:
         books.carried(study.entries, "an earlier entry of the study is not synced yet")
         progress.carried += study.entries
@@ -50,7 +51,7 @@ def run_batch(ports: Ports, options: BatchOptions) -> BatchResult:
 
 
 def just_before(
-    sequences: Collection[int], entries: Sequence[ChangeFeedEntry], start: Watermark, end: Watermark
+    sequences: Collection[int], entries: Sequence[FeedEntry], start: Watermark, end: Watermark
 ) -> Watermark:
     """The watermark right before the first of the sequences, `end` where none of them is among the entries."""
     at = next((position for position, entry in enumerate(entries) if entry.sequence in sequences), None)
@@ -60,7 +61,7 @@ def just_before(
 
 
 def _result(plan: Plan, progress: Progress, watermark: Watermark, fhir_calls: int) -> BatchResult:
-    entries = sum(len(study.entries) for study in (*plan.due, *plan.resting))
+    entries = len(plan.torn) + sum(len(study.entries) for study in (*plan.due, *plan.resting))
     return BatchResult(
         outcome=Outcome.SYNCED if entries else Outcome.IDLE,
         watermark=watermark,

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from shared.errors import TransientError
-from shared.model import ChangeFeedEntry, ErrorTable, FailedEntry, StoredWatermark, Watermark
+from shared.errors import TornEntryError, TransientError
+from shared.model import ChangeFeedEntry, ErrorTable, FailedEntry, FeedEntry, StoredWatermark, TornEntry, Watermark
 from shared.sync.ports import Ports
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,13 @@ class Books:
         self._record(failures)
         return len(not_synced)
 
+    def torn(self, entries: Sequence[TornEntry]) -> int:
+        """Enters entries of the feed that cannot be read; how many they were."""
+        self._resolve_earlier(entries, but=set())
+        name = TornEntryError.__name__
+        self._record([FailedEntry.of(entry, TornEntryError.table, name, entry.message) for entry in entries])
+        return len(entries)
+
     def carried(
         self, entries: Sequence[ChangeFeedEntry], reason: str, tries: int = 0, not_before: datetime | None = None
     ) -> None:
@@ -47,7 +54,7 @@ class Books:
             self._ports.lease.ensure_held()
             self._write(replace(self._stored, watermark=watermark, read_through=read_through))
 
-    def _resolve_earlier(self, entries: Sequence[ChangeFeedEntry], but: set[int]) -> None:
+    def _resolve_earlier(self, entries: Sequence[FeedEntry], but: set[int]) -> None:
         earlier = {entry.sequence for entry in entries if entry.sequence <= self._failed_before}
         if earlier - but:
             self._ports.errors.resolve(earlier - but)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from shared.model import CarriedEntry, ChangeFeedEntry, FeedPage, StoredWatermark, Watermark
+from shared.model import CarriedEntry, ChangeFeedEntry, FeedEntry, FeedPage, StoredWatermark, TornEntry, Watermark
 from shared.sync.ports import Feed, Ports
 from shared.sync.retry import Attempts
 
@@ -21,9 +21,13 @@ class Study:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`due` is to be tried now; `resting` are new entries of carried studies whose next try is not due yet."""
+    """`due` is to be tried now; `resting` are new entries of carried studies whose next try is not due yet.
+
+    `torn` entries cannot be read, and are to be recorded.
+    """
 
     read: FeedPage
+    torn: Sequence[TornEntry]
     due: Sequence[Study]
     resting: Sequence[Study]
     is_any_resting: bool
@@ -39,15 +43,15 @@ def make_plan(ports: Ports, stored: StoredWatermark, size: int) -> Plan:
     rests = {uid for uid, known in attempts.items() if not known.is_due(now)}
     again = read_again(ports, {entry.sequence for entry in carried if entry.study_instance_uid not in rests})
     read = read_batch(ports.feed, stored.read_through, size)
-    studies = [
-        Study(entries, attempts.get(entries[0].study_instance_uid)) for entries in by_study([*again, *read.entries])
-    ]
+    entries = [*again, *read.entries]
+    torn = [entry for entry in entries if isinstance(entry, TornEntry)]
+    studies = [Study(group, attempts.get(group[0].study_instance_uid)) for group in by_study(entries)]
     due = [study for study in studies if study.entries[0].study_instance_uid not in rests]
     resting = [study for study in studies if study.entries[0].study_instance_uid in rests]
-    return Plan(read, due, resting, bool(rests))
+    return Plan(read, torn, due, resting, bool(rests))
 
 
-def read_again(ports: Ports, sequences: set[int]) -> list[ChangeFeedEntry]:
+def read_again(ports: Ports, sequences: set[int]) -> Sequence[FeedEntry]:
     """Carried entries as they are now; those that the feed has no more are let go."""
     if not sequences:
         return []
@@ -76,7 +80,7 @@ def attempts_of(carried: Sequence[CarriedEntry]) -> dict[str, Attempts]:
 
 def read_batch(feed: Feed, after: Watermark, size: int) -> FeedPage:
     """Pages of the feed until `size` entries are there, or its end."""
-    entries: list[ChangeFeedEntry] = []
+    entries: list[FeedEntry] = []
     read = FeedPage((), after)
     for page in feed.pages(after):
         entries += page.entries
@@ -86,9 +90,11 @@ def read_batch(feed: Feed, after: Watermark, size: int) -> FeedPage:
     return replace(read, entries=entries)
 
 
-def by_study(entries: Sequence[ChangeFeedEntry]) -> list[list[ChangeFeedEntry]]:
-    """The entries of each study, in the feed's order; the studies by their first entry."""
+def by_study(entries: Sequence[FeedEntry]) -> list[list[ChangeFeedEntry]]:
+    """The entries of each study that can be read, in the feed's order; the studies by their first entry."""
     studies: dict[tuple[str, str], list[ChangeFeedEntry]] = {}
     for entry in entries:
+        if isinstance(entry, TornEntry):
+            continue
         studies.setdefault((entry.partition, entry.study_instance_uid), []).append(entry)
     return list(studies.values())

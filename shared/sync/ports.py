@@ -9,6 +9,7 @@ from shared.model import (
     CarriedEntry,
     ChangeFeedEntry,
     FailedEntry,
+    FeedEntry,
     FeedPage,
     Resource,
     StoredWatermark,
@@ -24,7 +25,7 @@ class Feed(Protocol):
         """What follows `after`, page by page, to the end. Raises FeedError, OutageError."""
         ...
 
-    def entries(self, sequences: Collection[int]) -> list[ChangeFeedEntry]:
+    def entries(self, sequences: Collection[int]) -> Sequence[FeedEntry]:
         """These entries as they are now, in the feed's order, but for those that the feed has no more."""
         ...
 

@@ -48,6 +48,8 @@ class Proxy(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.accepts: Callable[[str | None], bool] = lambda authorization: True
         """Which `Authorization` is let through; the others are answered 401."""
+        self.rewrite: Callable[[bytes], bytes] = lambda content: content
+        """What becomes of an answer's content on its way."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -81,7 +83,9 @@ class _Handler(BaseHTTPRequestHandler):
         if fault and fault.after:
             return self._close()
         passed = {name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP}
-        return self._answer(answer.status_code, passed, answer.content, torn=bool(fault and fault.torn))
+        return self._answer(
+            answer.status_code, passed, self.server.rewrite(answer.content), torn=bool(fault and fault.torn)
+        )
 
     def _answer(self, status: int, headers: dict[str, str], content: bytes, *, torn: bool = False) -> None:
         self.send_response_only(status)

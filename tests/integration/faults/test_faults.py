@@ -1,94 +1,13 @@
 """Each fault at each step of a batch, on the real parts: in the end FHIR says what DICOM holds, written once."""
 
 import logging
-import re
-from uuid import uuid4
 
 import pytest
-import requests
 
-from local.compare import compare
 from local.failures import TABLES, recorded_failures
-from shared import bootstrap
-from shared.config import read_settings
 from shared.model import Outcome
-from tests.integration.dicom_service_client import dicom_file
-from tests.integration.faults.proxy import Fault, proxy_to
-
-PLANTED = ("Plantagenet", "19010203")
-"""Patient data that must turn up nowhere but in FHIR."""
-
-
-class World:
-    """The app between proxies, and what is to come out."""
-
-    def __init__(self, dicom, feed, fhir, tables, blobs, storage):
-        self.dicom, self.feed, self.fhir, self.tables, self.blobs = dicom, feed, fhir, tables, blobs
-        self.storage, self.prefix, self.run = storage, f"t{uuid4().hex[:8]}", uuid4().int >> 64
-        through = re.sub(r"TableEndpoint=http://[^/]+", f"TableEndpoint={tables.url}", storage)
-        through = re.sub(r"BlobEndpoint=http://[^/]+", f"BlobEndpoint={blobs.url}", through)
-        self.settings = {
-            "AzureWebJobsStorage": through,
-            "DicomWeb__Endpoint": feed.url,
-            "Fhir__Endpoint": fhir.url + "/fhir",
-            "DicomCast__GapGracePeriod": "00:00:01",
-            "TableStore__TableNamePrefix": self.prefix,
-        }
-        self.app = bootstrap.build(read_settings(self.settings))
-
-    def store(self, studies=3, instances=2, **tags):
-        files = [
-            dicom_file(
-                **{
-                    "StudyInstanceUID": f"2.25.{self.run}.{study}",
-                    "SeriesInstanceUID": f"2.25.{self.run}.{study}.1",
-                    "SOPInstanceUID": f"2.25.{self.run}.{study}.1.{number}",
-                    "PatientID": f"Plantagenet-{self.run % 10**9}-{study}",
-                    "PatientName": "Plantagenet^Geoffrey",
-                    "PatientBirthDate": "19010203",
-                    "Modality": "CT",
-                    **tags,
-                }
-            )
-            for study in range(studies)
-            for number in range(instances)
-        ]
-        assert self.dicom.store(*files).status_code == 200
-
-    def drain(self):
-        for _ in range(20):
-            self.app.tick()
-            status = self.app.status()
-            if status["lag"] == {"entries": 0} and not status["faults"]:
-                return
-        raise AssertionError("the feed is not drained after 20 ticks")
-
-    def differences(self):
-        failed = {one.sop_instance_uid for one in recorded_failures(self.storage, self.prefix) if one.is_final}
-        return [one for one in compare(self.dicom.url, self.fhir.upstream + "/fhir", failed) if one.differences]
-
-    def versions(self, studies=3):
-        """The version numbers of the studies' ImagingStudy resources; exactly one resource each."""
-        query = [{"identifier": f"urn:dicom:uid|urn:oid:2.25.{self.run}.{study}"} for study in range(studies)]
-        bundles = [
-            requests.get(f"{self.fhir.upstream}/fhir/ImagingStudy", params=one, timeout=30).json() for one in query
-        ]
-        return [one["resource"]["meta"]["versionId"] for bundle in bundles for one in bundle.get("entry", [])]
-
-
-@pytest.fixture
-def world(dicom, fhir_url, storage):
-    table_url = re.search(r"TableEndpoint=(http://[^/]+)", storage)[1]
-    blob_url = re.search(r"BlobEndpoint=(http://[^/]+)", storage)[1]
-    upstream = fhir_url.removesuffix("/fhir")
-    with (
-        proxy_to(dicom.url) as feed,
-        proxy_to(upstream) as fhir,
-        proxy_to(table_url) as tables,
-        proxy_to(blob_url) as blobs,
-    ):
-        yield World(dicom, feed, fhir, tables, blobs, storage)
-
+from tests.integration.faults.proxy import Fault
+from tests.integration.faults.world import PLANTED
 
 STEPS = [
     # where     method       path

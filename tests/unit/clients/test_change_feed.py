@@ -7,7 +7,7 @@ import pytest
 from shared.clients.change_feed import before_young_hole
 from shared.clients.change_feed_entry import entry_of, hundred_nanoseconds
 from shared.errors import FeedError
-from shared.model import Action, State, Watermark
+from shared.model import Action, State, TornEntry, Watermark
 from tests.fakes import NOW, entry
 
 URL = "https://d/v1/changefeed"
@@ -92,3 +92,22 @@ def test_timestamps_are_told_apart_by_100_ns(earlier, later):
     """The service orders by them; a microsecond is too coarse. .NET drops trailing zeros."""
     assert hundred_nanoseconds(earlier) < hundred_nanoseconds(later)
     assert datetime.fromisoformat(earlier) <= datetime.fromisoformat(later)
+
+
+TORN = [
+    # rule                                              torn without a time, entries  young  passed   missing
+    ("a torn entry is no hole",                          (6,),  (5, 7),               True,  (5, 6, 7), None),
+    ("a hole before it is as old as what follows",       (7,),  (5, 8),               False, (5, 7, 8), None),
+    ("young, it may still fill",                         (7,),  (5, 8),               True,  (5,),      6),
+    ("nothing tells its age: it may still fill",         (7,),  (5,),                 False, (5,),      6),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "torn", "whole", "is_young", "passed", "missing"), TORN, ids=[row[0] for row in TORN])
+def test_holes_beside_torn_entries(rule, torn, whole, is_young, passed, missing):
+    """An entry that cannot be read is there, and nothing may be lost around it."""
+    entries = [*map(entry, whole), *(TornEntry(sequence, None, "no JSON") for sequence in torn)]
+    entries.sort(key=lambda one: one.sequence)
+    settled, hole = before_young_hole(entries, Watermark(4), OLD if is_young else YOUNG)
+    assert tuple(one.sequence for one in settled) == passed, rule
+    assert hole == (f"sequence {missing} is missing and may still come" if missing else None)

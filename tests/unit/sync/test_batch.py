@@ -6,7 +6,7 @@ import pytest
 
 from shared.errors import LeaseLostError, OutageError
 from shared.mapping.converters import MappingOptions
-from shared.model import Outcome, Watermark
+from shared.model import ErrorTable, Outcome, TornEntry, Watermark
 from shared.sync.batch import BatchOptions, run_batch
 from tests.fakes import FakeErrors, FakeFeed, FakeFhir, FakeLease, FakeWatermarks, entry, ports
 
@@ -109,3 +109,15 @@ def test_a_watermark_that_another_host_moved_is_not_ours_to_move():
 
     with pytest.raises(LeaseLostError):
         run_batch(ports(three_studies(), watermarks=Moved()), OPTIONS)
+
+
+def test_a_torn_entry_is_recorded_and_passed():
+    """By its sequence; the entries around it are synced."""
+    torn = TornEntry(2, None, "entry 2: no JSON")
+    fakes = ports([entry(1), torn, entry(3, instance="1.9")])
+    result = run_batch(fakes, OPTIONS)
+    assert [(row.table, row.sequence, row.message) for row in fakes.errors.rows] == [
+        (ErrorTable.DICOM, 2, "entry 2: no JSON")
+    ]
+    assert (result.entries, result.written, result.failed) == (3, 2, 1)
+    assert fakes.watermarks.watermark.sequence == 3

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.errors import OutageError, TransientError
 from shared.mapping.converters import MappingOptions
-from shared.model import ErrorTable
+from shared.model import ErrorTable, TornEntry
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.retry import Attempts, delay_seconds
 from tests.fakes import NOW, FakeClock, FakeErrors, FakeFhir, entry, ports
@@ -244,3 +244,17 @@ def test_whatever_fails_nothing_is_lost_and_the_watermark_is_never_ahead(faults,
     assert world.watermark == 7
     assert not world.ports.errors.rows
     assert not world.ports.errors.retries
+
+
+def test_a_carried_entry_that_is_torn_by_now_is_recorded_not_let_go():
+    """It is in the feed still: the row moves from the transient faults to what cannot be synced."""
+    world = World(Flaky(**{"1_2": [busy()] * 10}))
+    world.tick()
+    assert set(world.ports.errors.retries) == {2}
+    world.ports.feed.held[1] = TornEntry(2, NOW.isoformat(), "entry 2: no JSON")
+    world.tick(after=60)
+    assert [(row.table, row.sequence, row.exception) for row in world.ports.errors.rows] == [
+        (ErrorTable.DICOM, 2, "TornEntryError")
+    ]
+    assert world.ports.errors.retries == {}
+    assert world.watermark == 4
