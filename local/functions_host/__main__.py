@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import secrets
@@ -134,18 +133,9 @@ def _tell(functions: list[Function], url: str, prefix: str, key: str) -> None:
     print(f"Function key: {key}\n", flush=True)
 
 
-class _Formatter(logging.Formatter):
-    """The message, and the record's custom dimensions as compact JSON behind it."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        dimensions = getattr(record, "custom_dimensions", None)
-        return f"{text} {json.dumps(dimensions, separators=(',', ':'), default=str)}" if dimensions else text
-
-
 def _configure_logging(host_json: dict[str, Any]) -> None:
     handler = logging.StreamHandler()
-    handler.setFormatter(_Formatter("[%(asctime)s.%(msecs)03d] %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S"))
+    handler.setFormatter(logging.Formatter("[%(asctime)s.%(msecs)03d] %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S"))
     levels = host_json.get("logging", {}).get("logLevel", {})
     logging.basicConfig(level=_level(levels.get("default", "Information")), handlers=[handler], force=True)
     for quiet in ("azure", "urllib3", "uvicorn"):

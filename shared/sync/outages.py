@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from shared.errors import OutageError
+from shared.log_lines import log_line
 
 logger = logging.getLogger(__name__)
 
@@ -20,15 +21,11 @@ class OutageLog:
         """Logs the first of a row of such errors."""
         if error.system not in self._since:
             self._since[error.system] = self._now()
-            logger.error("outage, nothing is skipped: %s", error, extra=_dimensions(error.system))
+            log_line(logger, logging.ERROR, f"outage, nothing is skipped: {error}", System=error.system)
 
     def up(self) -> None:
         """A batch ended well: what was down is back."""
         for system, since in self._since.items():
             seconds = (self._now() - since).total_seconds()
-            logger.warning("%s is back after %.0f s", system, seconds, extra=_dimensions(system))
+            log_line(logger, logging.WARNING, f"{system} is back after {seconds:.0f} s", System=system)
         self._since.clear()
-
-
-def _dimensions(system: str) -> dict[str, dict[str, str]]:
-    return {"custom_dimensions": {"System": system}}
