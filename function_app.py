@@ -1,14 +1,15 @@
-"""The triggers: parse, call one function, format."""
+"""The timer, and the HTTP triggers of shared/api.py."""
 
-import json
 import logging
 
 import azure.functions as func
 
 from shared import bootstrap
+from shared.api import api
 from shared.errors import SettingsError
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
+app.register_functions(api)
 logger = logging.getLogger("dicom_cast")
 
 try:
@@ -26,9 +27,3 @@ def sync(timer: func.TimerRequest) -> None:
     except Exception:
         logger.exception("tick failed%s", " (past due)" if timer.past_due else "")
         raise
-
-
-@app.route(route="status", methods=["GET"])
-def status(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 the host passes it
-    """Where the sync stands."""
-    return func.HttpResponse(json.dumps(bootstrap.app().status()), mimetype="application/json")

@@ -53,16 +53,16 @@ CREDENTIALS: Mapping[AuthenticationType, tuple[Setting, ...]] = {
     AuthenticationType.CLIENT_CREDENTIAL: (
         Setting("Authentication__OAuth2ClientCredential__TokenUri",     "token_uri",     token_url,      None, "URL of the token endpoint"),
         Setting("Authentication__OAuth2ClientCredential__ClientId",     "client_id",     text,           None, "the app's id there"),
-        Setting("Authentication__OAuth2ClientCredential__ClientSecret", "client_secret", text,           None, "its secret; best a Key Vault reference"),
+        Setting("Authentication__OAuth2ClientCredential__ClientSecret", "client_secret", text,           None, "its secret; best a Key Vault reference", secret=True),
         Setting("Authentication__OAuth2ClientCredential__Resource",     "resource",      optional(text), "",   "sent as `resource` if given"),
         Setting("Authentication__OAuth2ClientCredential__Scope",        "scope",         optional(text), "",   "sent as `scope` if given"),
     ),
     AuthenticationType.USER_PASSWORD_CREDENTIAL: (
         Setting("Authentication__OAuth2UserPasswordCredential__TokenUri",     "token_uri",     token_url,      None, "URL of the token endpoint"),
         Setting("Authentication__OAuth2UserPasswordCredential__ClientId",     "client_id",     text,           None, "the app's id there"),
-        Setting("Authentication__OAuth2UserPasswordCredential__ClientSecret", "client_secret", optional(text), "",   "its secret, where it has one"),
+        Setting("Authentication__OAuth2UserPasswordCredential__ClientSecret", "client_secret", optional(text), "",   "its secret, where it has one", secret=True),
         Setting("Authentication__OAuth2UserPasswordCredential__Username",     "username",      text,           None, "the user's name"),
-        Setting("Authentication__OAuth2UserPasswordCredential__Password",     "password",      text,           None, "the user's password; best a Key Vault reference"),
+        Setting("Authentication__OAuth2UserPasswordCredential__Password",     "password",      text,           None, "the user's password; best a Key Vault reference", secret=True),
         Setting("Authentication__OAuth2UserPasswordCredential__Resource",     "resource",      optional(text), "",   "sent as `resource` if given"),
         Setting("Authentication__OAuth2UserPasswordCredential__Scope",        "scope",         optional(text), "",   "sent as `scope` if given"),
     ),
@@ -80,3 +80,11 @@ def read_authentication(service: str, given: Mapping[str, str]) -> tuple[Authent
         return None, faults
     values, faults = read_rows(CREDENTIALS[switches["kind"]], given, f"{service}__")
     return (None, faults) if faults else (Authentication(switches["kind"], **values), [])
+
+
+def shown_authentication(service: str, given: Mapping[str, str]) -> dict[str, str]:
+    """What is in force, without secrets; only the rows of the chosen kind, none where no token is wanted."""
+    prefix = f"{service}__"
+    authentication, _ = read_authentication(service, given)
+    rows = (*SWITCHES, *CREDENTIALS[authentication.kind]) if authentication else SWITCHES[:1]
+    return {prefix + row.name: row.shown(given, prefix) for row in rows}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timezone
 from typing import Any
 
-from shared.authentication import Authentication, read_authentication
+from shared.authentication import Authentication, read_authentication, shown_authentication
 from shared.errors import SettingsError
 from shared.model import PatientUpdatePolicy
 from shared.setting import (
@@ -46,6 +46,7 @@ class Settings:
     gap_grace_seconds: float
     lease_seconds: int
     tick_budget_seconds: float
+    health_max_age_seconds: float
     total_retry_seconds: float
     default_offset: timezone
     enforce_validation: bool
@@ -63,7 +64,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DicomWeb__PrivateEndpoint",                         "dicom_private_url",     optional(url),   "",          "URL to reach the DICOM service by, where it is another"),
     Setting("DicomWeb__ApiVersion",                              "dicom_api_version",     version,         "v1",        "`v1` follows the change feed by sequence, `v2` by time (entries wait for the grace period)"),
     Setting("Fhir__Endpoint",                                    "fhir_url",              url,             None,        "URL of the FHIR R4 server"),
-    Setting("AzureWebJobsStorage",                               "storage_connection",    optional(text),  "",          "connection string of the storage account; `UseDevelopmentStorage=true` for Azurite"),
+    Setting("AzureWebJobsStorage",                               "storage_connection",    optional(text),  "",          "connection string of the storage account; `UseDevelopmentStorage=true` for Azurite", secret=True),
     Setting("AzureWebJobsStorage__blobServiceUri",               "blob_service_url",      optional(url),   "",          "instead of a connection string, with the app's identity: blobs (the lease)"),
     Setting("AzureWebJobsStorage__tableServiceUri",              "table_service_url",     optional(url),   "",          "likewise: tables (watermark, errors)"),
     Setting("AzureWebJobsStorage__clientId",                     "storage_client_id",     optional(text),  "",          "client id of a user-assigned identity for the storage account; empty: the system-assigned one"),
@@ -73,6 +74,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DicomCast__GapGracePeriod",                         "gap_grace_seconds",     duration,        "00:00:30",  "how old the entry after a missing sequence number must be before the gap is passed"),
     Setting("DicomCast__LeaseDuration",                          "lease_seconds",         lease_duration,  "00:00:30",  "how long a host that died keeps others out"),
     Setting("DicomCast__TickTimeBudget",                         "tick_budget_seconds",   duration,        "00:04:00",  "after it a tick begins nothing new; well below `functionTimeout` in host.json"),
+    Setting("DicomCast__HealthMaxAge",                           "health_max_age_seconds", duration,       "00:05:00",  "`/api/health` answers 503 where no tick has ended well for so long; above the time budget"),
     Setting("RetryConfiguration__TotalRetryDuration",            "total_retry_seconds",   duration,        "00:10:00",  "how long a study with a transient fault is tried before it is recorded as failed; outages do not count"),
     Setting("DicomCast__DefaultUtcOffset",                       "default_offset",        offset,          "+00:00",    "offset of dates and times where (0008,0201) is absent"),
     Setting("DicomCast__Features__EnforceValidationOfTagValues", "enforce_validation",    boolean,         "false",     "`true`: an entry with any invalid mapped tag is not synced"),
@@ -88,7 +90,7 @@ SETTINGS: tuple[Setting, ...] = (
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Raises SettingsError naming every fault. Names are matched in any letter case, as the Functions host does."""
-    given = {name.lower(): value.strip() for name, value in environment.items()}
+    given = _given(environment)
     values, faults = read_rows(SETTINGS, given)
     for service, name in (("DicomWeb", "dicom_authentication"), ("Fhir", "fhir_authentication")):
         values[name], more = read_authentication(service, given)
@@ -97,6 +99,17 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     if faults:
         raise SettingsError(faults)
     return Settings(**values)
+
+
+def shown_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """The settings in force by name, without secrets."""
+    given = _given(environment)
+    shown = {row.name: row.shown(given) for row in SETTINGS}
+    return shown | shown_authentication("DicomWeb", given) | shown_authentication("Fhir", given)
+
+
+def _given(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value.strip() for name, value in environment.items()}
 
 
 def _storage_faults(values: Mapping[str, Any]) -> list[str]:

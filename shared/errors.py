@@ -9,6 +9,10 @@ DicomCastError
 │   └── FhirRefused…         the FHIR server will not take it
 ├── TransientError           trying again may help: its study is carried, others go on
 │   └── ConflictError        somebody else wrote first: read again, merge again
+├── RequestError             what was asked for over HTTP cannot be done: the caller is told every fault
+│   └── TooManyReplays…
+├── CheckError               a step of the self-check failed: it says what to do
+├── NotAskedError            there was nothing to check
 ├── OutageError              a whole system is down or refuses us: stop, skip nothing
 └── LeaseLostError           another host works now: stop at once
 """
@@ -28,6 +32,29 @@ class SettingsError(DicomCastError):
     def __init__(self, faults: list[str]) -> None:
         self.faults = faults
         super().__init__("The app's settings are not usable:\n" + "\n".join(f"  - {fault}" for fault in faults))
+
+
+class RequestError(DicomCastError):
+    """A request over HTTP cannot be understood; `faults` names every one of its faults, never its values."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = faults
+        super().__init__("; ".join(faults))
+
+
+class TooManyReplaysError(RequestError):
+    """So many replays are under way that no other is begun."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__([f"{limit} replays are under way: wait for one to end, or cancel one"])
+
+
+class CheckError(DicomCastError):
+    """A step of the self-check failed; the message says what to do."""
+
+
+class NotAskedError(DicomCastError):
+    """A step of the self-check had nothing to ask; the message says why."""
 
 
 class FeedError(DicomCastError):

@@ -159,6 +159,45 @@ class FailedEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorRow:
+    """One row of an error table as it stands there. Times are ISO 8601; None where the original wrote the row.
+
+    `resolved_at`: None while it is open. `key` is its place in the table's order.
+    """
+
+    table: ErrorTable
+    exception: str
+    sequence: int
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    message: str
+    retry_number: int
+    first_seen: str | None
+    last_seen: str | None
+    resolved_at: str | None
+    key: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorQuery:
+    """Rows of one error table to be told; None: not asked for."""
+
+    table: ErrorTable
+    only_open: bool = True
+    study_instance_uid: str | None = None
+    exception: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenErrors:
+    """How many rows are open, by table, counted to 1,000; and the newest of them."""
+
+    counts: Mapping[ErrorTable, int]
+    newest: Sequence[ErrorRow]
+
+
+@dataclass(frozen=True, slots=True)
 class CarriedEntry:
     """An entry that a transient fault kept from being synced. `retries` counts tries after the first."""
 
@@ -199,15 +238,43 @@ class BatchResult:
     fhir_calls: int = 0
     held_by: str | None = None
     """Why the watermark stands before the end of what was read, None where it does not."""
+    recorded: Mapping[ErrorTable, int] = field(default_factory=dict)
+    """Rows written, by error table."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseState:
+    """Whether a host holds the lease, and since when; None where that is not known."""
+
+    held: bool
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far the sync is behind the feed: sequence numbers, and the age of the oldest entry that is not synced."""
+
+    entries: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class TickRecord:
-    """The last tick as the status shows it; `totals` counts over all ticks since the table was made."""
+    """One tick. `result` is None where its batch did not end, `lag` where the feed could not be asked."""
 
     started: datetime
     duration_seconds: float
     outcome: Outcome
-    result: BatchResult | None
-    error: str | None
-    totals: Mapping[str, int]
+    result: BatchResult | None = None
+    error: str | None = None
+    lag: Lag | None = None
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether it did what a tick is for."""
+        return self.outcome in (Outcome.SYNCED, Outcome.IDLE)
+
+    @property
+    def is_worth_telling(self) -> bool:
+        """Whether it did anything, or failed."""
+        return self.outcome is not Outcome.IDLE

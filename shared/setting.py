@@ -17,13 +17,22 @@ class FaultError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row of the README's table. `default` is text as it would stand in the environment, None: required."""
+    """One row of the README's table. `default` is text as it would stand in the environment, None: required.
+
+    A `secret` is told to nobody.
+    """
 
     name: str
     field: str
     parse: Callable[[str], Any]
     default: str | None
     meaning: str
+    secret: bool = False
+
+    def shown(self, given: Mapping[str, str], prefix: str = "") -> str:
+        """The value in force, as an operator may see it."""
+        value = given.get((prefix + self.name).lower(), "") or self.default or ""
+        return "***" if self.secret and value else value
 
 
 def read_rows(rows: Iterable[Setting], given: Mapping[str, str], prefix: str = "") -> tuple[dict[str, Any], list[str]]:

@@ -7,19 +7,25 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, unquote
 
 from shared.errors import ConflictError, LeaseLostError
+from shared.journal import Journal, Slot
 from shared.model import (
     Action,
     CarriedEntry,
     ChangeFeedEntry,
+    ErrorQuery,
+    ErrorRow,
     ErrorTable,
     FailedEntry,
     FeedPage,
+    LeaseState,
+    OpenErrors,
     Resource,
     State,
     StoredWatermark,
     TickRecord,
     Watermark,
 )
+from shared.replay import Replay, ReplayRequest, ReplayState
 from shared.sync.ports import Ports
 
 NOW = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
@@ -75,6 +81,14 @@ class FakeFeed:
 
     def latest(self) -> ChangeFeedEntry | None:
         return self.held[-1] if self.held else None
+
+    def first_after(self, watermark: Watermark) -> ChangeFeedEntry | None:
+        return next((one for one in self.held if one.sequence > watermark.sequence), None)
+
+    def between(self, after: Watermark, end: str) -> Iterator[FeedPage]:
+        for page in self.pages(Watermark(after.sequence)):
+            within = [one for one in page.entries if (after.timestamp or "") <= one.timestamp < end]
+            yield FeedPage(within, page.through)
 
 
 @dataclass
@@ -201,6 +215,34 @@ class FakeErrors:
     def carried(self, after: int, through: int) -> list[CarriedEntry]:
         return [row for sequence, row in sorted(self.retries.items()) if after < sequence <= through]
 
+    def open_errors(self) -> OpenErrors:
+        rows = [row for table in ErrorTable for row in self.page(ErrorQuery(table), 1000)]
+        return OpenErrors({table: sum(row.table is table for row in rows) for table in ErrorTable}, rows[:5])
+
+    def page(self, query: ErrorQuery, size: int, after: tuple[str, str] | None = None) -> list[ErrorRow]:
+        keyed = [((row.exception, f"{row.sequence:020d}"), row) for row in self.rows if row.table is query.table]
+        return [
+            ErrorRow(
+                row.table,
+                row.exception,
+                row.sequence,
+                row.study_instance_uid,
+                row.series_instance_uid,
+                row.sop_instance_uid,
+                row.message,
+                0,
+                None,
+                None,
+                None,
+                key,
+            )
+            for key, row in sorted(keyed, key=lambda one: one[0])
+            if (after is None or key > after)
+            and not (query.only_open and row.sequence in self.resolved)
+            and query.study_instance_uid in (None, row.study_instance_uid)
+            and query.exception in (None, row.exception)
+        ][:size]
+
     def resolve(self, sequences: Collection[int]) -> None:
         self.resolved += sorted(sequences)
         for sequence in sequences:
@@ -223,14 +265,64 @@ class FakeClock:
 
 
 @dataclass
-class FakeTicks:
-    record: TickRecord | None = None
+class FakeJournal:
+    held: Journal = field(default_factory=Journal)
 
-    def read(self) -> TickRecord | None:
-        return self.record
+    @property
+    def record(self) -> TickRecord | None:
+        return self.held.last
 
-    def write(self, record: TickRecord) -> None:
-        self.record = record
+    def read(self) -> Journal:
+        return self.held
+
+    def write(self, journal: Journal) -> None:
+        self.held = journal
+
+    def history(self, since: datetime) -> list[Slot]:
+        return [self.held.slot] if self.held.slot and self.held.slot.start >= since else []
+
+
+@dataclass
+class FakeArchive:
+    """Studies by StudyInstanceUID."""
+
+    studies: dict[str, list[ChangeFeedEntry]] = field(default_factory=dict)
+
+    def instances(self, study_instance_uid: str) -> list[ChangeFeedEntry]:
+        return [replace(one, sequence=0) for one in self.studies.get(study_instance_uid, [])]
+
+
+@dataclass
+class FakeReplays:
+    """`cancelled` are those that a person ends before the next write."""
+
+    held: dict[str, Replay] = field(default_factory=dict)
+    cancelled: set[str] = field(default_factory=set)
+
+    def create(self, request: ReplayRequest) -> Replay:
+        if same := next((one for one in self.under_way() if one.request == request), None):
+            return same
+        replay = Replay(str(len(self.held) + 1), request, ReplayState.QUEUED, NOW, NOW)
+        self.held[replay.id] = replay
+        return replay
+
+    def read(self, replay_id: str) -> Replay | None:
+        return self.held.get(replay_id)
+
+    def latest(self, count: int) -> list[Replay]:
+        return list(self.held.values())[::-1][:count]
+
+    def under_way(self) -> list[Replay]:
+        return [one for one in self.held.values() if one.is_under_way]
+
+    def write(self, replay: Replay) -> Replay:
+        state = ReplayState.CANCELLED if replay.id in self.cancelled else replay.state
+        self.held[replay.id] = replace(replay, state=state)
+        return self.held[replay.id]
+
+    def cancel(self, replay_id: str) -> Replay | None:
+        self.cancelled.add(replay_id)
+        return self.held.get(replay_id)
 
 
 @dataclass
@@ -253,6 +345,9 @@ class FakeLease:
     def release(self) -> None:
         self.released = True
 
+    def state(self) -> LeaseState:
+        return LeaseState(held=not self.free, since=None)
+
 
 def ports(entries: Sequence[ChangeFeedEntry] = (), **others) -> Ports:
     """Ports of fakes; name any of them to put another in its place."""
@@ -262,7 +357,9 @@ def ports(entries: Sequence[ChangeFeedEntry] = (), **others) -> Ports:
         "fhir": FakeFhir(),
         "watermarks": FakeWatermarks(),
         "errors": FakeErrors(clock.now),
-        "ticks": FakeTicks(),
+        "journal": FakeJournal(),
+        "archive": FakeArchive(),
+        "replays": FakeReplays(),
         "lease": FakeLease(),
         "now": clock.now,
         "sleep": clock.sleep,

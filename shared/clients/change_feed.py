@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from shared.clients.change_feed_entry import hundred_nanoseconds, moment
 from shared.clients.change_feed_reader import FeedReader, Window
+from shared.clients.http import HttpService
 from shared.errors import FeedError
 from shared.model import ChangeFeedEntry, FeedEntry, FeedPage, Watermark
 
@@ -21,12 +22,17 @@ class ChangeFeed:
 
     def __init__(self, reader: FeedReader, gap_grace_seconds: float, version: str) -> None:
         self._reader = reader
-        self._path = f"/{version}/changefeed"
+        self.path = f"/{version}/changefeed"
         self._grace = timedelta(seconds=gap_grace_seconds)
+
+    @property
+    def service(self) -> HttpService:
+        """Where it is read from."""
+        return self._reader.service
 
     def latest(self) -> ChangeFeedEntry | None:
         """The newest entry without metadata, None where the feed is empty."""
-        return self._reader.latest(self._path)
+        return self._reader.latest(self.path)
 
     def entries(self, sequences: Collection[int]) -> list[FeedEntry]:
         """These entries as they are now, in windows of v1: v2 cannot be asked for a sequence number."""
@@ -40,48 +46,16 @@ class ChangeFeed:
             wanted = [sequence for sequence in wanted if sequence > offset + V1_WINDOW]
         return found
 
-
-class ChangeFeedV1(ChangeFeed):
-    """By sequence number: a window is (offset, offset + limit]. A hole beside young entries may still fill."""
-
-    def __init__(self, reader: FeedReader, gap_grace_seconds: float) -> None:
-        super().__init__(reader, gap_grace_seconds, "v1")
-
-    def pages(self, after: Watermark) -> Iterator[FeedPage]:
-        """Windows up to the entry that was the latest when the reading began. An empty window is not the end."""
-        end = self._reader.latest_sequence(self._path)
-        offset = after.sequence
-        while offset < end:
-            limit = min(V1_WINDOW, end - offset)
-            entries, as_of = self._reader.read(Window(self._path, offset, limit))
-            settled, hole = before_young_hole(entries, after, as_of - self._grace)
-            if settled:
-                after = Watermark(settled[-1].sequence, settled[-1].timestamp)
-            if settled or hole:
-                yield FeedPage(settled, after, hole)
-            if hole:
-                return
-            offset += limit
-
-
-class ChangeFeedV2(ChangeFeed):
-    """By time: entries younger than the grace period wait, since a slow write may yet come before them."""
-
-    def __init__(self, reader: FeedReader, gap_grace_seconds: float) -> None:
-        super().__init__(reader, gap_grace_seconds, "v2")
-
-    def pages(self, after: Watermark) -> Iterator[FeedPage]:
-        """Entries of [after, now - grace), by timestamp and sequence; those up to `after` are left out."""
-        window = {"endTime": (self._reader.clock(self._path) - self._grace).isoformat()}
+    def between(self, after: Watermark, end: str | None, *, metadata: bool = True) -> Iterator[FeedPage]:
+        """Entries behind `after` whose Timestamp is before `end`, None: to the last; pages of v2: v1 knows no time."""
         start = after.timestamp or self._timestamp_of(after)
-        if start:
-            window["startTime"] = start
-            if moment(start) >= moment(window["endTime"]):
-                return
+        if start and end and moment(start) >= moment(end):
+            return
+        window = {name: time for name, time in (("startTime", start), ("endTime", end)) if time}
         done = (hundred_nanoseconds(start), after.sequence) if start else (0, after.sequence)
         offset = 0
         while True:
-            entries, _ = self._reader.read(Window(self._path, offset, V2_PAGE, window))
+            entries, _ = self._reader.read(Window("/v2/changefeed", offset, V2_PAGE, window, metadata))
             fresh = [entry for entry in entries if not entry.timestamp or _place(entry) > done]
             if fresh:
                 if timed := [entry for entry in fresh if entry.timestamp]:
@@ -102,6 +76,55 @@ class ChangeFeedV2(ChangeFeed):
                 "let one tick run with DicomWeb__ApiVersion v1 first"
             )
         return entries[0].timestamp
+
+
+class ChangeFeedV1(ChangeFeed):
+    """By sequence number: a window is (offset, offset + limit]. A hole beside young entries may still fill."""
+
+    def __init__(self, reader: FeedReader, gap_grace_seconds: float) -> None:
+        super().__init__(reader, gap_grace_seconds, "v1")
+
+    def pages(self, after: Watermark) -> Iterator[FeedPage]:
+        """Windows up to the entry that was the latest when the reading began. An empty window is not the end."""
+        end = self._reader.latest_sequence(self.path)
+        offset = after.sequence
+        while offset < end:
+            limit = min(V1_WINDOW, end - offset)
+            entries, as_of = self._reader.read(Window(self.path, offset, limit))
+            settled, hole = before_young_hole(entries, after, as_of - self._grace)
+            if settled:
+                after = Watermark(settled[-1].sequence, settled[-1].timestamp)
+            if settled or hole:
+                yield FeedPage(settled, after, hole)
+            if hole:
+                return
+            offset += limit
+
+    def first_after(self, watermark: Watermark) -> FeedEntry | None:
+        """The first entry behind the watermark, without metadata; None where there is none."""
+        end = self._reader.latest_sequence(self.path)
+        for offset in range(watermark.sequence, end, V1_WINDOW):
+            limit = min(V1_WINDOW, end - offset)
+            entries, _ = self._reader.read(Window(self.path, offset, limit, metadata=False))
+            if entries:
+                return entries[0]
+        return None
+
+
+class ChangeFeedV2(ChangeFeed):
+    """By time: entries younger than the grace period wait, since a slow write may yet come before them."""
+
+    def __init__(self, reader: FeedReader, gap_grace_seconds: float) -> None:
+        super().__init__(reader, gap_grace_seconds, "v2")
+
+    def pages(self, after: Watermark) -> Iterator[FeedPage]:
+        """Entries of [after, now - grace), by timestamp and sequence; those up to `after` are left out."""
+        yield from self.between(after, (self._reader.clock(self.path) - self._grace).isoformat())
+
+    def first_after(self, watermark: Watermark) -> FeedEntry | None:
+        """The first entry behind the watermark, without metadata; None where there is none."""
+        page = next(self.between(watermark, None, metadata=False), None)
+        return page.entries[0] if page else None
 
 
 def before_young_hole(

@@ -9,19 +9,23 @@ from typing import Any
 import requests
 
 from shared.clients.change_feed_entry import entry_of, sequence_of, torn_entry_of
-from shared.clients.http import TRANSIENT_STATUSES, HttpService, json_of, retry_after_seconds, served_at
-from shared.errors import FeedError, OutageError, TornAnswerError, TransientError
+from shared.clients.http import HttpService, json_of, served_at
+from shared.errors import FeedError, TornAnswerError
 from shared.model import ChangeFeedEntry, FeedEntry, TornEntry
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """`limit` places behind `offset`: sequence numbers in API v1; in v2 those of the answer that `params` ask for."""
+    """`limit` places behind `offset`: sequence numbers in API v1; in v2 those of the answer that `params` ask for.
+
+    `metadata`: whether the entries are to carry theirs.
+    """
 
     path: str
     offset: int
     limit: int
     params: dict[str, str] | None = None
+    metadata: bool = True
 
     def halves(self) -> tuple["Window", "Window"]:
         """The two parts of a window of more than one."""
@@ -76,8 +80,9 @@ class FeedReader:
         entries, as_of = self._read(first)
         return entries + self._read(second)[0], as_of
 
-    def _read_whole(self, window: Window, metadata: str = "true") -> tuple[list[FeedEntry], datetime]:
-        params = {"offset": str(window.offset), "limit": str(window.limit), "includeMetadata": metadata}
+    def _read_whole(self, window: Window) -> tuple[list[FeedEntry], datetime]:
+        params = {"offset": str(window.offset), "limit": str(window.limit)}
+        params["includeMetadata"] = "true" if window.metadata else "false"
         url, answer = self._get(window.path, {**(window.params or {}), **params})
         items = _json(url, answer)
         if not isinstance(items, list):
@@ -95,7 +100,7 @@ class FeedReader:
         with contextlib.suppress(TornAnswerError):
             return self._read_whole(window)
         try:
-            entries, as_of = self._read_whole(window, metadata="false")
+            entries, as_of = self._read_whole(replace(window, metadata=False))
         except TornAnswerError:
             if window.params is not None:  # by time: nothing tells its number
                 raise FeedError(f"{error}; nor can its sequence number be read") from None
@@ -107,14 +112,7 @@ class FeedReader:
 
     def _get(self, path: str, params: dict[str, str]) -> tuple[str, requests.Response]:
         url = f"{self.service.url}{path}"
-        try:
-            answer = self.service.send("GET", path, params=params)
-        except TransientError as error:  # without the feed nothing can go on
-            raise OutageError(self.service.name, str(error)) from error
-        if answer.status_code in TRANSIENT_STATUSES:
-            wait = retry_after_seconds(answer)
-            asked = f", asks to wait {wait:.0f} s" if wait else ""
-            raise OutageError(self.service.name, f"{answer.status_code} from {url}{asked}")
+        answer = self.service.fetch(path, params=params)
         if answer.status_code not in (requests.codes.ok, requests.codes.no_content):
             raise FeedError(f"{url}: status {answer.status_code}; is this a DICOM service with a change feed?")
         return url, answer

@@ -6,16 +6,20 @@ marked resolved, not removed, once its entry is synced: an operator sees what we
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
 
 from azure.data.tables import TableEntity, UpdateMode
 
 from shared.clients.tables import Tables, int64, number, storage_faults
-from shared.model import CarriedEntry, ErrorTable, FailedEntry
+from shared.model import CarriedEntry, ErrorQuery, ErrorRow, ErrorTable, FailedEntry, OpenErrors
 
 MAX_TEXT = 32_000  # characters; a string property holds 32 Ki
 MAX_ROWS = 100  # in one entity group transaction
+MAX_COUNT = 1_000
+NEWEST = 5
+_OPEN = "not (ResolvedAt gt '')"
+"""Also of the original's rows, which have no such column."""
 
 
 class ErrorTables:
@@ -43,6 +47,38 @@ class ErrorTables:
         # A row of the original's own has no FirstSeen: it was history when we took over.
         ours = [row for row in rows if row.get("FirstSeen") and not row.get("ResolvedAt")]
         return sorted(map(_carried, ours), key=lambda entry: entry.sequence)
+
+    def open_errors(self) -> OpenErrors:
+        """Counts to 1,000 by table, and the five rows that were seen last; two requests a table at most."""
+        counts, seen = {}, []
+        with storage_faults():
+            for table in ErrorTable:
+                rows = self._tables[table].query_entities(_OPEN, select=["PartitionKey", "RowKey", "LastSeen"])
+                found = list(islice(rows, MAX_COUNT))
+                counts[table] = len(found)
+                seen += [(row.get("LastSeen") or "", table, row["PartitionKey"], row["RowKey"]) for row in found]
+            newest = [
+                _told(table, self._tables[table].get_entity(partition, key))
+                for _, table, partition, key in sorted(seen, reverse=True)[:NEWEST]
+            ]
+        return OpenErrors(counts, newest)
+
+    def page(self, query: ErrorQuery, size: int, after: tuple[str, str] | None = None) -> list[ErrorRow]:
+        """At most `size` rows, by PartitionKey and RowKey; `after` is the key of the last row of the page before."""
+        given: dict[str, Any] = {"study": query.study_instance_uid, "exception": query.exception}
+        asked = [
+            _OPEN if query.only_open else "",
+            "StudyUid eq @study" if query.study_instance_uid else "",
+            "PartitionKey eq @exception" if query.exception else "",
+        ]
+        if after:
+            # The SDK finds a parameter by the blanks around it.
+            asked.append("( PartitionKey gt @partition or ( PartitionKey eq @partition and RowKey gt @row ) )")
+            given |= {"partition": after[0], "row": after[1]}
+        said = " and ".join(one for one in asked if one)
+        with storage_faults():
+            rows = self._tables[query.table].query_entities(said, parameters=given, results_per_page=size)
+            return [_told(query.table, row) for row in islice(rows, size)]
 
     def resolve(self, sequences: Collection[int]) -> None:
         """Marks the open rows of these entries, in all tables, as resolved."""
@@ -109,6 +145,23 @@ def _carried(row: TableEntity) -> CarriedEntry:
         datetime.fromisoformat(row["FirstSeen"]),
         datetime.fromisoformat(row["LastSeen"]),
         datetime.fromisoformat(row["NotBefore"]) if row.get("NotBefore") else None,
+    )
+
+
+def _told(table: ErrorTable, row: TableEntity) -> ErrorRow:
+    return ErrorRow(
+        table=table,
+        exception=row["PartitionKey"],
+        sequence=number(row["ChangeFeedSequence"]),
+        study_instance_uid=row.get("StudyUid") or "",
+        series_instance_uid=row.get("SeriesUid") or "",
+        sop_instance_uid=row.get("InstanceUid") or "",
+        message=row.get("Exception") or "",
+        retry_number=number(row.get("RetryNumber") or 0),
+        first_seen=row.get("FirstSeen"),
+        last_seen=row.get("LastSeen"),
+        resolved_at=row.get("ResolvedAt") or None,
+        key=(row["PartitionKey"], row["RowKey"]),
     )
 
 

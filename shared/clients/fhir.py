@@ -16,13 +16,13 @@ class FhirClient:
     """One FHIR R4 server."""
 
     def __init__(self, service: HttpService) -> None:
-        self._service = service
+        self.service = service
         self._checked = False
 
     @property
     def calls(self) -> int:
         """HTTP requests made so far."""
-        return self._service.calls
+        return self.service.calls
 
     def check(self) -> None:
         """Raises IncompatibleServerError unless the server says it is R4 and takes transactions; asked once."""
@@ -72,7 +72,7 @@ class FhirClient:
 
     def _json(self, method: str, path: str, body: bytes | None = None) -> Resource:
         headers = {"Accept": FHIR_JSON} | ({"Content-Type": FHIR_JSON} if body else {})
-        answer = self._service.send(method, path, body=body, headers=headers)
+        answer = self.service.send(method, path, body=body, headers=headers)
         if not answer.ok:
             raise self._fault(answer)
         try:
@@ -93,11 +93,11 @@ class FhirClient:
 
     @property
     def _name(self) -> str:
-        return self._service.name
+        return self.service.name
 
     @property
     def _url(self) -> str:
-        return self._service.url
+        return self.service.url
 
 
 def _issues(answer: requests.Response) -> str:

@@ -10,15 +10,14 @@ from requests.adapters import HTTPAdapter
 
 from shared.errors import OutageError, TransientError
 
-CONNECT_TIMEOUT_SECONDS = 5
-READ_TIMEOUT_SECONDS = 100
+TIMEOUTS_SECONDS = (5, 100)
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class HttpService:
     """One outside system. `name` is what errors call it, `url` has no slash at its end.
 
-    `remedy` is what to do where it refuses us (401, 403).
+    `remedy` is what to do where it refuses us (401, 403). `timeouts` to connect and between bytes, in seconds.
     """
 
     def __init__(
@@ -27,13 +26,15 @@ class HttpService:
         url: str,
         auth: requests.auth.AuthBase | None = None,
         remedy: str = "it wants authentication, and the app has none",
+        timeouts: tuple[float, float] = TIMEOUTS_SECONDS,
     ) -> None:
         self.name = name
+        self._timeouts = timeouts
         self.remedy = remedy
         self.url = url.rstrip("/")
         self.calls = 0
         self._session = requests.Session()
-        self._session.auth = auth
+        self.auth = self._session.auth = auth
         self._session.trust_env = False  # a .netrc of the host must not speak for the app
         adapter = HTTPAdapter(pool_connections=4, pool_maxsize=16)
         self._session.mount("http://", adapter)
@@ -61,13 +62,13 @@ class HttpService:
                 params=params,
                 data=body,
                 headers=headers,
-                timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
+                timeout=self._timeouts,
                 allow_redirects=False,
             )
         except requests.ConnectTimeout as error:
-            raise OutageError(self.name, f"no connection to {self.url} within {CONNECT_TIMEOUT_SECONDS} s") from error
+            raise OutageError(self.name, f"no connection to {self.url} within {self._timeouts[0]} s") from error
         except requests.ReadTimeout as error:
-            raise TransientError(f"{self.name}: no answer from {self.url} in {READ_TIMEOUT_SECONDS} s") from error
+            raise TransientError(f"{self.name}: no answer from {self.url} in {self._timeouts[1]} s") from error
         except requests.ConnectionError as error:
             raise self._connection_fault(error) from error
         except requests.RequestException as error:
@@ -75,6 +76,20 @@ class HttpService:
         if response.status_code in (401, 403):
             raise OutageError(self.name, f"{response.status_code} from {self.url}: {self.remedy}")
         return response
+
+    def fetch(
+        self, path: str, *, params: dict[str, str] | None = None, headers: dict[str, str] | None = None
+    ) -> requests.Response:
+        """The answer to a GET without which nothing can go on: a passing fault is an OutageError too."""
+        try:
+            answer = self.send("GET", path, params=params, headers=headers)
+        except TransientError as error:
+            raise OutageError(self.name, str(error)) from error
+        if answer.status_code in TRANSIENT_STATUSES:
+            wait = retry_after_seconds(answer)
+            asked = f", asks to wait {wait:.0f} s" if wait else ""
+            raise OutageError(self.name, f"{answer.status_code} from {self.url}{path}{asked}")
+        return answer
 
     def _connection_fault(self, error: requests.ConnectionError) -> OutageError | TransientError:
         cause = error.args[0] if error.args else None

@@ -1,48 +1,51 @@
-"""What the last tick did, kept for the status: a row of the app's own beside DICOM Cast's tables."""
+"""The journal of the ticks: a table of the app's own beside DICOM Cast's. One row, and a ring of a week's slots."""
 
-import json
-from dataclasses import asdict
 from datetime import datetime
 
 from azure.core.exceptions import ResourceNotFoundError
+from azure.data.tables import UpdateMode
+from pydantic import TypeAdapter
 
 from shared.clients.tables import Tables, storage_faults
-from shared.model import BatchResult, Outcome, TickRecord, Watermark
+from shared.journal import Journal, Slot
 
 TABLE = "TickTable"
-KEYS = {"PartitionKey": "Tick", "RowKey": "Last"}
+PARTITION_KEY = "Tick"
+ROW_KEY = "Journal"
+_JOURNAL = TypeAdapter(Journal)
+_SLOT = TypeAdapter(Slot)
 
 
-class TickTable:
-    """One row; the record as JSON, since only this module reads it."""
+class JournalTable:
+    """Rows hold JSON, since only this module reads them."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    def read(self) -> TickRecord | None:
-        """None before the first tick."""
+    def read(self) -> Journal:
+        """An empty one before the first tick."""
         with storage_faults():
             try:
-                row = self._tables[TABLE].get_entity(KEYS["PartitionKey"], KEYS["RowKey"])
+                row = self._tables[TABLE].get_entity(PARTITION_KEY, ROW_KEY)
             except ResourceNotFoundError:
-                return None
-        stored = json.loads(row["Record"])
-        result = stored["result"]
-        if result:
-            result = BatchResult(
-                **result | {"outcome": Outcome(result["outcome"]), "watermark": Watermark(**result["watermark"])}
-            )
-        return TickRecord(
-            **stored
-            | {
-                "started": datetime.fromisoformat(stored["started"]),
-                "outcome": Outcome(stored["outcome"]),
-                "result": result,
-            }
-        )
+                return Journal()
+        return _JOURNAL.validate_json(row["Record"])
 
-    def write(self, record: TickRecord) -> None:
-        """Replaces the row."""
-        text = json.dumps(asdict(record) | {"started": record.started.isoformat()})
+    def write(self, journal: Journal) -> None:
+        """Replaces the row, and the slot that its last tick belongs to, at once."""
+        rows = [(ROW_KEY, _JOURNAL.dump_json(journal))]
+        if journal.slot:
+            rows.append((f"Slot-{journal.slot.number:04d}", _SLOT.dump_json(journal.slot)))
+        entities = [{"PartitionKey": PARTITION_KEY, "RowKey": key, "Record": json.decode()} for key, json in rows]
         with storage_faults():
-            self._tables[TABLE].upsert_entity({**KEYS, "Record": text})
+            self._tables[TABLE].submit_transaction(
+                [("upsert", entity, {"mode": UpdateMode.REPLACE}) for entity in entities]
+            )
+
+    def history(self, since: datetime) -> list[Slot]:
+        """The slots that began at `since` or later, oldest first."""
+        query = "PartitionKey eq @partition and RowKey ge 'Slot-' and RowKey lt 'Slot-A'"
+        with storage_faults():
+            rows = self._tables[TABLE].query_entities(query, parameters={"partition": PARTITION_KEY})
+            slots = [_SLOT.validate_json(row["Record"]) for row in rows]
+        return sorted((slot for slot in slots if slot.start >= since), key=lambda slot: slot.start)

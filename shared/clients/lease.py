@@ -4,6 +4,7 @@ import contextlib
 import logging
 import threading
 import time
+from datetime import UTC, datetime
 from uuid import uuid4
 
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
@@ -11,10 +12,12 @@ from azure.storage.blob import BlobLeaseClient, ContainerClient, StorageErrorCod
 
 from shared.clients.tables import storage_faults
 from shared.errors import LeaseLostError
+from shared.model import LeaseState
 
 logger = logging.getLogger(__name__)
 
 CONTAINER = "dicom-cast"
+SINCE = "since"
 
 
 class BlobLease:
@@ -43,6 +46,7 @@ class BlobLease:
         self._stop.clear()
         self._renewer = threading.Thread(target=self._renew, args=(self._lease,), name="lease", daemon=True)
         self._renewer.start()
+        self._tell_since()
         return True
 
     def ensure_held(self) -> None:
@@ -61,6 +65,24 @@ class BlobLease:
             except AzureError as error:
                 logger.warning("lease not released (%s): it ends within %d s", type(error).__name__, self._duration)
         self._lease, self._valid_until = None, 0.0
+
+    def state(self) -> LeaseState:
+        """Whether any host holds it, as the blob says."""
+        with storage_faults():
+            try:
+                blob = self._blob.get_blob_properties()
+            except ResourceNotFoundError:
+                return LeaseState(held=False, since=None)
+        since = (blob.metadata or {}).get(SINCE)
+        held = blob.lease.state == "leased"
+        return LeaseState(held, datetime.fromisoformat(since) if held and since else None)
+
+    def _tell_since(self) -> None:
+        """For whoever looks at the status; the blob's own properties do not say it."""
+        try:
+            self._blob.set_blob_metadata({SINCE: datetime.now(UTC).isoformat()}, lease=self._lease)
+        except AzureError as error:
+            logger.warning("the time of the lease is not written (%s)", type(error).__name__)
 
     def _acquire_or_make(self) -> BlobLeaseClient:
         # The id is ours, not the service's: where its answer is lost the SDK asks again, and is not shut out by itself.

@@ -1,7 +1,7 @@
 """One batch: read -> group by study -> sync each (map, merge, transact) -> record -> move the watermark."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from shared.mapping.converters import MappingOptions
@@ -47,7 +47,8 @@ def run_batch(ports: Ports, options: BatchOptions) -> BatchResult:
     books.close(watermark, read_through)
     if progress.outage:
         raise progress.outage
-    return _result(plan, progress, watermark, ports.fhir.calls - calls_before)
+    result = _result(plan, progress, watermark, ports.fhir.calls - calls_before)
+    return replace(result, recorded=dict(books.recorded))
 
 
 def just_before(

@@ -1,11 +1,13 @@
 """What a batch leaves behind: failures in their tables, earlier failures resolved, the watermark moved."""
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from shared.errors import TornEntryError, TransientError
+from shared.log_lines import log_line
 from shared.model import ChangeFeedEntry, ErrorTable, FailedEntry, FeedEntry, StoredWatermark, TornEntry, Watermark
 from shared.sync.ports import Ports
 
@@ -20,17 +22,18 @@ class Books:
         self._stored = stored
         self._failed_before = stored.failed_through
         self._through = through
+        self.recorded: Counter[ErrorTable] = Counter()
 
     def done(self, entries: Sequence[ChangeFeedEntry], failures: Sequence[FailedEntry]) -> int:
         """Enters a study that is synced but for `failures`; how many of its entries were not."""
         not_synced = {failure.sequence for failure in failures if failure.is_final}
-        self._resolve_earlier(entries, but={failure.sequence for failure in failures})
+        self._resolve_earlier(entries, failures)
         self._record(failures)
         return len(not_synced)
 
     def torn(self, entries: Sequence[TornEntry]) -> int:
         """Enters entries of the feed that cannot be read; how many they were."""
-        self._resolve_earlier(entries, but=set())
+        self._resolve_earlier(entries, ())
         name = TornEntryError.__name__
         self._record([FailedEntry.of(entry, TornEntryError.table, name, entry.message) for entry in entries])
         return len(entries)
@@ -44,7 +47,7 @@ class Books:
 
     def given_up(self, entries: Sequence[ChangeFeedEntry], reason: str) -> int:
         """Enters a study that was tried for too long; how many entries that were."""
-        self._resolve_earlier(entries, but=set())
+        self._resolve_earlier(entries, ())
         self._record([_transient(ErrorTable.TRANSIENT_FAILURE, entry, reason) for entry in entries])
         return len(entries)
 
@@ -54,10 +57,10 @@ class Books:
             self._ports.lease.ensure_held()
             self._write(replace(self._stored, watermark=watermark, read_through=read_through))
 
-    def _resolve_earlier(self, entries: Sequence[FeedEntry], but: set[int]) -> None:
+    def _resolve_earlier(self, entries: Sequence[FeedEntry], failures: Collection[FailedEntry]) -> None:
         earlier = {entry.sequence for entry in entries if entry.sequence <= self._failed_before}
-        if earlier - but:
-            self._ports.errors.resolve(earlier - but)
+        if mended := earlier - {failure.sequence for failure in failures}:
+            self._ports.errors.resolve(mended)
 
     def _record(self, failures: Sequence[FailedEntry]) -> None:
         if not failures:
@@ -66,6 +69,7 @@ class Books:
             # Were we killed after the first row, the next run would have to know that rows may be there.
             self._write(replace(self._stored, failed_through=self._through.sequence))
         self._ports.errors.record(failures)
+        self.recorded.update(failure.table for failure in failures)
         for failure in failures:
             _log(failure)
 
@@ -79,11 +83,13 @@ def _transient(table: ErrorTable, entry: ChangeFeedEntry, reason: str) -> Failed
 
 
 def _log(failure: FailedEntry) -> None:
-    dimensions = {
-        "Table": failure.table.value,
-        "Sequence": failure.sequence,
-        "StudyInstanceUID": failure.study_instance_uid,
-        "SeriesInstanceUID": failure.series_instance_uid,
-        "SOPInstanceUID": failure.sop_instance_uid,
-    }
-    logger.warning("%s: %s", failure.exception, failure.message, extra={"custom_dimensions": dimensions})
+    log_line(
+        logger,
+        logging.WARNING,
+        f"{failure.exception}: {failure.message}",
+        Table=failure.table.value,
+        Sequence=failure.sequence,
+        StudyInstanceUID=failure.study_instance_uid,
+        SeriesInstanceUID=failure.series_instance_uid,
+        SOPInstanceUID=failure.sop_instance_uid,
+    )

@@ -13,10 +13,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """All entries of one study that are to be synced together, in the feed's order. `attempts`: None for a new one."""
+    """All entries of one study that are to be synced together, in the feed's order. `attempts`: None for a new one.
+
+    `whole`: the StudyInstanceUID, where the entries are all that the DICOM service holds of the study.
+    """
 
     entries: Sequence[ChangeFeedEntry]
     attempts: Attempts | None = None
+    whole: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

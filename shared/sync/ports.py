@@ -5,17 +5,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from shared.journal import Journal, Slot
 from shared.model import (
     CarriedEntry,
     ChangeFeedEntry,
+    ErrorQuery,
+    ErrorRow,
     FailedEntry,
     FeedEntry,
     FeedPage,
+    LeaseState,
+    OpenErrors,
     Resource,
     StoredWatermark,
-    TickRecord,
     Watermark,
 )
+from shared.replay import Replay, ReplayRequest
 
 
 class Feed(Protocol):
@@ -31,6 +36,22 @@ class Feed(Protocol):
 
     def latest(self) -> ChangeFeedEntry | None:
         """The newest entry, without metadata; None where the feed is empty."""
+        ...
+
+    def between(self, after: Watermark, end: str) -> Iterator[FeedPage]:
+        """What follows `after` and whose Timestamp is before `end`, page by page."""
+        ...
+
+    def first_after(self, watermark: Watermark) -> FeedEntry | None:
+        """The first entry behind the watermark, without metadata; None where there is none."""
+        ...
+
+
+class Archive(Protocol):
+    """The DICOM service's own account of its studies."""
+
+    def instances(self, study_instance_uid: str) -> Sequence[ChangeFeedEntry]:
+        """All instances that it holds of a study, as entries of sequence 0. Raises FeedError, OutageError."""
         ...
 
 
@@ -84,13 +105,51 @@ class ErrorStore(Protocol):
         """Marks the open rows of these entries as resolved."""
         ...
 
+    def open_errors(self) -> OpenErrors:
+        """What an operator has to look at."""
+        ...
 
-class TickStore(Protocol):
-    """What the last tick did."""
+    def page(self, query: ErrorQuery, size: int, after: tuple[str, str] | None = None) -> list[ErrorRow]:
+        """At most `size` rows in the table's order; `after` is the key of the last row of the page before."""
+        ...
 
-    def read(self) -> TickRecord | None: ...
 
-    def write(self, record: TickRecord) -> None: ...
+class JournalStore(Protocol):
+    """What the ticks did."""
+
+    def read(self) -> Journal: ...
+
+    def write(self, journal: Journal) -> None: ...
+
+    def history(self, since: datetime) -> list[Slot]:
+        """The slots that began at `since` or later, oldest first."""
+        ...
+
+
+class ReplayStore(Protocol):
+    """The replays."""
+
+    def create(self, request: ReplayRequest) -> Replay:
+        """A new one, or the one under way for the same request. Raises TooManyReplaysError."""
+        ...
+
+    def read(self, replay_id: str) -> Replay | None: ...
+
+    def latest(self, count: int) -> list[Replay]:
+        """The newest first."""
+        ...
+
+    def under_way(self) -> list[Replay]:
+        """Oldest first."""
+        ...
+
+    def write(self, replay: Replay) -> Replay:
+        """The replay, or as it was cancelled meanwhile. Raises LeaseLostError where another host has written it."""
+        ...
+
+    def cancel(self, replay_id: str) -> Replay | None:
+        """The replay, None where there is none. One that has ended stays as it is."""
+        ...
 
 
 class Lease(Protocol):
@@ -106,16 +165,22 @@ class Lease(Protocol):
 
     def release(self) -> None: ...
 
+    def state(self) -> LeaseState:
+        """Whether any host holds it."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Ports:
     """All of them. `now` is the host's clock, in UTC; `sleep` waits so many seconds."""
 
     feed: Feed
+    archive: Archive
     fhir: FhirServer
     watermarks: WatermarkStore
     errors: ErrorStore
-    ticks: TickStore
+    journal: JournalStore
+    replays: ReplayStore
     lease: Lease
     now: Callable[[], datetime]
     sleep: Callable[[float], None]

@@ -1,65 +1,103 @@
-"""Where the sync stands, as JSON."""
+"""Where the sync stands. Every system is asked at once, so that the answer comes even where one is down."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
-from shared.errors import DicomCastError, OutageError
-from shared.model import TickRecord, Watermark
+from shared.journal import Journal
+from shared.model import CarriedEntry, Lag, LeaseState, OpenErrors, Watermark
+from shared.replay import Replay
+from shared.sync.lag import lag_behind
 from shared.sync.ports import Ports
+from shared.sync.watch import Answers
+
+ANSWER_SECONDS = 1.7
+"""The status is to be there within 2 s."""
 
 
-def status(ports: Ports) -> dict[str, Any]:
-    """Watermark, the feed's latest entry, the lag between them, the last tick. A system that is down is named."""
-    faults: list[str] = []
-    watermark, last, latest = None, None, None
-    try:
-        watermark = ports.watermarks.read().watermark
-        last = ports.ticks.read()
-    except OutageError as error:
-        faults.append(str(error))
-    try:
-        entry = ports.feed.latest()
-        latest = Watermark(entry.sequence, entry.timestamp) if entry else Watermark()
-    except DicomCastError as error:
-        faults.append(str(error))
-    lag = max(0, latest.sequence - watermark.sequence) if latest and watermark else None
-    return {
-        "watermark": _point(watermark) if watermark else None,
-        "latest": _point(latest) if latest else None,
-        "lag": {"entries": lag},
-        "lastTick": _tick(last) if last else None,
-        "totals": {_camel(name): count for name, count in (last.totals if last else {}).items()},
-        "faults": faults,
-    }
+@dataclass(frozen=True, slots=True)
+class CarriedStudy:
+    """A study that waits for a later tick; `since` its first failure."""
+
+    study_instance_uid: str
+    entries: int
+    retries: int
+    since: datetime
 
 
-def _point(watermark: Watermark) -> dict[str, Any]:
-    return {"sequence": watermark.sequence, "timestamp": watermark.timestamp}
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is not known, because a system is down, is None; `faults` says what is down."""
+
+    version: str
+    watermark: Watermark | None
+    latest: Watermark | None
+    lag: Lag | None
+    lease: LeaseState | None
+    journal: Journal | None
+    errors: OpenErrors | None
+    carried: Sequence[CarriedStudy] | None
+    replays: Sequence[Replay] | None
+    settings: Mapping[str, str]
+    faults: Sequence[str]
+
+    @property
+    def entries_per_second(self) -> float | None:
+        """Of the last tick that synced anything."""
+        ticks = self.journal.recent if self.journal else ()
+        for tick in ticks:
+            if tick.result and tick.result.entries and tick.duration_seconds:
+                return round(tick.result.entries / tick.duration_seconds, 1)
+        return None
 
 
-def _tick(record: TickRecord) -> dict[str, Any]:
-    counts = {}
-    if record.result:
-        names = (
-            "entries",
-            "studies",
-            "written",
-            "unchanged",
-            "failed",
-            "invalid_tags",
-            "carried",
-            "fhir_calls",
-            "held_by",
+def status(ports: Ports, version: str, settings: Mapping[str, str]) -> Status:
+    """The status, within 2 s."""
+    answers = Answers(
+        {
+            "storage": lambda: (ports.watermarks.read(), ports.journal.read(), ports.replays.under_way()),
+            "storage: the carried studies": lambda: _carried(ports),
+            "storage: the error tables": ports.errors.open_errors,
+            "storage: the lease": ports.lease.state,
+            "DICOM service": lambda: _latest(ports),
+            "lag": lambda: _lag(ports),
+            "FHIR server": ports.fhir.probe,
+        },
+        ANSWER_SECONDS,
+    )
+    stored, journal, replays = answers.get("storage") or (None, None, None)
+    return Status(
+        version=version,
+        watermark=stored.watermark if stored else None,
+        latest=answers.get("DICOM service"),
+        lag=answers.get("lag"),
+        lease=answers.get("storage: the lease"),
+        journal=journal,
+        errors=answers.get("storage: the error tables"),
+        carried=answers.get("storage: the carried studies"),
+        replays=replays,
+        settings=settings,
+        faults=answers.faults,
+    )
+
+
+def _latest(ports: Ports) -> Watermark:
+    latest = ports.feed.latest()
+    return Watermark(latest.sequence, latest.timestamp) if latest else Watermark()
+
+
+def _lag(ports: Ports) -> Lag:
+    return lag_behind(ports.feed, ports.feed.latest(), ports.watermarks.read().watermark, ports.now())
+
+
+def _carried(ports: Ports) -> list[CarriedStudy]:
+    stored = ports.watermarks.read()
+    studies: dict[str, list[CarriedEntry]] = {}
+    for entry in ports.errors.carried(stored.watermark.sequence, stored.read_through.sequence):
+        studies.setdefault(entry.study_instance_uid, []).append(entry)
+    return [
+        CarriedStudy(
+            uid, len(entries), max(entry.retries for entry in entries), min(entry.first_seen for entry in entries)
         )
-        counts = {_camel(name): getattr(record.result, name) for name in names}
-    return {
-        "started": record.started.isoformat(),
-        "durationSeconds": round(record.duration_seconds, 3),
-        "outcome": record.outcome,
-        "error": record.error,
-        **counts,
-    }
-
-
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.capitalize() for part in rest)
+        for uid, entries in studies.items()
+    ]

@@ -28,10 +28,12 @@ class Limits:
 class Progress:
     """What has been done so far, in entries.
 
-    `unfinished` is neither done nor recorded: because of the `outage`, or for want of time.
+    `studies_written` counts studies. `unfinished` is neither done nor recorded: because of the `outage`, or for want
+    of time.
     """
 
     studies: int = 0
+    studies_written: int = 0
     written: int = 0
     unchanged: int = 0
     failed: int = 0
@@ -94,7 +96,7 @@ class StudyQueue:
     def _try(self, study: Study, tries: int = 0) -> None:
         self._ports.lease.ensure_held()
         try:
-            result = self._sync.run(study.entries)
+            result = self._synced(study)
         except TransientError as error:
             due = self._ports.now() + timedelta(seconds=delay_seconds(tries + 1, error.retry_after_seconds))
             self._waiting[id(study)] = _Waiting(study, error, tries + 1, due)
@@ -103,10 +105,14 @@ class StudyQueue:
         self._waiting.pop(id(study), None)
         self._count(study, result, self._books.done(study.entries, result.failures))
 
+    def _synced(self, study: Study) -> StudyResult:
+        return self._sync.rebuild(study.whole, study.entries) if study.whole else self._sync.run(study.entries)
+
     def _count(self, study: Study, result: StudyResult, failed: int) -> None:
         self._progress.studies += 1
         self._progress.failed += failed
         self._progress.invalid_tags += sum(not failure.is_final for failure in result.failures)
+        self._progress.studies_written += result.wrote
         if result.wrote:
             self._progress.written += len(study.entries) - failed
         else:

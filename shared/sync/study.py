@@ -1,7 +1,7 @@
 """One study of a batch: map its entries, merge them with what FHIR holds, send one transaction."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from shared.errors import ConflictError, EntryError, FhirRefusedError, InvalidDicomTagError
 from shared.mapping.converters import MappingOptions, urn
@@ -28,6 +28,19 @@ class StudyResult:
 Change = MappedInstance | RemovedInstance
 
 
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """What is to be done to one study. `held`: all its instances in the archive, None where that was not asked."""
+
+    study_instance_uid: str
+    changes: Sequence[Change]
+    held: frozenset[str] | None = None
+
+    def halves(self) -> tuple["_Changes", "_Changes"]:
+        half = len(self.changes) // 2
+        return replace(self, changes=self.changes[:half]), replace(self, changes=self.changes[half:])
+
+
 class StudySync:
     """Syncs studies one after another; remembers the Endpoint, which they share."""
 
@@ -43,31 +56,37 @@ class StudySync:
         changes, failures = map_entries(entries, self._options)
         if not changes:
             return StudyResult(wrote=False, failures=tuple(failures))
-        wrote, refused = self._write_what_is_taken(changes)
+        wrote, refused = self._write_what_is_taken(_Changes(entries[0].study_instance_uid, changes))
         return StudyResult(wrote, (*failures, *refused))
 
-    def _write_what_is_taken(self, changes: Sequence[Change]) -> tuple[bool, list[FailedEntry]]:
+    def rebuild(self, study_instance_uid: str, entries: Sequence[ChangeFeedEntry]) -> StudyResult:
+        """The same for all instances that the archive holds of the study; what FHIR holds besides is taken out."""
+        changes, failures = map_entries(entries, self._options)
+        held = frozenset(entry.sop_instance_uid for entry in entries)
+        wrote, refused = self._write_what_is_taken(_Changes(study_instance_uid, changes, held))
+        return StudyResult(wrote, (*failures, *refused))
+
+    def _write_what_is_taken(self, study: _Changes) -> tuple[bool, list[FailedEntry]]:
         """Whether anything had to be written, and the entries to blame where the server refused a bundle.
 
         A refused bundle is halved until the entry to blame stands alone: twice the logarithm of the study's entries in
         bundles for one bad entry.
         """
         try:
-            return self._write(changes), []
+            return self._write(study), []
         except FhirRefusedError as error:
-            if len(changes) == 1:
-                return False, [failed(changes[0].entry, error)]
+            if len(study.changes) <= 1:
+                return False, [failed(change.entry, error) for change in study.changes]
         except EntryError as error:
-            return False, [failed(change.entry, error) for change in changes]
-        half = len(changes) // 2
-        halves = [self._write_what_is_taken(part) for part in (changes[:half], changes[half:])]
+            return False, [failed(change.entry, error) for change in study.changes]
+        halves = [self._write_what_is_taken(half) for half in study.halves()]
         return any(wrote for wrote, _ in halves), [failure for _, refused in halves for failure in refused]
 
-    def _write(self, changes: Sequence[Change]) -> bool:
+    def _write(self, study: _Changes) -> bool:
         """Whether anything had to be written."""
         for _ in range(MAX_CONFLICTS):
             try:
-                if writes := self._merge(changes):
+                if writes := self._merge(study):
                     self._transact(writes)
             except ConflictError as error:
                 self._endpoint_id = None
@@ -76,10 +95,11 @@ class StudySync:
                 return bool(writes)
         raise conflict
 
-    def _merge(self, changes: Sequence[Change]) -> list[Write]:
+    def _merge(self, wanted: _Changes) -> list[Write]:
         """Reads what FHIR holds of the study and says what is to be written; in the order of the references."""
-        uid = changes[0].entry.study_instance_uid
+        uid = wanted.study_instance_uid
         study = self._lookup.study(uid)
+        changes = wanted.changes if wanted.held is None else [*wanted.changes, *gone(study, uid, wanted.held)]
         last = next((change for change in reversed(changes) if isinstance(change, MappedInstance)), None)
         links: dict[str, str] = {}
         writes: list[Write] = []
@@ -155,6 +175,20 @@ def map_entries(entries: Sequence[ChangeFeedEntry], options: MappingOptions) -> 
                 changes.append(change)
                 failures += [_left_out(entry, str(fault)) for fault in change.faults]
     return changes, failures
+
+
+def gone(study: Resource | None, study_instance_uid: str, held: Collection[str]) -> list[Change]:
+    """What takes out the instances that FHIR holds of the study and the archive does not."""
+    listed = [
+        (series["uid"], instance["uid"])
+        for series in (study or {}).get("series", [])
+        for instance in series.get("instance", [])
+    ]
+    return [
+        RemovedInstance(ChangeFeedEntry(0, study_instance_uid, series, uid, Action.DELETE, State.DELETED, timestamp=""))
+        for series, uid in listed
+        if uid not in held
+    ]
 
 
 def failed(entry: ChangeFeedEntry, error: EntryError) -> FailedEntry:

@@ -1,73 +1,98 @@
 """One tick of the timer: at most one host at a time works; what it did is kept for the status."""
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.errors import DicomCastError, LeaseLostError, OutageError
-from shared.model import BatchResult, Outcome, TickRecord
+from shared.journal import TOTALS
+from shared.log_lines import log_line
+from shared.model import BatchResult, Lag, Outcome, TickRecord
 from shared.sync.batch import BatchOptions, run_batch
+from shared.sync.lag import lag_behind
 from shared.sync.outages import OutageLog
 from shared.sync.ports import Ports
+from shared.sync.replay import run_replays
+
+REPLAY_SECONDS = 30
+"""So long at most a tick works on replays: what is new in the feed must not wait for them."""
 
 logger = logging.getLogger(__name__)
 
-TOTALS = ("entries", "studies", "written", "unchanged", "failed", "invalid_tags", "carried", "fhir_calls")
-
 
 def tick(ports: Ports, options: BatchOptions, outages: OutageLog) -> TickRecord:
-    """Runs one batch under the lease. Known errors end the tick and are told in its record; the watermark is right."""
+    """Runs one batch, then replays, under the lease. Known errors end the tick and are told in its record."""
     started = ports.now()
     try:
         if not ports.lease.acquire():
-            logger.info("another host holds the lease: nothing to do")
-            return TickRecord(started, 0.0, Outcome.LEASE_HELD, None, None, {})
-        try:
-            record = _work(ports, options, started, outages)
-            ports.ticks.write(record)
-        finally:
-            ports.lease.release()
+            record = TickRecord(started, 0.0, Outcome.LEASE_HELD)
+        else:
+            try:
+                record = _work(ports, options, started, outages)
+                ports.journal.write(ports.journal.read().with_tick(record))
+            finally:
+                ports.lease.release()
     except OutageError as error:  # of storage: the tick cannot even be recorded
         outages.down(error)
-        return TickRecord(started, (ports.now() - started).total_seconds(), Outcome.FAILED, None, str(error), {})
+        record = TickRecord(started, _seconds_since(started, ports), Outcome.FAILED, error=_told(error))
     _log(record)
     return record
 
 
 def _work(ports: Ports, options: BatchOptions, started: datetime, outages: OutageLog) -> TickRecord:
-    result, error, outcome = None, None, Outcome.FAILED
+    result, error = None, None
     try:
         ports.fhir.check()
         result = run_batch(ports, options)
         outcome = result.outcome
         outages.up()
+        run_replays(ports, options, ports.now() + timedelta(seconds=REPLAY_SECONDS))
     except OutageError as outage:
         outages.down(outage)
-        error = f"{type(outage).__name__}: {outage}"
+        outcome, error = Outcome.FAILED, _told(outage)
     except LeaseLostError as lost:
-        error, outcome = str(lost), Outcome.STOPPED
+        outcome, error = Outcome.STOPPED, _told(lost)
         logger.warning("the tick stopped: %s", lost)
     except DicomCastError as failure:
-        error = f"{type(failure).__name__}: {failure}"
+        outcome, error = Outcome.FAILED, _told(failure)
         logger.error("the tick failed: %s", error)  # noqa: TRY400 the message is for an operator, a traceback is not
-    previous = ports.ticks.read()
-    totals = {} if previous is None else dict(previous.totals)
-    duration = (ports.now() - started).total_seconds()
-    return TickRecord(started, duration, outcome, result, error, _added(totals, result))
+    return TickRecord(started, _seconds_since(started, ports), outcome, result, error, _lag(ports, result))
 
 
-def _added(totals: dict[str, int], result: BatchResult | None) -> dict[str, int]:
-    counted = {name: totals.get(name, 0) + (getattr(result, name) if result else 0) for name in TOTALS}
-    return {"ticks": totals.get("ticks", 0) + 1, **counted}
+def _lag(ports: Ports, result: BatchResult | None) -> Lag | None:
+    """None where the feed or the watermark cannot be read: the tick's own error tells why."""
+    try:
+        watermark = result.watermark if result else ports.watermarks.read().watermark
+        return lag_behind(ports.feed, ports.feed.latest(), watermark, ports.now())
+    except DicomCastError:
+        return None
+
+
+def _seconds_since(started: datetime, ports: Ports) -> float:
+    return round((ports.now() - started).total_seconds(), 3)
+
+
+def _told(error: DicomCastError) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _log(record: TickRecord) -> None:
-    result = record.result
-    seconds = round(record.duration_seconds, 3)
-    dimensions: dict[str, object] = {"Outcome": record.outcome.value, "DurationSeconds": seconds}
-    if result is not None:
-        dimensions |= {"Watermark": result.watermark.sequence, "HeldBy": result.held_by}
-        dimensions |= {_pascal(name): getattr(result, name) for name in TOTALS}
-    logger.info("tick %s", record.outcome, extra={"custom_dimensions": dimensions})
+    if record.outcome is Outcome.LEASE_HELD:
+        log_line(logger, logging.INFO, f"tick {record.outcome}", Outcome=record.outcome)
+        return
+    result, lag = record.result, record.lag
+    log_line(
+        logger,
+        logging.INFO,
+        f"tick {record.outcome}",
+        Outcome=record.outcome,
+        DurationSeconds=record.duration_seconds,
+        Watermark=result.watermark.sequence if result else None,
+        LagEntries=lag.entries if lag else None,
+        LagSeconds=round(lag.seconds, 3) if lag else None,
+        HeldBy=result.held_by if result else None,
+        Error=record.error,
+        **{_pascal(name): getattr(result, name) if result else 0 for name in TOTALS},
+    )
 
 
 def _pascal(name: str) -> str:

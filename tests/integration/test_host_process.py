@@ -71,7 +71,7 @@ def test_killed_and_interrupted_in_mid_batch(quick):
     quick._running["functions"].process.send_signal(signal.SIGINT)
     assert quick._running["functions"].process.wait(30) == 0
     quick.start("functions")
-    await_(lambda: status(quick)["lag"] == {"entries": 0})
+    await_(lambda: status(quick)["lag"]["entries"] == 0)
     assert not [one for one in compare(quick.dicom_url, quick.fhir_url, ()) if one.differences]
     assert (count(quick, "ImagingStudy"), count(quick, "Patient"), count(quick, "Endpoint")) == (STUDIES, STUDIES, 1)
 

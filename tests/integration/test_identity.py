@@ -15,6 +15,7 @@ from shared.authentication import Authentication, AuthenticationType
 from shared.clients.http import HttpService
 from shared.clients.identity import BearerAuth, token_source
 from shared.config import read_settings
+from shared.connections import DICOM_AUDIENCE
 from shared.errors import OutageError
 from shared.model import Outcome
 from tests.integration.dicom_service_client import dicom_file, running
@@ -242,8 +243,8 @@ def test_no_identity(guarded, endpoint, monkeypatch):
     monkeypatch.setenv("IDENTITY_HEADER", "another")
     monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "managedidentitycredential")
     authentication = Authentication(AuthenticationType.MANAGED_IDENTITY, None, None)
-    auth = BearerAuth(token_source("DICOM service", authentication, bootstrap.DICOM_AUDIENCE))
-    with pytest.raises(OutageError, match=f"no token for {bootstrap.DICOM_AUDIENCE}; is the system-assigned identity"):
+    auth = BearerAuth(token_source("DICOM service", authentication, DICOM_AUDIENCE))
+    with pytest.raises(OutageError, match=f"no token for {DICOM_AUDIENCE}; is the system-assigned identity"):
         HttpService("DICOM service", guarded.url, auth).send("GET", "/v1/changefeed/latest")
 
 

@@ -102,7 +102,7 @@ def test_a_stored_study_is_in_fhir(app, dicom, stored, fhir_url):
     assert patient["identifier"] == [{"value": stored.patient}]
     endpoint = requests.get(f"{fhir_url}/{study['endpoint'][0]['reference']}", timeout=30).json()
     assert endpoint["address"] == dicom.url
-    assert app.status()["lag"] == {"entries": 0}
+    assert app.status().lag.entries == 0
     assert app.tick().outcome is Outcome.IDLE
 
 
@@ -174,7 +174,7 @@ def test_a_slow_write_is_not_lost(version, settings, dicom, uids, fhir_url):
     assert app.ports.watermarks.read().watermark.sequence < slow
     late = f"/admin/reserve/{slow}/studies"
     assert dicom.store(uids.file(1, 2), path=late).status_code == 200
-    _tick_until(app, lambda: app.status()["lag"] == {"entries": 0})
+    _tick_until(app, lambda: app.status().lag.entries == 0)
     assert len(instances_of(study_in(fhir_url, uids))[uids.series(1)]) == 3
 
 
@@ -183,7 +183,7 @@ def test_a_hole_for_ever_is_passed(app, dicom, uids, fhir_url):
     dicom.post("/admin/holes?count=250", content_type=None)
     dicom.store(uids.file())
     assert "sequence 1 is missing" in app.tick().result.held_by
-    _tick_until(app, lambda: app.status()["lag"] == {"entries": 0})
+    _tick_until(app, lambda: app.status().lag.entries == 0)
     assert study_in(fhir_url, uids)
 
 
@@ -198,10 +198,10 @@ def test_v2_follows_by_time(settings, dicom, stored, fhir_url):
     app = bootstrap.build(
         read_settings(settings | {"DicomWeb__ApiVersion": "v2", "DicomCast__GapGracePeriod": "00:00:01"})
     )
-    _tick_until(app, lambda: app.status()["lag"] == {"entries": 0})
+    _tick_until(app, lambda: app.status().lag.entries == 0)
     assert len(instances_of(study_in(fhir_url, stored))) == 2
     dicom.delete(f"/v1/studies/{stored.study}/series/{stored.series(1)}")
-    _tick_until(app, lambda: app.status()["lag"] == {"entries": 0})
+    _tick_until(app, lambda: app.status().lag.entries == 0)
     assert list(instances_of(study_in(fhir_url, stored))) == [stored.series(2)]
 
 
@@ -213,7 +213,7 @@ def test_v2_takes_over_from_a_row_without_a_time(settings, app, dicom, stored, f
     v2 = bootstrap.build(
         read_settings(settings | {"DicomWeb__ApiVersion": "v2", "DicomCast__GapGracePeriod": "00:00:00"})
     )
-    _tick_until(v2, lambda: v2.status()["lag"] == {"entries": 0})
+    _tick_until(v2, lambda: v2.status().lag.entries == 0)
     assert v2.ports.watermarks.read().watermark.timestamp
 
 

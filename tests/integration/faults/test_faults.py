@@ -59,7 +59,7 @@ def test_an_outage_of_the_fhir_server(world, caplog):
     world.fhir.faults.append(Fault("GET|POST", "/", times=1000, status=503))
     for _ in range(3):
         assert world.app.tick().outcome is Outcome.FAILED
-    assert world.app.status()["watermark"]["sequence"] == 0
+    assert world.app.status().watermark.sequence == 0
     assert recorded_failures(world.storage, world.prefix) == []
     world.fhir.faults.clear()
     world.drain()

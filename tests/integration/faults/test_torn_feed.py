@@ -79,7 +79,7 @@ def test_it_stops_the_tick(world, tear, settings):
     assert record.outcome is Outcome.FAILED
     assert f"entry {BAD}" in record.error
     assert "DicomCast__Features__IgnoreJsonParsingErrors = true records" in record.error
-    assert world.app.status()["watermark"]["sequence"] == 0
+    assert world.app.status().watermark.sequence == 0
     world.feed.rewrite = lambda content: content
     world.drain()
     assert world.all_differences() == []
@@ -95,7 +95,7 @@ def test_a_feed_that_is_torn_throughout_is_not_passed(world):
     assert record.outcome is Outcome.FAILED
     assert "is this a change feed?" in record.error
     assert recorded_failures(world.storage, world.prefix) == []
-    assert world.app.status()["watermark"]["sequence"] == 0
+    assert world.app.status().watermark.sequence == 0
 
 
 def test_v2_cannot_name_what_cannot_be_read_at_all(world):

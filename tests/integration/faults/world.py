@@ -61,7 +61,7 @@ class World:
         for _ in range(20):
             self.app.tick()
             status = self.app.status()
-            if status["lag"] == {"entries": 0} and not status["faults"]:
+            if status.lag and status.lag.entries == 0 and not status.faults:
                 return
         raise AssertionError("the feed is not drained after 20 ticks")
 

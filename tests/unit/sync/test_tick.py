@@ -1,5 +1,6 @@
 """One tick: one host at a time, every end told, the lease always given back."""
 
+import json
 import logging
 
 import pytest
@@ -7,11 +8,11 @@ import pytest
 from shared.errors import FeedError, IncompatibleServerError, LeaseLostError, OutageError
 from shared.mapping.converters import MappingOptions
 from shared.model import Outcome
+from shared.replay import ReplayRequest, ReplayState, SequenceRange
 from shared.sync.batch import BatchOptions
 from shared.sync.outages import OutageLog
-from shared.sync.status import status
 from shared.sync.tick import tick
-from tests.fakes import FakeFeed, FakeFhir, FakeLease, FakeWatermarks, entry, ports
+from tests.fakes import FakeFeed, FakeFhir, FakeLease, entry, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)
 
@@ -41,10 +42,10 @@ def test_a_held_lease_ends_the_tick_well(caplog):
     caplog.set_level(logging.INFO)
     fakes = ports([entry(1)], lease=FakeLease(free=False))
     assert run(fakes).outcome is Outcome.LEASE_HELD
-    assert fakes.ticks.record is None
+    assert fakes.journal.record is None
     assert fakes.fhir.calls == 0
     assert [(line.levelname, line.message) for line in caplog.records] == [
-        ("INFO", "another host holds the lease: nothing to do")
+        ("INFO", 'tick leaseHeld {"Outcome":"leaseHeld"}')
     ]
 
 
@@ -54,10 +55,12 @@ def test_a_tick_is_one_line_and_one_record(caplog):
     fakes = ports([entry(1)])
     run(fakes)
     (line,) = caplog.records
-    assert line.message == "tick synced"
-    assert line.custom_dimensions["Written"] == 1
-    assert line.custom_dimensions["Watermark"] == 1
-    assert fakes.ticks.record.totals["written"] == 1
+    text, _, dimensions = line.message.partition(" {")
+    said = json.loads("{" + dimensions)
+    assert text == "tick synced"
+    assert {name: getattr(line, name) for name in said} == said, "OpenTelemetry reads the record's attributes"
+    assert (said["Written"], said["Watermark"], said["LagEntries"], said["Error"]) == (1, 1, 0, None)
+    assert fakes.journal.held.totals["written"] == 1
     assert fakes.lease.released
 
 
@@ -66,7 +69,7 @@ def test_totals_count_over_ticks():
     fakes = ports([entry(1)])
     run(fakes)
     run(fakes)
-    assert (fakes.ticks.record.totals["ticks"], fakes.ticks.record.totals["entries"]) == (2, 1)
+    assert (fakes.journal.held.totals["ticks"], fakes.journal.held.totals["entries"]) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -90,15 +93,29 @@ def test_a_known_error_ends_the_tick_and_is_told(error, outcome, caplog):
     assert fakes.watermarks.stored.etag == "0"
 
 
+def test_a_tick_works_on_replays_when_its_batch_is_done():
+    """Under the same lease; the watermark is the batch's."""
+    fakes = ports([entry(1)])
+    replay = fakes.replays.create(ReplayRequest(SequenceRange(1, 1)))
+    run(fakes)
+    assert fakes.replays.read(replay.id).state is ReplayState.DONE
+    assert fakes.watermarks.watermark.sequence == 1
+
+
 def test_an_unfit_fhir_server_is_found_before_anything_is_read():
-    """Not R4, or without transactions: one clear error."""
+    """Not R4, or without transactions: one clear error. How far the sync is behind is told all the same."""
 
     class Unfit(FakeFhir):
         def check(self):
             raise IncompatibleServerError("FHIR server", "not R4")
 
-    fakes = ports(feed=broken(AssertionError("the feed must not be read")), fhir=Unfit())
-    assert "not R4" in run(fakes).error
+    class Unread(FakeFeed):
+        def pages(self, after):
+            raise AssertionError("the feed must not be read")
+
+    record = run(ports(feed=Unread([entry(1)]), fhir=Unfit()))
+    assert "not R4" in record.error
+    assert record.lag.entries == 1
 
 
 def test_an_outage_is_told_once_and_once_when_it_is_over(caplog):
@@ -112,10 +129,10 @@ def test_an_outage_is_told_once_and_once_when_it_is_over(caplog):
     run(ports([entry(1)]), outages)
     run(ports([entry(1)]), outages)
     assert [line.message for line in caplog.records] == [
-        "outage, nothing is skipped: DICOM service: not reachable",
-        "outage, nothing is skipped: storage: ServiceRequestError",
-        "DICOM service is back after 0 s",
-        "storage is back after 0 s",
+        'outage, nothing is skipped: DICOM service: not reachable {"System":"DICOM service"}',
+        'outage, nothing is skipped: storage: ServiceRequestError {"System":"storage"}',
+        'DICOM service is back after 0 s {"System":"DICOM service"}',
+        'storage is back after 0 s {"System":"storage"}',
     ]
 
 
@@ -140,36 +157,3 @@ def test_an_unknown_error_is_not_swallowed():
     with pytest.raises(ZeroDivisionError):
         run(fakes)
     assert fakes.lease.released
-
-
-def test_the_status_says_where_the_sync_stands():
-    """Watermark, latest, lag, last tick."""
-    fakes = ports([entry(1), entry(2, study="1.9")])
-    run(fakes)
-    fakes.feed.held = [*fakes.feed.held, entry(7, study="1.10")]
-    said = status(fakes)
-    assert (said["watermark"]["sequence"], said["latest"]["sequence"], said["lag"]) == (2, 7, {"entries": 5})
-    assert (said["lastTick"]["outcome"], said["lastTick"]["written"], said["faults"]) == ("synced", 2, [])
-
-
-def test_the_status_answers_when_storage_is_down():
-    """Where the sync stands is not known then; what is down is."""
-
-    class Down(FakeWatermarks):
-        def read(self):
-            raise OutageError("storage", "ServiceRequestError")
-
-    said = status(ports([entry(1)], watermarks=Down()))
-    assert (said["watermark"], said["latest"]["sequence"], said["faults"]) == (
-        None,
-        1,
-        ["storage: ServiceRequestError"],
-    )
-
-
-def test_the_status_answers_when_the_feed_is_down():
-    """And names what is down."""
-    said = status(ports(feed=broken(OutageError("DICOM service", "not reachable"))))
-    assert said["latest"] is None
-    assert said["lag"] == {"entries": None}
-    assert said["faults"] == ["DICOM service: not reachable"]

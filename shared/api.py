@@ -1,0 +1,91 @@
+"""The HTTP triggers: parse, call one function, format. openapi.yaml describes them."""
+
+from http import HTTPStatus
+
+import azure.functions as func
+
+from shared import bootstrap
+from shared.errors import DicomCastError
+from shared.web import answers, as_json, queries
+from shared.web.metrics import metrics_text
+
+api = func.Blueprint()  # type: ignore[no-untyped-call]
+
+
+@api.route(route="status", methods=["GET"])
+@answers.told
+def status(req: func.HttpRequest) -> func.HttpResponse:
+    """Where the sync stands."""
+    metrics = queries.wants_metrics(req.params)
+    found = bootstrap.app().status()
+    return answers.text_answer(metrics_text(found)) if metrics else answers.json_answer(as_json.status_json(found))
+
+
+@api.route(route="history", methods=["GET"])
+@answers.told
+def history(req: func.HttpRequest) -> func.HttpResponse:
+    """Lag and throughput over time."""
+    slots = bootstrap.app().history(queries.hours_of(req.params))
+    return answers.json_answer({"slots": [as_json.slot_json(slot) for slot in slots]})
+
+
+@api.route(route="errors/{table}", methods=["GET"])
+@answers.told
+def errors(req: func.HttpRequest) -> func.HttpResponse:
+    """A page of an error table."""
+    asked = queries.page_of(req.route_params.get("table"), req.params)
+    return answers.found(asked and as_json.error_page_json(bootstrap.app().errors(*asked), asked[1]))
+
+
+@api.route(route="replay", methods=["POST"])
+@answers.told
+def start_replay(req: func.HttpRequest) -> func.HttpResponse:
+    """Runs entries, a study or stored failures again."""
+    replay = bootstrap.app().start_replay(req.get_body())
+    where = f"{req.url.split('?')[0].rstrip('/')}/{replay.id}"
+    return answers.json_answer(as_json.replay_json(replay), HTTPStatus.ACCEPTED, Location=where)
+
+
+@api.route(route="replay", methods=["GET"])
+@answers.told
+def replays(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 the host passes it
+    """The latest replays."""
+    return answers.json_answer({"replays": [as_json.replay_json(replay) for replay in bootstrap.app().replays()]})
+
+
+@api.route(route="replay/{id}", methods=["GET", "DELETE"])
+@answers.told
+def replay(req: func.HttpRequest) -> func.HttpResponse:
+    """One replay, or its end."""
+    wanted = bootstrap.app().cancel_replay if req.method == "DELETE" else bootstrap.app().replay
+    found = wanted(queries.id_of(req.route_params))
+    return answers.found(found and as_json.replay_json(found))
+
+
+@api.route(route="check", methods=["GET"])
+def check(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 the host passes it
+    """The self-check of the deployment."""
+    return answers.json_answer(as_json.check_json(bootstrap.check()))
+
+
+@api.route(route="health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 the host passes it
+    """Whether a tick has ended well of late."""
+    try:
+        is_healthy = bootstrap.app().is_healthy()
+    except DicomCastError:
+        is_healthy = False
+    status = HTTPStatus.OK if is_healthy else HTTPStatus.SERVICE_UNAVAILABLE
+    return answers.text_answer("healthy" if is_healthy else "unhealthy", status)
+
+
+@api.route(route="dashboard/{file?}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def dashboard(req: func.HttpRequest) -> func.HttpResponse:
+    """The page for the night shift."""
+    return answers.page(req.route_params.get("file"))
+
+
+@api.route(route="openapi.yaml", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def openapi(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 the host passes it
+    """The description of this API."""
+    return answers.openapi()

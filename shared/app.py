@@ -1,0 +1,73 @@
+"""The app as the triggers see it: one method for each thing they can ask."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from shared.journal import Slot
+from shared.model import ErrorQuery, ErrorRow, TickRecord
+from shared.replay import Replay
+from shared.sync.batch import BatchOptions
+from shared.sync.check import Check, Question, run_check
+from shared.sync.outages import OutageLog
+from shared.sync.ports import Ports
+from shared.sync.replay_request import parse_request
+from shared.sync.status import Status, status
+from shared.sync.tick import tick
+
+VERSION = "0.1.0"
+LATEST_REPLAYS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """`ports` are what a tick works with; `watch` are the same systems, asked with little patience."""
+
+    ports: Ports
+    watch: Ports
+    options: BatchOptions
+    outages: OutageLog
+    settings: Mapping[str, str]
+    health_max_age: timedelta
+    questions: Callable[[], Mapping[str, Question]]
+
+    def tick(self) -> TickRecord:
+        """One batch, and some of the replays, under the lease."""
+        return tick(self.ports, self.options, self.outages)
+
+    def status(self) -> Status:
+        """Where the sync stands."""
+        return status(self.watch, VERSION, self.settings)
+
+    def is_healthy(self) -> bool:
+        """Whether a tick has ended well not long ago. Raises OutageError where storage cannot say."""
+        well_at = self.watch.journal.read().well_at
+        return well_at is not None and self.watch.now() - well_at <= self.health_max_age
+
+    def history(self, hours: int) -> list[Slot]:
+        """Lag and throughput of so many hours. Raises OutageError."""
+        return self.watch.journal.history(self.watch.now() - timedelta(hours=hours))
+
+    def errors(self, query: ErrorQuery, size: int, after: tuple[str, str] | None) -> Sequence[ErrorRow]:
+        """A page of an error table. Raises OutageError."""
+        return self.watch.errors.page(query, size, after)
+
+    def start_replay(self, body: bytes) -> Replay:
+        """The replay that the body asks for. Raises RequestError, OutageError, FeedError."""
+        return self.watch.replays.create(parse_request(body, self.watch.feed.latest()))
+
+    def replays(self) -> list[Replay]:
+        """The latest. Raises OutageError."""
+        return self.watch.replays.latest(LATEST_REPLAYS)
+
+    def replay(self, replay_id: str) -> Replay | None:
+        """One replay. Raises OutageError."""
+        return self.watch.replays.read(replay_id)
+
+    def cancel_replay(self, replay_id: str) -> Replay | None:
+        """The replay, cancelled unless it has ended. Raises OutageError."""
+        return self.watch.replays.cancel(replay_id)
+
+    def check(self) -> Check:
+        """The self-check of the deployment."""
+        return run_check(self.questions())

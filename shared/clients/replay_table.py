@@ -1,0 +1,140 @@
+"""Replays: a table of the app's own, a row per replay, the newest first.
+
+A row is written by the host that holds the lease, and by whoever cancels it; its ETag tells one that the other came
+first. One more row is written with every new replay, so that the same request twice at once is one replay.
+"""
+
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from azure.core import MatchConditions
+from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
+from azure.data.tables import TableClient, TableEntity, TableTransactionError, UpdateMode
+from pydantic import TypeAdapter
+
+from shared.clients.tables import Tables, storage_faults
+from shared.errors import LeaseLostError, TooManyReplaysError
+from shared.replay import Replay, ReplayRequest, ReplayState
+
+TABLE = "ReplayTable"
+PARTITION_KEY = "Replay"
+CREATION = "~creation"  # sorts behind all ids, which are hexadecimal
+MAX_UNDER_WAY = 10
+MAX_KEPT = 100
+"""So many replays are kept; older ones that have ended are let go."""
+_REPLAY = TypeAdapter(Replay)
+_UNCHANGED: dict[str, Any] = {"mode": UpdateMode.REPLACE, "match_condition": MatchConditions.IfNotModified}
+
+
+class ReplayTable:
+    """`now` is the clock that ids are made of."""
+
+    def __init__(self, tables: Tables, now: Callable[[], datetime]) -> None:
+        self._tables = tables
+        self._now = now
+        self._etags: dict[str, str] = {}
+
+    def create(self, request: ReplayRequest) -> Replay:
+        """A new replay, or the one under way for the same request. Raises TooManyReplaysError."""
+        with storage_faults():
+            while True:
+                creation = next(iter(self._rows(f"RowKey eq '{CREATION}'")), None)
+                under_way = self.under_way()
+                if same := next((one for one in under_way if one.request == request), None):
+                    return same
+                if len(under_way) >= MAX_UNDER_WAY:
+                    raise TooManyReplaysError(MAX_UNDER_WAY)
+                replay = self._new(request)
+                try:
+                    self._table.submit_transaction([_counted(creation, replay.id), ("create", _row(replay))])
+                except TableTransactionError:  # another was made at this very moment
+                    continue
+                self._let_go_of_old()
+                return replay
+
+    def read(self, replay_id: str) -> Replay | None:
+        """None where there is none of this id."""
+        with storage_faults():
+            try:
+                row = self._table.get_entity(PARTITION_KEY, replay_id)
+            except ResourceNotFoundError:
+                return None
+        return self._seen(row)
+
+    def latest(self, count: int) -> list[Replay]:
+        """The newest first."""
+        with storage_faults():
+            return [self._seen(row) for row in islice(self._rows(f"RowKey lt '{CREATION}'"), count)]
+
+    def under_way(self) -> list[Replay]:
+        """Oldest first."""
+        states = f"State eq '{ReplayState.QUEUED}' or State eq '{ReplayState.RUNNING}'"
+        with storage_faults():
+            return [self._seen(row) for row in self._rows(states)][::-1]
+
+    def write(self, replay: Replay) -> Replay:
+        """The replay, or as it was cancelled meanwhile. Raises LeaseLostError where another host has written it."""
+        with storage_faults():
+            try:
+                answer = self._table.update_entity(_row(replay), etag=self._etags[replay.id], **_UNCHANGED)
+            except (ResourceModifiedError, ResourceNotFoundError):
+                current = self.read(replay.id)
+                if current and current.state is ReplayState.CANCELLED:
+                    return current
+                raise LeaseLostError(f"another host works on replay {replay.id}") from None
+        self._etags[replay.id] = str(answer["etag"])
+        return replay
+
+    def cancel(self, replay_id: str) -> Replay | None:
+        """The replay, None where there is none. One that has ended stays as it is."""
+        while (replay := self.read(replay_id)) and replay.is_under_way:
+            cancelled = replace(replay, state=ReplayState.CANCELLED, updated=self._now(), waiting_for=None)
+            with storage_faults():
+                try:
+                    self._table.update_entity(_row(cancelled), etag=self._etags[replay_id], **_UNCHANGED)
+                except ResourceModifiedError:  # the host that works on it has just written
+                    continue
+            return cancelled
+        return replay
+
+    @property
+    def _table(self) -> TableClient:
+        return self._tables[TABLE]
+
+    def _rows(self, query: str) -> Iterable[TableEntity]:
+        return self._table.query_entities(f"PartitionKey eq '{PARTITION_KEY}' and ({query})")
+
+    def _seen(self, row: TableEntity) -> Replay:
+        self._etags[row["RowKey"]] = str(row.metadata["etag"])
+        return _REPLAY.validate_json(row["Record"])
+
+    def _new(self, request: ReplayRequest) -> Replay:
+        now = self._now()
+        # Tables sort by key: the time that is left until the year 2527, so that the newest comes first.
+        replay_id = f"{16**11 - int(now.timestamp() * 1000):011x}-{secrets.token_hex(4)}"
+        return Replay(replay_id, request, ReplayState.QUEUED, created=now, updated=now)
+
+    def _let_go_of_old(self) -> None:
+        old = islice(self._rows(f"RowKey lt '{CREATION}'"), MAX_KEPT, None)
+        for row in [row for row in old if not _REPLAY.validate_json(row["Record"]).is_under_way]:
+            self._table.delete_entity(row)
+
+
+def _row(replay: Replay) -> dict[str, Any]:
+    return {
+        "PartitionKey": PARTITION_KEY,
+        "RowKey": replay.id,
+        "State": replay.state.value,
+        "Record": _REPLAY.dump_json(replay).decode(),
+    }
+
+
+def _counted(creation: TableEntity | None, replay_id: str) -> tuple[Any, ...]:
+    row = {"PartitionKey": PARTITION_KEY, "RowKey": CREATION, "Latest": replay_id}
+    if creation is None:
+        return ("create", row)
+    return ("update", row, {**_UNCHANGED, "etag": creation.metadata["etag"]})

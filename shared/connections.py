@@ -1,0 +1,91 @@
+"""How the outside systems are reached: URLs, identities, and how long an answer is waited for."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from azure.data.tables import TableServiceClient
+from azure.identity import DefaultAzureCredential
+from azure.storage.blob import BlobServiceClient, LinearRetry
+
+from shared.authentication import Authentication, AuthenticationType
+from shared.clients.http import TIMEOUTS_SECONDS, HttpService
+from shared.clients.identity import BearerAuth, token_source
+from shared.config import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds to connect and to wait for an answer; `retries` are the storage SDKs' own, few: a tick comes again."""
+
+    http: tuple[float, float]
+    storage: tuple[float, float]
+    retries: int
+
+
+AT_WORK = Patience(http=TIMEOUTS_SECONDS, storage=(5, 20), retries=2)
+WATCHING = Patience(http=(1, 1.5), storage=(1, 1.5), retries=0)
+CHECKING = Patience(http=(5, 15), storage=(5, 15), retries=0)
+
+DICOM_AUDIENCE = "https://dicom.healthcareapis.azure.com"
+"""Of every DICOM service of Azure Health Data Services; a FHIR service's audience is its own URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How the app proves itself to one service, and what to do where it is refused. Its token is kept and shared."""
+
+    auth: BearerAuth | None
+    remedy: str
+
+
+def dicom_access(settings: Settings) -> Access:
+    """Of the DICOM service."""
+    return _access("DICOM service", "DicomWeb", settings.dicom_authentication, DICOM_AUDIENCE, "DICOM Data Reader")
+
+
+def fhir_access(settings: Settings) -> Access:
+    """Of the FHIR server."""
+    return _access("FHIR server", "Fhir", settings.fhir_authentication, settings.fhir_url, "FHIR Data Contributor")
+
+
+def _access(name: str, setting: str, authentication: Authentication | None, audience: str, role: str) -> Access:
+    if authentication is None:
+        return Access(None, f"the app sends no token; {setting}__Authentication__Enabled turns it on")
+    audience = authentication.resource or audience
+    if authentication.kind is not AuthenticationType.MANAGED_IDENTITY:
+        audience = authentication.resource or authentication.scope or "not asked for"
+    remedy = f"give the app's identity the role {role}; the token's audience was {audience}"
+    return Access(BearerAuth(token_source(name, authentication, audience)), remedy)
+
+
+def dicom_service(settings: Settings, access: Access, patience: Patience) -> HttpService:
+    """The DICOM service, by its private URL where it has one."""
+    url = settings.dicom_private_url or settings.dicom_url
+    return HttpService("DICOM service", url, access.auth, access.remedy, patience.http)
+
+
+def fhir_server(settings: Settings, access: Access, patience: Patience) -> HttpService:
+    """The FHIR server."""
+    return HttpService("FHIR server", settings.fhir_url, access.auth, access.remedy, patience.http)
+
+
+def storage(settings: Settings, patience: Patience) -> tuple[BlobServiceClient, TableServiceClient]:
+    """Blobs and tables of the storage account, by connection string or by the app's identity."""
+    connect, read = patience.storage
+    common: dict[str, Any] = {"connection_timeout": connect, "read_timeout": read}
+    # The blob SDK's default waits 15 s and more between two tries.
+    blobs = common | {"retry_policy": LinearRetry(backoff=1, retry_total=patience.retries, random_jitter_range=0)}
+    tables = common | {"retry_total": patience.retries}
+    if settings.storage_connection:
+        return (
+            BlobServiceClient.from_connection_string(settings.storage_connection, **blobs),
+            TableServiceClient.from_connection_string(settings.storage_connection, **tables),
+        )
+    assert settings.blob_service_url
+    assert settings.table_service_url
+    chosen = {"managed_identity_client_id": settings.storage_client_id} if settings.storage_client_id else {}
+    credential = DefaultAzureCredential(**chosen)
+    return (
+        BlobServiceClient(settings.blob_service_url, credential=credential, **blobs),
+        TableServiceClient(endpoint=settings.table_service_url, credential=credential, **tables),
+    )

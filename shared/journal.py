@@ -1,0 +1,90 @@
+"""What the ticks did, kept for the status, the health and the plots: bounded, however long the app runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from shared.model import BatchResult, Outcome, TickRecord, Watermark
+
+SLOT_SECONDS = 300
+SLOTS = 2016
+"""A week of slots; then the oldest is written over."""
+RECENT = 20
+"""So many ticks are kept whole."""
+TOTALS = ("entries", "studies", "written", "unchanged", "failed", "invalid_tags", "carried", "fhir_calls")
+_NOTHING = BatchResult(Outcome.FAILED, Watermark())
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The ticks that began within five minutes, added up; the lag is the largest seen, None where none was."""
+
+    start: datetime
+    ticks: int = 0
+    failed_ticks: int = 0
+    entries: int = 0
+    written: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    fhir_calls: int = 0
+    busy_seconds: float = 0.0
+    lag_entries: int | None = None
+    lag_seconds: float | None = None
+
+    @classmethod
+    def of(cls, moment: datetime) -> "Slot":
+        """An empty slot that the moment falls into."""
+        return cls(datetime.fromtimestamp(moment.timestamp() // SLOT_SECONDS * SLOT_SECONDS, UTC))
+
+    @property
+    def number(self) -> int:
+        """Its place in the week's ring, 0 to 2015."""
+        return int(self.start.timestamp()) // SLOT_SECONDS % SLOTS
+
+    def with_tick(self, record: TickRecord) -> "Slot":
+        """The slot with one more tick."""
+        result = record.result or _NOTHING
+        lag = record.lag
+        return replace(
+            self,
+            ticks=self.ticks + 1,
+            failed_ticks=self.failed_ticks + (not record.ended_well),
+            entries=self.entries + result.entries,
+            written=self.written + result.written,
+            unchanged=self.unchanged + result.unchanged,
+            failed=self.failed + result.failed,
+            fhir_calls=self.fhir_calls + result.fhir_calls,
+            busy_seconds=round(self.busy_seconds + record.duration_seconds, 3),
+            lag_entries=max(self.lag_entries or 0, lag.entries) if lag else self.lag_entries,
+            lag_seconds=max(self.lag_seconds or 0.0, lag.seconds) if lag else self.lag_seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """The last tick, those before it that did anything (newest first), sums over all, and the slot of now.
+
+    `well_at`: when a tick last ended well.
+    """
+
+    last: TickRecord | None = None
+    recent: tuple[TickRecord, ...] = ()
+    totals: Mapping[str, int] = field(default_factory=dict)
+    slot: Slot | None = None
+    well_at: datetime | None = None
+
+    def with_tick(self, record: TickRecord) -> "Journal":
+        """The journal with one more tick; idle ones are kept as the last only."""
+        result = record.result or _NOTHING
+        totals = {name: self.totals.get(name, 0) + getattr(result, name) for name in TOTALS}
+        slot = Slot.of(record.started)
+        if self.slot is not None and self.slot.start == slot.start:
+            slot = self.slot
+        ended = record.started + timedelta(seconds=record.duration_seconds)
+        return Journal(
+            last=record,
+            recent=((record, *self.recent) if record.is_worth_telling else self.recent)[:RECENT],
+            totals={"ticks": self.totals.get("ticks", 0) + 1, **totals},
+            slot=slot.with_tick(record),
+            well_at=ended if record.ended_well else self.well_at,
+        )

@@ -1,0 +1,111 @@
+"""Replays: the same road as the feed's, slice by slice, under the same lease; the feed's watermark never moves."""
+
+import logging
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from shared.errors import FeedError, OutageError, TransientError
+from shared.log_lines import log_line
+from shared.model import Watermark
+from shared.replay import MAX_TOLD, Cursor, Replay, ReplayError, ReplayProgress, ReplayState
+from shared.sync.batch import BatchOptions
+from shared.sync.ports import Ports
+from shared.sync.rehearsal import Rehearsal
+from shared.sync.replay_books import ReplayBooks
+from shared.sync.replay_source import Portion, next_portion, total_of
+from shared.sync.retry import TRIES_IN_A_TICK, Attempts
+from shared.sync.studies import Limits, Progress, StudyQueue
+from shared.sync.study import StudySync
+
+LEAST_ENTRIES, MOST_ENTRIES = 20, 500
+SLICE_SECONDS = 5
+"""What a slice should take; its size follows how long the one before took. A killed host does one slice twice."""
+
+logger = logging.getLogger(__name__)
+
+
+def run_replays(ports: Ports, options: BatchOptions, deadline: datetime) -> None:
+    """Works on the replays that are under way, oldest first. Raises LeaseLostError, and OutageError of storage."""
+    for replay in ports.replays.under_way():
+        current, size = replay, LEAST_ENTRIES
+        while current.is_under_way and ports.now() < deadline:
+            began = ports.now()
+            current = ports.replays.write(_next_slice(ports, options, current, size))
+            if current.waiting_for:
+                break
+            took = (ports.now() - began).total_seconds()
+            size = max(LEAST_ENTRIES, min(MOST_ENTRIES, int(size * SLICE_SECONDS / max(took, 0.1))))
+        if not current.is_under_way:
+            _log_end(current)
+
+
+def _next_slice(ports: Ports, options: BatchOptions, replay: Replay, size: int) -> Replay:
+    """The replay with one more portion done, or with what it waits for."""
+    replay = replace(replay, state=ReplayState.RUNNING, updated=ports.now(), waiting_for=None)
+    target = replay.request.target
+    try:
+        if replay.progress.total is None and replay.cursor == Cursor():
+            replay = replace(replay, progress=replace(replay.progress, total=total_of(ports, target)))
+        portion = next_portion(ports, target, replay.cursor, size)
+        return _worked(ports, options, replay, portion)
+    except (OutageError, TransientError) as error:
+        return replace(replay, waiting_for=str(error))
+    except FeedError as error:
+        errors = (*replay.errors, ReplayError(None, "", str(error)))
+        return replace(replay, state=ReplayState.FAILED, errors=errors[-MAX_TOLD:])
+
+
+def _worked(ports: Ports, options: BatchOptions, replay: Replay, portion: Portion) -> Replay:
+    """Map, merge, transact and record, as for the feed; then the cursor moves over what is done."""
+    through = max((entry.sequence for study in portion.studies for entry in study.entries), default=0)
+    books = ReplayBooks(ports, ports.watermarks.read(), Watermark(through), replay.request)
+    fhir = Rehearsal(ports.fhir)
+    sync = StudySync(fhir if replay.request.dry_run else ports.fhir, options.mapping)
+    limits = Limits(ports.now() + timedelta(seconds=options.tick_budget_seconds), options.total_retry_seconds)
+    tried = Attempts(replay.tries, replay.failing_since, replay.updated) if replay.failing_since else None
+    studies = [replace(study, attempts=tried) for study in portion.studies]
+    progress = StudyQueue(ports, sync, books, limits).run(studies)
+    progress.failed += books.torn(portion.torn) + len(portion.errors)
+
+    left = books.left.union(*({entry.sequence for entry in study.entries} or {0} for study in progress.unfinished))
+    cursor, count = portion.advance(left)
+    is_done = portion.is_last and not left
+    return replace(
+        replay,
+        state=ReplayState.DONE if is_done else ReplayState.RUNNING,
+        progress=_added(replay.progress, count, progress, is_done=is_done),
+        errors=(*replay.errors, *portion.errors, *books.errors)[:MAX_TOLD],
+        writes=(*replay.writes, *fhir.writes)[:MAX_TOLD],
+        cursor=cursor,
+        waiting_for=str(progress.outage) if progress.outage else books.waiting,
+        failing_since=(replay.failing_since or ports.now()) if books.waiting else None,
+        tries=replay.tries + TRIES_IN_A_TICK if books.waiting else 0,
+    )
+
+
+def _added(so_far: ReplayProgress, count: int, progress: Progress, *, is_done: bool) -> ReplayProgress:
+    done = so_far.done + count
+    # A study that is gone from the DICOM service has no entries, but may have been written.
+    written = progress.written or progress.studies_written
+    return ReplayProgress(
+        done=done,
+        total=done if is_done else so_far.total,
+        written=so_far.written + written,
+        unchanged=so_far.unchanged + progress.unchanged,
+        failed=so_far.failed + progress.failed,
+    )
+
+
+def _log_end(replay: Replay) -> None:
+    progress = replay.progress
+    log_line(
+        logger,
+        logging.INFO,
+        f"replay {replay.state}",
+        ReplayId=replay.id,
+        State=replay.state,
+        Done=progress.done,
+        Written=progress.written,
+        Unchanged=progress.unchanged,
+        Failed=progress.failed,
+    )

@@ -1,0 +1,121 @@
+"""What a replay is asked with: a JSON body, every fault of it named at once."""
+
+import json
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from shared.errors import RequestError
+from shared.mapping.text import uid
+from shared.model import ChangeFeedEntry, ErrorTable
+from shared.replay import ReplayRequest, ReplayTarget, SequenceRange, StoredErrors, StudyRebuild, TimeRange
+
+MAX_ENTRIES = 1_000_000
+MAX_DAYS = 366
+ALL = "all"
+_KINDS = ("sequence", "time", "study", "errors")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Sequence(_Strict):
+    first: int = Field(alias="from", ge=1)
+    last: int = Field(alias="to", ge=1)
+
+
+def _is_text(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("a string with date, time and offset is expected")  # noqa: TRY004 pydantic's way
+    return value
+
+
+_Moment = Annotated[AwareDatetime, BeforeValidator(_is_text), Field(strict=False)]
+
+
+class _Time(_Strict):
+    start: _Moment = Field(alias="from")
+    end: _Moment = Field(alias="to")
+
+
+def _is_table(value: str) -> str:
+    if value != ALL and value not in list(ErrorTable):
+        raise ValueError(f"one of {ALL}, {', '.join(ErrorTable)} is expected")
+    return value
+
+
+class _Body(_Strict):
+    sequence: _Sequence | None = None
+    time: _Time | None = None
+    study: Annotated[str, AfterValidator(uid)] | None = None
+    errors: Annotated[str, AfterValidator(_is_table)] | None = None
+    exception: str | None = Field(default=None, pattern=r"^[A-Za-z]{1,100}$")
+    dry_run: bool = Field(default=False, alias="dryRun")
+
+
+def parse_request(text: bytes, latest: ChangeFeedEntry | None) -> ReplayRequest:
+    """The request. `latest` is the feed's newest entry, which a range must not go beyond. Raises RequestError."""
+    try:
+        given = json.loads(text)
+    except ValueError:
+        raise RequestError(["the body is not JSON"]) from None
+    if not isinstance(given, dict):
+        raise RequestError(["the body is not a JSON object"])
+    try:
+        body = _Body.model_validate(given)
+    except ValidationError as error:
+        raise RequestError([_told(fault) for fault in error.errors(include_input=False, include_url=False)]) from None
+    if faults := [*_kind_faults(body), *_range_faults(body, latest)]:
+        raise RequestError(faults)
+    return ReplayRequest(_target(body), body.dry_run)
+
+
+def _kind_faults(body: _Body) -> list[str]:
+    given = [kind for kind in _KINDS if getattr(body, kind) is not None]
+    faults = []
+    if given not in (["sequence"], ["time"], ["study"], ["errors"], ["study", "errors"]):
+        said = f"; {' and '.join(given)} are given" if given else ""
+        faults.append(f"exactly one of {', '.join(_KINDS)} is expected (a study may stand beside errors){said}")
+    if body.exception and body.errors is None:
+        faults.append("exception: it narrows errors down, and errors is not given")
+    return faults
+
+
+def _range_faults(body: _Body, latest: ChangeFeedEntry | None) -> list[str]:
+    faults = []
+    newest = latest.sequence if latest else 0
+    if (sequence := body.sequence) is not None:
+        if sequence.first > sequence.last:
+            faults.append("sequence: from is greater than to")
+        elif sequence.last > newest:
+            faults.append(f"sequence.to: the change feed ends at {newest}")
+        elif sequence.last - sequence.first >= MAX_ENTRIES:
+            faults.append(f"sequence: at most {MAX_ENTRIES:,} sequence numbers at once")
+    if (time := body.time) is not None:
+        if time.start >= time.end:
+            faults.append("time: from is not before to")
+        elif time.end - time.start > timedelta(days=MAX_DAYS):
+            faults.append(f"time: at most {MAX_DAYS} days at once")
+        elif latest is None or time.start > datetime.fromisoformat(latest.timestamp):
+            faults.append(f"time.from: the change feed ends at {latest.timestamp if latest else 'its beginning'}")
+    return faults
+
+
+def _target(body: _Body) -> ReplayTarget:
+    if body.sequence:
+        return SequenceRange(body.sequence.first, body.sequence.last)
+    if body.time:
+        return TimeRange(body.time.start.isoformat(), body.time.end.isoformat())
+    if body.errors:
+        tables = tuple(ErrorTable) if body.errors == ALL else (ErrorTable(body.errors),)
+        return StoredErrors(tables, body.exception, body.study)
+    assert body.study
+    return StudyRebuild(body.study)
+
+
+def _told(fault: Any) -> str:
+    place = ".".join(map(str, fault["loc"]))
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{place}: {message[:1].lower()}{message[1:]}" if place else message

@@ -1,0 +1,127 @@
+"""What a replay works on next: a portion of the feed, of an error table, or a whole study."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+from shared.model import ErrorQuery, ErrorTable, FeedEntry, FeedPage, TornEntry, Watermark
+from shared.replay import Cursor, ReplayError, ReplayTarget, SequenceRange, StoredErrors, StudyRebuild, TimeRange
+from shared.sync.plan import Study, by_study
+from shared.sync.ports import Ports
+from shared.sync.replay_books import rows_of
+
+GONE = "the feed has the entry no more; replay its study instead"
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """Studies to sync, entries that cannot be read, and errors that stand already.
+
+    `advance` says, of the sequences that are not finished, where the cursor comes to stand and how much is done.
+    `is_last`: nothing comes behind it.
+    """
+
+    studies: Sequence[Study]
+    torn: Sequence[TornEntry]
+    errors: Sequence[ReplayError]
+    advance: Callable[[Collection[int]], tuple[Cursor, int]]
+    is_last: bool
+
+
+def next_portion(ports: Ports, target: ReplayTarget, cursor: Cursor, size: int) -> Portion:
+    """What is behind the cursor, about `size` entries. Raises FeedError, OutageError."""
+    match target:
+        case SequenceRange():
+            return _of_sequences(ports, target, cursor, size)
+        case TimeRange():
+            return _of_time(ports, target, cursor, size)
+        case StoredErrors():
+            return _of_errors(ports, target, cursor, size)
+        case StudyRebuild():
+            return _of_study(ports, target)
+
+
+def _of_sequences(ports: Ports, target: SequenceRange, cursor: Cursor, size: int) -> Portion:
+    """The next `size` sequence numbers; those that are missing in the feed count as done."""
+    first = max(target.first, cursor.place.sequence + 1)
+    last = min(target.last, first + size - 1)
+    entries = ports.feed.entries(range(first, last + 1))
+
+    def advance(unfinished: Collection[int]) -> tuple[Cursor, int]:
+        end = min(unfinished, default=last + 1) - 1
+        return Cursor(Watermark(end)), end - first + 1
+
+    return _portion(entries, (), advance, is_last=last == target.last)
+
+
+def _of_time(ports: Ports, target: TimeRange, cursor: Cursor, size: int) -> Portion:
+    """The next pages of the range, in the order of API v2."""
+    start = cursor.place if cursor.place.timestamp else Watermark(0, target.start)
+    pages: list[FeedPage] = []
+    is_last = True
+    for page in ports.feed.between(start, target.end):
+        pages.append(page)
+        if sum(len(one.entries) for one in pages) >= size:
+            is_last = False
+            break
+    entries = [entry for page in pages for entry in page.entries]
+
+    def advance(unfinished: Collection[int]) -> tuple[Cursor, int]:
+        done = list(takewhile(lambda entry: entry.sequence not in unfinished, entries))
+        if len(done) == len(entries):
+            return Cursor(pages[-1].through if pages else start), len(done)
+        timed = [entry for entry in done if entry.timestamp]
+        return Cursor(Watermark(timed[-1].sequence, timed[-1].timestamp) if timed else start), len(done)
+
+    return _portion(entries, (), advance, is_last=is_last)
+
+
+def _of_errors(ports: Ports, target: StoredErrors, cursor: Cursor, size: int) -> Portion:
+    """The next open rows of the table at the cursor; their entries are read anew from the feed."""
+    table = cursor.table or target.tables[0]
+    rows = ports.errors.page(_query(target, table), size, cursor.row if cursor.table else None)
+    entries = ports.feed.entries({row.sequence for row in rows})
+    known = {entry.sequence for entry in entries}
+    errors = [ReplayError(row.sequence, row.sop_instance_uid, GONE) for row in rows if row.sequence not in known]
+    position = target.tables.index(table)
+    following = target.tables[position + 1] if position + 1 < len(target.tables) else None
+
+    def advance(unfinished: Collection[int]) -> tuple[Cursor, int]:
+        done = list(takewhile(lambda row: row.sequence not in unfinished, rows))
+        if len(done) == len(rows) < size and following:
+            return Cursor(table=following), len(done)
+        return Cursor(table=table, row=done[-1].key if done else cursor.row), len(done)
+
+    return _portion(entries, errors, advance, is_last=len(rows) < size and following is None)
+
+
+def _of_study(ports: Ports, target: StudyRebuild) -> Portion:
+    """All instances of the study that the DICOM service holds now, at once."""
+    entries = ports.archive.instances(target.study_instance_uid)
+    study = Study(entries, whole=target.study_instance_uid)
+    count = max(1, len(entries))
+    return Portion([study], (), (), lambda unfinished: (Cursor(), 0 if unfinished else count), is_last=True)
+
+
+def total_of(ports: Ports, target: ReplayTarget) -> int | None:
+    """How much a replay is, as far as that is known before it begins."""
+    if isinstance(target, SequenceRange):
+        return target.last - target.first + 1
+    if isinstance(target, StoredErrors):
+        return sum(1 for table in target.tables for _ in rows_of(ports.errors, _query(target, table)))
+    return None
+
+
+def _query(target: StoredErrors, table: ErrorTable) -> ErrorQuery:
+    return ErrorQuery(table, study_instance_uid=target.failed_study, exception=target.exception)
+
+
+def _portion(
+    entries: Sequence[FeedEntry],
+    errors: Sequence[ReplayError],
+    advance: Callable[[Collection[int]], tuple[Cursor, int]],
+    *,
+    is_last: bool,
+) -> Portion:
+    torn = [entry for entry in entries if isinstance(entry, TornEntry)]
+    return Portion([Study(group) for group in by_study(entries)], torn, errors, advance, is_last)

@@ -1,0 +1,119 @@
+"""Records as the API's JSON (openapi.yaml): names in camelCase, times in ISO 8601."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from shared.journal import Slot
+from shared.model import ErrorRow, TickRecord
+from shared.replay import Replay, ReplayRequest, SequenceRange, StoredErrors, StudyRebuild, TimeRange
+from shared.sync.check import Check
+from shared.sync.status import Status
+from shared.web.queries import place_of
+
+
+def status_json(status: Status) -> dict[str, Any]:
+    """`Status` of openapi.yaml."""
+    journal = status.journal
+    return {
+        "version": status.version,
+        "watermark": _plain(status.watermark),
+        "latest": _plain(status.latest),
+        "lag": _plain(status.lag) or {"entries": None, "seconds": None},
+        "lease": _plain(status.lease),
+        "lastTick": tick_json(journal.last) if journal and journal.last else None,
+        "ticks": [tick_json(tick) for tick in journal.recent] if journal else [],
+        "entriesPerSecond": status.entries_per_second,
+        "totals": {_camel(name): count for name, count in (journal.totals if journal else {}).items()},
+        "errors": None
+        if status.errors is None
+        else {"open": _plain(status.errors.counts), "newest": [error_json(row) for row in status.errors.newest]},
+        "carried": _plain(status.carried),
+        "replays": None if status.replays is None else [replay_json(replay) for replay in status.replays],
+        "settings": dict(status.settings),
+        "faults": list(status.faults),
+    }
+
+
+def tick_json(tick: TickRecord) -> dict[str, Any]:
+    """`Tick`: the record and its batch's counts side by side."""
+    said = {"started", "duration_seconds", "outcome", "error"}
+    counts = {
+        "held_by",
+        "entries",
+        "studies",
+        "written",
+        "unchanged",
+        "failed",
+        "invalid_tags",
+        "carried",
+        "fhir_calls",
+    }
+    result = {name: value for name, value in _plain(tick.result or {}).items() if name in set(map(_camel, counts))}
+    failures = {"failures": _plain(tick.result.recorded)} if tick.result else {}
+    return {_camel(name): _plain(getattr(tick, name)) for name in said} | result | failures
+
+
+def slot_json(slot: Slot) -> dict[str, Any]:
+    """`Slot`."""
+    found: dict[str, Any] = _plain(slot)
+    return found
+
+
+def error_json(row: ErrorRow) -> dict[str, Any]:
+    """`ErrorRow`."""
+    return {name: value for name, value in _plain(row).items() if name != "key"}
+
+
+def error_page_json(rows: Sequence[ErrorRow], size: int) -> dict[str, Any]:
+    """Rows, and where the next page begins; a page that is not full is the last."""
+    following = {"next": place_of(rows[-1])} if len(rows) == size else {}
+    return {"rows": [error_json(row) for row in rows], **following}
+
+
+def replay_json(replay: Replay) -> dict[str, Any]:
+    """`Replay`: without what only the sync needs."""
+    names = ("id", "state", "created", "updated", "waiting_for", "progress", "errors", "writes")
+    told = {_camel(name): _plain(getattr(replay, name)) for name in names}
+    return told | {"request": request_json(replay.request)}
+
+
+def request_json(request: ReplayRequest) -> dict[str, Any]:
+    """`ReplayRequest`, as it could be sent again."""
+    body: dict[str, Any]
+    match request.target:
+        case SequenceRange(first, last):
+            body = {"sequence": {"from": first, "to": last}}
+        case TimeRange(start, end):
+            body = {"time": {"from": start, "to": end}}
+        case StudyRebuild(uid):
+            body = {"study": uid}
+        case StoredErrors(tables, exception, study):
+            asked = tables[0].value if len(tables) == 1 else "all"
+            narrowed = {"exception": exception, "study": study}
+            body = {"errors": asked} | {name: value for name, value in narrowed.items() if value}
+    return body | {"dryRun": request.dry_run}
+
+
+def check_json(check: Check) -> dict[str, Any]:
+    """`Check`."""
+    return {"ok": check.is_ok, "steps": [_plain(step) for step in check.steps]}
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {_camel(one.name): _plain(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, Mapping):
+        return {_plain(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value.value if isinstance(value, Enum) else value
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join("UID" if part == "uid" else part.capitalize() for part in rest)

@@ -1,0 +1,100 @@
+"""What stands in a request's path and query. Raises RequestError naming every fault."""
+
+import base64
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from shared.errors import RequestError
+from shared.mapping.text import InvalidValueError, uid
+from shared.model import ErrorQuery, ErrorRow, ErrorTable
+
+MAX_PAGE, DEFAULT_PAGE = 200, 50
+MAX_HOURS, DEFAULT_HOURS = 168, 24
+
+
+def wants_metrics(params: Mapping[str, str]) -> bool:
+    """`format` of the status."""
+    return bool(_read(params, {"format": _one_of("json", "prometheus")}, format="json")["format"] == "prometheus")
+
+
+def hours_of(params: Mapping[str, str]) -> int:
+    """`hours` of the history."""
+    return int(_read(params, {"hours": _whole(1, MAX_HOURS)}, hours=DEFAULT_HOURS)["hours"])
+
+
+def page_of(table: str | None, params: Mapping[str, str]) -> tuple[ErrorQuery, int, tuple[str, str] | None] | None:
+    """Which rows, how many, and behind which; None where there is no such table."""
+    if table not in list(ErrorTable):
+        return None
+    readers = {
+        "open": _one_of("true", "false"),
+        "study": uid,
+        "exception": _class_name,
+        "size": _whole(1, MAX_PAGE),
+        "after": _place,
+    }
+    read = _read(params, readers, open="true", study=None, exception=None, size=DEFAULT_PAGE, after=None)
+    query = ErrorQuery(ErrorTable(table), read["open"] == "true", read["study"], read["exception"])
+    return query, read["size"], read["after"]
+
+
+def id_of(route_params: Mapping[str, str]) -> str:
+    """`id` of a replay."""
+    if not re.fullmatch(r"[0-9a-f-]{1,64}", replay_id := route_params.get("id", "")):
+        raise RequestError(["id: digits, a to f and hyphens are expected"])
+    return replay_id
+
+
+def place_of(row: ErrorRow) -> str:
+    """`next` of a page: what the next one's `after` is to be."""
+    return base64.urlsafe_b64encode(json.dumps(row.key).encode()).decode()
+
+
+def _read(params: Mapping[str, str], readers: Mapping[str, Callable[[str], Any]], **values: Any) -> dict[str, Any]:
+    faults = [f"{name}: no such parameter" for name in params if name not in readers and name != "code"]
+    for name, reader in readers.items():
+        if name not in params:
+            continue
+        try:
+            values[name] = reader(params[name])
+        except ValueError as error:
+            faults.append(f"{name}: {error}")
+    if faults:
+        raise RequestError(faults)
+    return values
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            raise InvalidValueError(f"{' or '.join(words)} is expected")
+        return text
+
+    return read
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+            raise InvalidValueError(f"a whole number from {low} to {high} is expected")
+        return int(text)
+
+    return read
+
+
+def _class_name(text: str) -> str:
+    if not text.isascii() or not text.isalpha():
+        raise InvalidValueError("the name of an exception's class is expected")
+    return text
+
+
+def _place(text: str) -> tuple[str, str]:
+    try:
+        partition, row = json.loads(base64.urlsafe_b64decode(text.encode()))
+    except ValueError:
+        partition = row = None
+    if not isinstance(partition, str) or not isinstance(row, str):
+        raise InvalidValueError("the `next` of a page is expected")
+    return partition, row

@@ -1,0 +1,277 @@
+"""Replays: the same road as the feed's, in slices; the watermark stands; a dry run writes nothing."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from shared.errors import FeedError, LeaseLostError, OutageError, TransientError
+from shared.mapping.converters import MappingOptions
+from shared.model import Action, ErrorTable, FailedEntry, State, StoredWatermark, Watermark
+from shared.replay import ReplayRequest, ReplayState, SequenceRange, StoredErrors, StudyRebuild, TimeRange
+from shared.sync import replay as replays
+from shared.sync.batch import BatchOptions
+from shared.sync.replay import run_replays
+from tests.fakes import NOW, FakeArchive, FakeFhir, FakeLease, FakeWatermarks, entry, ports
+
+OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100, total_retry_seconds=60)
+
+
+def world(entries, **others):
+    """A feed whose every entry was synced once."""
+    end = Watermark(entries[-1].sequence if entries else 0)
+    return ports(entries, watermarks=FakeWatermarks(StoredWatermark(end, "0", end, end.sequence)), **others)
+
+
+def run(fakes, target, *, dry_run=False, seconds=30):
+    """One tick's worth of a new replay, or of the one under way."""
+    replay = fakes.replays.create(ReplayRequest(target, dry_run))
+    run_replays(fakes, OPTIONS, fakes.now() + timedelta(seconds=seconds))
+    return fakes.replays.read(replay.id)
+
+
+def held(fakes, resource_type):
+    return [one for one in fakes.fhir.resources if one["resourceType"] == resource_type]
+
+
+def counts(replay):
+    progress = replay.progress
+    return progress.done, progress.total, progress.written, progress.unchanged, progress.failed
+
+
+FEED = [entry(n, study=f"1.{n % 3}.9", instance=f"1.2.{n}") for n in (1, 2, 3, 5, 6, 7)]
+
+
+def test_a_range_of_sequences():
+    """Both ends are in it; a number that the feed does not have counts as done; the watermark does not move."""
+    fakes = world(FEED)
+    replay = run(fakes, SequenceRange(2, 6))
+    assert (replay.state, counts(replay)) == (ReplayState.DONE, (5, 5, 4, 0, 0))
+    instances = [i["uid"] for one in held(fakes, "ImagingStudy") for s in one["series"] for i in s["instance"]]
+    assert sorted(instances) == ["1.2.2", "1.2.3", "1.2.5", "1.2.6"]
+    assert fakes.watermarks.watermark.sequence == 7
+
+
+def test_again_it_finds_nothing_to_write():
+    """Merging is idempotent."""
+    fakes = world(FEED)
+    run(fakes, SequenceRange(1, 7))
+    bundles = len(fakes.fhir.bundles)
+    assert counts(run(fakes, SequenceRange(1, 7))) == (7, 7, 0, 6, 0)
+    assert len(fakes.fhir.bundles) == bundles
+
+
+def test_a_range_of_time():
+    """from <= Timestamp < to."""
+    timed = [replace(one, timestamp=(NOW + timedelta(minutes=one.sequence)).isoformat()) for one in FEED]
+    fakes = world(timed)
+    ends = [(NOW + timedelta(minutes=minutes)).isoformat() for minutes in (2, 6)]
+    assert counts(run(fakes, TimeRange(*ends))) == (3, 3, 3, 0, 0)
+
+
+def failed(fakes, number, table=ErrorTable.FHIR, **others):
+    one = next((one for one in fakes.feed.held if one.sequence == number), entry(number))
+    fakes.errors.record([replace(FailedEntry.of(one, table, "FhirRefusedError", "status 422"), **others)])
+
+
+@pytest.mark.parametrize(
+    ("target", "tried"),
+    [
+        (StoredErrors(tuple(ErrorTable)), [1, 2, 5]),
+        (StoredErrors((ErrorTable.FHIR,)), [1, 2]),
+        (StoredErrors(tuple(ErrorTable), exception="TransientError"), [5]),
+        (StoredErrors(tuple(ErrorTable), failed_study="1.2.9"), [2, 5]),
+    ],
+)
+def test_stored_errors(target, tried):
+    """Those that fit are tried again, and marked where they succeed."""
+    fakes = world(FEED)
+    failed(fakes, 1)
+    failed(fakes, 2)
+    failed(fakes, 5, ErrorTable.TRANSIENT_FAILURE, exception="TransientError")
+    assert counts(run(fakes, target)) == (len(tried), len(tried), len(tried), 0, 0)
+    assert sorted(fakes.errors.resolved) == tried
+
+
+def test_what_fails_again_stays_open_and_is_told():
+    """In its row, and with the replay."""
+    fakes = world([entry(1), entry(2, instance="1.2.2", t00100020=None)])
+    failed(fakes, 1)
+    failed(fakes, 2, ErrorTable.DICOM)
+    replay = run(fakes, StoredErrors(tuple(ErrorTable)))
+    assert (replay.state, counts(replay)) == (ReplayState.DONE, (2, 2, 1, 0, 1))
+    (error,) = replay.errors
+    assert (error.sequence, error.sop_instance_uid) == (2, "1.2.2")
+    assert "(0010,0020) PatientID" in error.message
+    assert fakes.errors.resolved == [1]
+
+
+def test_an_entry_that_the_feed_has_no_more():
+    """Nothing to try; its row stays open, and the advice is to replay its study."""
+    fakes = world(FEED)
+    failed(fakes, 4)
+    replay = run(fakes, StoredErrors((ErrorTable.FHIR,)))
+    assert (counts(replay), replay.errors[0].message) == (
+        (1, 1, 0, 0, 1),
+        "the feed has the entry no more; replay its study instead",
+    )
+    assert fakes.errors.resolved == []
+
+
+def test_a_study_is_rebuilt():
+    """What is missing comes in, what is gone goes; rows of the study that this mends are marked."""
+    fakes = world([entry(1, instance="1.2.1"), entry(2, instance="1.2.2")])
+    run(fakes, SequenceRange(1, 2))
+    fakes.errors.resolved.clear()
+    failed(fakes, 2)
+    fakes.archive.studies["1.2.3"] = [entry(instance="1.2.2"), entry(instance="1.2.3"), entry(instance="1.2.4")]
+    replay = run(fakes, StudyRebuild("1.2.3"))
+    assert (replay.state, counts(replay)) == (ReplayState.DONE, (3, 3, 3, 0, 0))
+    (study,) = held(fakes, "ImagingStudy")
+    assert [one["uid"] for one in study["series"][0]["instance"]] == ["1.2.2", "1.2.3", "1.2.4"]
+    assert fakes.errors.resolved == [2]
+
+
+def test_a_rebuilt_study_keeps_what_cannot_be_mapped():
+    """An instance that the archive holds, with metadata at fault, is told and not taken out; there is no row for it."""
+    fakes = world([entry(1, instance="1.2.1"), entry(2, instance="1.2.2")])
+    run(fakes, SequenceRange(1, 2))
+    fakes.archive.studies["1.2.3"] = [entry(instance="1.2.1"), entry(instance="1.2.2", t00080060=None)]
+    replay = run(fakes, StudyRebuild("1.2.3"))
+    assert (replay.progress.failed, replay.errors[0].sequence, replay.errors[0].sop_instance_uid) == (1, None, "1.2.2")
+    assert len(held(fakes, "ImagingStudy")[0]["series"][0]["instance"]) == 2
+    assert fakes.errors.rows == []
+
+
+def test_a_study_that_is_gone_is_deleted():
+    """We made it, so it goes."""
+    fakes = world([entry(1)])
+    run(fakes, SequenceRange(1, 1))
+    replay = run(fakes, StudyRebuild("1.2.3"))
+    assert (replay.state, counts(replay)) == (ReplayState.DONE, (1, 1, 1, 0, 0))
+    assert held(fakes, "ImagingStudy") == []
+
+
+@pytest.mark.parametrize("target", [SequenceRange(1, 7), StoredErrors((ErrorTable.FHIR,)), StudyRebuild("1.1.9")])
+def test_a_dry_run_says_what_would_be_written(target, caplog):
+    """And writes nothing: not to FHIR, not to a table, not to the log."""
+    fakes = world([*FEED, entry(8, study="1.1.9", instance="1.2.8", t00100020=None)])
+    fakes.archive.studies["1.1.9"] = [one for one in FEED if one.study_instance_uid == "1.1.9"]
+    failed(fakes, 1)
+    before = list(fakes.errors.rows)
+    replay = run(fakes, target, dry_run=True)
+    assert replay.state is ReplayState.DONE
+    studies = {(one.method, one.url) for one in replay.writes}
+    assert ("POST", "ImagingStudy") in studies
+    assert {one.study_instance_uid for one in replay.writes if one.url == "ImagingStudy"} >= {"1.1.9"}
+    assert fakes.fhir.resources == []
+    assert (fakes.errors.rows, fakes.errors.resolved, fakes.watermarks.stored.etag) == (before, [], "0")
+    assert [line for line in caplog.records if line.levelname == "WARNING"] == []
+
+
+def test_it_goes_on_over_ticks(monkeypatch):
+    """A tick has so much time; the next goes on behind the cursor, and nothing is counted twice."""
+    monkeypatch.setattr(replays, "LEAST_ENTRIES", 2)
+
+    class Slow(FakeFhir):
+        def transact(self, bundle):
+            fakes.sleep(4)
+            return super().transact(bundle)
+
+    many = [entry(n, study=f"1.{n}.9", instance=f"1.2.{n}") for n in range(1, 11)]
+    fakes = world(many, fhir=Slow())
+    seen = []
+    while not seen or seen[-1].is_under_way:
+        seen.append(run(fakes, SequenceRange(1, 10), seconds=10))
+    assert len(seen) > 1
+    assert [one.progress.done for one in seen] == sorted({one.progress.done for one in seen})
+    assert counts(seen[-1]) == (10, 10, 10, 0, 0)
+    assert len(fakes.replays.held) == 1
+
+
+def test_a_cancelled_replay_ends_after_its_slice(monkeypatch):
+    """What it wrote stays."""
+    monkeypatch.setattr(replays, "LEAST_ENTRIES", 2)
+    fakes = world(FEED)
+    fakes.replays.cancelled.add("1")
+    replay = run(fakes, SequenceRange(1, 7))
+    assert (replay.state, replay.progress.done) == (ReplayState.CANCELLED, 2)
+
+
+def test_an_outage_holds_a_replay():
+    """It says what it waits for, records nothing, and goes on when the server is back."""
+
+    class Down(FakeFhir):
+        is_down = True
+
+        def search(self, resource_type, query):
+            if self.is_down:
+                raise OutageError("FHIR server", "not reachable")
+            return super().search(resource_type, query)
+
+    fakes = world(FEED, fhir=Down())
+    replay = run(fakes, SequenceRange(1, 7))
+    assert (replay.state, replay.progress.done) == (ReplayState.RUNNING, 0)
+    assert replay.waiting_for == "FHIR server: not reachable"
+    assert fakes.errors.rows == []
+    fakes.fhir.is_down = False
+    replay = run(fakes, SequenceRange(1, 7))
+    assert (replay.state, replay.waiting_for, replay.progress.done) == (ReplayState.DONE, None, 7)
+
+
+def test_a_study_that_fails_for_too_long_is_given_up():
+    """As for the feed: after TotalRetryDuration it is recorded, and the replay goes on."""
+
+    class Bad(FakeFhir):
+        def transact(self, bundle):
+            if "1.1.9" in repr(bundle):
+                raise TransientError("status 503")
+            return super().transact(bundle)
+
+    fakes = world(FEED, fhir=Bad())
+    for _ in range(20):
+        replay = run(fakes, SequenceRange(1, 7))
+        if not replay.is_under_way:
+            break
+        assert replay.waiting_for == "status 503"
+        fakes.sleep(10)
+    assert (replay.state, replay.progress.failed) == (ReplayState.DONE, 2)
+    assert {(row.table, row.sequence) for row in fakes.errors.rows} == {
+        (ErrorTable.TRANSIENT_FAILURE, 1),
+        (ErrorTable.TRANSIENT_FAILURE, 7),
+    }
+    assert fakes.errors.retries == {}, "what waits stays with the replay"
+
+
+def test_a_feed_that_cannot_be_read_ends_it():
+    """Torn, or no change feed: it says why."""
+    fakes = world(FEED)
+    fakes.feed.entries = lambda _: (_ for _ in ()).throw(FeedError("https://d/v1/changefeed: entry 3: torn"))
+    replay = run(fakes, SequenceRange(1, 7))
+    assert (replay.state, replay.errors[-1].message) == (ReplayState.FAILED, "https://d/v1/changefeed: entry 3: torn")
+
+
+def test_a_lost_lease_stops_it():
+    """Another host goes on with it."""
+    fakes = world(FEED, lease=FakeLease(checks=0))
+    with pytest.raises(LeaseLostError):
+        run(fakes, SequenceRange(1, 7))
+    assert fakes.fhir.bundles == []
+
+
+def test_a_delete_is_replayed_too():
+    """Of an instance that is gone still."""
+    fakes = world([entry(1)])
+    run(fakes, SequenceRange(1, 1))
+    fakes.feed.held = [entry(1, state=State.DELETED), entry(2, Action.DELETE, state=State.DELETED)]
+    run(fakes, SequenceRange(1, 2))
+    assert held(fakes, "ImagingStudy") == []
+
+
+def test_replays_take_turns_by_age():
+    """The oldest first; one that waits does not hold up the next."""
+    fakes = world(FEED, archive=FakeArchive())
+    fakes.archive.instances = lambda _: (_ for _ in ()).throw(OutageError("DICOM service", "503"))
+    first = fakes.replays.create(ReplayRequest(StudyRebuild("1.2.3")))
+    second = run(fakes, SequenceRange(1, 3))
+    assert (fakes.replays.read(first.id).waiting_for, second.state) == ("DICOM service: 503", ReplayState.DONE)

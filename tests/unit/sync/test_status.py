@@ -1,0 +1,93 @@
+"""Where the sync stands: every system is asked, and what is down is named."""
+
+import time
+
+import pytest
+
+from shared.errors import OutageError
+from shared.mapping.converters import MappingOptions
+from shared.model import ErrorTable
+from shared.sync.batch import BatchOptions
+from shared.sync.outages import OutageLog
+from shared.sync.status import ANSWER_SECONDS, status
+from shared.sync.tick import tick
+from shared.web.as_json import status_json
+from shared.web.metrics import metrics_text
+from tests.fakes import FakeFeed, FakeFhir, FakeWatermarks, entry, ports
+
+OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)
+
+
+class Down(FakeFeed):
+    def latest(self):
+        raise OutageError("DICOM service", "not reachable")
+
+
+class NoStorage(FakeWatermarks):
+    def read(self):
+        raise OutageError("storage", "ServiceRequestError")
+
+
+class NoFhir(FakeFhir):
+    def probe(self):
+        raise OutageError("FHIR server", "not reachable")
+
+
+class Slow(FakeFhir):
+    def probe(self):
+        time.sleep(ANSWER_SECONDS + 5)
+
+
+def said(fakes):
+    return status_json(status(fakes, "1.2.3", {"A": "b"}))
+
+
+def test_it_says_where_the_sync_stands():
+    """Watermark, latest, lag in entries and seconds, the last ticks, open errors, settings."""
+    fakes = ports([entry(1), entry(2, study="1.9", t00100020=None)])
+    tick(fakes, OPTIONS, OutageLog(fakes.now))
+    fakes.feed.held = [*fakes.feed.held, entry(7, study="1.10")]
+    fakes.sleep(90)
+    found = said(fakes)
+    assert (found["watermark"]["sequence"], found["latest"]["sequence"]) == (2, 7)
+    assert found["lag"] == {"entries": 5, "seconds": 90.0}
+    last = found["lastTick"]
+    assert (last["outcome"], last["entries"], last["written"], last["failed"]) == ("synced", 2, 1, 1)
+    assert last["failures"] == {"DicomFailToStoreExceptionTable": 1}
+    assert found["ticks"] == [last]
+    assert found["errors"]["open"][ErrorTable.DICOM] == 1
+    assert found["errors"]["newest"][0]["sequence"] == 2
+    assert (found["version"], found["settings"], found["faults"]) == ("1.2.3", {"A": "b"}, [])
+
+
+@pytest.mark.parametrize(
+    ("fakes", "unknown", "known", "fault"),
+    [
+        ({"feed": Down()}, "latest", "watermark", "DICOM service: not reachable"),
+        ({"watermarks": NoStorage()}, "watermark", "latest", "storage: ServiceRequestError"),
+        ({"fhir": NoFhir()}, None, "latest", "FHIR server: not reachable"),
+        ({"fhir": Slow()}, None, "latest", f"FHIR server: no answer within {ANSWER_SECONDS} s"),
+    ],
+    ids=["feed", "storage", "FHIR", "slow FHIR"],
+)
+def test_it_answers_whatever_is_down(fakes, unknown, known, fault):
+    """Within its time; each fault once; what does not depend on it is there."""
+    began = time.monotonic()
+    found = said(ports([entry(1)], **fakes))
+    assert time.monotonic() - began < 2.0
+    assert found["faults"] == [fault]
+    assert unknown is None or found[unknown] is None
+    assert "feed" in fakes or found[known] is not None
+
+
+def test_the_same_as_metrics():
+    """Prometheus' text format; what is not known is left out, never 0."""
+    fakes = ports([entry(1), entry(2)])
+    tick(fakes, OPTIONS, OutageLog(fakes.now))
+    text = metrics_text(status(fakes, "1", {}))
+    assert "dicom_cast_watermark_sequence 2.0\n" in text
+    assert "dicom_cast_entries_total 2.0\n" in text
+    assert 'dicom_cast_open_errors{table="FhirFailToStoreExceptionTable"} 0.0\n' in text
+    text = metrics_text(status(ports(feed=Down()), "1", {}))
+    assert "dicom_cast_latest_sequence" not in text
+    assert "dicom_cast_faults 1.0\n" in text
