@@ -6,14 +6,24 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 
-from local.dicom_service import admin, change_feed, studies
+from local.dicom_service import admin, change_feed, partitions, studies
 from local.dicom_service.database import Database
 
 _STUDY = "/studies/{study}"
 _SERIES = f"{_STUDY}/series/{{series}}"
 _INSTANCE = f"{_SERIES}/instances/{{instance}}"
+
+
+def _in_partitions(service: list[Route]) -> list[BaseRoute]:
+    """The routes twice, for the default partition and for those that are named, and the partitions themselves."""
+    return [
+        *service,
+        Route("/partitions", partitions.all_partitions),
+        Mount("/partitions/{partition}", routes=service),
+    ]
+
 
 _STUDIES_SERVICE = [
     Route("/studies", studies.search_studies, methods=["GET"]),
@@ -23,12 +33,12 @@ _STUDIES_SERVICE = [
     *(Route(path, studies.delete, methods=["DELETE"]) for path in (_STUDY, _SERIES, _INSTANCE)),
 ]
 _V1 = [
-    *_STUDIES_SERVICE,
+    *_in_partitions(_STUDIES_SERVICE),
     Route("/changefeed", change_feed.read_v1),
     Route("/changefeed/latest", change_feed.latest_v1),
 ]
 _V2 = [
-    *_STUDIES_SERVICE,
+    *_in_partitions(_STUDIES_SERVICE),
     Route("/changefeed", change_feed.read_v2),
     Route("/changefeed/latest", change_feed.latest_v2),
 ]
@@ -44,7 +54,7 @@ def create_app(database: str | None) -> Starlette:
 
     Raises:
         FileNotFoundError: the file cannot be opened.
-        ValueError: the file was written by another version of the service.
+        ValueError: the file was written by a later version of the service.
     """
     opened = Database(database)
 

@@ -5,7 +5,6 @@ import sqlite3
 from typing import Any
 
 from local.dicom_service.database import Database
-from local.dicom_service.store import DEFAULT_PARTITION
 
 _STUDY_ATTRIBUTES = (
     "00080005",  # SpecificCharacterSet
@@ -39,11 +38,11 @@ _STUDIES = """
 
 
 def studies(
-    database: Database, *, study: str | None, patient_id: str | None, limit: int, offset: int
+    database: Database, *, partition: str, study: str | None, patient_id: str | None, limit: int, offset: int
 ) -> list[dict[str, Any]]:
     """Matching studies as DICOM JSON, the oldest first; study-level attributes as the first instance says."""
     parameters = {
-        "partition": DEFAULT_PARTITION,
+        "partition": partition,
         "study": study,
         "patient_id": patient_id,
         "limit": limit,

@@ -12,16 +12,17 @@ DEFAULT_PARTITION = "Microsoft.Default"
 
 @dataclass(frozen=True, slots=True)
 class ResourcePath:
-    """A study, one of its series or one of that series' instances, by UID."""
+    """A study, one of its series or one of that series' instances, by UID and partition."""
 
     study: str
     series: str | None = None
     instance: str | None = None
+    partition: str = DEFAULT_PARTITION
 
     def condition(self) -> tuple[str, tuple[str, ...]]:
         """The SQL condition on `instance`, and its parameters."""
         columns = {
-            "partition_name": DEFAULT_PARTITION,
+            "partition_name": self.partition,
             "study_instance_uid": self.study,
             "series_instance_uid": self.series,
             "sop_instance_uid": self.instance,
@@ -30,16 +31,16 @@ class ResourcePath:
         return " AND ".join(f"{column} = ?" for column in given), tuple(given.values())
 
 
-def add(database: Database, instances: list[Instance]) -> list[bool]:
+def add(database: Database, partition: str, instances: list[Instance]) -> list[bool]:
     """Stores the instances that do not exist yet; says for each whether it was stored."""
     with database.exclusive():
         seen: set[ResourcePath] = set()
-        stored = [_is_new(database, instance, seen) for instance in instances]
+        stored = [_is_new(database, partition, instance, seen) for instance in instances]
         new = [instance for instance, is_new in zip(instances, stored, strict=True) if is_new]
         sequences = database.take_sequences(len(new))
         with database.transaction() as connection:
             for sequence, instance in zip(sequences, new, strict=True):
-                _insert(connection, sequence, timestamps.now(), instance)
+                _insert(connection, sequence, timestamps.now(), partition, instance)
     return stored
 
 
@@ -80,17 +81,17 @@ def add_reserved(database: Database, sequence: int, instance: Instance) -> bool:
         reservation = database.rows("SELECT reserved_at FROM reservation WHERE sequence = ?", (sequence,))
         if not reservation:
             raise LookupError(f"sequence number {sequence} is not reserved")
-        if not _is_new(database, instance, set()):
+        if not _is_new(database, DEFAULT_PARTITION, instance, set()):
             return False
         with database.transaction() as connection:
             connection.execute("DELETE FROM reservation WHERE sequence = ?", (sequence,))
-            _insert(connection, sequence, reservation[0]["reserved_at"], instance)
+            _insert(connection, sequence, reservation[0]["reserved_at"], DEFAULT_PARTITION, instance)
     return True
 
 
-def _is_new(database: Database, instance: Instance, seen: set[ResourcePath]) -> bool:
+def _is_new(database: Database, partition: str, instance: Instance, seen: set[ResourcePath]) -> bool:
     """Neither stored nor `seen` in this request; notes it there."""
-    path = ResourcePath(instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid)
+    path = ResourcePath(instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid, partition)
     condition, parameters = path.condition()
     if path in seen or database.rows(f"SELECT 1 FROM instance WHERE {condition}", parameters):  # noqa: S608 columns
         return False
@@ -98,8 +99,8 @@ def _is_new(database: Database, instance: Instance, seen: set[ResourcePath]) -> 
     return True
 
 
-def _insert(connection: sqlite3.Connection, sequence: int, timestamp: int, instance: Instance) -> None:
-    key = (DEFAULT_PARTITION, instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid)
+def _insert(connection: sqlite3.Connection, sequence: int, timestamp: int, partition: str, instance: Instance) -> None:
+    key = (partition, instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid)
     connection.execute(
         "INSERT INTO instance VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (*key, sequence, instance.patient_id, instance.modality, instance.metadata),

@@ -17,6 +17,7 @@ import requests
 from pydicom.data import get_charset_files, get_testdata_file, get_testdata_files
 
 from local.dicom_service import create_app
+from local.dicom_service.database import SCHEMA
 from tests.integration.dicom_service_client import Client, dicom_file, running
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns of what the tests do on purpose
@@ -93,7 +94,7 @@ def test_the_log_holds_no_patient_values(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "does its folder exist?"), ("PRAGMA user_version = 99", "schema version 99, not 1")],
+    [(None, "does its folder exist?"), ("PRAGMA user_version = 99", "schema version 99, not 2 or less")],
 )
 def test_a_database_that_cannot_be_used_is_said_so(tmp_path, content, message):
     """An error names the file, what is wrong and what to do."""
@@ -104,6 +105,27 @@ def test_a_database_that_cannot_be_used_is_said_so(tmp_path, content, message):
     with pytest.raises((FileNotFoundError, ValueError), match=r"dicom\.db") as caught:
         create_app(str(path))
     assert message in str(caught.value)
+
+
+def test_a_database_of_an_earlier_version_is_brought_up_to_date(tmp_path):
+    """What it holds stays, sequence numbers go on."""
+    path = tmp_path / "dicom.db"
+    metadata = json.dumps({"00100020": {"vr": "LO", "Value": ["P1"]}})
+    with sqlite3.connect(path) as connection:
+        connection.executescript(SCHEMA[0].read_text())
+        key = ("Microsoft.Default", "1.2", "1.2.3", "1.2.3.4")
+        connection.execute("UPDATE counter SET last_sequence = 7")
+        connection.execute("INSERT INTO change VALUES (7, 17700000000000000, 'create', ?, ?, ?, ?, 7)", key)
+        connection.execute("INSERT INTO instance VALUES (?, ?, ?, ?, 7, 'P1', 'OT', ?)", (*key, metadata))
+    connection.close()
+    for _ in range(2):  # the second time there is nothing to do
+        with running(create_app(str(path))) as service:
+            (entry,) = service.feed()
+    assert (entry["Sequence"], entry["State"], entry["Metadata"]) == (7, "current", json.loads(metadata))
+    with running(create_app(str(path))) as service:
+        service.store(dicom_file(), partition="north")
+        assert [entry["Sequence"] for entry in service.feed()] == [7, 8]
+        assert len(service.get("/v2/partitions").json()) == 2
 
 
 def test_every_dicom_file_of_pydicom_is_stored_or_refused_for_a_reason():
