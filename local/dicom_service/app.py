@@ -8,12 +8,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from local.dicom_service import admin, change_feed, partitions, studies
+from local.dicom_service import admin, bulk_update, change_feed, partitions, studies
 from local.dicom_service.database import Database
 
 _STUDY = "/studies/{study}"
 _SERIES = f"{_STUDY}/series/{{series}}"
 _INSTANCE = f"{_SERIES}/instances/{{instance}}"
+
+_BULK_UPDATE = "/studies/$bulkUpdate"  # stands before the study that it would else be
 
 
 def _in_partitions(service: list[Route]) -> list[BaseRoute]:
@@ -32,13 +34,17 @@ _STUDIES_SERVICE = [
     *(Route(f"{path}/metadata", studies.retrieve_metadata) for path in (_STUDY, _SERIES, _INSTANCE)),
     *(Route(path, studies.delete, methods=["DELETE"]) for path in (_STUDY, _SERIES, _INSTANCE)),
 ]
+_STUDIES_SERVICE_V1 = [Route(_BULK_UPDATE, bulk_update.not_in_v1, methods=["POST"]), *_STUDIES_SERVICE]
+_STUDIES_SERVICE_V2 = [Route(_BULK_UPDATE, bulk_update.update_studies, methods=["POST"]), *_STUDIES_SERVICE]
 _V1 = [
-    *_in_partitions(_STUDIES_SERVICE),
+    *_in_partitions(_STUDIES_SERVICE_V1),
+    Route("/operations/{operation}", bulk_update.operation_v1),
     Route("/changefeed", change_feed.read_v1),
     Route("/changefeed/latest", change_feed.latest_v1),
 ]
 _V2 = [
-    *_in_partitions(_STUDIES_SERVICE),
+    *_in_partitions(_STUDIES_SERVICE_V2),
+    Route("/operations/{operation}", bulk_update.operation_v2),
     Route("/changefeed", change_feed.read_v2),
     Route("/changefeed/latest", change_feed.latest_v2),
 ]

@@ -20,9 +20,9 @@ _STUDY_ATTRIBUTES = (
     "00200010",  # StudyID
 )
 
-# min(version) makes SQLite take `metadata` from the study's first instance.
+# min() makes SQLite take `metadata` from the study's first instance.
 _STUDIES = """
-    SELECT min(version), metadata,
+    SELECT min(coalesce(original_version, version)) AS arrival, metadata,
            json_group_array(DISTINCT modality) AS modalities,
            count(DISTINCT series_instance_uid) AS series,
            count(*) AS instances
@@ -32,7 +32,7 @@ _STUDIES = """
       AND (:patient_id IS NULL OR study_instance_uid IN (
           SELECT study_instance_uid FROM instance WHERE partition_name = :partition AND patient_id = :patient_id))
     GROUP BY study_instance_uid
-    ORDER BY min(version)
+    ORDER BY arrival
     LIMIT :limit OFFSET :offset
 """
 

@@ -14,7 +14,7 @@ from local.dicom_service import partitions, search, store, stow
 from local.dicom_service.instance import is_uid
 from local.dicom_service.multipart import dicom_files
 from local.dicom_service.parameters import Parameters, bad_request
-from local.dicom_service.store import ResourcePath
+from local.dicom_service.store import BY_ARRIVAL, ResourcePath
 
 DICOM_JSON = "application/dicom+json"
 
@@ -40,10 +40,15 @@ def store_response(outcome: stow.Outcome, studies_url: str) -> Response:
 
 
 def retrieve_metadata(request: Request) -> Response:
-    """WADO-RS: an array of what the study, series or instance has, in the order of arrival; 404 where there is none."""
+    """WADO-RS: an array of what the study, series or instance has, in the order of arrival; 404 where there is none.
+
+    Azure's header `msdicom-request-original: true` asks for what STOW-RS stored, before any bulk update.
+    """
     Parameters(request)
     condition, parameters = _path(request).condition()
-    sql = f"SELECT metadata FROM instance WHERE {condition} ORDER BY version"  # noqa: S608 columns
+    is_original = request.headers.get("msdicom-request-original", "").lower() == "true"
+    metadata = "coalesce(original_metadata, metadata) AS metadata" if is_original else "metadata"
+    sql = f"SELECT {metadata} FROM instance WHERE {condition} {BY_ARRIVAL}"  # noqa: S608 columns
     rows = request.app.state.database.rows(sql, parameters)
     if not rows:
         raise HTTPException(404, "no such study, series or instance")

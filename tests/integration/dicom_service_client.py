@@ -94,6 +94,14 @@ class Client:
         """`partition` goes into the path, unless that is given."""
         return self.post(studies_path(partition) if partition else path, multipart(*files))
 
+    def bulk_update(self, *studies: str, partition: str | None = None, **attributes: Any) -> requests.Response:
+        """New values by keyword, for all instances of the studies."""
+        changes = Dataset()
+        for keyword, value in attributes.items():
+            setattr(changes, keyword, value)
+        specification = {"studyInstanceUids": studies, "changeDataset": changes.to_json_dict()}
+        return requests.post(f"{self.url}{studies_path(partition)}/$bulkUpdate", json=specification, timeout=60)
+
     def delete(self, path: str) -> requests.Response:
         return requests.delete(f"{self.url}{path}", timeout=30)
 

@@ -55,6 +55,20 @@ def test_a_delete_stays_in_its_partition(archive: Client):
     assert archive.delete(f"{studies_path(NORTH)}/1.2").status_code == 404
 
 
+def test_an_update_stays_in_its_partition(archive: Client):
+    """As a delete does; its operation is told outside of the partitions."""
+    answer = archive.bulk_update("1.2", partition=NORTH, PatientID="P-new")
+    assert answer.json()["href"] == f"{archive.url}/v2/operations/{answer.json()['id']}"
+    assert archive.get(f"/v2/operations/{answer.json()['id']}").json()["results"]["instanceUpdated"] == 1
+    assert patients(archive) == {DEFAULT: "P-default", NORTH: "P-new", SOUTH: "P-south"}
+    assert [f"{entry['PartitionName']} {entry['Action']} {entry['State']}" for entry in archive.feed()] == [
+        f"{DEFAULT} create current",
+        "north create replaced",
+        "south create current",
+        "north update current",
+    ]
+
+
 def test_a_search_stays_in_its_partition(archive: Client):
     """QIDO-RS never looks across; with a parameter too."""
     assert len(archive.get(studies_path(NORTH)).json()) == 1
@@ -122,6 +136,7 @@ def test_only_a_store_creates_a_partition(dicom: Client):
         dicom.get(studies),
         dicom.get(f"{studies}/1.2/metadata"),
         dicom.delete(f"{studies}/1.2"),
+        dicom.bulk_update("1.2", partition=UNKNOWN, PatientID="P2"),
     ]
     for answer in answers:
         assert (answer.status_code, UNKNOWN in answer.text) == (400, True)
