@@ -34,7 +34,7 @@ def main() -> int:
         if arguments.command == "demo":
             return demo(Ports(), STATE / "demo")
         if arguments.command == "load":
-            return load(arguments.dicom.rstrip("/"), arguments.paths)
+            return load(arguments.dicom.rstrip("/"), arguments.paths, arguments.partition)
         return _run()
     except StackError as error:
         print(error, file=sys.stderr)
@@ -50,6 +50,9 @@ def _arguments() -> argparse.Namespace:
     commands.add_parser("demo", help="store real DICOM, sync it, compare FHIR with DICOM")
     loading = commands.add_parser("load", help="store files or folders in the DICOM service")
     loading.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    loading.add_argument(
+        "--partition", metavar="NAME", help="data partition to store them in: 1 to 64 letters, digits, '.', '-', '_'"
+    )
     loading.add_argument("--dicom", default=f"http://127.0.0.1:{Ports().dicom}", metavar="URL")
     return parser.parse_args()
 

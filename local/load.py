@@ -10,14 +10,14 @@ from rich.progress import track
 from local.stow import Fate, UnreachableError, files_under, store
 
 
-def load(url: str, paths: Sequence[Path]) -> int:
+def load(url: str, paths: Sequence[Path], partition: str | None = None) -> int:
     """The exit code: 1 where a file could not be stored. Says which and why, and goes on."""
     console = Console()
     files = files_under(paths)
     fates: Counter[Fate] = Counter()
     refused = []
     try:
-        for one in track(store(url, files), "storing", total=len(files), console=console):
+        for one in track(store(url, files, partition), "storing", total=len(files), console=console):
             fates[one.fate] += 1
             if one.fate is Fate.REFUSED:
                 refused.append(one)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import quote
 
 import requests
 from pydicom import config, dcmread
@@ -49,8 +50,12 @@ def files_under(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def store(url: str, paths: Iterable[Path]) -> Iterator[StoredFile]:
-    """Stores file by file, in requests of bounded size. Raises UnreachableError."""
+def store(url: str, paths: Iterable[Path], partition: str | None = None) -> Iterator[StoredFile]:
+    """Stores file by file, in requests of bounded size. Raises UnreachableError.
+
+    `partition`: the data partition of the service; None where it has none, or for the local service's default.
+    """
+    studies = f"/v1/partitions/{quote(partition, safe='')}/studies" if partition else "/v1/studies"
     batch: list[tuple[Path, str, bytes]] = []
     for path in paths:
         uid, fault = instance_uid(path)
@@ -59,11 +64,11 @@ def store(url: str, paths: Iterable[Path]) -> Iterator[StoredFile]:
             continue
         content = path.read_bytes()
         if batch and (len(batch) >= MAX_FILES or sum(len(one[2]) for one in batch) + len(content) > MAX_BYTES):
-            yield from _send(url, batch)
+            yield from _send(url, studies, batch)
             batch = []
         batch.append((path, uid, content))
     if batch:
-        yield from _send(url, batch)
+        yield from _send(url, studies, batch)
 
 
 def instance_uid(path: Path) -> tuple[str, str]:
@@ -87,15 +92,18 @@ def multipart(contents: Sequence[bytes]) -> tuple[bytes, str]:
     return body, f'multipart/related; type="application/dicom"; boundary={boundary}'
 
 
-def _send(url: str, batch: Sequence[tuple[Path, str, bytes]]) -> Iterator[StoredFile]:
+def _send(url: str, studies: str, batch: Sequence[tuple[Path, str, bytes]]) -> Iterator[StoredFile]:
     body, content_type = multipart([content for _, _, content in batch])
     headers = {"Content-Type": content_type, "Accept": "application/dicom+json"}
     try:
-        answer = requests.post(f"{url}/v1/studies", data=body, headers=headers, timeout=300)
+        answer = requests.post(f"{url}{studies}", data=body, headers=headers, timeout=300)
     except requests.RequestException as error:
         raise UnreachableError(f"{url} does not answer ({type(error).__name__}); is the DICOM service up?") from error
     if answer.status_code not in (200, 202, 409):
-        raise UnreachableError(f"{url} answers {answer.status_code} to STOW-RS; is this a DICOM service?")
+        raise UnreachableError(
+            f"{url} answers {answer.status_code} to STOW-RS at {studies}; is this a DICOM service,"
+            " and is a partition named where, and only where, it has data partitions?"
+        )
     said = answer.json()
     stored = [_value(item, _INSTANCE_UID) for item in said.get(_STORED, {}).get("Value", [])]
     refused = {_value(item, _INSTANCE_UID): _value(item, _REASON) for item in said.get(_REFUSED, {}).get("Value", [])}

@@ -6,14 +6,26 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 
-from local.dicom_service import admin, change_feed, studies
+from local.dicom_service import admin, bulk_update, change_feed, partitions, studies
 from local.dicom_service.database import Database
 
 _STUDY = "/studies/{study}"
 _SERIES = f"{_STUDY}/series/{{series}}"
 _INSTANCE = f"{_SERIES}/instances/{{instance}}"
+
+_BULK_UPDATE = "/studies/$bulkUpdate"  # stands before the study that it would else be
+
+
+def _in_partitions(service: list[Route]) -> list[BaseRoute]:
+    """The routes twice, for the default partition and for those that are named, and the partitions themselves."""
+    return [
+        *service,
+        Route("/partitions", partitions.all_partitions),
+        Mount("/partitions/{partition}", routes=service),
+    ]
+
 
 _STUDIES_SERVICE = [
     Route("/studies", studies.search_studies, methods=["GET"]),
@@ -22,13 +34,17 @@ _STUDIES_SERVICE = [
     *(Route(f"{path}/metadata", studies.retrieve_metadata) for path in (_STUDY, _SERIES, _INSTANCE)),
     *(Route(path, studies.delete, methods=["DELETE"]) for path in (_STUDY, _SERIES, _INSTANCE)),
 ]
+_STUDIES_SERVICE_V1 = [Route(_BULK_UPDATE, bulk_update.not_in_v1, methods=["POST"]), *_STUDIES_SERVICE]
+_STUDIES_SERVICE_V2 = [Route(_BULK_UPDATE, bulk_update.update_studies, methods=["POST"]), *_STUDIES_SERVICE]
 _V1 = [
-    *_STUDIES_SERVICE,
+    *_in_partitions(_STUDIES_SERVICE_V1),
+    Route("/operations/{operation}", bulk_update.operation_v1),
     Route("/changefeed", change_feed.read_v1),
     Route("/changefeed/latest", change_feed.latest_v1),
 ]
 _V2 = [
-    *_STUDIES_SERVICE,
+    *_in_partitions(_STUDIES_SERVICE_V2),
+    Route("/operations/{operation}", bulk_update.operation_v2),
     Route("/changefeed", change_feed.read_v2),
     Route("/changefeed/latest", change_feed.latest_v2),
 ]
@@ -44,7 +60,7 @@ def create_app(database: str | None) -> Starlette:
 
     Raises:
         FileNotFoundError: the file cannot be opened.
-        ValueError: the file was written by another version of the service.
+        ValueError: the file was written by a later version of the service.
     """
     opened = Database(database)
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-SCHEMA_VERSION = 1
-SCHEMA = Path(__file__).with_name("schema.sql")
+SCHEMA = sorted((Path(__file__).parent / "schema").glob("*.sql"), key=lambda script: int(script.stem))
+"""A script per schema version; a new database runs all of them, one of an earlier version those it lacks."""
 
 
 class Database:
@@ -26,16 +26,17 @@ class Database:
         self._lock = threading.RLock()
         # NORMAL: the log is synced at checkpoints only. A killed process loses nothing, a power cut the last moments.
         self._connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
-        self._create_schema(path)
+        self._bring_up_to_date(path)
 
-    def _create_schema(self, path: str | None) -> None:
+    def _bring_up_to_date(self, path: str | None) -> None:
+        """Raises ValueError for the file of a later version of the service."""
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self._connection.executescript(f"BEGIN;\n{SCHEMA.read_text(encoding='utf-8')}\nCOMMIT;")
-        elif version != SCHEMA_VERSION:
+        if version > len(SCHEMA):
             raise ValueError(
-                f"{path} has schema version {version}, not {SCHEMA_VERSION}; delete it or name another file"
+                f"{path} has schema version {version}, not {len(SCHEMA)} or less; delete it or name another file"
             )
+        for script in SCHEMA[version:]:
+            self._connection.executescript(f"BEGIN;\n{script.read_text(encoding='utf-8')}\nCOMMIT;")
 
     def close(self) -> None:
         with self._lock:

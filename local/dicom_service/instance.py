@@ -70,9 +70,9 @@ def read_instance(file: bytes, study: str | None) -> Instance | Refusal:
         series_instance_uid=series_uid,
         sop_instance_uid=sop_instance_uid,
         sop_class_uid=sop_class_uid,
-        patient_id=_only_string(attributes, "00100020"),
-        modality=_only_string(attributes, "00080060"),
-        metadata=json.dumps(attributes, ensure_ascii=False, allow_nan=False, separators=(",", ":")),
+        patient_id=only_string(attributes, "00100020"),
+        modality=only_string(attributes, "00080060"),
+        metadata=metadata_text(attributes),
     )
 
 
@@ -81,18 +81,24 @@ def is_uid(text: str) -> bool:
     return _UID.fullmatch(text) is not None
 
 
-def _has_prefix(file: bytes) -> bool:
-    return file[_PREAMBLE_LENGTH:].startswith(b"DICM")
-
-
-def _uid(attributes: dict[str, Any], tag: str) -> str | None:
-    value = _only_string(attributes, tag)
-    return value if value is not None and is_uid(value) else None
-
-
-def _only_string(attributes: dict[str, Any], tag: str) -> str | None:
+def only_string(attributes: dict[str, Any], tag: str) -> str | None:
+    """The attribute's value where it has one, and that is a string."""
     match attributes.get(tag, {}).get("Value"):
         case [str() as value]:
             return value
         case _:
             return None
+
+
+def metadata_text(attributes: dict[str, Any]) -> str:
+    """As `Instance.metadata` has it."""
+    return json.dumps(attributes, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _has_prefix(file: bytes) -> bool:
+    return file[_PREAMBLE_LENGTH:].startswith(b"DICM")
+
+
+def _uid(attributes: dict[str, Any], tag: str) -> str | None:
+    value = only_string(attributes, tag)
+    return value if value is not None and is_uid(value) else None

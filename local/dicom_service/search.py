@@ -5,7 +5,6 @@ import sqlite3
 from typing import Any
 
 from local.dicom_service.database import Database
-from local.dicom_service.store import DEFAULT_PARTITION
 
 _STUDY_ATTRIBUTES = (
     "00080005",  # SpecificCharacterSet
@@ -21,9 +20,9 @@ _STUDY_ATTRIBUTES = (
     "00200010",  # StudyID
 )
 
-# min(version) makes SQLite take `metadata` from the study's first instance.
+# min() makes SQLite take `metadata` from the study's first instance.
 _STUDIES = """
-    SELECT min(version), metadata,
+    SELECT min(coalesce(original_version, version)) AS arrival, metadata,
            json_group_array(DISTINCT modality) AS modalities,
            count(DISTINCT series_instance_uid) AS series,
            count(*) AS instances
@@ -33,17 +32,17 @@ _STUDIES = """
       AND (:patient_id IS NULL OR study_instance_uid IN (
           SELECT study_instance_uid FROM instance WHERE partition_name = :partition AND patient_id = :patient_id))
     GROUP BY study_instance_uid
-    ORDER BY min(version)
+    ORDER BY arrival
     LIMIT :limit OFFSET :offset
 """
 
 
 def studies(
-    database: Database, *, study: str | None, patient_id: str | None, limit: int, offset: int
+    database: Database, *, partition: str, study: str | None, patient_id: str | None, limit: int, offset: int
 ) -> list[dict[str, Any]]:
     """Matching studies as DICOM JSON, the oldest first; study-level attributes as the first instance says."""
     parameters = {
-        "partition": DEFAULT_PARTITION,
+        "partition": partition,
         "study": study,
         "patient_id": patient_id,
         "limit": limit,

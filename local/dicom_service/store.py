@@ -1,27 +1,33 @@
 """What changes the store. Each call is one transaction, and one change feed entry per instance."""
 
+import json
 import sqlite3
 from dataclasses import dataclass
 
 from local.dicom_service import timestamps
 from local.dicom_service.database import Database
-from local.dicom_service.instance import Instance
+from local.dicom_service.instance import Instance, metadata_text, only_string
+from local.dicom_service.metadata import Attribute
 
 DEFAULT_PARTITION = "Microsoft.Default"
+
+BY_ARRIVAL = "ORDER BY coalesce(original_version, version)"
+"""The order of instances: an update makes a new version and does not move them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResourcePath:
-    """A study, one of its series or one of that series' instances, by UID."""
+    """A study, one of its series or one of that series' instances, by UID and partition."""
 
     study: str
     series: str | None = None
     instance: str | None = None
+    partition: str = DEFAULT_PARTITION
 
     def condition(self) -> tuple[str, tuple[str, ...]]:
         """The SQL condition on `instance`, and its parameters."""
         columns = {
-            "partition_name": DEFAULT_PARTITION,
+            "partition_name": self.partition,
             "study_instance_uid": self.study,
             "series_instance_uid": self.series,
             "sop_instance_uid": self.instance,
@@ -30,24 +36,41 @@ class ResourcePath:
         return " AND ".join(f"{column} = ?" for column in given), tuple(given.values())
 
 
-def add(database: Database, instances: list[Instance]) -> list[bool]:
+def add(database: Database, partition: str, instances: list[Instance]) -> list[bool]:
     """Stores the instances that do not exist yet; says for each whether it was stored."""
     with database.exclusive():
         seen: set[ResourcePath] = set()
-        stored = [_is_new(database, instance, seen) for instance in instances]
+        stored = [_is_new(database, partition, instance, seen) for instance in instances]
         new = [instance for instance, is_new in zip(instances, stored, strict=True) if is_new]
         sequences = database.take_sequences(len(new))
         with database.transaction() as connection:
             for sequence, instance in zip(sequences, new, strict=True):
-                _insert(connection, sequence, timestamps.now(), instance)
+                _insert(connection, sequence, timestamps.now(), partition, instance)
     return stored
+
+
+def update(database: Database, path: ResourcePath, changes: dict[str, Attribute]) -> int:
+    """Changes attributes, by tag, of all instances under the path; how many there are.
+
+    Each gets a new version. What STOW-RS stored is kept beside it, versions between are not.
+    """
+    condition, parameters = path.condition()
+    with database.exclusive():
+        old = database.rows(f"SELECT * FROM instance WHERE {condition} {BY_ARRIVAL}", parameters)  # noqa: S608 columns
+        sequences = database.take_sequences(len(old))
+        updated_at = timestamps.now()  # one moment for all, as with a delete
+        with database.transaction() as connection:
+            for sequence, row in zip(sequences, old, strict=True):
+                _replace(connection, sequence, row, changes)
+                _insert_change(connection, sequence, updated_at, "update", sequence, tuple(row)[:4])
+    return len(old)
 
 
 def delete(database: Database, path: ResourcePath) -> int:
     """Deletes all instances under the path; how many there were."""
     condition, parameters = path.condition()
     with database.exclusive():
-        gone = database.rows(f"SELECT * FROM instance WHERE {condition} ORDER BY version", parameters)  # noqa: S608 columns
+        gone = database.rows(f"SELECT * FROM instance WHERE {condition} {BY_ARRIVAL}", parameters)  # noqa: S608 columns
         sequences = database.take_sequences(len(gone))
         deleted_at = timestamps.now()  # one moment for all, as in Azure's service: equal timestamps do occur
         with database.transaction() as connection:
@@ -80,17 +103,17 @@ def add_reserved(database: Database, sequence: int, instance: Instance) -> bool:
         reservation = database.rows("SELECT reserved_at FROM reservation WHERE sequence = ?", (sequence,))
         if not reservation:
             raise LookupError(f"sequence number {sequence} is not reserved")
-        if not _is_new(database, instance, set()):
+        if not _is_new(database, DEFAULT_PARTITION, instance, set()):
             return False
         with database.transaction() as connection:
             connection.execute("DELETE FROM reservation WHERE sequence = ?", (sequence,))
-            _insert(connection, sequence, reservation[0]["reserved_at"], instance)
+            _insert(connection, sequence, reservation[0]["reserved_at"], DEFAULT_PARTITION, instance)
     return True
 
 
-def _is_new(database: Database, instance: Instance, seen: set[ResourcePath]) -> bool:
+def _is_new(database: Database, partition: str, instance: Instance, seen: set[ResourcePath]) -> bool:
     """Neither stored nor `seen` in this request; notes it there."""
-    path = ResourcePath(instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid)
+    path = ResourcePath(instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid, partition)
     condition, parameters = path.condition()
     if path in seen or database.rows(f"SELECT 1 FROM instance WHERE {condition}", parameters):  # noqa: S608 columns
         return False
@@ -98,13 +121,24 @@ def _is_new(database: Database, instance: Instance, seen: set[ResourcePath]) -> 
     return True
 
 
-def _insert(connection: sqlite3.Connection, sequence: int, timestamp: int, instance: Instance) -> None:
-    key = (DEFAULT_PARTITION, instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid)
+def _insert(connection: sqlite3.Connection, sequence: int, timestamp: int, partition: str, instance: Instance) -> None:
+    key = (partition, instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid)
     connection.execute(
-        "INSERT INTO instance VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO instance VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
         (*key, sequence, instance.patient_id, instance.modality, instance.metadata),
     )
     _insert_change(connection, sequence, timestamp, "create", sequence, key)
+
+
+def _replace(connection: sqlite3.Connection, version: int, old: sqlite3.Row, changes: dict[str, Attribute]) -> None:
+    attributes = dict(sorted((json.loads(old["metadata"]) | changes).items()))
+    connection.execute(
+        """UPDATE instance SET original_version = coalesce(original_version, version),
+                               original_metadata = coalesce(original_metadata, metadata),
+                               version = ?, patient_id = ?, metadata = ?
+           WHERE partition_name = ? AND study_instance_uid = ? AND series_instance_uid = ? AND sop_instance_uid = ?""",
+        (version, only_string(attributes, "00100020"), metadata_text(attributes), *tuple(old)[:4]),
+    )
 
 
 def _insert_change(

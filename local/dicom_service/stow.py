@@ -39,7 +39,7 @@ class Outcome:
         return response
 
 
-def store(database: Database, files: list[bytes], study: str | None) -> Outcome:
+def store(database: Database, partition: str, files: list[bytes], study: str | None) -> Outcome:
     """Stores what can be stored, all of it in one transaction; `study`: the only study taken, where given."""
     instances: list[Instance] = []
     refused: list[Refusal] = []
@@ -49,7 +49,7 @@ def store(database: Database, files: list[bytes], study: str | None) -> Outcome:
                 instances.append(instance)
             case Refusal() as refusal:
                 refused.append(refusal)
-    is_stored = instance_store.add(database, instances)
+    is_stored = instance_store.add(database, partition, instances)
     stored = [instance for instance, was_stored in zip(instances, is_stored, strict=True) if was_stored]
     existing = [
         already_exists(instance) for instance, was_stored in zip(instances, is_stored, strict=True) if not was_stored

@@ -1,4 +1,7 @@
-"""The studies service: STOW-RS, WADO-RS metadata, QIDO-RS for studies (PS3.18 chapter 10), and Azure's DELETE."""
+"""The studies service: STOW-RS, WADO-RS metadata, QIDO-RS for studies (PS3.18 chapter 10), and Azure's DELETE.
+
+Each serves the partition that its path names (partitions.py).
+"""
 
 import logging
 
@@ -7,11 +10,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from local.dicom_service import search, store, stow
+from local.dicom_service import partitions, search, store, stow
 from local.dicom_service.instance import is_uid
 from local.dicom_service.multipart import dicom_files
 from local.dicom_service.parameters import Parameters, bad_request
-from local.dicom_service.store import ResourcePath
+from local.dicom_service.store import BY_ARRIVAL, ResourcePath
 
 DICOM_JSON = "application/dicom+json"
 
@@ -26,7 +29,8 @@ async def store_instances(request: Request) -> Response:
     files = dicom_files(request.headers.get("content-type"), await request.body())
     if not files:
         return Response(status_code=204)
-    outcome = await run_in_threadpool(stow.store, request.app.state.database, files, study)
+    partition = await run_in_threadpool(partitions.created, request)
+    outcome = await run_in_threadpool(stow.store, request.app.state.database, partition, files, study)
     return store_response(outcome, f"{request.base_url}{request.scope['root_path'].strip('/')}/studies")
 
 
@@ -36,10 +40,15 @@ def store_response(outcome: stow.Outcome, studies_url: str) -> Response:
 
 
 def retrieve_metadata(request: Request) -> Response:
-    """WADO-RS: an array of what the study, series or instance has, in the order of arrival; 404 where there is none."""
+    """WADO-RS: an array of what the study, series or instance has, in the order of arrival; 404 where there is none.
+
+    Azure's header `msdicom-request-original: true` asks for what STOW-RS stored, before any bulk update.
+    """
     Parameters(request)
-    condition, parameters = ResourcePath(**request.path_params).condition()
-    sql = f"SELECT metadata FROM instance WHERE {condition} ORDER BY version"  # noqa: S608 columns
+    condition, parameters = _path(request).condition()
+    is_original = request.headers.get("msdicom-request-original", "").lower() == "true"
+    metadata = "coalesce(original_metadata, metadata) AS metadata" if is_original else "metadata"
+    sql = f"SELECT {metadata} FROM instance WHERE {condition} {BY_ARRIVAL}"  # noqa: S608 columns
     rows = request.app.state.database.rows(sql, parameters)
     if not rows:
         raise HTTPException(404, "no such study, series or instance")
@@ -51,6 +60,7 @@ def search_studies(request: Request) -> Response:
     query = Parameters(request, "StudyInstanceUID", "PatientID", "limit", "offset")
     found = search.studies(
         request.app.state.database,
+        partition=partitions.existing(request),
         study=query.text("StudyInstanceUID"),
         patient_id=query.text("PatientID"),
         limit=query.integer("limit", default=100, least=1, most=200),
@@ -61,8 +71,12 @@ def search_studies(request: Request) -> Response:
 
 def delete(request: Request) -> Response:
     """204 where the study, series or instance was there, else 404."""
-    count = store.delete(request.app.state.database, ResourcePath(**request.path_params))
+    count = store.delete(request.app.state.database, _path(request))
     if not count:
         raise HTTPException(404, "no such study, series or instance")
     log.info("deleted %d", count)
     return Response(status_code=204)
+
+
+def _path(request: Request) -> ResourcePath:
+    return ResourcePath(**request.path_params | {"partition": partitions.existing(request)})

@@ -72,6 +72,11 @@ def multipart(*files: bytes, part_type: str | None = "application/dicom") -> byt
     return body
 
 
+def studies_path(partition: str | None = None) -> str:
+    """Of API v2; without a partition that of the default one."""
+    return f"/v2/partitions/{partition}/studies" if partition else "/v2/studies"
+
+
 @dataclass(frozen=True, slots=True)
 class Client:
     """One running service."""
@@ -85,8 +90,17 @@ class Client:
         headers = {"Content-Type": content_type} if content_type else {}
         return requests.post(f"{self.url}{path}", data=body, headers=headers, timeout=60)
 
-    def store(self, *files: bytes, path: str = "/v2/studies") -> requests.Response:
-        return self.post(path, multipart(*files))
+    def store(self, *files: bytes, path: str = "/v2/studies", partition: str | None = None) -> requests.Response:
+        """`partition` goes into the path, unless that is given."""
+        return self.post(studies_path(partition) if partition else path, multipart(*files))
+
+    def bulk_update(self, *studies: str, partition: str | None = None, **attributes: Any) -> requests.Response:
+        """New values by keyword, for all instances of the studies."""
+        changes = Dataset()
+        for keyword, value in attributes.items():
+            setattr(changes, keyword, value)
+        specification = {"studyInstanceUids": studies, "changeDataset": changes.to_json_dict()}
+        return requests.post(f"{self.url}{studies_path(partition)}/$bulkUpdate", json=specification, timeout=60)
 
     def delete(self, path: str) -> requests.Response:
         return requests.delete(f"{self.url}{path}", timeout=30)

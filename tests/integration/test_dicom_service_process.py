@@ -17,6 +17,7 @@ import requests
 from pydicom.data import get_charset_files, get_testdata_file, get_testdata_files
 
 from local.dicom_service import create_app
+from local.dicom_service.database import SCHEMA
 from tests.integration.dicom_service_client import Client, dicom_file, running
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns of what the tests do on purpose
@@ -70,6 +71,26 @@ def test_what_was_answered_survives_a_kill(tmp_path):
         assert [entry["Sequence"] for entry in service.feed()] == [1, 2, 3, 4, 7]
 
 
+def test_updates_operations_and_partitions_survive_a_kill(tmp_path):
+    """With --database, as what was stored does; also the first version of what was updated."""
+    database = ("--database", str(tmp_path / "dicom.db"))
+    metadata, original = "/v2/partitions/north/studies/1.2/metadata", {"msdicom-request-original": "true"}
+
+    def held(service: Client):
+        first = requests.get(f"{service.url}{metadata}", headers=original, timeout=30).json()
+        return [service.get(path).json() for path in (metadata, operation, "/v2/partitions", "/v2/changefeed")] + [
+            first
+        ]
+
+    with service_process(tmp_path / "log", *database, stop=signal.SIGKILL) as service:
+        service.store(dicom_file(), partition="north")
+        operation = f"/v2/operations/{service.bulk_update('1.2', partition='north', PatientID='P2').json()['id']}"
+        before = held(service)
+    with service_process(tmp_path / "log", *database, stop=signal.SIGKILL) as service:
+        assert held(service) == before
+    assert [one[0]["00100020"]["Value"] for one in (before[0], before[-1])] == [["P2"], ["P1"]]
+
+
 def test_without_a_database_nothing_is_kept(tmp_path):
     """All is in memory."""
     for _ in range(2):
@@ -86,14 +107,17 @@ def test_the_log_holds_no_patient_values(tmp_path):
         service.store(dicom_file(**secrets, SpecificCharacterSet="secret-charset"), b"secret-file")
         service.store(Path(get_testdata_file("badVR.dcm")).read_bytes())
         service.get("/v2/studies", PatientID="secret-query")
+        service.bulk_update("1.2", PatientName="secret-name", PatientComments="secret-comment")
+        service.bulk_update("1.2", PatientID="secret-id" * 9, ManufacturerModelName="secret-model")
     text = log.read_text()
     assert "stored 1, refused 1 {272: 1}" in text
+    assert "updated 1 instances of 1 studies" in text
     assert not [word for word in ("secret", "Nightingale", "Lastname", "GET", "POST") if word in text]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "does its folder exist?"), ("PRAGMA user_version = 99", "schema version 99, not 1")],
+    [(None, "does its folder exist?"), ("PRAGMA user_version = 99", "schema version 99, not 3 or less")],
 )
 def test_a_database_that_cannot_be_used_is_said_so(tmp_path, content, message):
     """An error names the file, what is wrong and what to do."""
@@ -104,6 +128,27 @@ def test_a_database_that_cannot_be_used_is_said_so(tmp_path, content, message):
     with pytest.raises((FileNotFoundError, ValueError), match=r"dicom\.db") as caught:
         create_app(str(path))
     assert message in str(caught.value)
+
+
+def test_a_database_of_an_earlier_version_is_brought_up_to_date(tmp_path):
+    """What it holds stays, and can be updated; sequence numbers go on."""
+    path = tmp_path / "dicom.db"
+    metadata = json.dumps({"00100020": {"vr": "LO", "Value": ["P1"]}})
+    with sqlite3.connect(path) as connection:
+        connection.executescript(SCHEMA[0].read_text())
+        key = ("Microsoft.Default", "1.2", "1.2.3", "1.2.3.4")
+        connection.execute("UPDATE counter SET last_sequence = 7")
+        connection.execute("INSERT INTO change VALUES (7, 17700000000000000, 'create', ?, ?, ?, ?, 7)", key)
+        connection.execute("INSERT INTO instance VALUES (?, ?, ?, ?, 7, 'P1', 'OT', ?)", (*key, metadata))
+    connection.close()
+    for _ in range(2):  # the second time there is nothing to do
+        with running(create_app(str(path))) as service:
+            (entry,) = service.feed()
+    assert (entry["Sequence"], entry["State"], entry["Metadata"]) == (7, "current", json.loads(metadata))
+    with running(create_app(str(path))) as service:
+        service.bulk_update("1.2", PatientID="P2")
+        assert [(entry["Sequence"], entry["State"]) for entry in service.feed()] == [(7, "replaced"), (8, "current")]
+        assert len(service.get("/v2/partitions").json()) == 1
 
 
 def test_every_dicom_file_of_pydicom_is_stored_or_refused_for_a_reason():

@@ -29,6 +29,18 @@ def test_a_folder_is_stored(dicom, tmp_path):
     assert (second.returncode, "0 stored, 300 already there, 0 refused" in second.stdout) == (0, True)
 
 
+def test_a_partition_can_be_named(dicom, tmp_path):
+    """What is stored there is not in another; a name that the service refuses is said with what to check."""
+    (tmp_path / "one.dcm").write_bytes(dicom_file())
+    for partition in ("north", "south"):
+        assert "1 stored, 0 already there" in load(dicom.url, tmp_path, "--partition", partition).stdout
+    assert [entry["PartitionName"] for entry in dicom.feed()] == ["north", "south"]
+    for name in ("a b", "a/b", "?"):
+        ended = load(dicom.url, tmp_path, "--partition", name)
+        assert (ended.returncode, "is a partition named" in ended.stdout.replace("\n", " ")) == (1, True)
+    assert len(dicom.feed()) == 2
+
+
 def test_a_bad_file_is_named_and_the_rest_goes_on(dicom, tmp_path):
     """Which file and why; exit code 1; nothing of the patient."""
     (tmp_path / "good.dcm").write_bytes(dicom_file())

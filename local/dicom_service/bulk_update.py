@@ -1,0 +1,144 @@
+"""Bulk update: new values for patient and study attributes of whole studies, and the operations that tell of it.
+
+As Azure documents it ("Update DICOM files"; microsoft/dicom-server: docs/concepts/bulk-update.md and, where the pages
+leave room, StoreController, UpdateRequestValidator, UpdateCheckpoint and the UpdateInstanceTests). API v2 has it, v1
+answers 404. There the operation runs after the answer, one at a time; here it has ended before the 202 is sent, so that
+none is ever seen running or refused for another that runs.
+"""
+
+import json
+import logging
+import sqlite3
+import uuid
+from typing import Any
+
+from python_multipart.multipart import parse_options_header
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from local.dicom_service import partitions, store, timestamps
+from local.dicom_service.change_dataset import RefusedChangesError, read_changes
+from local.dicom_service.database import Database
+from local.dicom_service.instance import is_uid
+from local.dicom_service.metadata import Attribute
+from local.dicom_service.parameters import Parameters, bad_request
+from local.dicom_service.store import ResourcePath
+
+MAX_STUDIES = 50
+
+log = logging.getLogger(__name__)
+
+
+async def update_studies(request: Request) -> Response:
+    """`POST /studies/$bulkUpdate`: 202 with the operation's id and href; 400 says what is wrong, by attribute.
+
+    A study that does not exist is no fault: it counts as processed, and not as updated.
+    """
+    Parameters(request)
+    partition = await run_in_threadpool(partitions.existing, request)
+    specification = _json_object(request.headers.get("content-type"), await request.body())
+    studies = _studies(specification)
+    try:
+        changes = read_changes(_change_dataset(specification))
+    except RefusedChangesError as refused:
+        return JSONResponse(_failed_attributes(refused.faults), 400)
+    paths = [ResourcePath(study, partition=partition) for study in studies]
+    operation_id = await run_in_threadpool(_run, request.app.state.database, paths, changes)
+    reference = {"id": operation_id, "href": f"{request.base_url}v2/operations/{operation_id}"}
+    return JSONResponse(reference, 202)
+
+
+def not_in_v1(_: Request) -> Response:
+    """404: bulk update came with v2."""
+    raise HTTPException(404, "bulk update needs API v2")
+
+
+def operation_v1(request: Request) -> Response:
+    """`GET /operations/{id}`; what v2 calls succeeded was completed in v1."""
+    return JSONResponse(_state(_operation(request), "completed"))
+
+
+def operation_v2(request: Request) -> Response:
+    """`GET /operations/{id}`: 200 and the state of an operation that has ended, 404 where there is none."""
+    return JSONResponse(_state(_operation(request), "succeeded"))
+
+
+def _run(database: Database, paths: list[ResourcePath], changes: dict[str, Attribute]) -> str:
+    """Updates study by study; the operation's id."""
+    operation_id = uuid.uuid4().hex
+    created_at = timestamps.now()
+    updated = [store.update(database, path, changes) for path in paths]
+    results = {
+        "studyProcessed": len(updated),
+        "studyUpdated": sum(bool(count) for count in updated),
+        "studyFailed": 0,
+        "instanceUpdated": sum(updated),
+    }
+    with database.transaction() as connection:
+        row = (operation_id, created_at, timestamps.now(), json.dumps(results))
+        connection.execute("INSERT INTO operation VALUES (?, ?, ?, ?)", row)
+    log.info("updated %d instances of %d studies", results["instanceUpdated"], results["studyUpdated"])
+    return operation_id
+
+
+def _operation(request: Request) -> sqlite3.Row:
+    Parameters(request)
+    sql = "SELECT * FROM operation WHERE operation_id = ?"
+    rows: list[sqlite3.Row] = request.app.state.database.rows(sql, (request.path_params["operation"].replace("-", ""),))
+    if not rows:
+        raise HTTPException(404, "no such operation")
+    return rows[0]
+
+
+def _state(operation: sqlite3.Row, status: str) -> dict[str, Any]:
+    return {
+        "operationId": operation["operation_id"],
+        "type": "update",
+        "createdTime": _utc(operation["created_at"]),
+        "lastUpdatedTime": _utc(operation["last_updated_at"]),
+        "status": status,
+        "percentComplete": 100,
+        "results": json.loads(operation["results"]),
+    }
+
+
+def _utc(ticks: int) -> str:
+    return f"{timestamps.iso_format(ticks).removesuffix('+00:00')}Z"
+
+
+def _json_object(content_type: str | None, body: bytes) -> dict[str, Any]:
+    media_type, _ = parse_options_header(content_type)
+    if media_type not in (b"", b"application/json"):
+        raise HTTPException(415, "Content-Type must be application/json")
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise bad_request("the body is not JSON") from error
+    if not isinstance(document, dict):
+        raise bad_request("the body is not a JSON object with studyInstanceUids and changeDataset")
+    return document
+
+
+def _studies(specification: dict[str, Any]) -> list[str]:
+    studies = specification.get("studyInstanceUids")
+    if not isinstance(studies, list) or not 1 <= len(studies) <= MAX_STUDIES:
+        raise bad_request(f"studyInstanceUids must be an array of 1 to {MAX_STUDIES} UIDs")
+    for position, study in enumerate(studies):
+        if not (isinstance(study, str) and is_uid(study)):
+            raise bad_request(f"studyInstanceUids[{position}] is not a UID")
+    return studies
+
+
+def _change_dataset(specification: dict[str, Any]) -> dict[str, Any]:
+    change_dataset = specification.get("changeDataset")
+    if not isinstance(change_dataset, dict):
+        raise bad_request("changeDataset must be an object of the DICOM JSON model")
+    return change_dataset
+
+
+def _failed_attributes(faults: list[str]) -> dict[str, Any]:
+    """FailedAttributesSequence with an ErrorComment for each."""
+    items = [{"00000902": {"vr": "LO", "Value": [f"DICOM100: {fault}"]}} for fault in faults]
+    return {"00741048": {"vr": "SQ", "Value": items}}

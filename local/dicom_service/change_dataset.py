@@ -1,0 +1,114 @@
+"""The attributes that a bulk update may change, and the checks of their new values.
+
+The attributes are those that Azure documents ("Update DICOM files"): what is no sequence in the Patient Identification,
+Patient Demographic and General Study modules. Azure's service has lately begun to change UIDs too; this one refuses.
+"""
+
+from types import UnionType
+from typing import Any
+
+from pydicom import DataElement, Dataset, config
+from pydicom.datadict import dictionary_VM, dictionary_VR
+from pydicom.tag import Tag
+from pydicom.valuerep import validate_value
+
+from local.dicom_service.metadata import PYDICOM_FAULTS, Attribute, dicom_json
+
+_PATIENT_IDENTIFICATION = (
+    "PatientName",
+    "PatientID",
+    "IssuerOfPatientID",
+    "TypeOfPatientID",
+    "OtherPatientIDs",
+    "OtherPatientNames",
+    "PatientBirthName",
+    "PatientMotherBirthName",
+    "MedicalRecordLocator",
+)
+_PATIENT_DEMOGRAPHIC = (
+    "PatientAge",
+    "Occupation",
+    "ConfidentialityConstraintOnPatientDataDescription",
+    "PatientBirthDate",
+    "PatientBirthTime",
+    "PatientSex",
+    "QualityControlSubject",
+    "PatientSize",
+    "PatientWeight",
+    "PatientAddress",
+    "MilitaryRank",
+    "BranchOfService",
+    "CountryOfResidence",
+    "RegionOfResidence",
+    "PatientTelephoneNumbers",
+    "EthnicGroup",
+    "PatientReligiousPreference",
+    "PatientComments",
+    "ResponsiblePerson",
+    "ResponsiblePersonRole",
+    "ResponsibleOrganization",
+    "PatientSpeciesDescription",
+    "PatientBreedDescription",
+    "BreedRegistrationNumber",
+)
+_GENERAL_STUDY = ("ReferringPhysicianName", "AccessionNumber", "StudyDescription")
+
+CHANGEABLE = frozenset(
+    f"{Tag(keyword):08X}" for keyword in (*_PATIENT_IDENTIFICATION, *_PATIENT_DEMOGRAPHIC, *_GENERAL_STUDY)
+)
+"""Tags, as the DICOM JSON model writes them."""
+
+_JSON_TYPES: dict[str, type | UnionType] = {"PN": dict, "DS": int | float | str}
+"""What PS3.18 table F.2.3-1 has for the VR; all others here are strings."""
+
+
+class RefusedChangesError(Exception):
+    """`faults`: a line per attribute that cannot be changed so, with its tag and without its value."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+
+def read_changes(change_dataset: dict[str, Any]) -> dict[str, Attribute]:
+    """The new attributes by tag, written as metadata is. Raises RefusedChangesError."""
+    dataset, faults = Dataset(), []
+    for key, attribute in change_dataset.items():
+        tag = key.upper()
+        if tag not in CHANGEABLE:
+            faults.append(f"{_shown(tag)} - a bulk update cannot change this attribute")
+            continue
+        try:
+            dataset.add(_element(tag, attribute))
+        except ValueError as error:
+            faults.append(f"{_shown(tag)} - {error}")
+    if faults:
+        raise RefusedChangesError(faults)
+    return dicom_json(dataset)
+
+
+def _element(tag: str, attribute: Any) -> DataElement:
+    """ValueError says what is wrong. An empty value is refused: Azure's service updates no value to null."""
+    vr = dictionary_VR(tag)
+    values = attribute.get("Value") if isinstance(attribute, dict) else None
+    if not isinstance(values, list) or attribute.get("vr") != vr:
+        raise ValueError(f'not {{"vr": "{vr}", "Value": [...]}}')
+    if not all(isinstance(value, _JSON_TYPES.get(vr, str)) for value in values):
+        raise ValueError(f"not a valid {vr}")
+    try:
+        element = DataElement.from_json(Dataset, tag, vr, values, "Value")
+        texts = [str(value) for value in (element.value if element.VM > 1 else [element.value])]
+        for text in texts:
+            validate_value(vr, text, config.RAISE)
+    except PYDICOM_FAULTS as error:  # pydicom's own words quote the value
+        raise ValueError(f"not a valid {vr}") from error
+    if element.VM == 0 or not all(texts):
+        raise ValueError("a value cannot be emptied")
+    if element.VM > 1 and dictionary_VM(tag) == "1":
+        raise ValueError("more than one value")
+    return element
+
+
+def _shown(tag: str) -> str:
+    is_tag = len(tag) == len("GGGGEEEE") and not set(tag) - set("0123456789ABCDEF")
+    return f"({tag[:4]},{tag[4:]})" if is_tag else "(a key that is no tag)"
