@@ -1,9 +1,9 @@
-# make demo | test | run: each sets up what it needs first; nothing outside this folder is touched.
+# make demo | test | run | check: each sets up what it needs first; nothing outside this folder is touched.
 PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 
-.PHONY: demo run test test-kills test-worker lint bench setup docs lock clean
+.PHONY: demo run check test test-kills test-worker lint bench setup docs lock clean
 
 # Python 3.13 for the language worker's own library, where there is one: by its name, or by pyenv's.
 PYTHON_313 := $(shell for python in python3.13 "env PYENV_VERSION=$$(pyenv latest 3.13 2>/dev/null) python3.13"; do \
@@ -11,6 +11,9 @@ PYTHON_313 := $(shell for python in python3.13 "env PYENV_VERSION=$$(pyenv lates
 
 demo: setup  ## Store real DICOM, let the app's timer sync it, compare FHIR with DICOM; ends by itself
 	@$(RUN) -m local demo
+
+check: setup ## The self-check of the app that `make run` started
+	@$(RUN) -m local check
 
 run: setup   ## The same stack, staying up until Ctrl-C
 	@$(RUN) -m local run
