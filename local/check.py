@@ -13,7 +13,9 @@ def check(url: str, key: str) -> int:
     try:
         answer = requests.get(f"{url}/api/check", headers={"x-functions-key": key}, timeout=230)
     except requests.RequestException:
-        console.print(f"[red]nothing answers at {url}: start it with `make run`, or name another with --functions[/red]")
+        console.print(
+            f"[red]nothing answers at {url}: start it with `make run`, or name another with --functions[/red]"
+        )
         return 1
     if answer.status_code == requests.codes.unauthorized:
         console.print("[red]401: the function key is missing or wrong; `make run` prints it, --key takes it[/red]")

@@ -99,6 +99,7 @@ def test_error_rows_come_in_pages(api):
     while "next" in pages[-1]:
         pages.append(api.get(f"{path}&after={pages[-1]['next']}").json())
     assert [len(page["rows"]) for page in pages] == [3, 3, 1]
+    assert len(api.get("/errors/DicomFailToStoreExceptionTable?open=false&size=200").json()["rows"]) >= 7
     rows = [row for page in pages for row in page["rows"]]
     assert [row["sopInstanceUID"] for row in rows] == [f"1.2.8.1.{number}" for number in range(1, 8)]
 
