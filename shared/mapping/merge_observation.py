@@ -33,8 +33,11 @@ def report_query(sop_instance_uid: str) -> str:
 def merge_report(held: Sequence[Resource], report: MappedReport, links: Links, service_url: str) -> list[Write]:
     """What is to be written so that FHIR says what the report says, and nothing that it says no more.
 
+    A report whose content is not known writes nothing, and takes nothing out: only `remove_report` takes out all.
     `held`: the answer to `report_query`. Raises MultipleMatchingResourcesError where two have one identity.
     """
+    if not report.observations:
+        return []
     by_uid: dict[str, list[Resource]] = {}
     for one in held:
         for uid in _uids(one.get("identifier", [])):

@@ -98,7 +98,8 @@ def test_merging_twice_is_merging_once(first, second):
     held = applied([], first)
     held = applied(held, second)
     assert merge_report(held, map_dose_report(second, OPTIONS), {}, SERVICE) == []
-    assert normal(held) == normal(applied([], second))
+    if map_dose_report(second, OPTIONS).observations:
+        assert normal(held) == normal(applied([], second))
 
 
 def applied(held, report):

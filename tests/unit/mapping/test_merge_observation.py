@@ -78,6 +78,13 @@ def test_what_the_report_says_no_more_is_gone():
     assert "issued" not in event
 
 
+def test_a_report_whose_content_is_not_known_takes_nothing_out():
+    """Its tree may be held elsewhere."""
+    metadata = ct(ct_event(1))
+    held = held_after(metadata)
+    assert merged(held, {key: element for key, element in metadata.items() if key != "0040A730"}) == []
+
+
 def test_what_others_wrote_stays():
     """Elements, identifiers, components of other concepts, additions to ours; a status that a person set."""
     metadata = ct(ct_event(1))
