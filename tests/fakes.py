@@ -112,6 +112,11 @@ class FakeFhir:
         found = [one for one in self.resources if one["resourceType"] == resource_type and _matches(one, query)]
         return copy.deepcopy(found)
 
+    def search_many(self, searches: Sequence[tuple[str, str]]) -> list[list[Resource]]:
+        found = [self.search(*one) for one in searches]
+        self.calls -= max(0, len(searches) - 1)
+        return found
+
     def transact(self, bundle: Resource) -> list[Resource]:
         self.calls += 1
         if self.faults and (fault := self.faults.pop(0)):
@@ -136,7 +141,7 @@ class FakeFhir:
             }
             ids[one["fullUrl"]] = f"{request['url']}/{number}"
             self.resources.append(resource)
-            return {"response": {"status": "201 Created"}}
+            return {"response": {"status": "201 Created", "location": f"{request['url']}/{number}/_history/1"}}
         held = next(held for held in self.resources if f"{held['resourceType']}/{held['id']}" == request["url"])
         version = held["meta"]["versionId"]
         if request["ifMatch"] != f'W/"{version}"':
@@ -146,7 +151,7 @@ class FakeFhir:
             self.resources.append(
                 one["resource"] | {"meta": one["resource"]["meta"] | {"versionId": str(int(version) + 1)}}
             )
-        return {"response": {"status": "200 OK"}}
+        return {"response": {"status": "200 OK", "location": f"{request['url']}/_history/{int(version) + 1}"}}
 
 
 def _matches(resource: Resource, query: str) -> bool:

@@ -1,10 +1,12 @@
 """HTTP to the DICOM service and the FHIR server: one session each, and faults told apart by what they mean."""
 
 import contextlib
+import json
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import orjson
 import requests
 from requests.adapters import HTTPAdapter
 
@@ -100,11 +102,22 @@ class HttpService:
 
 def json_of(response: requests.Response) -> Any:
     """The body as JSON; raises ValueError with what was wrong, never with the body."""
-    try:
-        return response.json()
-    except requests.JSONDecodeError as error:
+    with contextlib.suppress(orjson.JSONDecodeError):
+        return orjson.loads(response.content)
+    try:  # tolerant of what the fast parser is not: UTF-16, halves of surrogate pairs, NaN
+        return json.loads(response.content)
+    except ValueError as error:
         kind = response.headers.get("Content-Type", "no content type")
-        raise ValueError(f"no JSON at character {error.pos} of {len(response.content)} bytes ({kind})") from None
+        place = error.pos if isinstance(error, json.JSONDecodeError) else 0
+        raise ValueError(f"no JSON at character {place} of {len(response.content)} bytes ({kind})") from None
+
+
+def json_bytes(body: Any) -> bytes:
+    """JSON in UTF-8; escaped where text cannot be."""
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # half of a surrogate pair, or a number beyond 64 bits, in what somebody else wrote
+        return json.dumps(body).encode()
 
 
 def served_at(response: requests.Response) -> datetime:

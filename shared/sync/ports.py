@@ -83,6 +83,10 @@ class FhirServer(Protocol):
         """All matches, over all pages. Raises TransientError, OutageError, FhirRefusedError."""
         ...
 
+    def search_many(self, searches: Sequence[tuple[str, str]]) -> list[list[Resource]]:
+        """The same for many, in one request where the server takes that: types and queries."""
+        ...
+
     def transact(self, bundle: Resource) -> list[Resource]:
         """The answer's entries, one per entry sent, each a 2xx. Raises also ConflictError."""
         ...
