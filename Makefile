@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 
-.PHONY: demo run test test-kills test-worker lint bench setup docs lock clean
+.PHONY: demo run test test-kills test-worker package lint bench setup docs lock clean
 
 # Python 3.13 for the language worker's own library, where there is one: by its name, or by pyenv's.
 PYTHON_313 := $(shell for python in python3.13 "env PYENV_VERSION=$$(pyenv latest 3.13 2>/dev/null) python3.13"; do \
@@ -34,6 +34,9 @@ endif
 	@$(PYTHON_313) -m venv --clear .venv-worker
 	@.venv-worker/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r tests/worker/requirements.txt
 	@touch $@
+
+package: setup  ## What `func azure functionapp publish` uploads, as a zip
+	@$(RUN) -m infra.package
 
 lint: setup
 	$(RUN) -m ruff check .
