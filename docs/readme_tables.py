@@ -1,14 +1,17 @@
-"""Writes the README's mapping and settings tables from the code: `make docs`. A test keeps them the same."""
+"""Writes the tables of README.md and docs/mapping.md from the code: `make docs`. A test keeps them the same."""
 
 import itertools
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from shared.authentication import CREDENTIALS, SWITCHES
 from shared.config import SETTINGS
+from shared.mapping.dose_table import COMPONENTS
 from shared.mapping.table import TABLE, Row
 
 README = Path(__file__).parents[1] / "README.md"
+MAPPING = Path(__file__).parent / "mapping.md"
 
 
 def mapping_table() -> str:
@@ -26,6 +29,22 @@ def _note(row: Row) -> str:
     return ("*ours* " if row.ours else "") + row.note.replace("|", "\\|")
 
 
+def component_table() -> str:
+    """The components of dose Observations as Markdown."""
+    head = "| Observation | code | value | DICOM | |\n| :--- | :--- | :--- | :--- | :--- |\n"
+    rows = [
+        (
+            ", ".join(sorted(row.of, reverse=True)),
+            row.name,
+            f"`{row.element}`",
+            row.template,
+            "*ours*" if row.ours else "",
+        )
+        for row in COMPONENTS
+    ]
+    return head + "".join(f"| {' | '.join(map(str, cells))} |\n" for cells in rows)
+
+
 def settings_table() -> str:
     """The settings as Markdown."""
     head = "| name | default | meaning |\n| :--- | :--- | :--- |\n"
@@ -41,15 +60,24 @@ def _default(default: str | None) -> str:
     return f"`{default}`" if default else ""
 
 
-def written(text: str) -> str:
-    """The README's text with its tables made anew."""
-    for name, table in (("mapping", mapping_table()), ("settings", settings_table())):
+TABLES: dict[Path, dict[str, Callable[[], str]]] = {
+    README: {"mapping": mapping_table, "settings": settings_table},
+    MAPPING: {"components": component_table},
+}
+
+
+def written(path: Path) -> str:
+    """The document's text with its tables made anew."""
+    text = path.read_text()
+    for name, table in TABLES[path].items():
         block = re.compile(rf"(<!-- {name}: made by `make docs` -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not block.search(text):
-            raise ValueError(f"README.md has no `{name}` block to write the table into")
-        text = block.sub(lambda match, table=table: f"{match[1]}{table}{match[2]}", text)
+            raise ValueError(f"{path.name} has no `{name}` block to write the table into")
+        made = table()
+        text = block.sub(lambda match, made=made: f"{match[1]}{made}{match[2]}", text)
     return text
 
 
 if __name__ == "__main__":
-    README.write_text(written(README.read_text()))
+    for path in TABLES:
+        path.write_text(written(path))

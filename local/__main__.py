@@ -1,4 +1,4 @@
-"""`python -m local run | demo | load`: the stack for one machine."""
+"""`python -m local run | demo | load | check`: the stack for one machine."""
 
 import argparse
 import shutil
@@ -7,14 +7,17 @@ import sys
 import time
 from pathlib import Path
 
+from local.check import check
 from local.demo import demo
 from local.load import load
 from local.processes import StackError
 from local.stack import ROOT, Ports, Stack, StackOptions
 
 STATE = ROOT / ".local"
+KEY_FILE = STATE / "run" / "function-key"
 _WELCOME = """
-    app       {stack.functions_url}/api/status
+    page      {stack.functions_url}/api/dashboard
+    status    {stack.functions_url}/api/status
     DICOM     {stack.dicom_url}/v1/studies
     FHIR      {stack.fhir_url}/ImagingStudy
     key       {key}   (header x-functions-key)
@@ -35,6 +38,8 @@ def main() -> int:
             return demo(Ports(), STATE / "demo")
         if arguments.command == "load":
             return load(arguments.dicom.rstrip("/"), arguments.paths, arguments.partition)
+        if arguments.command == "check":
+            return check(arguments.functions.rstrip("/"), arguments.key)
         return _run()
     except StackError as error:
         print(error, file=sys.stderr)
@@ -54,6 +59,9 @@ def _arguments() -> argparse.Namespace:
         "--partition", metavar="NAME", help="data partition to store them in: 1 to 64 letters, digits, '.', '-', '_'"
     )
     loading.add_argument("--dicom", default=f"http://127.0.0.1:{Ports().dicom}", metavar="URL")
+    checking = commands.add_parser("check", help="the self-check of an app: by default the one that `make run` started")
+    checking.add_argument("--functions", default=f"http://127.0.0.1:{Ports().functions}", metavar="URL")
+    checking.add_argument("--key", default=KEY_FILE.read_text() if KEY_FILE.exists() else "", help="its function key")
     return parser.parse_args()
 
 
@@ -66,6 +74,8 @@ def _run() -> int:
     state.mkdir(parents=True, exist_ok=True)
     options = StackOptions(Ports(), STATE / "run", state, settings_file=settings, core_tools=core_tools, show_host=True)
     with Stack(options) as stack:
+        KEY_FILE.touch(mode=0o600)
+        KEY_FILE.write_text(stack.function_key)
         print(_WELCOME.format(stack=stack, key="not needed" if core_tools else stack.function_key), flush=True)
         while not (ended := stack.ended()):
             time.sleep(0.5)

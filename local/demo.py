@@ -55,7 +55,7 @@ def _store(console: Console, stack: Stack) -> int:
 
 
 def _drain(console: Console, stack: Stack) -> dict[str, Any] | None:
-    """The app's status once the watermark stands at the feed's end; None where that takes too long."""
+    """The app's status once the watermark stands at the feed's end and the tick is told; None where that takes long."""
     deadline = time.monotonic() + DRAIN_SECONDS
     headers = {"x-functions-key": stack.function_key}
     with console.status("the app's timer syncs") as line:
@@ -65,7 +65,7 @@ def _drain(console: Console, stack: Stack) -> dict[str, Any] | None:
             ).json()
             at, end = status["watermark"]["sequence"], (status["latest"] or {}).get("sequence")
             line.update(f"the app's timer syncs: {at} of {end} change feed entries")
-            if at == end:
+            if at == end and not status["lease"]["held"]:
                 console.print(f"the app's timer synced {at} change feed entries")
                 return status
             time.sleep(0.2)

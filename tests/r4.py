@@ -11,6 +11,16 @@ CODES = {
     "Patient.gender": {"male", "female", "other", "unknown"},
     "Patient.name.use": {"usual", "official", "temp", "nickname", "anonymous", "old", "maiden"},
     "Endpoint.status": {"active", "suspended", "error", "off", "entered-in-error", "test"},
+    "Observation.status": {
+        "registered",
+        "preliminary",
+        "final",
+        "amended",
+        "corrected",
+        "cancelled",
+        "entered-in-error",
+        "unknown",
+    },
     "ImagingStudy.status": {"registered", "available", "cancelled", "entered-in-error", "unknown"},
 }
 OID = re.compile(r"urn:oid:[0-2](\.(0|[1-9][0-9]*))+")  # datatypes.html#oid

@@ -44,6 +44,7 @@ class FeedReader:
         self.service = service
         self._keep = keep
         self._pass_torn = pass_torn
+        self._before: ChangeFeedEntry | None = None
 
     def latest(self, path: str) -> ChangeFeedEntry | None:
         """The newest entry without metadata, None where the feed is empty."""
@@ -91,9 +92,10 @@ class FeedReader:
 
     def _entry(self, item: Any, url: str) -> FeedEntry:
         try:
-            return entry_of(item, url, self._keep)
+            self._before = entry_of(item, url, self._keep, self._before)
         except TornAnswerError as error:
             return torn_entry_of(item, url, str(error))
+        return self._before
 
     def _read_alone(self, window: Window, error: TornAnswerError) -> tuple[list[FeedEntry], datetime]:
         """One entry whose answer is torn: asked for once more, then without its metadata for the sake of its UIDs."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import requests
 
+from shared.clients.change_feed_entry import held_once
 from shared.clients.http import HttpService, json_of
 from shared.errors import FeedError
 from shared.model import Action, ChangeFeedEntry, State
@@ -40,13 +41,16 @@ class DicomWeb:
             raise FeedError(f"{url}: {error}") from None
         if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
             raise FeedError(f"{url}: the answer is not a JSON array of DICOM JSON objects")
-        return [self._entry(item, url) for item in items]
+        entries: list[ChangeFeedEntry] = []
+        for item in items:
+            entries.append(self._entry(item, url, entries[-1] if entries else None))
+        return entries
 
-    def _entry(self, metadata: Mapping[str, Any], url: str) -> ChangeFeedEntry:
+    def _entry(self, metadata: Mapping[str, Any], url: str, before: ChangeFeedEntry | None) -> ChangeFeedEntry:
         study, series, instance = (_uid(metadata, tag) for tag in _UIDS)
         if not (study and series and instance):
             raise FeedError(f"{url}: an instance without StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID")
-        kept = {key: metadata[key] for key in self._keep & metadata.keys()}
+        kept = held_once(metadata, self._keep, before)
         return ChangeFeedEntry(0, study, series, instance, Action.CREATE, State.CURRENT, timestamp="", metadata=kept)
 
 

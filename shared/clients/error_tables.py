@@ -20,6 +20,7 @@ MAX_COUNT = 1_000
 NEWEST = 5
 _OPEN = "not (ResolvedAt gt '')"
 """Also of the original's rows, which have no such column."""
+_ANY = "RowKey ge ''"  # the SDK takes no empty query
 
 
 class ErrorTables:
@@ -67,7 +68,7 @@ class ErrorTables:
         """At most `size` rows, by PartitionKey and RowKey; `after` is the key of the last row of the page before."""
         given: dict[str, Any] = {"study": query.study_instance_uid, "exception": query.exception}
         asked = [
-            _OPEN if query.only_open else "",
+            _OPEN if query.only_open else _ANY,
             "StudyUid eq @study" if query.study_instance_uid else "",
             "PartitionKey eq @exception" if query.exception else "",
         ]

@@ -11,6 +11,7 @@ from typing import Any
 
 from fhir.resources.R4B.endpoint import Endpoint
 from fhir.resources.R4B.imagingstudy import ImagingStudy, ImagingStudySeries, ImagingStudySeriesInstance
+from fhir.resources.R4B.observation import Observation
 from fhir.resources.R4B.patient import Patient
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -18,6 +19,7 @@ _INSTANCE = "ImagingStudy.series.instance"
 _MODELS: Mapping[str, type[BaseModel]] = {
     "Patient": Patient,
     "Endpoint": Endpoint,
+    "Observation": Observation,
     "ImagingStudy": ImagingStudy,
     "ImagingStudy.series": ImagingStudySeries,
     _INSTANCE: ImagingStudySeriesInstance,

@@ -1,4 +1,4 @@
-"""Dates, times and offsets (PS3.5 6.2: DA, TM; PS3.3 C.12.1.1.8), partial and legacy forms included."""
+"""Dates, times and offsets (PS3.5 6.2: DA, TM, DT; PS3.3 C.12.1.1.8), partial and legacy forms included."""
 
 import re
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from shared.mapping.text import InvalidValueError, text
 _TIME = re.compile(r"(\d\d)(?:(\d\d)(?:(\d\d)(?:\.(\d{1,6}))?)?)?")
 _LEGACY_TIME = re.compile(r"(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,6}))?)?")
 _LEGACY_DATE = re.compile(r"(\d{4})\.(\d\d)\.(\d\d)")
+_DATE_TIME = re.compile(r"(\d{8})(\d{2}[\d.]*)?([+-]\d{4})?")
 _OFFSET = re.compile(r"([+-])(\d\d)(\d\d)")
 
 
@@ -21,6 +22,15 @@ class TimeOfDay:
     minute: int | None = None
     second: int | None = None
     millisecond: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DateTime:
+    """A DICOM date and time in one value, as exact as it was given; `offset` is None where it has none of its own."""
+
+    day: date
+    time: TimeOfDay | None = None
+    offset: timezone | None = None
 
 
 def calendar_date(item: Any) -> date:
@@ -64,3 +74,12 @@ def utc_offset(item: Any) -> timezone:
     if int(minutes) > 59 or not timedelta(hours=-12) <= offset <= timedelta(hours=14):  # noqa: PLR2004 minutes of an hour
         raise InvalidValueError("an offset from -1200 to +1400 is expected")
     return timezone(offset)
+
+
+def date_time(item: Any) -> DateTime:
+    """PS3.5 6.2, VR DT: YYYYMMDD[HH[MM[SS[.F{1,6}]]]][&ZZXX]. A year or a month alone says too little here."""
+    match = _DATE_TIME.fullmatch(text(item, "DT"))
+    if not match:
+        raise InvalidValueError("a date and time YYYYMMDDHHMMSS.FFFFFF&ZZXX, or its beginning, is expected")
+    day, time, offset = match.groups()
+    return DateTime(calendar_date(day), time_of_day(time) if time else None, utc_offset(offset) if offset else None)

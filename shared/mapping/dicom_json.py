@@ -12,6 +12,7 @@ from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
 
 from shared.mapping import values
 from shared.mapping.text import PADDING, InvalidValueError
+from shared.model import InvalidTag
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,17 @@ class Tag:
         vr = dictionary_VR(number)
         return cls(display, keyword, key, vr, vr == "SQ" or dictionary_VM(number) != "1", values.parser(keyword, vr))
 
+    def invalid(self, rule: str) -> InvalidTag:
+        """The fault of this tag; `rule` is what its value breaks, never the value."""
+        return InvalidTag(self.display, self.keyword, self.vr, rule)
+
 
 def read(metadata: Mapping[str, Any], tag: Tag) -> Any:
     """The parsed value of `tag`, None where it is absent or empty; a list for sequences.
 
     Raises InvalidValueError with the rule that the element breaks.
     """
-    items = _items(metadata.get(tag.key))
+    items = items_of(metadata.get(tag.key))
     if not items:
         return None
     if len(items) > 1 and not tag.many:
@@ -53,8 +58,8 @@ def read(metadata: Mapping[str, Any], tag: Tag) -> Any:
     return tag.parse(items[0])
 
 
-def _items(element: Any) -> list[Any]:
-    """The element's values without the empty ones."""
+def items_of(element: Any) -> list[Any]:
+    """The element's values without the empty ones; raises InvalidValueError where they are not a list."""
     if element is None:
         return []
     if not isinstance(element, Mapping):

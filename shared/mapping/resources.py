@@ -145,11 +145,11 @@ def map_scope(scope: Scope, metadata: Mapping[str, Any], options: MappingOptions
         if row.how is How.ADD and not isinstance(value, list):
             value = [value]
         if rule := authored.rule_broken(scope.name, row.element, value):
-            (broken if row.required else faults).append(_invalid(row.tags[0], rule))
+            (broken if row.required else faults).append(row.tags[0].invalid(rule))
         elif row.how is How.ADD:
             add.setdefault(row.element, []).extend(value)
         else:
-            said[row.how][row.element] = value
+            said[How.SET if row.how is How.DERIVE else row.how][row.element] = value
     return Fragment(said[How.CREATE], said[How.SET], said[How.FILL], add, tuple(faults), tuple(broken))
 
 
@@ -163,23 +163,19 @@ def _convert(
         try:
             value = dicom_json.read(metadata, tag)
         except InvalidValueError as error:
-            (broken if required else faults).append(_invalid(tag, str(error)))
+            (broken if required else faults).append(tag.invalid(str(error)))
             value = None
         else:
             if required and value is None:
-                broken.append(_invalid(tag, "required, and missing or empty"))
+                broken.append(tag.invalid("required, and missing or empty"))
         found.append(value)
     if row.tags and (found[0] if row.required else next((one for one in found if one is not None), None)) is None:
         return None
     try:
         return row.convert(options, *found)
     except InvalidValueError as error:
-        (broken if row.required else faults).append(_invalid(row.tags[0], str(error)))
+        (broken if row.required else faults).append(row.tags[0].invalid(str(error)))
         return None
-
-
-def _invalid(tag: dicom_json.Tag, rule: str) -> InvalidTag:
-    return InvalidTag(tag.display, tag.keyword, tag.vr, rule)
 
 
 def _mismatches(entry: ChangeFeedEntry, shared: _Shared, instance: Fragment) -> list[InvalidTag]:
@@ -191,7 +187,7 @@ def _mismatches(entry: ChangeFeedEntry, shared: _Shared, instance: Fragment) -> 
         (_INSTANCE, instance.set["uid"], entry.sop_instance_uid),
     )
     return [
-        _invalid(scope.rows[0].tags[0], "differs from the change feed entry's")
+        scope.rows[0].tags[0].invalid("differs from the change feed entry's")
         for scope, uid, expected in said
         if uid != expected
     ]

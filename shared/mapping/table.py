@@ -7,7 +7,7 @@ server holds already:
     SET      follows DICOM
     FILL     written where FHIR says nothing yet, never changed after
     ADD      one more item of the list, unless it is there; what others wrote stays
-    DERIVE   made anew from the series and instances in the resource, so that it is always true
+    DERIVE   made anew, from the series and instances in the resource or from the report, so that it is always true
 """
 # ruff: noqa: E501  one row per line, aligned: the table is read beside the specification's
 # fmt: off
@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from shared.mapping import converters as to
+from shared.mapping import observation as dose
 from shared.mapping.dicom_json import Tag
 
 
@@ -33,7 +34,7 @@ CREATE, SET, FILL, ADD, DERIVE = How.CREATE, How.SET, How.FILL, How.ADD, How.DER
 YES, NO = True, False
 
 
-SCOPES = ("ImagingStudy.series.instance", "ImagingStudy.series", "ImagingStudy", "Endpoint", "Patient")
+SCOPES = ("ImagingStudy.series.instance", "ImagingStudy.series", "ImagingStudy", "Observation", "Endpoint", "Patient")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,8 @@ def _our(path: str, tags: str, required: bool, convert: to.Converter, how: How, 
 PATIENT_ID  = "(0010,0020) PatientID + (0010,0021) IssuerOfPatientID"
 STUDY_DATE  = "(0008,0020) StudyDate + (0008,0030) StudyTime + (0008,0201) TimezoneOffsetFromUTC"
 SERIES_DATE = "(0008,0021) SeriesDate + (0008,0031) SeriesTime + (0008,0201) TimezoneOffsetFromUTC"
+CONTENT_DATE = "(0008,0023) ContentDate + (0008,0033) ContentTime + (0008,0201) TimezoneOffsetFromUTC"
+DEVICE      = "(0008,0070) Manufacturer + (0008,1090) ManufacturerModelName + (0008,1010) StationName"
 REASONS     = "(0040,100A) ReasonForRequestedProcedureCodeSequence + (0040,0275) RequestAttributesSequence"
 
 TABLE: tuple[Row, ...] = (
@@ -116,6 +119,21 @@ TABLE: tuple[Row, ...] = (
     _row("ImagingStudy.series.instance.uid",                  "(0008,0018) SOPInstanceUID",      YES, to.plain,                SET,    ""),
     _row("ImagingStudy.series.instance.sopClass",             "(0008,0016) SOPClassUID",         YES, to.sop_class,            SET,    "code `urn:oid:<uid>`"),
     _row("ImagingStudy.series.instance.number",               "(0020,0013) InstanceNumber",      NO,  to.number,               SET,    ""),
+
+    _row("Observation.identifier.where(type.coding.code = 'sop-instance-uid')", "(0008,0018) SOPInstanceUID", YES, dose.report_identifier, ADD, "system `urn:dicom:uid`, value `urn:oid:<uid>`; on the events' Observations too, besides their `irradiation-event-uid`"),
+    _row("Observation.identifier.where(type.coding.code = 'ACSN')", "(0008,0050) AccessionNumber", NO, to.accession_identifier, ADD,   "of the summary"),
+    _row("Observation.meta.source",                           "",                                NO,  to.source,               CREATE, "root URL of the DICOM service: it says that we made the resource"),
+    _row("Observation.status",                                "(0040,A493) VerificationFlag + (0040,A491) CompletionFlag", NO, dose.status, SET, "`final` where VERIFIED or COMPLETE, else `preliminary`; what others amended or withdrew stays so"),
+    _row("Observation.category",                              "",                                NO,  to.constant([dose.CATEGORY]), ADD, "`imaging`"),
+    _row("Observation.code",                                  "",                                NO,  to.constant(dose.SUMMARY_CODE), SET, "LOINC 73569-6 of the summary, DCM 113852 of an irradiation event"),
+    _row("Observation.subject",                               PATIENT_ID,                        YES, to.patient_link,         SET,    "the Patient above"),
+    _row("Observation.partOf",                                "(0020,000D) StudyInstanceUID",    YES, dose.study_link,         ADD,    "the ImagingStudy above"),
+    _row("Observation.derivedFrom",                           "(0020,000D) StudyInstanceUID",    YES, dose.study_link,         ADD,    "the ImagingStudy above"),
+    _row("Observation.effectiveDateTime",                     STUDY_DATE,                        NO,  to.started,              DERIVE, "the report's start of irradiation or its first event's, else the study's start; of an event its own, else the day"),
+    _row("Observation.issued",                                CONTENT_DATE,                      NO,  dose.issued,             DERIVE, "nothing without a time"),
+    _row("Observation.device",                                DEVICE,                            NO,  dose.device,             FILL,   "display only: no Device is made; the report's Device Observer before the tags"),
+    _row("Observation.bodySite",                              "",                                NO,  to.constant(None),       DERIVE, "of an event: Target Region"),
+    _row("Observation.component",                             "",                                NO,  to.constant(None),       DERIVE, "the report's dose values, by the table of docs/mapping.md; components of others stay"),
 )
 # fmt: on
 

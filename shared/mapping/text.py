@@ -1,4 +1,4 @@
-"""Text values (PS3.5 6.2): CS, UI, IS, LO, SH. pydicom's tables decide lengths and characters.
+"""Text values (PS3.5 6.2): CS, UI, IS, DS, LO, SH. pydicom's tables decide lengths and characters.
 
 No error here carries the value.
 """
@@ -14,6 +14,7 @@ PADDING = " \0"
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # FHIR string: nothing below 32 but tab, CR, LF
 _REGEX = {vr: re.compile(pattern) for vr, pattern in VR_REGEXES.items()}
 _IS_RANGE = range(-(2**31), 2**31)
+_DECIMAL_LIMIT = 10**18  # FHIR: decimals of 18 digits are safe everywhere; and no NaN, no infinity
 
 
 class InvalidValueError(ValueError):
@@ -63,3 +64,22 @@ def integer_string(item: Any) -> int:
     if item not in _IS_RANGE:
         raise InvalidValueError("outside the 32 bits of an integer string")
     return int(item)
+
+
+def decimal_string(item: Any) -> int | float:
+    """PS3.5 6.2, VR DS: a decimal number; DICOM JSON allows number or string (PS3.18 F.2.3.1).
+
+    More than 16 characters are taken: devices write them, and what the number is leaves no doubt.
+    """
+    if isinstance(item, str):
+        written = item.strip(PADDING)
+        if not _REGEX["DS"].fullmatch(written):
+            raise InvalidValueError("a decimal number is expected")
+        item = float(written)
+        if item.is_integer() and not set(written) & set(".eE"):
+            item = int(item)
+    if isinstance(item, bool) or not isinstance(item, int | float):
+        raise InvalidValueError("a decimal number is expected")
+    if not -_DECIMAL_LIMIT < item < _DECIMAL_LIMIT:
+        raise InvalidValueError("a number of at most 18 digits is expected")
+    return item

@@ -1,6 +1,6 @@
 """What is to be written -> one transaction Bundle (FHIR R4, http.html#transaction)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -48,6 +48,13 @@ def identifier_query(system: str, value: str) -> str:
 def endpoint_query(name: str, system: str, code: str) -> str:
     """The search that finds our Endpoint again: by its whole name and its connection type."""
     return f"name:exact={quote(_escape(name), safe='')}&connection-type={quote(f'{system}|{code}', safe='')}"
+
+
+def coded_query(system: str, values: Sequence[str], coding: Mapping[str, str]) -> str:
+    """The search for what has all of these identifiers, and this code."""
+    queries = [identifier_query(system, value) for value in values]
+    code = quote(f"{_escape(coding['system'])}|{_escape(coding['code'])}", safe="")
+    return "&".join([*queries, f"code={code}"])
 
 
 def _escape(text: str) -> str:

@@ -39,6 +39,8 @@ def _item(item: Any) -> Mapping[str, Any]:
 _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "CS": text.code_string,
     "DA": dates.calendar_date,
+    "DS": text.decimal_string,
+    "DT": dates.date_time,
     "IS": text.integer_string,
     "LO": partial(text.text, vr="LO"),
     "PN": names.person_name,
@@ -48,4 +50,5 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "UC": partial(text.text, vr="UC"),
     "UI": text.uid,
     "UR": partial(text.text, vr="UR"),
+    "UT": partial(text.text, vr="UT"),
 }

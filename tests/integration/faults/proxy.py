@@ -50,6 +50,8 @@ class Proxy(ThreadingHTTPServer):
         """Which `Authorization` is let through; the others are answered 401."""
         self.rewrite: Callable[[bytes], bytes] = lambda content: content
         """What becomes of an answer's content on its way."""
+        self.headers: dict[str, str] = {}
+        """Laid over those of every answer."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -83,6 +85,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault and fault.after:
             return self._close()
         passed = {name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP}
+        passed = {name: value for name, value in passed.items() if name.title() not in self.server.headers}
+        passed |= self.server.headers
         return self._answer(
             answer.status_code, passed, self.server.rewrite(answer.content), torn=bool(fault and fault.torn)
         )
@@ -111,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
 def proxy_to(upstream: str) -> Iterator[Proxy]:
     """A running proxy."""
     server = Proxy(upstream)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield server

@@ -5,7 +5,7 @@ from datetime import date, timedelta, timezone
 import pytest
 
 from shared.mapping import dates, names, text, values
-from shared.mapping.dates import TimeOfDay
+from shared.mapping.dates import DateTime, TimeOfDay
 from shared.mapping.names import NameGroup, PersonName
 from shared.mapping.text import InvalidValueError
 
@@ -32,6 +32,14 @@ READ = [
     ("a legacy TM is a time",                         dates.time_of_day,     "14:04:38",         TimeOfDay(14, 4, 38)),
     ("an offset may be east",                         dates.utc_offset,      "+0100",            timezone(timedelta(hours=1))),
     ("an offset may be half an hour west",            dates.utc_offset,      "-0330",            timezone(-timedelta(hours=3, minutes=30))),
+    ("a DS may be text",                              text.decimal_string,  " 1.07E-05",        1.07e-05),
+    ("a DS without a point is whole",                 text.decimal_string,  "515",              515),
+    ("a DS may be longer than 16",                    text.decimal_string,  "0.00015356864017123", 0.00015356864017123),
+    ("a DS may be a number",                          text.decimal_string,  7.46,               7.46),
+    ("a DT may be whole",                             dates.date_time,      "20240506072103.083003-0400",
+     DateTime(date(2024, 5, 6), TimeOfDay(7, 21, 3, 83), timezone(-timedelta(hours=4)))),
+    ("a DT may lack its seconds",                     dates.date_time,      "202405060721",     DateTime(date(2024, 5, 6), TimeOfDay(7, 21))),
+    ("a DT may be a date",                            dates.date_time,      "20240506",         DateTime(date(2024, 5, 6))),
     ("a PN may be its groups",                        names.person_name,     {"Alphabetic": "Yamada^Tarou", "Ideographic": "山田^太郎", "Phonetic": "やまだ^たろう"},
      PersonName(NameGroup("Yamada", "Tarou"), NameGroup("山田", "太郎"), NameGroup("やまだ", "たろう"))),
     ("a PN may be a string with `=`",                 names.person_name,     "A^B=C^D",          PersonName(NameGroup("A", "B"), NameGroup("C", "D"))),
@@ -58,6 +66,15 @@ BROKEN = [
     ("an IS is no boolean",                           text.integer_string,  True,               "whole number"),
     ("an IS has 32 bits",                             text.integer_string,  "2147483648",       "32 bits"),
     ("an IS as a number has 32 bits",                 text.integer_string,  2**31,              "32 bits"),
+    ("a DS has a point, no comma",                    text.decimal_string,  "7,46",             "decimal number"),
+    ("a DS has no unit",                              text.decimal_string,  "7.46 mGy",         "decimal number"),
+    ("a DS is no boolean",                            text.decimal_string,  True,               "decimal number"),
+    ("a DS is finite",                                text.decimal_string,  float("nan"),       "at most 18 digits"),
+    ("a DS is not beyond all measure",                text.decimal_string,  "1e999",            "at most 18 digits"),
+    ("a DS has no thousands of digits",               text.decimal_string,  "9" * 5000,         "at most 18 digits"),
+    ("a DT has a day",                                dates.date_time,      "202405",           "YYYYMMDD"),
+    ("a DT's day is in the calendar",                 dates.date_time,      "20240230",         "no such day"),
+    ("a DT's offset ends at +1400",                   dates.date_time,      "20240506+1500",    "-1200 to +1400"),
     ("a DA is in the calendar",                       dates.calendar_date,   "20230229",         "no such day"),
     ("a DA has a month",                              dates.calendar_date,   "20231301",         "no such day"),
     ("a DA is no range",                              dates.calendar_date,   "20230101-20230201", "YYYYMMDD"),

@@ -1,0 +1,148 @@
+"""A dose report's Observations + those that FHIR holds of it -> what is to be written.
+
+What a report says no more is taken out; components of concepts that the mapping does not make, and all other elements
+that others wrote, stay.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from shared.errors import MultipleMatchingResourcesError
+from shared.mapping.converters import DICOM_UID_SYSTEM
+from shared.mapping.dose import MappedReport, WantedObservation
+from shared.mapping.dose_table import OUR_CODES
+from shared.mapping.merge import Links, apply, contains
+from shared.mapping.merge_study import is_ours
+from shared.mapping.observation import EVENT_CODE, SUMMARY_CODE
+from shared.mapping.resources import Fragment
+from shared.mapping.table import How, rows_of
+from shared.mapping.transaction import Create, Delete, Update, Write, coded_query, identifier_query
+from shared.model import Resource
+
+_DERIVED = tuple(row.element for row in rows_of("Observation") if row.how is How.DERIVE)
+_STATED_BY_DEVICES = ("registered", "preliminary", "final", "unknown")
+"""Statuses that the report's own replaces; the others (amended, entered-in-error ...) are somebody's word on it."""
+
+
+def report_query(sop_instance_uid: str) -> str:
+    """The search that finds all Observations of a report."""
+    return identifier_query(DICOM_UID_SYSTEM, f"urn:oid:{sop_instance_uid}")
+
+
+def merge_report(held: Sequence[Resource], report: MappedReport, links: Links, service_url: str) -> list[Write]:
+    """What is to be written so that FHIR says what the report says, and nothing that it says no more.
+
+    A report whose content is not known writes nothing, and takes nothing out: only `remove_report` takes out all.
+    `held`: the answer to `report_query`. Raises MultipleMatchingResourcesError where two have one identity.
+    """
+    if not report.observations:
+        return []
+    by_uid: dict[str, list[Resource]] = {}
+    for one in held:
+        for uid in _uids(one.get("identifier", [])):
+            by_uid.setdefault(uid, []).append(one)
+    writes: list[Write] = []
+    kept: set[str] = set()
+    for wanted in report.observations:
+        existing = _existing(by_uid, wanted)
+        merged = merge_observation(existing, wanted.fragment, links)
+        if existing is not None:
+            kept.add(existing["id"])
+        if merged is not None:
+            writes.append(Update(merged) if existing is not None else Create(wanted.name, merged, _query(wanted)))
+    return [
+        *writes,
+        *remove_report([one for one in held if one["id"] not in kept], report.sop_instance_uid, service_url),
+    ]
+
+
+def remove_report(held: Sequence[Resource], sop_instance_uid: str, service_url: str) -> list[Write]:
+    """The deletes of the Observations that we made of a report; `held`: the answer to `report_query`."""
+    uid = f"urn:oid:{sop_instance_uid}"
+    return [
+        Delete(one)
+        for one in held
+        if is_ours(one, service_url)
+        and uid in _uids(one.get("identifier", []))
+        and any(contains(one.get("code"), code) for code in (_bare(SUMMARY_CODE), _bare(EVENT_CODE)))
+    ]
+
+
+def merge_observation(existing: Resource | None, wanted: Fragment, links: Links) -> Resource | None:
+    """The Observation to write, None where nothing changes."""
+    said = dict(wanted.set)
+    components = said.pop("component", [])
+    if existing is not None and existing.get("status", "final") not in _STATED_BY_DEVICES:
+        del said["status"]
+    if existing is not None and any(name.startswith("effective") and name not in _DERIVED for name in existing):
+        said.pop("effectiveDateTime", None)  # of a choice of types FHIR takes one
+    merged = apply(existing, {"resourceType": "Observation"}, replace(wanted, set=said), links)
+    for element in _DERIVED:
+        if element not in said:
+            merged.pop(element, None)
+    if together := _components((existing or {}).get("component", []), components):
+        merged["component"] = together
+    return None if merged == existing else merged
+
+
+def _components(existing: Sequence[Resource], wanted: Sequence[Resource]) -> list[Resource]:
+    """The wanted components, each in the place of the one that it renews; those of others where they are."""
+    missing = list(wanted)
+    result: list[Resource] = []
+    for one in existing:
+        if not _is_of_ours(one):
+            result.append(one)
+        elif (renewed := next((new for new in missing if _is_same_concept(one, new)), None)) is not None:
+            missing.remove(renewed)
+            result.append(one if _says(one, renewed) else _without_value(one) | renewed)
+    return result + missing
+
+
+def _is_of_ours(component: Resource) -> bool:
+    codings = component.get("code", {}).get("coding", [])
+    return any((coding.get("system"), coding.get("code")) in OUR_CODES for coding in codings)
+
+
+def _is_same_concept(existing: Resource, wanted: Resource) -> bool:
+    texts = existing["code"].get("text"), wanted["code"].get("text")
+    return contains(existing["code"], _bare(wanted["code"])) and texts[0] == texts[1]
+
+
+def _says(existing: Resource, wanted: Resource) -> bool:
+    """A quantity is compared both ways: a unit's code that the report has no more must not stay beside it."""
+    quantities = wanted.get("valueQuantity"), existing.get("valueQuantity")
+    return contains(existing, wanted) and contains(*quantities)
+
+
+def _without_value(component: Resource) -> Resource:
+    return {name: value for name, value in component.items() if not name.startswith(("value", "dataAbsentReason"))}
+
+
+def _bare(concept: Resource) -> Resource:
+    """The concept's codings without the words for them, which a server or an editor may have bettered."""
+    return {"coding": [{name: coding[name] for name in ("system", "code")} for coding in concept["coding"]]}
+
+
+def _existing(by_uid: dict[str, list[Resource]], wanted: WantedObservation) -> Resource | None:
+    own = list(_uids(wanted.fragment.add["identifier"]))
+    code = _bare(wanted.fragment.set["code"])
+    found = [
+        one
+        for one in by_uid.get(own[0], [])
+        if contains(one.get("code"), code) and set(own) <= set(_uids(one.get("identifier", [])))
+    ]
+    if len(found) > 1:
+        ids = ", ".join(f"Observation/{one['id']}" for one in found)
+        raise MultipleMatchingResourcesError(f"several resources have the same identity: {ids}; delete all but one")
+    return found[0] if found else None
+
+
+def _uids(identifiers: Iterable[Any]) -> list[str]:
+    return [one["value"] for one in identifiers if one.get("system") == DICOM_UID_SYSTEM and "value" in one]
+
+
+def _query(wanted: WantedObservation) -> str:
+    """The search that finds the Observation again: by its UIDs and its code."""
+    (coding,) = wanted.fragment.set["code"]["coding"]
+    return coded_query(DICOM_UID_SYSTEM, _uids(wanted.fragment.add["identifier"]), coding)

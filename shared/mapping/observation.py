@@ -1,0 +1,56 @@
+"""DICOM value -> FHIR datatype for dose Observations: what they say besides their components."""
+
+from datetime import date, timezone
+from typing import Any
+
+from shared.mapping.converters import DICOM_UID_SYSTEM, MODALITY_SYSTEM, MappingOptions, started, urn
+from shared.mapping.dates import DateTime, TimeOfDay
+
+UID_TYPE_SYSTEM = "http://hl7.org/fhir/uv/radiation-dose-summary/CodeSystem/dicom-identifier-type"
+"""HL7's Radiation Dose Summary guide (STU 1): it tells the UID of the report from that of an irradiation event."""
+
+_SUMMARY = "Radiation exposure and protection information [Description] Document Diagnostic imaging"
+SUMMARY_CODE = {"coding": [{"system": "http://loinc.org", "code": "73569-6", "display": _SUMMARY}]}
+EVENT_CODE = {"coding": [{"system": MODALITY_SYSTEM, "code": "113852", "display": "Irradiation Event"}]}
+CATEGORY = {
+    "coding": [{"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "imaging"}],
+}
+
+
+def report_identifier(_options: MappingOptions, sop_instance_uid: str) -> dict[str, Any]:
+    return _uid_identifier("sop-instance-uid", sop_instance_uid)
+
+
+def event_identifier(event_uid: str) -> dict[str, Any]:
+    return _uid_identifier("irradiation-event-uid", event_uid)
+
+
+def _uid_identifier(kind: str, uid: str) -> dict[str, Any]:
+    type_ = {"coding": [{"system": UID_TYPE_SYSTEM, "code": kind}]}
+    return {"type": type_, "system": DICOM_UID_SYSTEM, "value": f"urn:oid:{uid}"}
+
+
+def status(_options: MappingOptions, verification: str | None, completion: str | None) -> str:
+    """A report that a person verified, or that is complete, will not change any more (PS3.3 C.17.2)."""
+    return "final" if verification == "VERIFIED" or completion == "COMPLETE" else "preliminary"
+
+
+def study_link(_options: MappingOptions, study_instance_uid: str) -> dict[str, str]:
+    return {"reference": urn("ImagingStudy", study_instance_uid)}
+
+
+def issued(options: MappingOptions, day: date | None, time: TimeOfDay | None, offset: timezone | None) -> str | None:
+    """A FHIR instant: nothing without a time of day."""
+    moment = started(options, day, time, offset)
+    return moment if moment is not None and "T" in moment else None
+
+
+def device(_options: MappingOptions, manufacturer: str | None, model: str | None, name: str | None) -> dict[str, str]:
+    """A Reference that names the device without pointing to a resource."""
+    made = " ".join(part for part in (manufacturer, model) if part)
+    return {"display": f"{made} ({name})" if made and name else made or name or ""}
+
+
+def effective(options: MappingOptions, moment: DateTime, offset: timezone | None) -> str | None:
+    """A FHIR dateTime; of two offsets the value's own wins."""
+    return started(options, moment.day, moment.time, moment.offset or offset)

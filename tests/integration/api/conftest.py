@@ -1,0 +1,103 @@
+"""A whole stack for the tests of the API, and a client that holds the function key."""
+
+import time
+from dataclasses import dataclass
+
+import pytest
+import requests
+
+from local.compare import compare
+from local.failures import recorded_failures
+from local.stack import Ports, Stack, StackOptions
+from local.stow import multipart
+from tests.integration.dicom_service_client import dicom_file
+
+SETTINGS = {"SyncSchedule": "* * * * * *", "DicomCast__GapGracePeriod": "00:00:01"}
+
+
+@dataclass
+class Api:
+    """The stack, as somebody sees it who has the function key and a DICOM device."""
+
+    stack: Stack
+
+    def call(self, method, path, **arguments):
+        headers = {"x-functions-key": self.stack.function_key}
+        return requests.request(
+            method, f"{self.stack.functions_url}/api{path}", headers=headers, timeout=30, **arguments
+        )
+
+    def get(self, path):
+        return self.call("GET", path)
+
+    def store(self, *studies, instances=2, **tags):
+        """One series each; the numbers are the studies' names."""
+        files = [
+            dicom_file(
+                **{
+                    "StudyInstanceUID": f"1.2.{study}",
+                    "SeriesInstanceUID": f"1.2.{study}.1",
+                    "SOPInstanceUID": f"1.2.{study}.1.{number}",
+                    "PatientID": f"P-{study}",
+                    "Modality": "CT",
+                    **tags,
+                }
+            )
+            for study in studies
+            for number in range(1, instances + 1)
+        ]
+        body, content_type = multipart(files)
+        url = f"{self.stack.dicom_url}/v1/studies"
+        answer = requests.post(url, data=body, headers={"Content-Type": content_type}, timeout=60)
+        assert answer.status_code == 200
+
+    def drained(self):
+        """The status once everything is synced."""
+        return self.awaited(lambda status: status["lag"]["entries"] == 0 and not status["lease"]["held"])
+
+    def awaited(self, reached, seconds=60):
+        deadline = time.monotonic() + seconds
+        while not reached(status := self.get("/status").json()):
+            assert time.monotonic() < deadline, status
+            time.sleep(0.1)
+        return status
+
+    def replayed(self, body, seconds=60):
+        """The replay when it has ended."""
+        answer = self.call("POST", "/replay", json=body)
+        assert answer.status_code == 202, answer.text
+        return self.ended(answer.json()["id"], seconds)
+
+    def ended(self, replay_id, seconds=60):
+        deadline = time.monotonic() + seconds
+        while (replay := self.get(f"/replay/{replay_id}").json())["state"] in ("queued", "running"):
+            assert time.monotonic() < deadline, replay
+            time.sleep(0.1)
+        return replay
+
+    def study(self, number):
+        """The ImagingStudy, None where there is none."""
+        query = {"identifier": f"urn:dicom:uid|urn:oid:1.2.{number}"}
+        bundle = requests.get(f"{self.stack.fhir_url}/ImagingStudy", params=query, timeout=30).json()
+        return next((one["resource"] for one in bundle.get("entry", [])), None)
+
+    def differences(self):
+        """FHIR against DICOM, but for what is recorded as failed."""
+        rows = recorded_failures(self.stack.storage_connection)
+        failed = {row.sop_instance_uid for row in rows if row.is_final}
+        return [one for one in compare(self.stack.dicom_url, self.stack.fhir_url, failed) if one.differences]
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory):
+    """One stack for a module's tests: they tell their studies apart by number."""
+    with Stack(StackOptions(Ports.free(), tmp_path_factory.mktemp("api"), settings=SETTINGS)) as stack:
+        yield Api(stack)
+
+
+@pytest.fixture
+def own_api(tmp_path):
+    """A stack of the test's own, to break parts of."""
+    settings = SETTINGS | {"DicomCast__HealthMaxAge": "00:00:03", "DicomCast__LeaseDuration": "00:00:15"}
+    with Stack(StackOptions(Ports.free(), tmp_path, settings=settings)) as stack:
+        yield Api(stack)

@@ -1,0 +1,67 @@
+"""Dose Observations on the real FHIR server: its searches find them, its versions do not shake the merge."""
+
+from uuid import uuid4
+
+import pytest
+
+from shared.clients.fhir import FhirClient
+from shared.clients.http import HttpService
+from shared.mapping.converters import MappingOptions, urn
+from shared.mapping.dose import map_dose_report
+from shared.mapping.merge_observation import merge_report, remove_report, report_query
+from shared.mapping.transaction import Create, transaction_bundle
+from tests.dose_reports import ct, ct_event, num
+
+SERVICE = "https://dicom.example.org"
+OPTIONS = MappingOptions(SERVICE)
+EVENT = f"2.25.{uuid4().int}"
+
+
+@pytest.fixture(scope="module")
+def fhir(fhir_url):
+    return FhirClient(HttpService("FHIR server", fhir_url))
+
+
+@pytest.fixture
+def uid():
+    return f"2.25.{uuid4().int}"
+
+
+def synced(fhir, uid, metadata):
+    """How many Observations were written."""
+    held = fhir.search("Observation", report_query(uid))
+    links = {urn("ImagingStudy", "1.2.3"): "ImagingStudy/1", urn("Patient", "", "P-1"): "Patient/1"}
+    writes = merge_report(held, map_dose_report(metadata, OPTIONS), links, SERVICE)
+    if writes:
+        fhir.transact(transaction_bundle(writes))
+    return len(writes)
+
+
+def test_a_report_from_create_to_delete(fhir, uid):
+    """Written once; followed; taken away without those of another report of the same event."""
+    other = f"2.25.{uuid4().int}"
+    assert synced(fhir, other, ct(ct_event(1, event_uid=EVENT), SOPInstanceUID=other)) == 2
+    report = ct(ct_event(1, event_uid=EVENT), ct_event(2), SOPInstanceUID=uid, CompletionFlag="PARTIAL")
+    assert synced(fhir, uid, report) == 3
+    assert synced(fhir, uid, report) == 0
+    corrected = ct(ct_event(1, event_uid=EVENT, dlp=num("DCM 113838 DLP", 7.46, "mGy.cm")), SOPInstanceUID=uid)
+    assert synced(fhir, uid, corrected) == 3  # summary and event follow, the second event goes
+    assert synced(fhir, uid, corrected) == 0
+    held = fhir.search("Observation", report_query(uid))
+    assert [one["status"] for one in held] == ["final", "final"]
+    fhir.transact(transaction_bundle(remove_report(held, uid, SERVICE)))
+    assert fhir.search("Observation", report_query(uid)) == []
+    assert len(fhir.search("Observation", report_query(other))) == 2
+
+
+def test_a_create_whose_answer_was_lost_is_not_done_twice(fhir, uid):
+    """Conditional create: UIDs and code together find the one Observation."""
+    mapped = map_dose_report(ct(ct_event(1), ct_event(2), SOPInstanceUID=uid), OPTIONS)
+    links = {urn("ImagingStudy", "1.2.3"): "ImagingStudy/1", urn("Patient", "", "P-1"): "Patient/1"}
+    writes = merge_report([], mapped, links, SERVICE)
+    assert all(isinstance(write, Create) for write in writes)
+    statuses = [
+        [answer["response"]["status"][:3] for answer in fhir.transact(transaction_bundle(writes))] for _ in range(2)
+    ]
+    assert statuses == [["201"] * 3, ["200"] * 3]
+    assert len(fhir.search("Observation", report_query(uid))) == 3

@@ -1,0 +1,152 @@
+"""Merging a dose report: its part is right, everybody else's is untouched, and what it says no more is gone."""
+
+import copy
+from urllib.parse import parse_qsl
+
+import pytest
+
+from shared.errors import MultipleMatchingResourcesError
+from shared.mapping.converters import MappingOptions, urn
+from shared.mapping.dose import map_dose_report
+from shared.mapping.merge_observation import merge_observation, merge_report, remove_report, report_query
+from shared.mapping.transaction import Create, Delete, Update
+from tests.dose_reports import REPORT, ct, ct_event, num, xray, xray_event
+
+SERVICE = "https://dicom.example.org"
+OPTIONS = MappingOptions(SERVICE)
+LINKS = {urn("ImagingStudy", "1.2.3"): "ImagingStudy/7", urn("Patient", "", "P-1"): "Patient/8"}
+
+
+def mapped(metadata):
+    return map_dose_report(metadata, OPTIONS)
+
+
+def merged(held, metadata):
+    return merge_report(held, mapped(metadata), LINKS, SERVICE)
+
+
+def held_after(metadata):
+    """What a server holds once the report was written."""
+    return [
+        write.resource | {"id": str(number), "meta": {**write.resource["meta"], "versionId": "1"}}
+        for number, write in enumerate(merged([], metadata), 1)
+    ]
+
+
+def test_a_new_report_is_created():
+    """Summary first; references to what FHIR holds are those that the caller found."""
+    writes = merged([], ct(ct_event(1), ct_event(2)))
+    assert [type(write) for write in writes] == [Create] * 3
+    assert [write.name for write in writes] == [
+        urn("Observation", REPORT, *more) for more in ((), ("1.2.3.9.1.1",), ("1.2.3.9.1.2",))
+    ]
+    assert writes[0].resource["derivedFrom"] == writes[0].resource["partOf"] == [{"reference": "ImagingStudy/7"}]
+    assert writes[0].resource["subject"] == {"reference": "Patient/8"}
+
+
+def test_the_query_of_a_create_names_the_one_observation():
+    """Conditional create must find this Observation and no other of the report."""
+    summary, event = merged([], ct(ct_event(1)))
+    assert parse_qsl(summary.if_none_exist) == [
+        ("identifier", "urn:dicom:uid|urn:oid:1.2.3.9.1"),
+        ("code", "http://loinc.org|73569-6"),
+    ]
+    assert parse_qsl(event.if_none_exist) == [
+        ("identifier", "urn:dicom:uid|urn:oid:1.2.3.9.1.1"),
+        ("identifier", "urn:dicom:uid|urn:oid:1.2.3.9.1"),
+        ("code", "http://dicom.nema.org/resources/ontology/DCM|113852"),
+    ]
+    assert parse_qsl(report_query(REPORT)) == [("identifier", "urn:dicom:uid|urn:oid:1.2.3.9.1")]
+
+
+def test_the_second_run_writes_nothing():
+    """Also where the server writes whole numbers without a point."""
+    metadata = ct(ct_event(1, dlp=num("DCM 113838 DLP", 9.0, "mGy.cm")))
+    held = held_after(metadata)
+    held[1]["component"][2]["valueQuantity"]["value"] = 9
+    assert merged(held, metadata) == []
+
+
+def test_what_the_report_says_no_more_is_gone():
+    """A component, an event, an element."""
+    held = held_after(ct(ct_event(1), ct_event(2)))
+    writes = merged(held, ct(ct_event(1, dlp=num("DCM 113838 DLP", None, "mGy.cm")), ContentTime=None))
+    assert [type(write) for write in writes] == [Update, Update, Delete]
+    assert writes[2].resource is held[2]
+    event = writes[1].resource
+    assert [one["code"]["coding"][0]["code"] for one in event["component"]] == ["113830", "113835"]
+    assert "issued" not in event
+
+
+def test_a_report_whose_content_is_not_known_takes_nothing_out():
+    """Its tree may be held elsewhere."""
+    metadata = ct(ct_event(1))
+    held = held_after(metadata)
+    assert merged(held, {key: element for key, element in metadata.items() if key != "0040A730"}) == []
+
+
+def test_what_others_wrote_stays():
+    """Elements, identifiers, components of other concepts, additions to ours; a status that a person set."""
+    metadata = ct(ct_event(1))
+    _, event = held_after(metadata)
+    foreign = {"code": {"text": "effective dose"}, "valueQuantity": {"value": 1.1, "unit": "mSv"}}
+    event |= {
+        "status": "entered-in-error",
+        "note": [{"text": "wrong patient"}],
+        "device": {"reference": "Device/5"},
+        "identifier": [{"value": "own"}, *event["identifier"]],
+    }
+    event["component"].insert(0, foreign)
+    event["component"][3] |= {"interpretation": [{"text": "high"}]}
+    before = copy.deepcopy(event)
+    assert merge_observation(event, mapped(metadata).observations[1].fragment, LINKS) is None
+    changed = mapped(ct(ct_event(1, dlp=num("DCM 113838 DLP", 7, "mGy.cm")))).observations[1].fragment
+    after = merge_observation(event, changed, LINKS)
+    assert event == before
+    expected = copy.deepcopy(before)
+    expected["component"][3]["valueQuantity"]["value"] = 7.0
+    assert after == expected
+
+
+def test_another_kind_of_effective_time_stays():
+    """FHIR takes one of effective[x]."""
+    metadata = ct()
+    (summary,) = held_after(metadata)
+    del summary["effectiveDateTime"]
+    summary["effectivePeriod"] = {"start": "2024-05-06"}
+    assert merge_observation(summary, mapped(metadata).observations[0].fragment, LINKS) is None
+
+
+def test_a_report_that_becomes_final():
+    """Preliminary is the report's own word."""
+    held = held_after(ct(CompletionFlag="PARTIAL"))
+    (update,) = merged(held, ct(VerificationFlag="VERIFIED"))
+    assert (held[0]["status"], update.resource["status"]) == ("preliminary", "final")
+
+
+def test_components_of_one_code_keep_their_order():
+    """The second plane's dose is not written into the first's place."""
+    planes = [xray_event(1, f"DCM {code} {name}") for code, name in (("113620", "Plane A"), ("113621", "Plane B"))]
+    held = held_after(xray(*planes))
+    assert merged(held, xray(*planes)) == []
+    held[1]["component"].reverse()
+    assert merged(held, xray(*planes)) == []
+
+
+def test_two_of_one_identity_are_an_error():
+    """Never a pick of the first."""
+    metadata = ct(ct_event(1))
+    held = held_after(metadata)
+    with pytest.raises(MultipleMatchingResourcesError, match="Observation/2, Observation/9"):
+        merged([*held, held[1] | {"id": "9"}], metadata)
+
+
+def test_a_removed_report_takes_its_own_observations_only():
+    """Not those of others that name the report, nor those of another report of the same event."""
+    own = held_after(ct(ct_event(1)))
+    foreign = own[0] | {"id": "8", "meta": {"source": "https://elsewhere.example.org"}}
+    other_kind = own[0] | {"id": "9", "code": {"text": "comment"}}
+    (_, same_event) = held_after(ct(ct_event(1), SOPInstanceUID="1.2.3.9.2"))
+    deletes = remove_report([*own, foreign, other_kind, same_event], REPORT, SERVICE)
+    assert [type(write) for write in deletes] == [Delete, Delete]
+    assert [write.resource for write in deletes] == own
