@@ -100,6 +100,9 @@ def _from_sdk(kind: str) -> list[dict[str, Any]]:
     (version,) = set(re.findall(r'"api-version", "([^"]+)"', source))
     objects: dict[str, dict[str, Any]] = {}
     body = _objects_of(models, getattr(models, model), objects)
+    for one in body["properties"]:
+        if one["name"] == "name":  # read-only in the models: ARM takes it from the URL, Bicep from here
+            one["flags"] = "Required"
     return [{"$type": "Resource", "name": f"{kind}@{version}", "bodyType": body}, *objects.values()]
 
 
@@ -119,11 +122,6 @@ def _objects_of(models: Any, model: Any, objects: dict[str, dict[str, Any]]) -> 
     if flattened["properties"]:
         objects[flattened["name"]] = flattened
         found["properties"].append({"name": "properties", "type": flattened["name"]})
-    if not any(one["name"] == "name" and one["flags"] != "ReadOnly" for one in found["properties"] if "flags" in one):
-        # ARM takes a resource's name from its URL, so that the models have it read-only.
-        found["properties"] = [one for one in found["properties"] if one["name"] != "name" or "id" not in rules]
-        if "id" in rules:
-            found["properties"].append({"name": "name", "type": "string", "flags": "Required"})
     return found
 
 
