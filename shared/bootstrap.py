@@ -36,6 +36,7 @@ from shared.connections import (
 )
 from shared.errors import SettingsError
 from shared.mapping.converters import MappingOptions
+from shared.mapping.dose import REPORT_KEYS
 from shared.mapping.resources import MAPPED_KEYS
 from shared.sync.batch import BatchOptions
 from shared.sync.check import Check, Step, StepState
@@ -69,6 +70,8 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
         enforce_validation=settings.enforce_validation,
         extended=settings.extended_mapping,
         patient_update_policy=settings.patient_update_policy,
+        generate_observations=settings.generate_observations,
+        max_instances=settings.max_instances,
     )
     dicom, fhir = dicom_access(settings), fhir_access(settings)
     return App(
@@ -88,7 +91,7 @@ def _ports(settings: Settings, dicom: Access, fhir: Access, patience: Patience) 
     service = dicom_service(settings, dicom, patience)
     return Ports(
         feed=_change_feed(settings, service),
-        archive=DicomWeb(service, settings.dicom_api_version, MAPPED_KEYS),
+        archive=DicomWeb(service, settings.dicom_api_version, _keys(settings)),
         fhir=FhirClient(fhir_server(settings, fhir, patience)),
         watermarks=TableWatermarkStore(stored),
         errors=ErrorTables(stored, _utc_now),
@@ -111,9 +114,14 @@ def _self_check(settings: Settings) -> SelfCheck:
 
 
 def _change_feed(settings: Settings, dicom: HttpService) -> ChangeFeedV1 | ChangeFeedV2:
-    reader = FeedReader(dicom, MAPPED_KEYS, pass_torn=settings.ignore_json_parsing_errors)
+    reader = FeedReader(dicom, _keys(settings), pass_torn=settings.ignore_json_parsing_errors)
     version = ChangeFeedV1 if settings.dicom_api_version == "v1" else ChangeFeedV2
     return version(reader, settings.gap_grace_seconds)
+
+
+def _keys(settings: Settings) -> frozenset[str]:
+    """The tags that are read of an instance's metadata."""
+    return MAPPED_KEYS | REPORT_KEYS if settings.generate_observations else MAPPED_KEYS
 
 
 def _lease(settings: Settings, blobs: BlobServiceClient, name: str) -> BlobLease:

@@ -51,6 +51,8 @@ class Settings:
     default_offset: timezone
     enforce_validation: bool
     extended_mapping: bool
+    generate_observations: bool
+    max_instances: int
     ignore_json_parsing_errors: bool
     patient_system: str
     is_issuer_used: bool
@@ -80,6 +82,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DicomCast__Features__EnforceValidationOfTagValues", "enforce_validation",    boolean,         "false",     "`true`: an entry with any invalid mapped tag is not synced"),
     Setting("DicomCast__Features__IgnoreJsonParsingErrors",      "ignore_json_parsing_errors", boolean,         "false",     "`true`: an entry of the change feed that cannot be read is recorded in `DicomFailToStoreExceptionTable` and passed; `false`: it stops the sync"),
     Setting("DicomCast__Features__ExtendedMapping",              "extended_mapping",      boolean,         "true",      "`false`: only the rows of DICOM Cast's specification are mapped"),
+    Setting("DicomCast__Features__GenerateObservations",         "generate_observations", boolean,         "false",     "`true`: radiation dose reports become Observations, a summary and one for each irradiation event"),
+    Setting("DicomCast__MaxInstancesPerStudy",                   "max_instances",         whole(0, 10**9), "0",         "an ImagingStudy of more instances has their counts alone, not their list; 0: no limit"),
     Setting("Patient__PatientSystemId",                          "patient_system",        text,            "",          "system of `Patient.identifier`"),
     Setting("Patient__IsIssuerIdUsed",                           "is_issuer_used",        boolean,         "false",     "`true`: the system is IssuerOfPatientID instead"),
     Setting("Patient__UpdatePolicy",                             "patient_update_policy", policy,          "overwrite", "what may change on a Patient that FHIR holds: `overwrite` (name and gender follow DICOM), `fill` (only what FHIR lacks), `never` (only link)"),

@@ -7,6 +7,7 @@ DicomCastError
 ├── EntryError               one entry cannot be synced as it is: recorded in `table`, passed
 │   ├── InvalidDicomTag…     the DICOM data is at fault
 │   └── FhirRefused…         the FHIR server will not take it
+│       └── StudyTooLarge…   its list of instances is left out
 ├── TransientError           trying again may help: its study is carried, others go on
 │   └── ConflictError        somebody else wrote first: read again, merge again
 ├── RequestError             what was asked for over HTTP cannot be done: the caller is told every fault
@@ -97,6 +98,10 @@ class FhirRefusedError(EntryError):
     """The FHIR server refused the bundle for good (400, 404, 410, 422)."""
 
     table = ErrorTable.FHIR
+
+
+class StudyTooLargeError(FhirRefusedError):
+    """The FHIR server takes no resource of this size (413). Fate: its instances are counted, not listed."""
 
 
 class EndpointMismatchError(EntryError):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from shared.model import ErrorTable, Watermark
+from shared.model import DEFAULT_PARTITION, ErrorTable, Watermark
 
 MAX_TOLD = 50
 """So many errors and writes a replay keeps of its own."""
@@ -38,9 +38,10 @@ class TimeRange:
 
 @dataclass(frozen=True, slots=True)
 class StudyRebuild:
-    """The study as the DICOM service holds it now."""
+    """The study as the DICOM service holds it now, in one of its data partitions."""
 
     study_instance_uid: str
+    partition: str = DEFAULT_PARTITION
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Fakes of the loop's Protocols, and small builders. The FHIR fake applies transactions as R4 says."""
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -284,12 +285,20 @@ class FakeJournal:
 
 @dataclass
 class FakeArchive:
-    """Studies by StudyInstanceUID."""
+    """Studies by StudyInstanceUID; `whole` is the whole metadata of instances by SOPInstanceUID."""
 
     studies: dict[str, list[ChangeFeedEntry]] = field(default_factory=dict)
+    whole: dict[str, Resource] = field(default_factory=dict)
 
-    def instances(self, study_instance_uid: str) -> list[ChangeFeedEntry]:
-        return [replace(one, sequence=0) for one in self.studies.get(study_instance_uid, [])]
+    def instances(self, study_instance_uid: str, partition: str) -> list[ChangeFeedEntry]:
+        held = [one for one in self.studies.get(study_instance_uid, []) if one.partition == partition]
+        return [replace(one, sequence=0) for one in held]
+
+    def metadata(self, entry: ChangeFeedEntry) -> Resource | None:
+        return self.whole.get(entry.sop_instance_uid)
+
+    def counts(self, study_instance_uid: str, partition: str) -> dict[str, int]:
+        return Counter(one.series_instance_uid for one in self.instances(study_instance_uid, partition))
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""QIDO-RS for studies (PS3.18 10.6): matching by StudyInstanceUID and PatientID."""
+"""QIDO-RS (PS3.18 10.6): studies by StudyInstanceUID and PatientID, and the series of one study."""
 
 import json
 import sqlite3
@@ -20,6 +20,17 @@ _STUDY_ATTRIBUTES = (
     "00200010",  # StudyID
 )
 
+_SERIES_ATTRIBUTES = (
+    "00080005",  # SpecificCharacterSet
+    "00080060",  # Modality
+    "0008103E",  # SeriesDescription
+    "0020000D",  # StudyInstanceUID
+    "0020000E",  # SeriesInstanceUID
+    "00200011",  # SeriesNumber
+)
+INSTANCES_OF_SERIES = "00201209"
+"""NumberOfSeriesRelatedInstances: computed, and told only where it is asked for."""
+
 # min() makes SQLite take `metadata` from the study's first instance.
 _STUDIES = """
     SELECT min(coalesce(original_version, version)) AS arrival, metadata,
@@ -37,6 +48,16 @@ _STUDIES = """
 """
 
 
+_SERIES = """
+    SELECT min(coalesce(original_version, version)) AS arrival, metadata, count(*) AS instances
+    FROM instance
+    WHERE partition_name = :partition AND study_instance_uid = :study
+    GROUP BY series_instance_uid
+    ORDER BY arrival
+    LIMIT :limit OFFSET :offset
+"""
+
+
 def studies(
     database: Database, *, partition: str, study: str | None, patient_id: str | None, limit: int, offset: int
 ) -> list[dict[str, Any]]:
@@ -49,6 +70,21 @@ def studies(
         "offset": offset,
     }
     return [_study(row) for row in database.rows(_STUDIES, parameters)]
+
+
+def series(
+    database: Database, *, partition: str, study: str, counted: bool, limit: int, offset: int
+) -> list[dict[str, Any]]:
+    """The series of a study as DICOM JSON, the oldest first; `counted`: with the number of their instances."""
+    parameters = {"partition": partition, "study": study, "limit": limit, "offset": offset}
+    found = []
+    for row in database.rows(_SERIES, parameters):
+        first = json.loads(row["metadata"])
+        told = {tag: first[tag] for tag in _SERIES_ATTRIBUTES if tag in first}
+        if counted:
+            told[INSTANCES_OF_SERIES] = {"vr": "IS", "Value": [row["instances"]]}
+        found.append(told)
+    return found
 
 
 def _study(row: sqlite3.Row) -> dict[str, Any]:

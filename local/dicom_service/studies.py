@@ -69,6 +69,20 @@ def search_studies(request: Request) -> Response:
     return JSONResponse(found, media_type=DICOM_JSON) if found else Response(status_code=204)
 
 
+def search_series(request: Request) -> Response:
+    """QIDO-RS: the series of one study, 204 where there are none."""
+    query = Parameters(request, "includefield", "limit", "offset")
+    found = search.series(
+        request.app.state.database,
+        partition=partitions.existing(request),
+        study=request.path_params["study"],
+        counted=query.text("includefield") in (search.INSTANCES_OF_SERIES, "NumberOfSeriesRelatedInstances"),
+        limit=query.integer("limit", default=100, least=1, most=200),
+        offset=query.integer("offset", default=0, least=0),
+    )
+    return JSONResponse(found, media_type=DICOM_JSON) if found else Response(status_code=204)
+
+
 def delete(request: Request) -> Response:
     """204 where the study, series or instance was there, else 404."""
     count = store.delete(request.app.state.database, _path(request))

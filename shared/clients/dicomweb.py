@@ -1,5 +1,6 @@
-"""The DICOM service's own account of a study: WADO-RS metadata (PS3.18 10.4.1.1.2)."""
+"""The DICOM service's own account of a study: WADO-RS metadata and QIDO-RS (PS3.18 10.4.1.1.2, 10.6)."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,11 +9,13 @@ import requests
 from shared.clients.change_feed_entry import held_once
 from shared.clients.http import HttpService, json_of
 from shared.errors import FeedError
-from shared.model import Action, ChangeFeedEntry, State
+from shared.model import DEFAULT_PARTITION, Action, ChangeFeedEntry, State
 
 DICOM_JSON = "application/dicom+json"
-_UIDS = ("0020000D", "0020000E", "00080018")
-"""StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID."""
+PAGE = 200  # series; the service allows 1-200
+_STUDY_UID, _SERIES_UID, _INSTANCE_UID = "0020000D", "0020000E", "00080018"
+_INSTANCES_OF_SERIES = "00201209"
+"""NumberOfSeriesRelatedInstances."""
 
 
 class DicomWeb:
@@ -23,14 +26,39 @@ class DicomWeb:
         self._version = version
         self._keep = keep
 
-    def instances(self, study_instance_uid: str) -> list[ChangeFeedEntry]:
+    def instances(self, study_instance_uid: str, partition: str) -> list[ChangeFeedEntry]:
         """All instances that the service holds of a study, none where it is gone.
 
         They are told as entries of sequence 0, which the feed does not have. Raises FeedError, OutageError.
         """
-        path = f"/{self._version}/studies/{study_instance_uid}/metadata"
-        answer = self._service.fetch(path, headers={"Accept": DICOM_JSON})
-        url = f"{self._service.url}{path}"
+        path = f"studies/{study_instance_uid}/metadata"
+        entries: list[ChangeFeedEntry] = []
+        for item in self._items(partition, path):
+            entries.append(self._entry(item, partition, path, entries[-1] if entries else None))
+        return entries
+
+    def metadata(self, entry: ChangeFeedEntry) -> Mapping[str, Any] | None:
+        """All tags of the entry's instance, None where it is gone. Raises FeedError, OutageError."""
+        uids = (entry.study_instance_uid, entry.series_instance_uid, entry.sop_instance_uid)
+        found = self._items(entry.partition, "studies/{}/series/{}/instances/{}/metadata".format(*uids))
+        return found[0] if found else None
+
+    def counts(self, study_instance_uid: str, partition: str) -> dict[str, int]:
+        """How many instances each series of the study has. Raises FeedError, OutageError."""
+        counts: dict[str, int] = {}
+        while True:
+            asked = {"includefield": _INSTANCES_OF_SERIES, "limit": str(PAGE), "offset": str(len(counts))}
+            page = self._items(partition, f"studies/{study_instance_uid}/series", asked)
+            found = {str(_value(one, _SERIES_UID)): str(_value(one, _INSTANCES_OF_SERIES)) for one in page}
+            if not all(count.isdigit() for count in found.values()):  # a computed attribute, which is optional
+                return Counter(one.series_instance_uid for one in self.instances(study_instance_uid, partition))
+            counts |= {uid: int(count) for uid, count in found.items()}
+            if len(page) < PAGE:
+                return counts
+
+    def _items(self, partition: str, path: str, params: dict[str, str] | None = None) -> list[Mapping[str, Any]]:
+        answer = self._fetch(partition, path, params)
+        url = f"{self._service.url}/{path}"
         if answer.status_code in (requests.codes.not_found, requests.codes.no_content):
             return []
         if answer.status_code != requests.codes.ok:
@@ -41,19 +69,29 @@ class DicomWeb:
             raise FeedError(f"{url}: {error}") from None
         if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
             raise FeedError(f"{url}: the answer is not a JSON array of DICOM JSON objects")
-        entries: list[ChangeFeedEntry] = []
-        for item in items:
-            entries.append(self._entry(item, url, entries[-1] if entries else None))
-        return entries
+        return items
 
-    def _entry(self, metadata: Mapping[str, Any], url: str, before: ChangeFeedEntry | None) -> ChangeFeedEntry:
-        study, series, instance = (_uid(metadata, tag) for tag in _UIDS)
-        if not (study and series and instance):
-            raise FeedError(f"{url}: an instance without StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID")
+    def _fetch(self, partition: str, path: str, params: dict[str, str] | None) -> requests.Response:
+        headers = {"Accept": DICOM_JSON}
+        within = f"/{self._version}/partitions/{partition}/{path}"
+        if partition != DEFAULT_PARTITION:
+            return self._service.fetch(within, params=params, headers=headers)
+        answer = self._service.fetch(f"/{self._version}/{path}", params=params, headers=headers)
+        if answer.status_code == requests.codes.bad_request:  # where partitions are on, every path names one
+            return self._service.fetch(within, params=params, headers=headers)
+        return answer
+
+    def _entry(
+        self, metadata: Mapping[str, Any], partition: str, path: str, before: ChangeFeedEntry | None
+    ) -> ChangeFeedEntry:
+        uids = [str(_value(metadata, tag)).strip(" \0") for tag in (_STUDY_UID, _SERIES_UID, _INSTANCE_UID)]
+        if not all(uids):
+            raise FeedError(f"{path}: an instance without StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID")
         kept = held_once(metadata, self._keep, before)
-        return ChangeFeedEntry(0, study, series, instance, Action.CREATE, State.CURRENT, timestamp="", metadata=kept)
+        study, series, instance = uids
+        return ChangeFeedEntry(0, study, series, instance, Action.CREATE, State.CURRENT, "", partition, kept)
 
 
-def _uid(metadata: Mapping[str, Any], tag: str) -> str:
+def _value(metadata: Mapping[str, Any], tag: str) -> Any:
     values = (metadata.get(tag) or {}).get("Value") or [""]
-    return str(values[0]).strip(" \0")
+    return values[0]

@@ -6,7 +6,14 @@ from typing import Any
 import requests
 
 from shared.clients.http import TRANSIENT_STATUSES, HttpService, json_of, retry_after_seconds
-from shared.errors import ConflictError, FhirRefusedError, IncompatibleServerError, OutageError, TransientError
+from shared.errors import (
+    ConflictError,
+    FhirRefusedError,
+    IncompatibleServerError,
+    OutageError,
+    StudyTooLargeError,
+    TransientError,
+)
 from shared.model import Resource
 
 FHIR_JSON = "application/fhir+json"
@@ -89,6 +96,8 @@ class FhirClient:
             return ConflictError(f"{self._name}: {status}, somebody else wrote first")
         if status in TRANSIENT_STATUSES or status >= requests.codes.internal_server_error:
             return TransientError(f"{self._name}: status {status}", retry_after_seconds(answer))
+        if status == requests.codes.request_entity_too_large:
+            return StudyTooLargeError(f"status {status}{_issues(answer)}")
         return FhirRefusedError(f"status {status}{_issues(answer)}")
 
     @property

@@ -4,7 +4,7 @@ A converter gets the options and the parsed values of its row's tags, in the row
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, timedelta, timezone
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -14,7 +14,7 @@ from shared.mapping.codes import codeable_concepts
 from shared.mapping.dates import TimeOfDay
 from shared.mapping.names import NameGroup, PersonName
 from shared.mapping.text import InvalidValueError
-from shared.model import PatientUpdatePolicy
+from shared.model import DEFAULT_PARTITION, PatientUpdatePolicy
 
 DICOM_UID_SYSTEM = "urn:dicom:uid"
 URI_SYSTEM = "urn:ietf:rfc:3986"
@@ -33,15 +33,29 @@ GENDERS: Mapping[str, str] = {"M": "male", "F": "female", "O": "other"}
 
 @dataclass(frozen=True, slots=True)
 class MappingOptions:
-    """What the mapping must be told besides the DICOM data. `service_url` is the DICOM service's root URL."""
+    """What the mapping must be told besides the DICOM data. `service_url` is the DICOM service's root URL.
+
+    `uid_system` is that of identifiers which are DICOM UIDs. `max_instances`: of a study of more the instances are
+    counted, not listed; 0: never.
+    """
 
     service_url: str
+    uid_system: str = DICOM_UID_SYSTEM
     patient_system: str = ""
     use_issuer: bool = False
     default_offset: timezone = UTC
     enforce_validation: bool = False
     extended: bool = True
     patient_update_policy: PatientUpdatePolicy = PatientUpdatePolicy.OVERWRITE
+    generate_observations: bool = False
+    max_instances: int = 0
+
+    def of_partition(self, name: str) -> "MappingOptions":
+        """What holds in a data partition: a UID there is another identity than the same UID elsewhere."""
+        if name == DEFAULT_PARTITION:
+            return self
+        url = f"{self.service_url}/partitions/{name}"
+        return replace(self, service_url=url, uid_system=url)
 
 
 Converter = Callable[..., Any]
@@ -89,8 +103,8 @@ def birth_date(_options: MappingOptions, day: date) -> str:
     return day.isoformat()
 
 
-def study_identifier(_options: MappingOptions, uid: str) -> dict[str, str]:
-    return {"system": DICOM_UID_SYSTEM, "value": f"urn:oid:{uid}"}
+def study_identifier(options: MappingOptions, uid: str) -> dict[str, str]:
+    return {"system": options.uid_system, "value": f"urn:oid:{uid}"}
 
 
 def accession_identifier(_options: MappingOptions, number: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Any
 
 from shared.errors import InvalidDicomTagError
 from shared.mapping import content_values, dose_table, observation
-from shared.mapping.converters import DICOM_UID_SYSTEM, MappingOptions, urn
+from shared.mapping.converters import MappingOptions, urn
 from shared.mapping.dose_report import KEYS, DoseReport
 from shared.mapping.dose_table import ACCUMULATED, COMPONENTS, EVENTS
 from shared.mapping.resources import Fragment, Scope, map_scope
@@ -63,7 +63,8 @@ def map_dose_report(metadata: Mapping[str, Any], options: MappingOptions) -> Map
     base = map_scope(_OBSERVATION, metadata, options)
     if base.broken:
         raise InvalidDicomTagError(tuple(dict.fromkeys(base.broken)))
-    (uid,) = (one["value"].removeprefix("urn:oid:") for one in base.add["identifier"] if _is_uid(one))
+    (identifier,) = _of_system(base.add["identifier"], options.uid_system)
+    uid = identifier["value"].removeprefix("urn:oid:")
     report = DoseReport.of(metadata)
     observations: list[WantedObservation] = []
     if report.tree.children:
@@ -93,7 +94,8 @@ def _observations(uid: str, base: Fragment, report: DoseReport, options: Mapping
             bodySite=next(filter(None, (_target_region(report, one) for one in containers)), None),
             component=report.components(containers, of_event),
         )
-        identifiers = [observation.event_identifier(event_uid), *filter(_is_uid, base.add["identifier"])]
+        report_identifiers = _of_system(base.add["identifier"], options.uid_system)
+        identifiers = [observation.event_identifier(options, event_uid), *report_identifiers]
         fragment = replace(fragment, add={**base.add, "identifier": identifiers})
         observations.append(WantedObservation(urn("Observation", uid, event_uid), fragment))
     return observations
@@ -148,5 +150,5 @@ def _said(base: Fragment, **elements: Any) -> Fragment:
     return replace(base, set={**base.set, **{name: value for name, value in elements.items() if value}})
 
 
-def _is_uid(identifier: Mapping[str, Any]) -> bool:
-    return identifier.get("system") == DICOM_UID_SYSTEM
+def _of_system(identifiers: Sequence[Mapping[str, Any]], system: str) -> list[Mapping[str, Any]]:
+    return [one for one in identifiers if one.get("system") == system]

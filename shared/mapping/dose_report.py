@@ -32,6 +32,11 @@ KEYS = frozenset(tag.key for tag in (_SOP_CLASS, _OFFSET, _TEMPLATE, CONCEPT_NAM
 """The DICOM JSON names of what is read here."""
 
 
+def may_be_dose_report(sop_class_uid: str) -> bool:
+    """Whether instances of the class can report doses."""
+    return sop_class_uid in _DOSE_SR or sop_class_uid in _GENERAL_SR
+
+
 def is_dose_report(metadata: Mapping[str, Any]) -> bool:
     """Whether the instance reports radiation doses: by its SOP class, or by the name or template of its root."""
     sop_class = _sound(lambda: dicom_json.read(metadata, _SOP_CLASS))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from shared.errors import MultipleMatchingResourcesError
-from shared.mapping.converters import DICOM_UID_SYSTEM
+from shared.mapping.converters import MappingOptions
 from shared.mapping.dose import MappedReport, WantedObservation
 from shared.mapping.dose_table import OUR_CODES
 from shared.mapping.merge import Links, apply, contains
@@ -25,12 +25,12 @@ _STATED_BY_DEVICES = ("registered", "preliminary", "final", "unknown")
 """Statuses that the report's own replaces; the others (amended, entered-in-error ...) are somebody's word on it."""
 
 
-def report_query(sop_instance_uid: str) -> str:
+def report_query(sop_instance_uid: str, options: MappingOptions) -> str:
     """The search that finds all Observations of a report."""
-    return identifier_query(DICOM_UID_SYSTEM, f"urn:oid:{sop_instance_uid}")
+    return identifier_query(options.uid_system, f"urn:oid:{sop_instance_uid}")
 
 
-def merge_report(held: Sequence[Resource], report: MappedReport, links: Links, service_url: str) -> list[Write]:
+def merge_report(held: Sequence[Resource], report: MappedReport, links: Links, options: MappingOptions) -> list[Write]:
     """What is to be written so that FHIR says what the report says, and nothing that it says no more.
 
     A report whose content is not known writes nothing, and takes nothing out: only `remove_report` takes out all.
@@ -40,31 +40,30 @@ def merge_report(held: Sequence[Resource], report: MappedReport, links: Links, s
         return []
     by_uid: dict[str, list[Resource]] = {}
     for one in held:
-        for uid in _uids(one.get("identifier", [])):
+        for uid in _uids(one.get("identifier", []), options.uid_system):
             by_uid.setdefault(uid, []).append(one)
     writes: list[Write] = []
     kept: set[str] = set()
     for wanted in report.observations:
-        existing = _existing(by_uid, wanted)
+        existing = _existing(by_uid, wanted, options.uid_system)
         merged = merge_observation(existing, wanted.fragment, links)
         if existing is not None:
             kept.add(existing["id"])
         if merged is not None:
-            writes.append(Update(merged) if existing is not None else Create(wanted.name, merged, _query(wanted)))
-    return [
-        *writes,
-        *remove_report([one for one in held if one["id"] not in kept], report.sop_instance_uid, service_url),
-    ]
+            query = _query(wanted, options.uid_system)
+            writes.append(Update(merged) if existing is not None else Create(wanted.name, merged, query))
+    unsaid = [one for one in held if one["id"] not in kept]
+    return [*writes, *remove_report(unsaid, report.sop_instance_uid, options)]
 
 
-def remove_report(held: Sequence[Resource], sop_instance_uid: str, service_url: str) -> list[Write]:
+def remove_report(held: Sequence[Resource], sop_instance_uid: str, options: MappingOptions) -> list[Write]:
     """The deletes of the Observations that we made of a report; `held`: the answer to `report_query`."""
     uid = f"urn:oid:{sop_instance_uid}"
     return [
         Delete(one)
         for one in held
-        if is_ours(one, service_url)
-        and uid in _uids(one.get("identifier", []))
+        if is_ours(one, options.service_url)
+        and uid in _uids(one.get("identifier", []), options.uid_system)
         and any(contains(one.get("code"), code) for code in (_bare(SUMMARY_CODE), _bare(EVENT_CODE)))
     ]
 
@@ -124,13 +123,13 @@ def _bare(concept: Resource) -> Resource:
     return {"coding": [{name: coding[name] for name in ("system", "code")} for coding in concept["coding"]]}
 
 
-def _existing(by_uid: dict[str, list[Resource]], wanted: WantedObservation) -> Resource | None:
-    own = list(_uids(wanted.fragment.add["identifier"]))
+def _existing(by_uid: dict[str, list[Resource]], wanted: WantedObservation, system: str) -> Resource | None:
+    own = _uids(wanted.fragment.add["identifier"], system)
     code = _bare(wanted.fragment.set["code"])
     found = [
         one
         for one in by_uid.get(own[0], [])
-        if contains(one.get("code"), code) and set(own) <= set(_uids(one.get("identifier", [])))
+        if contains(one.get("code"), code) and set(own) <= set(_uids(one.get("identifier", []), system))
     ]
     if len(found) > 1:
         ids = ", ".join(f"Observation/{one['id']}" for one in found)
@@ -138,11 +137,11 @@ def _existing(by_uid: dict[str, list[Resource]], wanted: WantedObservation) -> R
     return found[0] if found else None
 
 
-def _uids(identifiers: Iterable[Any]) -> list[str]:
-    return [one["value"] for one in identifiers if one.get("system") == DICOM_UID_SYSTEM and "value" in one]
+def _uids(identifiers: Iterable[Any], system: str) -> list[str]:
+    return [one["value"] for one in identifiers if one.get("system") == system and "value" in one]
 
 
-def _query(wanted: WantedObservation) -> str:
+def _query(wanted: WantedObservation, system: str) -> str:
     """The search that finds the Observation again: by its UIDs and its code."""
     (coding,) = wanted.fragment.set["code"]["coding"]
-    return coded_query(DICOM_UID_SYSTEM, _uids(wanted.fragment.add["identifier"]), coding)
+    return coded_query(system, _uids(wanted.fragment.add["identifier"], system), coding)

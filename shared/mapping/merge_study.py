@@ -3,13 +3,14 @@
 Series and instances are found by index; only series that a change touches are copied.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from shared.mapping.converters import MODALITY_SYSTEM
-from shared.mapping.merge import Links, apply, contains
+from shared.mapping.merge import Links, apply, contains, linked
+from shared.mapping.merge_update import without_what_was
 from shared.mapping.resources import Fragment, MappedInstance
-from shared.model import ChangeFeedEntry, Resource
+from shared.model import Action, ChangeFeedEntry, Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,15 @@ def merge_study(
     A study that is not in FHIR is not made by removals. A result without series is the caller's to judge. `counted`:
     series and instances are counted too.
     """
+    fragments = _distinct(changes)
     merged = existing
-    for fragment in _distinct(changes):
+    if existing is not None and any(change.entry.action is Action.UPDATE for change in changes):
+        merged = without_what_was(existing, fragments)
+    for fragment in fragments:
         merged = apply(merged, {"resourceType": "ImagingStudy"}, fragment, links)
     if merged is None:
         return None
-    series = _SeriesIndex(merged.get("series", []))
+    series = _SeriesIndex(merged.get("series", []), _endpoints_of_series(merged, fragments, links) if counted else [])
     for change in changes:
         if isinstance(change, RemovedInstance):
             series.remove(change.entry.series_instance_uid, change.entry.sop_instance_uid)
@@ -49,6 +53,33 @@ def merge_study(
 def is_ours(study: Resource, service_url: str) -> bool:
     """Whether we made the ImagingStudy: its `meta.source` is the DICOM service."""
     return str(study.get("meta", {}).get("source", "")).split("#")[0].rstrip("/") == service_url.rstrip("/")
+
+
+def counts_only(study: Resource, counts: Mapping[str, int]) -> Resource:
+    """The study without its lists of instances. `counts`: how many each series has in the archive; others are gone."""
+    series = [
+        {**{name: value for name, value in one.items() if name != "instance"}, "numberOfInstances": counts[one["uid"]]}
+        for one in study.get("series", [])
+        if counts.get(one["uid"])
+    ]
+    counted = _derived(study, series, counted=False)
+    return {
+        **counted,
+        "numberOfSeries": len(series),
+        "numberOfInstances": sum(one["numberOfInstances"] for one in series),
+    }
+
+
+def has_counts_only(study: Resource) -> bool:
+    """Whether the study's lists of instances were left out."""
+    return any(one.get("numberOfInstances") and not one.get("instance") for one in study.get("series", []))
+
+
+def _endpoints_of_series(study: Resource, fragments: Sequence[Fragment], links: Links) -> list[Resource]:
+    """Our Endpoint, where the study names others too: those of its series that we know are with ours."""
+    ours = [linked(one, links) for fragment in fragments for one in fragment.add.get("endpoint", ())][-1:]
+    others = [one for one in study.get("endpoint", []) if not any(contains(one, own) for own in ours)]
+    return ours if others else []
 
 
 def _distinct(changes: Sequence[MappedInstance | RemovedInstance]) -> list[Fragment]:
@@ -84,15 +115,17 @@ def _with_count(series: Resource, count: int) -> Resource:
 class _SeriesIndex:
     """The series of one ImagingStudy by uid, and the instances of those that a change touches."""
 
-    def __init__(self, series: Sequence[Resource]) -> None:
+    def __init__(self, series: Sequence[Resource], endpoints: list[Resource]) -> None:
         self._series = {one["uid"]: one for one in series}
+        self._endpoints = endpoints
         self._said: dict[str, Fragment] = {}
         self._instances: dict[str, dict[str, Resource]] = {}
 
     def put(self, series: Fragment, instance: Fragment) -> None:
         uid = series.set["uid"]
         if self._said.get(uid) is not series:
-            self._series[uid] = apply(self._series.get(uid), {}, series, {})
+            said = replace(series, add={**series.add, "endpoint": self._endpoints}) if self._endpoints else series
+            self._series[uid] = apply(self._series.get(uid), {}, said, {})
             self._said[uid] = series
         instances = self._touched(uid)
         known = instances.get(instance.set["uid"])
@@ -114,6 +147,8 @@ class _SeriesIndex:
                 result.append(series)
             elif instances:
                 result.append({**series, "instance": list(instances.values())})
+            elif has_counts_only({"series": [series]}):  # what was left in it was never listed
+                result.append(series)
         return result
 
     def _touched(self, series_uid: str) -> dict[str, Resource]:

@@ -3,7 +3,7 @@
 from datetime import date, timezone
 from typing import Any
 
-from shared.mapping.converters import DICOM_UID_SYSTEM, MODALITY_SYSTEM, MappingOptions, started, urn
+from shared.mapping.converters import MODALITY_SYSTEM, MappingOptions, started, urn
 from shared.mapping.dates import DateTime, TimeOfDay
 
 UID_TYPE_SYSTEM = "http://hl7.org/fhir/uv/radiation-dose-summary/CodeSystem/dicom-identifier-type"
@@ -17,17 +17,17 @@ CATEGORY = {
 }
 
 
-def report_identifier(_options: MappingOptions, sop_instance_uid: str) -> dict[str, Any]:
-    return _uid_identifier("sop-instance-uid", sop_instance_uid)
+def report_identifier(options: MappingOptions, sop_instance_uid: str) -> dict[str, Any]:
+    return _uid_identifier(options, "sop-instance-uid", sop_instance_uid)
 
 
-def event_identifier(event_uid: str) -> dict[str, Any]:
-    return _uid_identifier("irradiation-event-uid", event_uid)
+def event_identifier(options: MappingOptions, event_uid: str) -> dict[str, Any]:
+    return _uid_identifier(options, "irradiation-event-uid", event_uid)
 
 
-def _uid_identifier(kind: str, uid: str) -> dict[str, Any]:
+def _uid_identifier(options: MappingOptions, kind: str, uid: str) -> dict[str, Any]:
     type_ = {"coding": [{"system": UID_TYPE_SYSTEM, "code": kind}]}
-    return {"type": type_, "system": DICOM_UID_SYSTEM, "value": f"urn:oid:{uid}"}
+    return {"type": type_, "system": options.uid_system, "value": f"urn:oid:{uid}"}
 
 
 def status(_options: MappingOptions, verification: str | None, completion: str | None) -> str:

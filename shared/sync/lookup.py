@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from shared.errors import MultipleMatchingResourcesError
-from shared.mapping.converters import DICOM_UID_SYSTEM
 from shared.mapping.merge import contains
 from shared.mapping.resources import Fragment
 from shared.mapping.transaction import endpoint_query, identifier_query
@@ -13,13 +12,17 @@ from shared.sync.ports import FhirServer
 
 
 class Lookup:
-    """Searches that give one resource or none. Raises MultipleMatchingResourcesError for more."""
+    """Searches that give one resource or none. Raises MultipleMatchingResourcesError for more.
 
-    def __init__(self, fhir: FhirServer) -> None:
+    `uid_system` is that of the identifiers which are StudyInstanceUIDs.
+    """
+
+    def __init__(self, fhir: FhirServer, uid_system: str) -> None:
         self._fhir = fhir
+        self._uid_system = uid_system
 
     def study(self, uid: str) -> Resource | None:
-        identifier = {"system": DICOM_UID_SYSTEM, "value": f"urn:oid:{uid}"}
+        identifier = {"system": self._uid_system, "value": f"urn:oid:{uid}"}
         return self._one("ImagingStudy", self.study_query(uid), lambda found: _is_identified(found, identifier))
 
     def patient(self, identifier: Mapping[str, str]) -> Resource | None:
@@ -29,9 +32,8 @@ class Lookup:
         said = {"name": wanted.create["name"], "connectionType": wanted.create["connectionType"]}
         return self._one("Endpoint", self.endpoint_query(wanted), lambda found: contains(found, said))
 
-    @staticmethod
-    def study_query(uid: str) -> str:
-        return identifier_query(DICOM_UID_SYSTEM, f"urn:oid:{uid}")
+    def study_query(self, uid: str) -> str:
+        return identifier_query(self._uid_system, f"urn:oid:{uid}")
 
     @staticmethod
     def patient_query(identifier: Mapping[str, str]) -> str:

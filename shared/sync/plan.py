@@ -15,12 +15,13 @@ logger = logging.getLogger(__name__)
 class Study:
     """All entries of one study that are to be synced together, in the feed's order. `attempts`: None for a new one.
 
-    `whole`: the StudyInstanceUID, where the entries are all that the DICOM service holds of the study.
+    `whole`: the StudyInstanceUID and the data partition, where the entries are all that the DICOM service holds of the
+    study.
     """
 
     entries: Sequence[ChangeFeedEntry]
     attempts: Attempts | None = None
-    whole: str | None = None
+    whole: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,18 @@ def make_plan(ports: Ports, stored: StoredWatermark, size: int) -> Plan:
     if stored.watermark != stored.read_through:
         carried = ports.errors.carried(stored.watermark.sequence, stored.read_through.sequence)
     attempts = attempts_of(carried)
+    waiting = {entry.sequence for entry in carried}
     now = ports.now()
     rests = {uid for uid, known in attempts.items() if not known.is_due(now)}
     again = read_again(ports, {entry.sequence for entry in carried if entry.study_instance_uid not in rests})
     read = read_batch(ports.feed, stored.read_through, size)
     entries = [*again, *read.entries]
     torn = [entry for entry in entries if isinstance(entry, TornEntry)]
-    studies = [Study(group, attempts.get(group[0].study_instance_uid)) for group in by_study(entries)]
+    # The same UID in another data partition is another study, which has not failed.
+    studies = [
+        Study(group, attempts[group[0].study_instance_uid] if any(one.sequence in waiting for one in group) else None)
+        for group in by_study(entries)
+    ]
     due = [study for study in studies if study.entries[0].study_instance_uid not in rests]
     resting = [study for study in studies if study.entries[0].study_instance_uid in rests]
     return Plan(read, torn, due, resting, bool(rests))

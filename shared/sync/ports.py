@@ -1,9 +1,9 @@
 """What the loop needs of the outside world."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from shared.journal import Journal, Slot
 from shared.model import (
@@ -50,8 +50,16 @@ class Feed(Protocol):
 class Archive(Protocol):
     """The DICOM service's own account of its studies."""
 
-    def instances(self, study_instance_uid: str) -> Sequence[ChangeFeedEntry]:
+    def instances(self, study_instance_uid: str, partition: str) -> Sequence[ChangeFeedEntry]:
         """All instances that it holds of a study, as entries of sequence 0. Raises FeedError, OutageError."""
+        ...
+
+    def metadata(self, entry: ChangeFeedEntry) -> Mapping[str, Any] | None:
+        """The instance's whole metadata, None where it is gone. Raises FeedError, OutageError."""
+        ...
+
+    def counts(self, study_instance_uid: str, partition: str) -> Mapping[str, int]:
+        """How many instances each series of the study has, by SeriesInstanceUID. Raises FeedError, OutageError."""
         ...
 
 

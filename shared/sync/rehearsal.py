@@ -42,5 +42,5 @@ class Rehearsal:
 def _study_uid(resource: Resource) -> str:
     if resource.get("resourceType") != "ImagingStudy":
         return ""
-    values = (one.get("value", "") for one in resource.get("identifier", []) if one.get("system") == "urn:dicom:uid")
-    return next(values, "").removeprefix("urn:oid:")
+    values = [str(one.get("value", "")) for one in resource.get("identifier", [])]
+    return next((value.removeprefix("urn:oid:") for value in values if value.startswith("urn:oid:")), "")

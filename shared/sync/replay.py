@@ -60,7 +60,7 @@ def _worked(ports: Ports, options: BatchOptions, replay: Replay, portion: Portio
     through = max((entry.sequence for study in portion.studies for entry in study.entries), default=0)
     books = ReplayBooks(ports, ports.watermarks.read(), Watermark(through), replay.request)
     fhir = Rehearsal(ports.fhir)
-    sync = StudySync(fhir if replay.request.dry_run else ports.fhir, options.mapping)
+    sync = StudySync(fhir if replay.request.dry_run else ports.fhir, ports.archive, options.mapping)
     limits = Limits(ports.now() + timedelta(seconds=options.tick_budget_seconds), options.total_retry_seconds)
     tried = Attempts(replay.tries, replay.failing_since, replay.updated) if replay.failing_since else None
     studies = [replace(study, attempts=tried) for study in portion.studies]

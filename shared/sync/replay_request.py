@@ -8,7 +8,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from shared.errors import RequestError
 from shared.mapping.text import uid
-from shared.model import ChangeFeedEntry, ErrorTable
+from shared.model import DEFAULT_PARTITION, ChangeFeedEntry, ErrorTable
 from shared.replay import ReplayRequest, ReplayTarget, SequenceRange, StoredErrors, StudyRebuild, TimeRange
 
 MAX_ENTRIES = 1_000_000
@@ -50,6 +50,7 @@ class _Body(_Strict):
     sequence: _Sequence | None = None
     time: _Time | None = None
     study: Annotated[str, AfterValidator(uid)] | None = None
+    partition: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,64}$")
     errors: Annotated[str, AfterValidator(_is_table)] | None = None
     exception: str | None = Field(default=None, pattern=r"^[A-Za-z]{1,100}$")
     dry_run: bool = Field(default=False, alias="dryRun")
@@ -80,6 +81,8 @@ def _kind_faults(body: _Body) -> list[str]:
         faults.append(f"exactly one of {', '.join(_KINDS)} is expected (a study may stand beside errors){said}")
     if body.exception and body.errors is None:
         faults.append("exception: it narrows errors down, and errors is not given")
+    if body.partition and (body.study is None or body.errors is not None):
+        faults.append("partition: it says where a study to rebuild is, and none is given")
     return faults
 
 
@@ -112,7 +115,7 @@ def _target(body: _Body) -> ReplayTarget:
         tables = tuple(ErrorTable) if body.errors == ALL else (ErrorTable(body.errors),)
         return StoredErrors(tables, body.exception, body.study)
     assert body.study
-    return StudyRebuild(body.study)
+    return StudyRebuild(body.study, body.partition or DEFAULT_PARTITION)
 
 
 def _told(fault: Any) -> str:

@@ -106,7 +106,7 @@ class StudyQueue:
         self._count(study, result, self._books.done(study.entries, result.failures))
 
     def _synced(self, study: Study) -> StudyResult:
-        return self._sync.rebuild(study.whole, study.entries) if study.whole else self._sync.run(study.entries)
+        return self._sync.rebuild(*study.whole, study.entries) if study.whole else self._sync.run(study.entries)
 
     def _count(self, study: Study, result: StudyResult, failed: int) -> None:
         self._progress.studies += 1

@@ -1,20 +1,20 @@
 """One study of a batch: map its entries, merge them with what FHIR holds, send one transaction."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from shared.errors import ConflictError, EntryError, FhirRefusedError, InvalidDicomTagError
-from shared.mapping.converters import MappingOptions, urn
-from shared.mapping.merge import merge_endpoint, merge_patient
-from shared.mapping.merge_study import RemovedInstance, is_ours, merge_study
-from shared.mapping.resources import MappedInstance, StudyMapper, map_endpoint
-from shared.mapping.transaction import Create, Delete, Update, Write, transaction_bundle
-from shared.model import Action, ChangeFeedEntry, ErrorTable, FailedEntry, Resource, State
-from shared.sync.lookup import Lookup
-from shared.sync.ports import FhirServer
+from shared.errors import ConflictError, EntryError, FhirRefusedError, StudyTooLargeError
+from shared.mapping.converters import MappingOptions
+from shared.mapping.transaction import Create, Write, transaction_bundle
+from shared.model import ChangeFeedEntry, ErrorTable, FailedEntry, Resource
+from shared.sync.mapped_entries import Changes, failed, map_entries
+from shared.sync.merging import StudyMerger
+from shared.sync.ports import Archive, FhirServer
 
 MAX_CONFLICTS = 5
 """How often a study is read and merged again because somebody else wrote first, before it waits for the next tick."""
+MAX_WRITES = 500
+"""Entries of one transaction: more than FHIR services take go with the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,118 +25,78 @@ class StudyResult:
     failures: tuple[FailedEntry, ...] = ()
 
 
-Change = MappedInstance | RemovedInstance
-
-
-@dataclass(frozen=True, slots=True)
-class _Changes:
-    """What is to be done to one study. `held`: all its instances in the archive, None where that was not asked."""
-
-    study_instance_uid: str
-    changes: Sequence[Change]
-    held: frozenset[str] | None = None
-
-    def halves(self) -> tuple["_Changes", "_Changes"]:
-        half = len(self.changes) // 2
-        return replace(self, changes=self.changes[:half]), replace(self, changes=self.changes[half:])
-
-
 class StudySync:
-    """Syncs studies one after another; remembers the Endpoint, which they share."""
+    """Syncs studies one after another; each data partition has a merger of its own."""
 
-    def __init__(self, fhir: FhirServer, options: MappingOptions) -> None:
+    def __init__(self, fhir: FhirServer, archive: Archive, options: MappingOptions) -> None:
         self._fhir = fhir
+        self._archive = archive
         self._options = options
-        self._lookup = Lookup(fhir)
-        self._endpoint = map_endpoint(options)
-        self._endpoint_id: str | None = None
+        self._mergers: dict[str, StudyMerger] = {}
 
     def run(self, entries: Sequence[ChangeFeedEntry]) -> StudyResult:
         """Raises TransientError, OutageError: then nothing of the study counts as done."""
-        changes, failures = map_entries(entries, self._options)
+        merger = self._merger(entries[0].partition)
+        changes, reports, failures = map_entries(entries, merger.options, self._archive)
         if not changes:
             return StudyResult(wrote=False, failures=tuple(failures))
-        wrote, refused = self._write_what_is_taken(_Changes(entries[0].study_instance_uid, changes))
+        study = Changes(entries[0].study_instance_uid, changes, reports)
+        wrote, refused = self._write_what_is_taken(merger, study)
         return StudyResult(wrote, (*failures, *refused))
 
-    def rebuild(self, study_instance_uid: str, entries: Sequence[ChangeFeedEntry]) -> StudyResult:
+    def rebuild(self, study_instance_uid: str, partition: str, entries: Sequence[ChangeFeedEntry]) -> StudyResult:
         """The same for all instances that the archive holds of the study; what FHIR holds besides is taken out."""
-        changes, failures = map_entries(entries, self._options)
+        merger = self._merger(partition)
+        changes, reports, failures = map_entries(entries, merger.options, self._archive)
         held = frozenset(entry.sop_instance_uid for entry in entries)
-        wrote, refused = self._write_what_is_taken(_Changes(study_instance_uid, changes, held))
+        wrote, refused = self._write_what_is_taken(merger, Changes(study_instance_uid, changes, reports, held))
         return StudyResult(wrote, (*failures, *refused))
 
-    def _write_what_is_taken(self, study: _Changes) -> tuple[bool, list[FailedEntry]]:
+    def _merger(self, partition: str) -> StudyMerger:
+        if partition not in self._mergers:
+            self._mergers[partition] = StudyMerger(self._fhir, self._archive, self._options, partition)
+        return self._mergers[partition]
+
+    def _write_what_is_taken(self, merger: StudyMerger, study: Changes) -> tuple[bool, list[FailedEntry]]:
         """Whether anything had to be written, and the entries to blame where the server refused a bundle.
 
         A refused bundle is halved until the entry to blame stands alone: twice the logarithm of the study's entries in
-        bundles for one bad entry.
+        bundles for one bad entry. One that is too large goes again with its instances counted, not listed.
         """
         try:
-            return self._write(study), []
+            return self._write(merger, study), []
+        except StudyTooLargeError as error:
+            if not study.counts_only and study.changes:
+                wrote, refused = self._write_what_is_taken(merger, replace(study, counts_only=True))
+                return wrote, [*refused, _counted_only(study, error)]
+            return False, [failed(change.entry, error) for change in study.changes]
         except FhirRefusedError as error:
             if len(study.changes) <= 1:
                 return False, [failed(change.entry, error) for change in study.changes]
         except EntryError as error:
             return False, [failed(change.entry, error) for change in study.changes]
-        halves = [self._write_what_is_taken(half) for half in study.halves()]
+        halves = [self._write_what_is_taken(merger, half) for half in study.halves()]
         return any(wrote for wrote, _ in halves), [failure for _, refused in halves for failure in refused]
 
-    def _write(self, study: _Changes) -> bool:
+    def _write(self, merger: StudyMerger, study: Changes) -> bool:
         """Whether anything had to be written."""
-        for _ in range(MAX_CONFLICTS):
+        conflicts = 0
+        done: list[Write] = []
+        while True:
             try:
-                if writes := self._merge(study):
-                    self._transact(writes)
-            except ConflictError as error:
-                self._endpoint_id = None
-                conflict = error
+                writes = merger.writes(study)
+                if not writes or writes == done:
+                    return bool(done)
+                self._transact(writes[:MAX_WRITES])
+            except ConflictError:
+                merger.forget()
+                conflicts += 1
+                if conflicts == MAX_CONFLICTS:
+                    raise
             else:
-                return bool(writes)
-        raise conflict
-
-    def _merge(self, wanted: _Changes) -> list[Write]:
-        """Reads what FHIR holds of the study and says what is to be written; in the order of the references."""
-        uid = wanted.study_instance_uid
-        study = self._lookup.study(uid)
-        changes = wanted.changes if wanted.held is None else [*wanted.changes, *gone(study, uid, wanted.held)]
-        last = next((change for change in reversed(changes) if isinstance(change, MappedInstance)), None)
-        links: dict[str, str] = {}
-        writes: list[Write] = []
-        if last is not None:
-            writes += self._link_endpoint(links)
-            writes += self._link_patient(last, links)
-        merged = merge_study(study, changes, links, counted=self._options.extended)
-        if merged is None:
-            return writes
-        if study is None:
-            return [*writes, Create(urn("ImagingStudy", uid), merged, self._lookup.study_query(uid))]
-        if not merged.get("series") and is_ours(merged, self._options.service_url):
-            return [*writes, Delete(study)]
-        return [*writes, Update(merged)]
-
-    def _link_endpoint(self, links: dict[str, str]) -> list[Write]:
-        name = urn("Endpoint", self._options.service_url)
-        if self._endpoint_id is None:
-            held = self._lookup.endpoint(self._endpoint)
-            created = merge_endpoint(held, self._endpoint)
-            if created is not None:
-                return [Create(name, created, self._lookup.endpoint_query(self._endpoint))]
-            assert held is not None
-            self._endpoint_id = held["id"]
-        links[name] = f"Endpoint/{self._endpoint_id}"
-        return []
-
-    def _link_patient(self, change: MappedInstance, links: dict[str, str]) -> list[Write]:
-        identifier = change.patient.add["identifier"][0]
-        name = change.study.set["subject"]["reference"]
-        held = self._lookup.patient(identifier)
-        merged = merge_patient(held, change.patient, self._options.patient_update_policy)
-        if held is None:
-            assert merged is not None
-            return [Create(name, merged, self._lookup.patient_query(identifier))]
-        links[name] = f"Patient/{held['id']}"
-        return [Update(merged)] if merged is not None else []
+                done = writes
+                if len(writes) <= MAX_WRITES:
+                    return True
 
     def _transact(self, writes: Sequence[Write]) -> None:
         answers = self._fhir.transact(transaction_bundle(writes))
@@ -150,51 +110,7 @@ def _status(answer: Resource) -> str:
     return str(answer["response"]["status"]).split()[0]
 
 
-def map_entries(entries: Sequence[ChangeFeedEntry], options: MappingOptions) -> tuple[list[Change], list[FailedEntry]]:
-    """The changes that the entries make, one per instance, in the feed's order; and what is to be recorded.
-
-    Metadata is always the instance's current one, so that of several entries of one instance only the last matters.
-    A create whose instance is gone has nothing to map; a delete whose instance was stored again must not take it out.
-    """
-    last = {entry.sop_instance_uid: entry.sequence for entry in entries}
-    mapper = StudyMapper(options)
-    changes: list[Change] = []
-    failures: list[FailedEntry] = []
-    for entry in entries:
-        if last[entry.sop_instance_uid] != entry.sequence:
-            continue
-        if entry.action is Action.DELETE:
-            if entry.state is State.DELETED or entry.metadata is None:
-                changes.append(RemovedInstance(entry))
-        elif entry.state is not State.DELETED:
-            try:
-                change = mapper.map(entry)
-            except InvalidDicomTagError as error:
-                failures.append(failed(entry, error))
-            else:
-                changes.append(change)
-                failures += [_left_out(entry, str(fault)) for fault in change.faults]
-    return changes, failures
-
-
-def gone(study: Resource | None, study_instance_uid: str, held: Collection[str]) -> list[Change]:
-    """What takes out the instances that FHIR holds of the study and the archive does not."""
-    listed = [
-        (series["uid"], instance["uid"])
-        for series in (study or {}).get("series", [])
-        for instance in series.get("instance", [])
-    ]
-    return [
-        RemovedInstance(ChangeFeedEntry(0, study_instance_uid, series, uid, Action.DELETE, State.DELETED, timestamp=""))
-        for series, uid in listed
-        if uid not in held
-    ]
-
-
-def failed(entry: ChangeFeedEntry, error: EntryError) -> FailedEntry:
-    """The row that says why the entry was not synced."""
-    return FailedEntry.of(entry, error.table, type(error).__name__, str(error))
-
-
-def _left_out(entry: ChangeFeedEntry, fault: str) -> FailedEntry:
-    return FailedEntry.of(entry, ErrorTable.INVALID_TAG, InvalidDicomTagError.__name__, fault)
+def _counted_only(study: Changes, error: StudyTooLargeError) -> FailedEntry:
+    """The row that says what was left out of a study that is synced."""
+    message = f"ImagingStudy.series.instance: left out, the series keep their counts; {error}"
+    return FailedEntry.of(study.changes[-1].entry, ErrorTable.INVALID_TAG, type(error).__name__, message)

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any
 
 from shared.journal import Slot
-from shared.model import ErrorRow, TickRecord
+from shared.model import DEFAULT_PARTITION, ErrorRow, TickRecord
 from shared.replay import Replay, ReplayRequest, SequenceRange, StoredErrors, StudyRebuild, TimeRange
 from shared.sync.check import Check
 from shared.sync.status import Status
@@ -88,8 +88,8 @@ def request_json(request: ReplayRequest) -> dict[str, Any]:
             body = {"sequence": {"from": first, "to": last}}
         case TimeRange(start, end):
             body = {"time": {"from": start, "to": end}}
-        case StudyRebuild(uid):
-            body = {"study": uid}
+        case StudyRebuild(uid, partition):
+            body = {"study": uid} | ({} if partition == DEFAULT_PARTITION else {"partition": partition})
         case StoredErrors(tables, exception, study):
             asked = tables[0].value if len(tables) == 1 else "all"
             narrowed = {"exception": exception, "study": study}

@@ -44,7 +44,11 @@ def dicom_dataset(**attributes: Any) -> Dataset:
 
 def dicom_file(transfer_syntax: UID = ExplicitVRLittleEndian, **attributes: Any) -> bytes:
     """The dataset as a PS3.10 file."""
-    dataset = dicom_dataset(**attributes)
+    return written(dicom_dataset(**attributes), transfer_syntax)
+
+
+def written(dataset: Dataset, transfer_syntax: UID = ExplicitVRLittleEndian) -> bytes:
+    """Any dataset as a PS3.10 file."""
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = transfer_syntax
     dataset.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage

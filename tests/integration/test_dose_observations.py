@@ -29,9 +29,9 @@ def uid():
 
 def synced(fhir, uid, metadata):
     """How many Observations were written."""
-    held = fhir.search("Observation", report_query(uid))
+    held = fhir.search("Observation", report_query(uid, OPTIONS))
     links = {urn("ImagingStudy", "1.2.3"): "ImagingStudy/1", urn("Patient", "", "P-1"): "Patient/1"}
-    writes = merge_report(held, map_dose_report(metadata, OPTIONS), links, SERVICE)
+    writes = merge_report(held, map_dose_report(metadata, OPTIONS), links, OPTIONS)
     if writes:
         fhir.transact(transaction_bundle(writes))
     return len(writes)
@@ -47,21 +47,21 @@ def test_a_report_from_create_to_delete(fhir, uid):
     corrected = ct(ct_event(1, event_uid=EVENT, dlp=num("DCM 113838 DLP", 7.46, "mGy.cm")), SOPInstanceUID=uid)
     assert synced(fhir, uid, corrected) == 3  # summary and event follow, the second event goes
     assert synced(fhir, uid, corrected) == 0
-    held = fhir.search("Observation", report_query(uid))
+    held = fhir.search("Observation", report_query(uid, OPTIONS))
     assert [one["status"] for one in held] == ["final", "final"]
-    fhir.transact(transaction_bundle(remove_report(held, uid, SERVICE)))
-    assert fhir.search("Observation", report_query(uid)) == []
-    assert len(fhir.search("Observation", report_query(other))) == 2
+    fhir.transact(transaction_bundle(remove_report(held, uid, OPTIONS)))
+    assert fhir.search("Observation", report_query(uid, OPTIONS)) == []
+    assert len(fhir.search("Observation", report_query(other, OPTIONS))) == 2
 
 
 def test_a_create_whose_answer_was_lost_is_not_done_twice(fhir, uid):
     """Conditional create: UIDs and code together find the one Observation."""
     mapped = map_dose_report(ct(ct_event(1), ct_event(2), SOPInstanceUID=uid), OPTIONS)
     links = {urn("ImagingStudy", "1.2.3"): "ImagingStudy/1", urn("Patient", "", "P-1"): "Patient/1"}
-    writes = merge_report([], mapped, links, SERVICE)
+    writes = merge_report([], mapped, links, OPTIONS)
     assert all(isinstance(write, Create) for write in writes)
     statuses = [
         [answer["response"]["status"][:3] for answer in fhir.transact(transaction_bundle(writes))] for _ in range(2)
     ]
     assert statuses == [["201"] * 3, ["200"] * 3]
-    assert len(fhir.search("Observation", report_query(uid))) == 3
+    assert len(fhir.search("Observation", report_query(uid, OPTIONS))) == 3

@@ -73,7 +73,7 @@ CASES = {
 def observations(metadata):
     mapped = map_dose_report(metadata, MappingOptions(SERVICE))
     assert mapped.faults == ()
-    return [write.resource for write in merge_report([], mapped, {}, SERVICE)]
+    return [write.resource for write in merge_report([], mapped, {}, MappingOptions(SERVICE))]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -91,7 +91,7 @@ def test_the_second_run_writes_nothing(case):
         resource | {"id": str(number), "meta": {**resource["meta"], "versionId": "1"}}
         for number, resource in enumerate(observations(CASES[case]))
     ]
-    assert merge_report(held, map_dose_report(CASES[case], MappingOptions(SERVICE)), {}, SERVICE) == []
+    assert merge_report(held, map_dose_report(CASES[case], MappingOptions(SERVICE)), {}, MappingOptions(SERVICE)) == []
 
 
 def test_former_codes_say_the_same():

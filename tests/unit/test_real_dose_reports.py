@@ -54,7 +54,7 @@ def metadata_of(path):
 def observations_of(path):
     mapped = map_dose_report(metadata_of(path), MappingOptions(SERVICE))
     assert [str(fault) for fault in mapped.faults] == FAULTS.get(path.name, [])
-    return [write.resource for write in merge_report([], mapped, {}, SERVICE)]
+    return [write.resource for write in merge_report([], mapped, {}, MappingOptions(SERVICE))]
 
 
 def walk(dataset):

@@ -76,7 +76,9 @@ def test_a_broken_report_raises_nothing_and_gives_r4(report):
     is_dose_report(report)
     content_held(report)
     mapped = map_dose_report(report, OPTIONS)
-    assert [fault for write in merge_report([], mapped, {}, SERVICE) for fault in faults(write.resource)] == []
+    assert [
+        fault for write in merge_report([], mapped, {}, MappingOptions(SERVICE)) for fault in faults(write.resource)
+    ] == []
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
@@ -97,7 +99,7 @@ def test_merging_twice_is_merging_once(first, second):
     """On what another version of the report made."""
     held = applied([], first)
     held = applied(held, second)
-    assert merge_report(held, map_dose_report(second, OPTIONS), {}, SERVICE) == []
+    assert merge_report(held, map_dose_report(second, OPTIONS), {}, MappingOptions(SERVICE)) == []
     if map_dose_report(second, OPTIONS).observations:
         assert normal(held) == normal(applied([], second))
 
@@ -105,7 +107,7 @@ def test_merging_twice_is_merging_once(first, second):
 def applied(held, report):
     """What a server holds after the report was merged into what it held."""
     after = {one["id"]: one for one in held}
-    for number, write in enumerate(merge_report(held, map_dose_report(report, OPTIONS), {}, SERVICE)):
+    for number, write in enumerate(merge_report(held, map_dose_report(report, OPTIONS), {}, MappingOptions(SERVICE))):
         identity = write.resource.get("id", f"{len(held)}-{number}")
         match type(write).__name__:
             case "Delete":

@@ -22,7 +22,7 @@ def mapped(metadata):
 
 
 def merged(held, metadata):
-    return merge_report(held, mapped(metadata), LINKS, SERVICE)
+    return merge_report(held, mapped(metadata), LINKS, MappingOptions(SERVICE))
 
 
 def held_after(metadata):
@@ -56,7 +56,9 @@ def test_the_query_of_a_create_names_the_one_observation():
         ("identifier", "urn:dicom:uid|urn:oid:1.2.3.9.1"),
         ("code", "http://dicom.nema.org/resources/ontology/DCM|113852"),
     ]
-    assert parse_qsl(report_query(REPORT)) == [("identifier", "urn:dicom:uid|urn:oid:1.2.3.9.1")]
+    assert parse_qsl(report_query(REPORT, MappingOptions(SERVICE))) == [
+        ("identifier", "urn:dicom:uid|urn:oid:1.2.3.9.1")
+    ]
 
 
 def test_the_second_run_writes_nothing():
@@ -147,6 +149,6 @@ def test_a_removed_report_takes_its_own_observations_only():
     foreign = own[0] | {"id": "8", "meta": {"source": "https://elsewhere.example.org"}}
     other_kind = own[0] | {"id": "9", "code": {"text": "comment"}}
     (_, same_event) = held_after(ct(ct_event(1), SOPInstanceUID="1.2.3.9.2"))
-    deletes = remove_report([*own, foreign, other_kind, same_event], REPORT, SERVICE)
+    deletes = remove_report([*own, foreign, other_kind, same_event], REPORT, MappingOptions(SERVICE))
     assert [type(write) for write in deletes] == [Delete, Delete]
     assert [write.resource for write in deletes] == own

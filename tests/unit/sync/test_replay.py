@@ -271,7 +271,7 @@ def test_a_delete_is_replayed_too():
 def test_replays_take_turns_by_age():
     """The oldest first; one that waits does not hold up the next."""
     fakes = world(FEED, archive=FakeArchive())
-    fakes.archive.instances = lambda _: (_ for _ in ()).throw(OutageError("DICOM service", "503"))
+    fakes.archive.instances = lambda *_: (_ for _ in ()).throw(OutageError("DICOM service", "503"))
     first = fakes.replays.create(ReplayRequest(StudyRebuild("1.2.3")))
     second = run(fakes, SequenceRange(1, 3))
     assert (fakes.replays.read(first.id).waiting_for, second.state) == ("DICOM service: 503", ReplayState.DONE)

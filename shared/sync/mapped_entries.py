@@ -1,0 +1,107 @@
+"""The entries of one study, mapped: the changes that they make, the dose reports among them, and what is at fault."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from shared.errors import EntryError, InvalidDicomTagError
+from shared.mapping.converters import MappingOptions
+from shared.mapping.dose import MappedReport, map_dose_report
+from shared.mapping.dose_report import is_dose_report
+from shared.mapping.merge_study import RemovedInstance
+from shared.mapping.resources import MappedInstance, StudyMapper
+from shared.mapping.structured_report import ContentHeld, content_held
+from shared.model import Action, ChangeFeedEntry, ErrorTable, FailedEntry, InvalidTag, Resource, State
+from shared.sync.ports import Archive
+
+Change = MappedInstance | RemovedInstance
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is to be done to one study.
+
+    `reports` are the dose reports among the changes, by SOPInstanceUID. `held`: all instances of the study that the
+    archive has, None where that was not asked. `counts_only`: its instances are to be counted, not listed.
+    """
+
+    study_instance_uid: str
+    changes: Sequence[Change]
+    reports: Mapping[str, MappedReport]
+    held: frozenset[str] | None = None
+    counts_only: bool = False
+
+    def halves(self) -> tuple["Changes", "Changes"]:
+        """Two parts, in the feed's order."""
+        half = len(self.changes) // 2
+        return replace(self, changes=self.changes[:half]), replace(self, changes=self.changes[half:])
+
+
+def map_entries(
+    entries: Sequence[ChangeFeedEntry], options: MappingOptions, archive: Archive
+) -> tuple[list[Change], dict[str, MappedReport], list[FailedEntry]]:
+    """The changes that the entries make, one per instance, in the feed's order; dose reports; what is to be recorded.
+
+    Metadata is always the instance's current one, so that of several entries of one instance only the last matters.
+    A create whose instance is gone has nothing to map; a delete whose instance was stored again must not take it out.
+    """
+    last = {entry.sop_instance_uid: entry.sequence for entry in entries}
+    mapper = StudyMapper(options)
+    changes: list[Change] = []
+    reports: dict[str, MappedReport] = {}
+    failures: list[FailedEntry] = []
+    for entry in entries:
+        if last[entry.sop_instance_uid] != entry.sequence:
+            continue
+        if entry.action is Action.DELETE:
+            if entry.state is State.DELETED or entry.metadata is None:
+                changes.append(RemovedInstance(entry))
+        elif entry.state is not State.DELETED:
+            try:
+                change = mapper.map(entry)
+                report = _report(entry, options, archive)
+            except InvalidDicomTagError as error:
+                failures.append(failed(entry, error))
+            else:
+                changes.append(change)
+                failures += _left_out(entry, (*change.faults, *(report.faults if report else ())))
+                if report:
+                    reports[entry.sop_instance_uid] = report
+    return changes, reports, failures
+
+
+def _report(entry: ChangeFeedEntry, options: MappingOptions, archive: Archive) -> MappedReport | None:
+    """The entry's dose report; its content is asked for where the feed does not have it. Raises OutageError."""
+    metadata = entry.metadata or {}
+    if not options.generate_observations or not is_dose_report(metadata):
+        return None
+    if content_held(metadata) is ContentHeld.ELSEWHERE:
+        metadata = archive.metadata(entry) or metadata
+    return map_dose_report(metadata, options)
+
+
+def gone(study: Resource | None, study_instance_uid: str, held: Collection[str]) -> list[Change]:
+    """What takes out the instances that FHIR holds of the study and the archive does not."""
+    listed = [
+        (series["uid"], instance["uid"])
+        for series in (study or {}).get("series", [])
+        for instance in series.get("instance", [])
+    ]
+    return [
+        RemovedInstance(ChangeFeedEntry(0, study_instance_uid, series, uid, Action.DELETE, State.DELETED, timestamp=""))
+        for series, uid in listed
+        if uid not in held
+    ]
+
+
+def failed(entry: ChangeFeedEntry, error: EntryError) -> FailedEntry:
+    """The row that says why the entry was not synced."""
+    return FailedEntry.of(entry, error.table, type(error).__name__, str(error))
+
+
+def _left_out(entry: ChangeFeedEntry, faults: Sequence[InvalidTag]) -> list[FailedEntry]:
+    """A row for each tag: the content of a report may be at fault in several places."""
+    by_tag: dict[str, list[str]] = {}
+    for fault in dict.fromkeys(faults):
+        by_tag.setdefault(fault.tag, []).append(str(fault))
+    name = InvalidDicomTagError.__name__
+    return [FailedEntry.of(entry, ErrorTable.INVALID_TAG, name, "; ".join(told)) for told in by_tag.values()]

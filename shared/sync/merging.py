@@ -1,0 +1,125 @@
+"""Reads what FHIR holds of a study, and says what is to be written so that it says what the archive holds."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from shared.mapping.converters import MappingOptions, urn
+from shared.mapping.dose_report import may_be_dose_report
+from shared.mapping.merge import merge_endpoint, merge_patient
+from shared.mapping.merge_observation import merge_report, remove_report, report_query
+from shared.mapping.merge_study import RemovedInstance, counts_only, has_counts_only, is_ours, merge_study
+from shared.mapping.resources import MappedInstance, map_endpoint
+from shared.mapping.transaction import Create, Delete, Update, Write
+from shared.model import Resource
+from shared.sync.lookup import Lookup
+from shared.sync.mapped_entries import Changes, gone
+from shared.sync.ports import Archive, FhirServer
+
+
+class StudyMerger:
+    """The studies of one data partition. Remembers the Endpoint, which they share."""
+
+    def __init__(self, fhir: FhirServer, archive: Archive, options: MappingOptions, partition: str) -> None:
+        self.options = options.of_partition(partition)
+        self._partition = partition
+        self._fhir = fhir
+        self._archive = archive
+        self._lookup = Lookup(fhir, self.options.uid_system)
+        self._endpoint = map_endpoint(self.options)
+        self._endpoint_id: str | None = None
+
+    def forget(self) -> None:
+        """What was remembered may be true no more."""
+        self._endpoint_id = None
+
+    def writes(self, wanted: Changes) -> list[Write]:
+        """In the order of the references. Raises MultipleMatchingResourcesError, TransientError, OutageError."""
+        uid = wanted.study_instance_uid
+        study = self._lookup.study(uid)
+        if wanted.held is not None:
+            wanted = replace(wanted, changes=[*wanted.changes, *gone(study, uid, wanted.held)])
+        last = next((change for change in reversed(wanted.changes) if isinstance(change, MappedInstance)), None)
+        links: dict[str, str] = {}
+        writes: list[Write] = []
+        if last is not None:
+            writes += self._link_endpoint(links)
+            writes += self._link_patient(last, links)
+        writes += self._study(study, wanted, links)
+        if study is not None:
+            links[urn("ImagingStudy", uid)] = f"ImagingStudy/{study['id']}"
+        return writes + self._observations(study, wanted, links)
+
+    def _link_endpoint(self, links: dict[str, str]) -> list[Write]:
+        name = urn("Endpoint", self.options.service_url)
+        if self._endpoint_id is None:
+            held = self._lookup.endpoint(self._endpoint)
+            created = merge_endpoint(held, self._endpoint)
+            if created is not None:
+                return [Create(name, created, self._lookup.endpoint_query(self._endpoint))]
+            assert held is not None
+            self._endpoint_id = held["id"]
+        links[name] = f"Endpoint/{self._endpoint_id}"
+        return []
+
+    def _link_patient(self, change: MappedInstance, links: dict[str, str]) -> list[Write]:
+        identifier = change.patient.add["identifier"][0]
+        name = change.study.set["subject"]["reference"]
+        held = self._lookup.patient(identifier)
+        merged = merge_patient(held, change.patient, self.options.patient_update_policy)
+        if held is None:
+            assert merged is not None
+            return [Create(name, merged, self._lookup.patient_query(identifier))]
+        links[name] = f"Patient/{held['id']}"
+        return [Update(merged)] if merged is not None else []
+
+    def _study(self, study: Resource | None, wanted: Changes, links: Mapping[str, str]) -> list[Write]:
+        uid = wanted.study_instance_uid
+        known = study if wanted.held is None else _listed(study)
+        merged = merge_study(known, wanted.changes, links, counted=self.options.extended) or known
+        if merged is not None and self._is_counted_only(study, merged, wanted):
+            merged = counts_only(merged, self._archive.counts(uid, self._partition))
+        if merged is None or merged == study:
+            return []
+        if study is None:
+            return [Create(urn("ImagingStudy", uid), merged, self._lookup.study_query(uid))]
+        if not merged.get("series") and is_ours(merged, self.options.service_url):
+            return [Delete(study)]
+        return [Update(merged)]
+
+    def _is_counted_only(self, study: Resource | None, merged: Resource, wanted: Changes) -> bool:
+        """A study whose lists were left out once stays so until it is rebuilt: nobody knows what stood in them."""
+        listed = sum(len(one.get("instance", ())) for one in merged.get("series", []))
+        is_so_already = study is not None and wanted.held is None and has_counts_only(study)
+        return wanted.counts_only or is_so_already or 0 < self.options.max_instances < listed
+
+    def _observations(self, study: Resource | None, wanted: Changes, links: Mapping[str, str]) -> list[Write]:
+        if not self.options.generate_observations:
+            return []
+        writes: list[Write] = []
+        for change in wanted.changes:
+            uid = change.entry.sop_instance_uid
+            if isinstance(change, RemovedInstance):
+                if _may_have_observations(study, change):
+                    held = self._fhir.search("Observation", report_query(uid, self.options))
+                    writes += remove_report(held, uid, self.options)
+            elif report := wanted.reports.get(uid):
+                held = self._fhir.search("Observation", report_query(uid, self.options))
+                writes += merge_report(held, report, links, self.options)
+        return writes
+
+
+def _listed(study: Resource | None) -> Resource | None:
+    """The study without the series whose instances are only counted: all of them are given anew."""
+    if study is None or not has_counts_only(study):
+        return study
+    return {**study, "series": [one for one in study["series"] if one.get("instance")]}
+
+
+def _may_have_observations(study: Resource | None, removed: RemovedInstance) -> bool:
+    """Whether the instance was of a class that reports doses; where FHIR does not list it, whether its series was."""
+    series = [one for one in (study or {}).get("series", []) if one["uid"] == removed.entry.series_instance_uid]
+    uid = removed.entry.sop_instance_uid
+    listed = [instance for one in series for instance in one.get("instance", []) if instance["uid"] == uid]
+    if listed:
+        return may_be_dose_report(listed[0].get("sopClass", {}).get("code", "").removeprefix("urn:oid:"))
+    return not series or series[0].get("modality", {}).get("code") == "SR"
