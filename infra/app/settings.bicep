@@ -5,6 +5,7 @@ type appSettings = {
   DicomWeb__ApiVersion: string?
   DicomCast__AllowPlainHttp: string?
   DicomCast__BatchSize: string?
+  DicomCast__MaxInstancesPerStudy: string?
   DicomCast__GapGracePeriod: string?
   DicomCast__LeaseDuration: string?
   DicomCast__TickTimeBudget: string?
@@ -14,6 +15,7 @@ type appSettings = {
   DicomCast__Features__EnforceValidationOfTagValues: string?
   DicomCast__Features__IgnoreJsonParsingErrors: string?
   DicomCast__Features__ExtendedMapping: string?
+  DicomCast__Features__GenerateObservations: string?
   Patient__PatientSystemId: string?
   Patient__IsIssuerIdUsed: string?
   Patient__UpdatePolicy: string?
