@@ -55,7 +55,6 @@ NAMES = [
     (MAIN, "app/storage.bicep", "app/store.bicep", "module app/store.bicep: there is no such file"),
     (MAIN, "param storageSku string = 'Standard_LRS'", "param storageSku string = 'Standard_XXX'", "'Standard_XXX' is given"),
     (MAIN, "dependsOn: [roles, healthRoles]", "dependsOn: [roles, rols]", "unknown symbol rols"),
-    (MAIN, "output identityClientId string", "output identityClientId int", "int is wanted, string is given") ,
     (MAIN, "module alerts 'app/alerts.bicep' = {", "module alerts 'app/alerts.bicep' = {{", "cannot be parsed"),
     (STORAGE, "output name string = account.name", "output name string = account.listKeys().keys[0].value", "keys and secrets are never listed"),
     (STORAGE, "var leaseContainer", "var packageContainer", "packageContainer is declared twice"),
@@ -64,6 +63,7 @@ NAMES = [
     (NETWORK, "virtualNetwork::appSubnet.id", "virtualNetwork::subnet.id", "unknown symbol virtualNetwork::subnet"),
 ]
 PROPERTIES = [
+    (MAIN, "output identityClientId string", "output identityClientId int", "int is wanted, string is given"),
     (APP, "httpsOnly: true", "httpOnly: true", "SiteProperties has no property httpOnly"),
     (APP, "httpsOnly: true", "httpsOnly: 'true'", "bool is wanted, 'true' is given"),
     (APP, "type: 'UserAssignedIdentity'", "type: 'UserIdentity'", "'UserIdentity' is given"),
