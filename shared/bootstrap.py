@@ -40,6 +40,7 @@ from shared.mapping.dose import REPORT_KEYS
 from shared.mapping.resources import MAPPED_KEYS
 from shared.sync.batch import BatchOptions
 from shared.sync.check import Check, Step, StepState
+from shared.sync.lanes import Pace
 from shared.sync.outages import OutageLog
 from shared.sync.ports import Ports
 
@@ -77,7 +78,13 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
     return App(
         ports=_ports(settings, dicom, fhir, AT_WORK),
         watch=_ports(settings, dicom, fhir, WATCHING),
-        options=BatchOptions(mapping, settings.batch_size, settings.tick_budget_seconds, settings.total_retry_seconds),
+        options=BatchOptions(
+            mapping,
+            size=settings.batch_size,
+            tick_budget_seconds=settings.tick_budget_seconds,
+            total_retry_seconds=settings.total_retry_seconds,
+            max_batches=settings.max_batches,
+        ),
         outages=OutageLog(_utc_now),
         settings=shown or {},
         health_max_age=timedelta(seconds=settings.health_max_age_seconds),
@@ -100,6 +107,7 @@ def _ports(settings: Settings, dicom: Access, fhir: Access, patience: Patience) 
         lease=_lease(settings, blobs, "sync.lock"),
         now=_utc_now,
         sleep=time.sleep,
+        pace=Pace(settings.max_concurrency),
     )
 
 

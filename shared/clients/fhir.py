@@ -61,7 +61,10 @@ class FhirClient:
         if len(searches) == 1 or not self._takes_batches:
             return [self.search(*one) for one in searches]
         requests_ = [{"request": {"method": "GET", "url": f"{type_}?{query}"}} for type_, query in searches]
-        answer = self._json("POST", "", body={"resourceType": "Bundle", "type": "batch", "entry": requests_})
+        try:
+            answer = self._json("POST", "", body={"resourceType": "Bundle", "type": "batch", "entry": requests_})
+        except FhirRefusedError:
+            return [self.search(*one) for one in searches]
         entries = answer.get("entry", [])
         if len(entries) != len(searches):
             raise TransientError(f"{self._name}: the answer to a batch does not match what was sent")

@@ -1,7 +1,7 @@
 """What the loop needs of the outside world."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -21,6 +21,8 @@ from shared.model import (
     Watermark,
 )
 from shared.replay import Replay, ReplayRequest
+from shared.sync.known import KnownResources
+from shared.sync.lanes import Pace
 
 
 class Feed(Protocol):
@@ -184,7 +186,10 @@ class Lease(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """All of them. `now` is the host's clock, in UTC; `sleep` waits so many seconds."""
+    """All of them. `now` is the host's clock, in UTC; `sleep` waits so many seconds.
+
+    `known` and `pace` are what the host remembers of the FHIR server from batch to batch.
+    """
 
     feed: Feed
     archive: Archive
@@ -196,3 +201,5 @@ class Ports:
     lease: Lease
     now: Callable[[], datetime]
     sleep: Callable[[float], None]
+    known: KnownResources = field(default_factory=KnownResources)
+    pace: Pace = field(default_factory=Pace)

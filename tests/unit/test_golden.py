@@ -12,6 +12,8 @@ import pytest
 
 from shared.clients.change_feed_entry import entry_of
 from shared.mapping.converters import MappingOptions
+from shared.sync.known import KnownResources
+from shared.sync.plan import Study
 from shared.sync.study import StudySync
 from tests.fakes import FakeArchive, FakeFhir
 
@@ -25,7 +27,7 @@ def load(case, name):
 
 def run(case, fhir):
     entries = [entry_of(item, case.name) for item in load(case, "entry.json")]
-    StudySync(fhir, FakeArchive(), OPTIONS).run(entries)
+    StudySync(fhir, FakeArchive(), OPTIONS, KnownResources()).run(Study(entries))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)

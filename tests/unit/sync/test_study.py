@@ -7,6 +7,8 @@ import pytest
 from shared.errors import ConflictError, FhirRefusedError, OutageError, TransientError
 from shared.mapping.converters import MappingOptions
 from shared.model import Action, ErrorTable, State
+from shared.sync.known import KnownResources
+from shared.sync.plan import Study
 from shared.sync.study import MAX_CONFLICTS, StudySync
 from tests.fakes import FakeArchive, FakeFhir, entry
 
@@ -18,7 +20,7 @@ def deleted(sequence, **uids):
 
 
 def run(fhir, *entries):
-    return StudySync(fhir, FakeArchive(), OPTIONS).run(entries)
+    return StudySync(fhir, FakeArchive(), OPTIONS, KnownResources()).run(Study(entries))
 
 
 def held(fhir, resource_type):
