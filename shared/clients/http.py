@@ -1,6 +1,7 @@
 """HTTP to the DICOM service and the FHIR server: one session each, and faults told apart by what they mean."""
 
 import contextlib
+import logging
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -12,6 +13,9 @@ from shared.errors import OutageError, TransientError
 
 TIMEOUTS_SECONDS = (5, 100)
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+# Below an error urllib3 logs whole URLs, and the URL of a FHIR search holds a PatientID.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class HttpService:
