@@ -9,6 +9,7 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 
+from shared.clients.telemetry import SILENT, Telemetry
 from shared.errors import OutageError, TransientError
 
 TIMEOUTS_SECONDS = (5, 100)
@@ -31,8 +32,10 @@ class HttpService:
         auth: requests.auth.AuthBase | None = None,
         remedy: str = "it wants authentication, and the app has none",
         timeouts: tuple[float, float] = TIMEOUTS_SECONDS,
+        telemetry: Telemetry = SILENT,
     ) -> None:
         self.name = name
+        self._telemetry = telemetry
         self._timeouts = timeouts
         self.remedy = remedy
         self.url = url.rstrip("/")
@@ -60,15 +63,17 @@ class HttpService:
         url = path if path.startswith(f"{self.url}/") else f"{self.url}{path}"
         self.calls += 1
         try:
-            response = self._session.request(
-                method,
-                url,
-                params=params,
-                data=body,
-                headers=headers,
-                timeout=self._timeouts,
-                allow_redirects=False,
-            )
+            with self._telemetry.call(self.name, self.url, method, url.removeprefix(self.url)) as tell:
+                response = self._session.request(
+                    method,
+                    url,
+                    params=params,
+                    data=body,
+                    headers=headers,
+                    timeout=self._timeouts,
+                    allow_redirects=False,
+                )
+                tell(response.status_code)
         except requests.ConnectTimeout as error:
             raise OutageError(self.name, f"no connection to {self.url} within {self._timeouts[0]} s") from error
         except requests.ReadTimeout as error:

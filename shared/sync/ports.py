@@ -1,6 +1,7 @@
 """What the loop needs of the outside world."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -18,6 +19,7 @@ from shared.model import (
     OpenErrors,
     Resource,
     StoredWatermark,
+    TickRecord,
     Watermark,
 )
 from shared.replay import Replay, ReplayRequest
@@ -170,6 +172,20 @@ class Lease(Protocol):
         ...
 
 
+class Telemetry(Protocol):
+    """Whoever watches the app at work. A context manager spans a piece of work, and gives what tells how it ended."""
+
+    def tick(self) -> AbstractContextManager[Callable[[TickRecord], None]]: ...
+
+    def study(self, study_instance_uid: str, entries: int) -> AbstractContextManager[Callable[[bool, int], None]]:
+        """One try of a study of so many entries: whether it was written to, and how many entries failed."""
+        ...
+
+    def replay(self, replay: Replay) -> None:
+        """A replay that has ended."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """All of them. `now` is the host's clock, in UTC; `sleep` waits so many seconds."""
@@ -182,5 +198,6 @@ class Ports:
     journal: JournalStore
     replays: ReplayStore
     lease: Lease
+    telemetry: Telemetry
     now: Callable[[], datetime]
     sleep: Callable[[float], None]

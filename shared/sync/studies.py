@@ -106,7 +106,11 @@ class StudyQueue:
         self._count(study, result, self._books.done(study.entries, result.failures))
 
     def _synced(self, study: Study) -> StudyResult:
-        return self._sync.rebuild(study.whole, study.entries) if study.whole else self._sync.run(study.entries)
+        uid = study.whole or study.entries[0].study_instance_uid
+        with self._ports.telemetry.study(uid, len(study.entries)) as tell:
+            result = self._sync.rebuild(study.whole, study.entries) if study.whole else self._sync.run(study.entries)
+            tell(result.wrote, sum(failure.is_final for failure in result.failures))
+        return result
 
     def _count(self, study: Study, result: StudyResult, failed: int) -> None:
         self._progress.studies += 1

@@ -27,6 +27,7 @@ class Worker:
         )
         answer = self._ask(handle_event.worker_init_request, request)
         assert answer.result.status == "success", vars(answer.result.exception)
+        self.capabilities = answer.capabilities
         said = self._ask(handle_event.functions_metadata_request, protos.Message())
         self.functions = {one.name: one for one in said.function_metadata_results}
         for one in self.functions.values():
