@@ -20,6 +20,7 @@ from shared.clients.lease import CONTAINER, BlobLease
 from shared.clients.replay_table import ReplayTable
 from shared.clients.self_check import SelfCheck
 from shared.clients.tables import Tables
+from shared.clients.telemetry import SILENT, Telemetry
 from shared.clients.watermark import TableWatermarkStore
 from shared.config import Settings, read_settings, shown_settings
 from shared.connections import (
@@ -76,8 +77,8 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
     )
     dicom, fhir = dicom_access(settings), fhir_access(settings)
     return App(
-        ports=_ports(settings, dicom, fhir, AT_WORK),
-        watch=_ports(settings, dicom, fhir, WATCHING),
+        ports=_ports(settings, dicom, fhir, AT_WORK, _telemetry(settings)),
+        watch=_ports(settings, dicom, fhir, WATCHING, SILENT),
         options=BatchOptions(
             mapping,
             size=settings.batch_size,
@@ -92,19 +93,28 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
     )
 
 
-def _ports(settings: Settings, dicom: Access, fhir: Access, patience: Patience) -> Ports:
+def _telemetry(settings: Settings) -> Telemetry:
+    if not settings.is_telemetry_on:
+        return SILENT
+    from shared.clients.open_telemetry import open_telemetry  # noqa: PLC0415 most apps start without it
+
+    return open_telemetry()
+
+
+def _ports(settings: Settings, dicom: Access, fhir: Access, patience: Patience, telemetry: Telemetry) -> Ports:
     blobs, tables = storage(settings, patience)
     stored = Tables(tables, settings.table_name_prefix)
-    service = dicom_service(settings, dicom, patience)
+    service = dicom_service(settings, dicom, patience, telemetry)
     return Ports(
         feed=_change_feed(settings, service),
         archive=DicomWeb(service, settings.dicom_api_version, _keys(settings)),
-        fhir=FhirClient(fhir_server(settings, fhir, patience)),
+        fhir=FhirClient(fhir_server(settings, fhir, patience, telemetry)),
         watermarks=TableWatermarkStore(stored),
         errors=ErrorTables(stored, _utc_now),
         journal=JournalTable(stored),
         replays=ReplayTable(stored, _utc_now),
         lease=_lease(settings, blobs, "sync.lock"),
+        telemetry=telemetry,
         now=_utc_now,
         sleep=time.sleep,
         pace=Pace(settings.max_concurrency),

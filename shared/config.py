@@ -23,6 +23,7 @@ from shared.setting import (
     url,
     version,
     whole,
+    worker_switch,
 )
 
 
@@ -59,6 +60,7 @@ class Settings:
     patient_system: str
     is_issuer_used: bool
     patient_update_policy: PatientUpdatePolicy
+    is_telemetry_on: bool
 
 
 # ruff: noqa: E501  one row per line, as in the README
@@ -91,6 +93,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("Patient__PatientSystemId",                          "patient_system",        text,            "",          "system of `Patient.identifier`"),
     Setting("Patient__IsIssuerIdUsed",                           "is_issuer_used",        boolean,         "false",     "`true`: the system is IssuerOfPatientID instead"),
     Setting("Patient__UpdatePolicy",                             "patient_update_policy", policy,          "overwrite", "what may change on a Patient that FHIR holds: `overwrite` (name and gender follow DICOM), `fill` (only what FHIR lacks), `never` (only link)"),
+    Setting("PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY",       "is_telemetry_on",       worker_switch,   "false",     "`true`: metrics, traces and log lines go to Application Insights by OpenTelemetry; the language worker reads it too"),
 )
 # fmt: on
 """`SyncSchedule` is read by the Functions host itself."""

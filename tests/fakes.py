@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, unquote
 
+from shared.clients.telemetry import SILENT
 from shared.errors import ConflictError, LeaseLostError
 from shared.journal import Journal, Slot
 from shared.model import (
@@ -375,6 +376,7 @@ def ports(entries: Sequence[ChangeFeedEntry] = (), **others) -> Ports:
         "archive": FakeArchive(),
         "replays": FakeReplays(),
         "lease": FakeLease(),
+        "telemetry": SILENT,
         "now": clock.now,
         "sleep": clock.sleep,
     }

@@ -5,6 +5,8 @@ type appSettings = {
   DicomWeb__ApiVersion: string?
   DicomCast__AllowPlainHttp: string?
   DicomCast__BatchSize: string?
+  DicomCast__MaxBatchesPerTick: string?
+  DicomCast__MaxConcurrency: string?
   DicomCast__MaxInstancesPerStudy: string?
   DicomCast__GapGracePeriod: string?
   DicomCast__LeaseDuration: string?
@@ -16,6 +18,8 @@ type appSettings = {
   DicomCast__Features__IgnoreJsonParsingErrors: string?
   DicomCast__Features__ExtendedMapping: string?
   DicomCast__Features__GenerateObservations: string?
+  PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY: string?
+  AzureFunctionsJobHost__telemetryMode: string?
   Patient__PatientSystemId: string?
   Patient__IsIssuerIdUsed: string?
   Patient__UpdatePolicy: string?

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -10,10 +11,14 @@ import orjson
 import requests
 from requests.adapters import HTTPAdapter
 
+from shared.clients.telemetry import SILENT, Telemetry
 from shared.errors import OutageError, TransientError
 
 TIMEOUTS_SECONDS = (5, 100)
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+# Below an error urllib3 logs whole URLs, and the URL of a FHIR search holds a PatientID.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class HttpService:
@@ -29,8 +34,10 @@ class HttpService:
         auth: requests.auth.AuthBase | None = None,
         remedy: str = "it wants authentication, and the app has none",
         timeouts: tuple[float, float] = TIMEOUTS_SECONDS,
+        telemetry: Telemetry = SILENT,
     ) -> None:
         self.name = name
+        self._telemetry = telemetry
         self._timeouts = timeouts
         self.remedy = remedy
         self.url = url.rstrip("/")
@@ -58,15 +65,17 @@ class HttpService:
         url = path if path.startswith(f"{self.url}/") else f"{self.url}{path}"
         self.calls += 1
         try:
-            response = self._session.request(
-                method,
-                url,
-                params=params,
-                data=body,
-                headers=headers,
-                timeout=self._timeouts,
-                allow_redirects=False,
-            )
+            with self._telemetry.call(self.name, self.url, method, url.removeprefix(self.url)) as tell:
+                response = self._session.request(
+                    method,
+                    url,
+                    params=params,
+                    data=body,
+                    headers=headers,
+                    timeout=self._timeouts,
+                    allow_redirects=False,
+                )
+                tell(response.status_code)
         except requests.ConnectTimeout as error:
             raise OutageError(self.name, f"no connection to {self.url} within {self._timeouts[0]} s") from error
         except requests.ReadTimeout as error:

@@ -1,6 +1,7 @@
 """What the loop needs of the outside world."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from shared.model import (
     OpenErrors,
     Resource,
     StoredWatermark,
+    TickRecord,
     Watermark,
 )
 from shared.replay import Replay, ReplayRequest
@@ -184,6 +186,23 @@ class Lease(Protocol):
         ...
 
 
+class Telemetry(Protocol):
+    """Whoever watches the app at work. A context manager spans a piece of work, and gives what tells how it ended."""
+
+    def tick(self) -> AbstractContextManager[Callable[[TickRecord], None]]: ...
+
+    def studies(self, study_instance_uids: str, entries: int) -> AbstractContextManager[Callable[[bool, int], None]]:
+        """One try of studies of so many entries: whether any was written to, and how many entries failed.
+
+        The UIDs stand side by side, with blanks between them.
+        """
+        ...
+
+    def replay(self, replay: Replay) -> None:
+        """A replay that has ended."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """All of them. `now` is the host's clock, in UTC; `sleep` waits so many seconds.
@@ -199,6 +218,7 @@ class Ports:
     journal: JournalStore
     replays: ReplayStore
     lease: Lease
+    telemetry: Telemetry
     now: Callable[[], datetime]
     sleep: Callable[[float], None]
     known: KnownResources = field(default_factory=KnownResources)

@@ -38,6 +38,7 @@ def run_replays(ports: Ports, options: BatchOptions, deadline: datetime) -> None
             size = max(LEAST_ENTRIES, min(MOST_ENTRIES, int(size * SLICE_SECONDS / max(took, 0.1))))
         if not current.is_under_way:
             _log_end(current)
+            ports.telemetry.replay(current)
 
 
 def _next_slice(ports: Ports, options: BatchOptions, replay: Replay, size: int) -> Replay:

@@ -84,7 +84,7 @@ class StudyQueue:
 
     def _work(self, pending: PendingStudies) -> None:
         """Tries each study once, as many at a time as the pace allows, until the deadline."""
-        with Lanes(self._ports.pace, self._sync.run_all) as lanes:
+        with Lanes(self._ports.pace, self._synced) as lanes:
             while True:
                 while lanes.has_room and self._ports.now() < self._limits.deadline and (group := pending.next_group()):
                     self._ports.lease.ensure_held()
@@ -93,6 +93,15 @@ class StudyQueue:
                     return
                 for done, future in ended:
                     self._enter(pending, done, future.result())
+
+    def _synced(self, group: Sequence[Study]) -> list[StudyOutcome]:
+        uids = " ".join(study.study_instance_uid for study in group)
+        with self._ports.telemetry.studies(uids, sum(len(study.entries) for study in group)) as tell:
+            outcomes = self._sync.run_all(group)
+            done = [outcome for outcome in outcomes if isinstance(outcome, StudyResult)]
+            failed = sum(failure.is_final for result in done for failure in result.failures)
+            tell(any(result.wrote for result in done), failed)
+        return outcomes
 
     def _enter(self, pending: PendingStudies, group: Sequence[Study], results: Sequence[StudyOutcome]) -> None:
         """Books what a lane brings back. Raises OutageError where nothing succeeds."""
@@ -117,7 +126,7 @@ class StudyQueue:
                 return
             self._ports.sleep(max(0.0, wait))
             self._ports.lease.ensure_held()
-            (result,) = self._sync.run_all([waiting.study])
+            (result,) = self._synced([waiting.study])
             if isinstance(result, TransientError):
                 self._wait(waiting.study, result, waiting.tries + 1)
             else:

@@ -14,6 +14,7 @@ APP, TYPE, STORAGE = (INFRA / "app" / f"{name}.bicep" for name in ("function-app
 HOST = {
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
     "APPLICATIONINSIGHTS_CONNECTION_STRING",
+    "AzureFunctionsJobHost__telemetryMode",
     "AzureWebJobsStorage__credential",
     "SyncSchedule",
 }
