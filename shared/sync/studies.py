@@ -100,8 +100,9 @@ class StudyQueue:
             self._waiting[id(study)] = _Waiting(study, error, tries + 1, due)
             self._suspect_outage(error)
             return
-        self._waiting.pop(id(study), None)
-        self._count(study, result, self._books.done(study.entries, result.failures))
+        failed = self._books.done(study.entries, result.failures)
+        self._waiting.pop(id(study), None)  # not before: where its failures cannot be recorded, it is not done
+        self._count(study, result, failed)
 
     def _count(self, study: Study, result: StudyResult, failed: int) -> None:
         self._progress.studies += 1
