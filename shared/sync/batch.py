@@ -30,7 +30,7 @@ def run_batch(ports: Ports, options: BatchOptions) -> BatchResult:
     stored = ports.watermarks.read()
     plan = make_plan(ports, stored, options.size)
     books = Books(ports, stored, plan.read.through)
-    progress = StudyQueue(ports, StudySync(ports.fhir, options.mapping), books, limits).run(plan.due)
+    progress = StudyQueue(ports, StudySync(ports.fhir, ports.lease, options.mapping), books, limits).run(plan.due)
     progress.failed += books.torn(plan.torn)
     for study in plan.resting:
         books.carried(study.entries, "an earlier entry of the study is not synced yet")

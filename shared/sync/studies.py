@@ -63,7 +63,7 @@ class StudyQueue:
         self._progress = Progress()
 
     def run(self, studies: Sequence[Study]) -> Progress:
-        """Raises LeaseLostError between two studies; what is done is recorded."""
+        """Raises LeaseLostError before anything is written without it; what was done before is recorded."""
         progress = self._progress
         todo = list(studies)
         try:

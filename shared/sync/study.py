@@ -11,7 +11,7 @@ from shared.mapping.resources import MappedInstance, StudyMapper, map_endpoint
 from shared.mapping.transaction import Create, Delete, Update, Write, transaction_bundle
 from shared.model import Action, ChangeFeedEntry, ErrorTable, FailedEntry, Resource, State
 from shared.sync.lookup import Lookup
-from shared.sync.ports import FhirServer
+from shared.sync.ports import FhirServer, Lease
 
 MAX_CONFLICTS = 5
 """How often a study is read and merged again because somebody else wrote first, before it waits for the next tick."""
@@ -31,15 +31,16 @@ Change = MappedInstance | RemovedInstance
 class StudySync:
     """Syncs studies one after another; remembers the Endpoint, which they share."""
 
-    def __init__(self, fhir: FhirServer, options: MappingOptions) -> None:
+    def __init__(self, fhir: FhirServer, lease: Lease, options: MappingOptions) -> None:
         self._fhir = fhir
+        self._lease = lease
         self._options = options
         self._lookup = Lookup(fhir)
         self._endpoint = map_endpoint(options)
         self._endpoint_id: str | None = None
 
     def run(self, entries: Sequence[ChangeFeedEntry]) -> StudyResult:
-        """Raises TransientError, OutageError: then nothing of the study counts as done."""
+        """Raises TransientError, OutageError, LeaseLostError: then nothing of the study counts as done."""
         changes, failures = map_entries(entries, self._options)
         if not changes:
             return StudyResult(wrote=False, failures=tuple(failures))
@@ -119,6 +120,8 @@ class StudySync:
         return [Update(merged)] if merged is not None else []
 
     def _transact(self, writes: Sequence[Write]) -> None:
+        # After FHIR was read, not before: what another host writes from here on, If-Match and ifNoneExist will tell.
+        self._lease.ensure_held()
         answers = self._fhir.transact(transaction_bundle(writes))
         for write, answer in zip(writes, answers, strict=True):
             if isinstance(write, Create) and _status(answer) != "201":

@@ -13,7 +13,7 @@ import pytest
 from shared.clients.change_feed_entry import entry_of
 from shared.mapping.converters import MappingOptions
 from shared.sync.study import StudySync
-from tests.fakes import FakeFhir
+from tests.fakes import FakeFhir, FakeLease
 
 CASES = sorted(path for path in (Path(__file__).parents[1] / "data/cases").iterdir() if path.is_dir())
 OPTIONS = MappingOptions("https://dicom.example.org")
@@ -25,7 +25,7 @@ def load(case, name):
 
 def run(case, fhir):
     entries = [entry_of(item, case.name) for item in load(case, "entry.json")]
-    StudySync(fhir, OPTIONS).run(entries)
+    StudySync(fhir, FakeLease(), OPTIONS).run(entries)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)

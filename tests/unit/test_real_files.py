@@ -9,7 +9,7 @@ from local.samples import pydicom_files
 from shared.mapping.converters import MappingOptions
 from shared.model import Action, ChangeFeedEntry, ErrorTable, State
 from shared.sync.study import StudySync
-from tests.fakes import NOW, FakeFhir
+from tests.fakes import NOW, FakeFhir, FakeLease
 from tests.r4 import faults
 
 FILES = pydicom_files()
@@ -43,7 +43,7 @@ def test_a_real_file(path):
     """Valid by both validators; the second run writes nothing."""
     fhir = FakeFhir()
     entry = entry_of_file(path)
-    result = StudySync(fhir, OPTIONS).run([entry])
+    result = StudySync(fhir, FakeLease(), OPTIONS).run([entry])
     final = [row for row in result.failures if row.is_final]
     if path.name in REFUSED:
         assert [row.table for row in final] == [ErrorTable.DICOM]
@@ -52,7 +52,7 @@ def test_a_real_file(path):
     assert final == []
     (bundle,) = fhir.bundles
     assert [faults(one["resource"]) for one in bundle["entry"]] == [[], [], []]
-    assert not StudySync(fhir, OPTIONS).run([entry]).wrote
+    assert not StudySync(fhir, FakeLease(), OPTIONS).run([entry]).wrote
 
 
 def test_the_files_are_many_and_of_many_kinds():

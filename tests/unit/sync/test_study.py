@@ -8,7 +8,7 @@ from shared.errors import ConflictError, FhirRefusedError, OutageError, Transien
 from shared.mapping.converters import MappingOptions
 from shared.model import Action, ErrorTable, State
 from shared.sync.study import MAX_CONFLICTS, StudySync
-from tests.fakes import FakeFhir, entry
+from tests.fakes import FakeFhir, FakeLease, entry
 
 OPTIONS = MappingOptions("https://dicom.example.org")
 
@@ -18,7 +18,7 @@ def deleted(sequence, **uids):
 
 
 def run(fhir, *entries):
-    return StudySync(fhir, OPTIONS).run(entries)
+    return StudySync(fhir, FakeLease(), OPTIONS).run(entries)
 
 
 def held(fhir, resource_type):
