@@ -103,8 +103,13 @@ class FakeFhir:
             raise fault
         self.bundles.append(copy.deepcopy(bundle))
         ids: dict[str, str] = {}
-        answers = [self._apply(one, ids) for one in copy.deepcopy(bundle["entry"])]
-        for resource in self.resources:
+        before = list(self.resources)
+        try:
+            answers = [self._apply(one, ids) for one in copy.deepcopy(bundle["entry"])]
+        except ConflictError:
+            self.resources[:] = before  # all or nothing
+            raise
+        for resource in self.resources[-len(answers) :]:  # what was written stands last
             _resolve(resource, ids)
         return answers
 
