@@ -37,6 +37,11 @@ class World:
         """The app anew, with more settings."""
         self.app = bootstrap.build(read_settings(self.settings | dict(more)))
 
+    def other_host(self):
+        """An app of the same deployment that no proxy stands before, but for the change feed's, whose URL is in FHIR."""
+        direct = {"AzureWebJobsStorage": self.storage, "Fhir__Endpoint": self.fhir.upstream + "/fhir"}
+        return bootstrap.build(read_settings(self.settings | direct))
+
     def store(self, studies=3, instances=2, **tags):
         files = [self.file(study, number, **tags) for study in range(studies) for number in range(instances)]
         assert self.dicom.store(*files).status_code == 200
