@@ -11,24 +11,21 @@ from shared.mapping.merge_study import RemovedInstance, counts_only, has_counts_
 from shared.mapping.resources import MappedInstance, map_endpoint
 from shared.mapping.transaction import Create, Delete, Update, Write
 from shared.model import Resource
-from shared.sync.known import KnownResources
 from shared.sync.lookup import Lookup, Search
 from shared.sync.mapped_entries import Changes, gone
-from shared.sync.ports import Archive, FhirServer
+from shared.sync.ports import Ports
 
 
 class StudyMerger:
-    """The studies of one data partition. `known`: what need not be read. Threads may share it."""
+    """The studies of one data partition. Threads may share it."""
 
-    def __init__(
-        self, fhir: FhirServer, archive: Archive, known: KnownResources, options: MappingOptions, partition: str
-    ) -> None:
+    def __init__(self, ports: Ports, options: MappingOptions, partition: str) -> None:
         self.options = options.of_partition(partition)
         self._partition = partition
-        self._fhir = fhir
-        self._archive = archive
-        self._known = known
-        self._lookup = Lookup(fhir, known, self.options.uid_system)
+        self._fhir = ports.fhir
+        self._archive = ports.archive
+        self._known = ports.known
+        self._lookup = Lookup(ports.fhir, ports.known, self.options.uid_system)
         self._endpoint = map_endpoint(self.options)
 
     def searches(self, wanted: Changes) -> list[Search]:

@@ -14,11 +14,10 @@ from shared.errors import (
 from shared.mapping.converters import MappingOptions
 from shared.mapping.transaction import Write
 from shared.model import ErrorTable, FailedEntry
-from shared.sync.known import KnownResources
 from shared.sync.mapped_entries import Changes, failed, map_entries
 from shared.sync.merging import StudyMerger
 from shared.sync.plan import Study
-from shared.sync.ports import Archive, FhirServer
+from shared.sync.ports import Ports
 from shared.sync.transact import MAX_WRITES, fit_together, together, transact
 
 MAX_CONFLICTS = 5
@@ -49,17 +48,16 @@ class _Task:
 class StudySync:
     """Syncs studies; each data partition has a merger of its own. Threads may share it."""
 
-    def __init__(self, fhir: FhirServer, archive: Archive, options: MappingOptions, known: KnownResources) -> None:
-        self._fhir = fhir
-        self._archive = archive
+    def __init__(self, ports: Ports, options: MappingOptions) -> None:
+        self._ports = ports
         self._options = options
-        self._known = known
         self._mergers: dict[str, StudyMerger] = {}
 
     def run_all(self, studies: Sequence[Study]) -> list[StudyOutcome]:
         """Studies of different patients: read at once, and written in as few transactions as they fit.
 
-        Raises OutageError; a transaction that fails falls apart into the studies, so that one harms itself alone.
+        A transaction that fails falls apart into the studies, so that one harms itself alone. Raises OutageError,
+        LeaseLostError.
         """
         tasks = [self._mapped(study) for study in studies]
         try:
@@ -71,7 +69,7 @@ class StudySync:
         return [self._alone(tasks[0])] if len(tasks) == 1 else self._together(tasks)
 
     def run(self, study: Study) -> StudyResult:
-        """One study. Raises TransientError, OutageError."""
+        """One study. Raises TransientError, OutageError, LeaseLostError."""
         outcome = self._alone(self._mapped(study))
         if isinstance(outcome, TransientError):
             raise outcome
@@ -80,9 +78,9 @@ class StudySync:
     def _mapped(self, study: Study) -> _Task:
         uid, partition = study.whole or (study.entries[0].study_instance_uid, study.entries[0].partition)
         if partition not in self._mergers:
-            self._mergers[partition] = StudyMerger(self._fhir, self._archive, self._known, self._options, partition)
+            self._mergers[partition] = StudyMerger(self._ports, self._options, partition)
         merger = self._mergers[partition]
-        changes, reports, failures = map_entries(study.entries, merger.options, self._archive)
+        changes, reports, failures = map_entries(study.entries, merger.options, self._ports.archive)
         if study.whole:
             held = frozenset(entry.sop_instance_uid for entry in study.entries)
             return _Task(merger, Changes(uid, changes, reports, held), tuple(failures))
@@ -114,7 +112,7 @@ class StudySync:
         writes = together(wanted.values())
         try:
             if writes:
-                transact(self._fhir, self._known, writes)
+                self._transact(writes)
         except ThrottledError as error:
             return dict.fromkeys(wanted, error)
         except (EntryError, TransientError):
@@ -162,7 +160,7 @@ class StudySync:
                 writes = merger.writes(study)
                 if not writes or writes == done:
                     return bool(done) or attempts > 0  # a conditional create that found something wrote the rest
-                transact(self._fhir, self._known, writes[:MAX_WRITES])
+                self._transact(writes[:MAX_WRITES])
             except ConflictError:
                 merger.forget(study)
                 attempts += 1
@@ -179,6 +177,9 @@ class StudySync:
                 done = writes
                 if len(writes) <= MAX_WRITES:
                     return True
+
+    def _transact(self, writes: Sequence[Write]) -> None:
+        transact(self._ports.fhir, self._ports.lease, self._ports.known, writes)
 
 
 def _counted_only(study: Changes, error: StudyTooLargeError) -> FailedEntry:

@@ -12,10 +12,9 @@ import pytest
 
 from shared.clients.change_feed_entry import entry_of
 from shared.mapping.converters import MappingOptions
-from shared.sync.known import KnownResources
 from shared.sync.plan import Study
 from shared.sync.study import StudySync
-from tests.fakes import FakeArchive, FakeFhir
+from tests.fakes import FakeFhir, ports
 
 CASES = sorted(path for path in (Path(__file__).parents[1] / "data/cases").iterdir() if path.is_dir())
 OPTIONS = MappingOptions("https://dicom.example.org")
@@ -27,7 +26,7 @@ def load(case, name):
 
 def run(case, fhir):
     entries = [entry_of(item, case.name) for item in load(case, "entry.json")]
-    StudySync(fhir, FakeArchive(), OPTIONS, KnownResources()).run(Study(entries))
+    StudySync(ports(fhir=fhir), OPTIONS).run(Study(entries))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)

@@ -7,10 +7,9 @@ import pytest
 from shared.errors import ConflictError, FhirRefusedError, OutageError, TransientError
 from shared.mapping.converters import MappingOptions
 from shared.model import Action, ErrorTable, State
-from shared.sync.known import KnownResources
 from shared.sync.plan import Study
 from shared.sync.study import MAX_CONFLICTS, StudySync
-from tests.fakes import FakeArchive, FakeFhir, entry
+from tests.fakes import FakeFhir, entry, ports
 
 OPTIONS = MappingOptions("https://dicom.example.org")
 
@@ -20,7 +19,7 @@ def deleted(sequence, **uids):
 
 
 def run(fhir, *entries):
-    return StudySync(fhir, FakeArchive(), OPTIONS, KnownResources()).run(Study(entries))
+    return StudySync(ports(fhir=fhir), OPTIONS).run(Study(entries))
 
 
 def held(fhir, resource_type):
