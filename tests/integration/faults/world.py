@@ -74,7 +74,8 @@ class World:
         return self._compared(set())
 
     def _compared(self, failed):
-        return [one for one in compare(self.dicom.url, self.fhir.upstream + "/fhir", failed) if one.differences]
+        told = compare(self.dicom.url, self.fhir.upstream + "/fhir", failed, service_url=self.feed.url)
+        return [one for one in told if one.differences]
 
     def versions(self, studies=3):
         """The version numbers of the studies' ImagingStudy resources; exactly one resource each."""
