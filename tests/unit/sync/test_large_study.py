@@ -6,11 +6,11 @@ import pytest
 
 from shared.errors import FhirRefusedError, StudyTooLargeError
 from shared.mapping.converters import MappingOptions
-from shared.model import Action, ErrorTable, State
+from shared.model import DEFAULT_PARTITION, Action, ErrorTable, State
 from shared.sync.rehearsal import Rehearsal
 from shared.sync.study import MAX_WRITES, StudySync
 from tests.dose_reports import ct, ct_event
-from tests.fakes import STUDY, FakeArchive, FakeFhir, entry, report_entry
+from tests.fakes import SERIES, STUDY, FakeArchive, FakeFhir, entry, report_entry
 
 OPTIONS = MappingOptions("https://dicom.example.org", generate_observations=True)
 
@@ -141,3 +141,51 @@ def test_what_is_too_large_without_lists_is_narrowed_down():
     assert {(row.table, row.sequence) for row in result.failures if row.is_final} == {(ErrorTable.FHIR, 3)}
     assert held(fhir, "Observation") == []
     assert series(fhir)[0]["uid"] == entries[0].series_instance_uid
+
+
+def others(*series):
+    """A study that another system made, with series of another archive."""
+    uid = {"system": "urn:dicom:uid", "value": f"urn:oid:{STUDY}"}
+    return {
+        "resourceType": "ImagingStudy",
+        "id": "1",
+        "meta": {"versionId": "1", "source": "https://ris.example.org"},
+        "identifier": [uid],
+        "series": [{"uid": uid, "modality": {"code": "MR"}, "numberOfInstances": count} for uid, count in series],
+    }
+
+
+def test_what_another_archive_counts_is_no_reason_to_count_ours():
+    """Its series stay as they are, ours are listed."""
+    fhir = FakeFhir(resources=[others(("9.9", 40))])
+    synced(fhir, *images(1, 2))
+    assert [(one["uid"], one["numberOfInstances"], "instance" in one) for one in series(fhir)] == [
+        ("9.9", 40, False),
+        (SERIES, 2, True),
+    ]
+
+
+def test_the_counted_series_of_others_stays_where_ours_are_counted():
+    """Also in a rebuild, and when the last of ours is deleted."""
+    entries = images(*range(10))
+    options = MappingOptions("https://dicom.example.org", max_instances=4)
+    fhir, archive = FakeFhir(resources=[others(("9.9", 40))]), FakeArchive({STUDY: entries})
+    synced(fhir, *entries, archive=archive, options=options)
+    assert {one["uid"]: one["numberOfInstances"] for one in series(fhir)} == {"9.9": 40, SERIES: 10}
+    StudySync(fhir, archive, options).rebuild(STUDY, DEFAULT_PARTITION, entries)
+    assert {one["uid"]: one["numberOfInstances"] for one in series(fhir)} == {"9.9": 40, SERIES: 10}
+    archive.studies.clear()
+    removed = [entry(20, Action.DELETE, state=State.DELETED, instance="1.1.0")]
+    synced(fhir, *removed, archive=archive, options=options)
+    assert {one["uid"]: one["numberOfInstances"] for one in series(fhir)} == {"9.9": 40}
+
+
+def test_a_rebuild_lists_again():
+    """Once the limit is raised, or the server takes more; series that the DICOM service holds no more are gone."""
+    entries = [*images(*range(3)), entry(4, series="1.2.4", instance="1.2.4.1")]
+    archive, fhir = FakeArchive({STUDY: entries}), FakeFhir()
+    counting = MappingOptions("https://dicom.example.org", max_instances=2)
+    synced(fhir, *entries, archive=archive, options=counting)
+    assert not any("instance" in one for one in series(fhir))
+    StudySync(fhir, archive, OPTIONS).rebuild(STUDY, DEFAULT_PARTITION, entries[:3])
+    assert [(one["uid"], len(one["instance"])) for one in series(fhir)] == [(SERIES, 3)]
