@@ -43,7 +43,8 @@ class StudyMerger:
         writes: list[Write] = []
         if last is not None:
             writes += self._link_endpoint(links)
-            writes += self._link_patient(last, links)
+            for change in _by_patient(wanted, last):
+                writes += self._link_patient(change, links)
         writes += self._study(study, wanted, links)
         if study is not None:
             links[urn("ImagingStudy", uid)] = f"ImagingStudy/{study['id']}"
@@ -113,6 +114,16 @@ class StudyMerger:
                 held = self._fhir.search("Observation", report_query(uid, self.options))
                 writes += merge_report(held, report, links, self.options)
         return writes
+
+
+def _by_patient(wanted: Changes, last: MappedInstance) -> list[MappedInstance]:
+    """The change that says whose the study is, and those that say whose a dose report is: the last for each Patient."""
+    told = [
+        change
+        for change in wanted.changes
+        if isinstance(change, MappedInstance) and (change is last or change.entry.sop_instance_uid in wanted.reports)
+    ]
+    return list({change.study.set["subject"]["reference"]: change for change in told}.values())
 
 
 def _without(study: Resource, series: Collection[str]) -> Resource:
