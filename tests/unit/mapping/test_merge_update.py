@@ -32,24 +32,28 @@ UPDATES = [
     ("accession",        {"identifier": [UID, OLD]},                   [said({"identifier": [UID, NEW]})], {"identifier": [UID]}),
     ("still said",       {"identifier": [UID, OLD]},                   [said({"identifier": [UID, OLD]})], {"identifier": [UID, OLD]}),
     ("said by another",  {"identifier": [OLD, NEW]},                   [said({"identifier": [NEW]}), said({"identifier": [OLD]})], {"identifier": [OLD, NEW]}),
-    ("said no more",     {"identifier": [UID, OLD]},                   [said({"identifier": [UID]})], {"identifier": [UID]}),
+    ("none said",        {"identifier": [UID, OLD]},                   [said({"identifier": [UID]})], {"identifier": [UID, OLD]}),
     ("of a system",      {"identifier": [UID, RIS]},                   [said({"identifier": [UID, NEW]})], {"identifier": [UID, RIS]}),
     ("of another type",  {"identifier": [UID, PLACER]},                [said({"identifier": [UID, NEW]})], {"identifier": [UID, PLACER]}),
     ("description",      {"description": "Chest", "note": [CHEST]},    [said({"note": [{"text": "Thorax"}]})], {"description": "Chest"}),
-    ("notes of others",  {"description": "Chest", "note": [{"text": "seen"}, CHEST]}, [said()], {"description": "Chest", "note": [{"text": "seen"}]}),
-    ("a signed note",    {"description": "Chest", "note": [SIGNED]},   [said()],                      {"description": "Chest", "note": [SIGNED]}),
-    ("no description",   {"note": [CHEST]},                            [said()],                      {"note": [CHEST]}),
+    ("notes of others",  {"description": "Chest", "note": [{"text": "seen"}, CHEST]}, [said({"note": [{"text": "Thorax"}]})], {"description": "Chest", "note": [{"text": "seen"}]}),
+    ("a signed note",    {"description": "Chest", "note": [SIGNED]},   [said({"note": [{"text": "Thorax"}]})],                   {"description": "Chest", "note": [SIGNED]}),
+    ("no description",   {"note": [CHEST]},                            [said({"note": [{"text": "Thorax"}]})],                   {"note": [CHEST]}),
+    ("no note said",     {"description": "Chest", "note": [CHEST]},    [said()],                      {"description": "Chest", "note": [CHEST]}),
     ("referrer",         {"referrer": WATSON},                         [said(fill={"referrer": HOLMES})], {"referrer": HOLMES}),
     ("two referrers",    {"referrer": WATSON},                         [said(fill={"referrer": WATSON}), said(fill={"referrer": HOLMES})], {"referrer": HOLMES}),
     ("a linked one",     {"referrer": LINKED},                         [said(fill={"referrer": HOLMES})], {"referrer": LINKED}),
-    ("none said",        {"referrer": WATSON},                         [said()],                      {"referrer": WATSON}),
+    ("no referrer said", {"referrer": WATSON},                         [said()],                      {"referrer": WATSON}),
     ("none held",        {"status": "available"},                      [said(fill={"referrer": HOLMES})], {"status": "available"}),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("study", "fragments", "left"), [row[1:] for row in UPDATES], ids=[row[0] for row in UPDATES])
 def test_what_an_update_makes_untrue(study, fragments, left):
-    """Ours goes unless an instance still says it; what others wrote stays; the study that was read is not touched."""
+    """Ours goes where instances say another, unless one still says it; what others wrote stays. The input is not touched.
+
+    Nothing said makes nothing untrue: an update empties no value, and instances that lack a tag lacked it before.
+    """
     before = copy.deepcopy(study)
     assert without_what_was(study, fragments) == left
     assert study == before
