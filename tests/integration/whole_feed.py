@@ -15,13 +15,14 @@ from tests.integration.dicom_service_client import dicom_file, written
 
 
 def dose_file(sop_instance_uid, study, patient, events=2):
-    """A CT dose report in a series of its own of the study, as a PS3.10 file."""
+    """A CT dose report in a series of its own of the study of `dicom_file`s, as a PS3.10 file.
+
+    It has an accession number, which the others have not.
+    """
     scans = [ct_event(number, event_uid=f"{sop_instance_uid}.{number}") for number in range(1, events + 1)]
-    report = ct(*scans, SOPInstanceUID=sop_instance_uid, StudyInstanceUID=study, PatientID=patient)
-    dataset = Dataset.from_json(report)
-    dataset.SeriesInstanceUID = f"{study}.9"
-    dataset.Modality = "SR"
-    return written(dataset)
+    uids = {"SOPInstanceUID": sop_instance_uid, "StudyInstanceUID": study, "SeriesInstanceUID": f"{study}.9"}
+    report = ct(*scans, PatientID=patient, StudyDate="20260131", StudyTime=None, **uids)
+    return written(Dataset.from_json(report))
 
 
 class World:

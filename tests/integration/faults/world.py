@@ -34,7 +34,10 @@ class World:
 
     def build(self, more=()):
         """The app anew, with more settings."""
-        self.app = bootstrap.build(read_settings(self.settings | dict(more)))
+        settings = self.settings | dict(more)
+        self.prefix = settings["TableStore__TableNamePrefix"]
+        self.with_observations = settings.get("DicomCast__Features__GenerateObservations") == "true"
+        self.app = bootstrap.build(read_settings(settings))
 
     def store(self, studies=3, instances=2, **tags):
         files = [self.file(study, number, **tags) for study in range(studies) for number in range(instances)]
@@ -74,7 +77,13 @@ class World:
         return self._compared(set())
 
     def _compared(self, failed):
-        told = compare(self.dicom.url, self.fhir.upstream + "/fhir", failed, service_url=self.feed.url)
+        told = compare(
+            self.dicom.url,
+            f"{self.fhir.upstream}/fhir",
+            failed,
+            service_url=self.feed.url,
+            with_observations=self.with_observations,
+        )
         return [one for one in told if one.differences]
 
     def versions(self, studies=3):
