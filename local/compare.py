@@ -147,7 +147,7 @@ class _Comparison:
 
     def _subject(self, resource: Resource, patient_ids: Collection[str]) -> Iterator[str]:
         name = f"{resource['resourceType']}/{resource['id']}"
-        identifiers = [one for one in self.fhir.subject_of(resource) if one["value"] in patient_ids]
+        identifiers = [one for one in self.fhir.subject_of(resource) if one.get("value") in patient_ids]
         if not identifiers:
             yield f"the subject of {name} is not the patient of PatientID"
         if any(len(self.fhir.patients(one)) > 1 for one in identifiers):

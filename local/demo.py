@@ -85,10 +85,11 @@ def _update(console: Console, stack: Stack, study: str) -> dict[str, Any] | None
 
 
 def _subject(stack: Stack, study: str) -> str:
-    """The beginning of the reference: a UUID says no more at its end."""
+    """Whose the study is in FHIR: the beginning of the reference, as a UUID says no more at its end."""
     query = {"identifier": f"urn:dicom:uid|urn:oid:{study}"}
-    found = requests.get(f"{stack.fhir_url}/ImagingStudy", params=query, timeout=30).json()
-    return str(found["entry"][0]["resource"]["subject"]["reference"])[:_SHOWN_OF_REFERENCE]
+    bundle = requests.get(f"{stack.fhir_url}/ImagingStudy", params=query, timeout=30).json()
+    subjects = [entry["resource"]["subject"]["reference"] for entry in bundle.get("entry", [])]
+    return subjects[0][:_SHOWN_OF_REFERENCE] if subjects else "nobody"
 
 
 def _drain(console: Console, stack: Stack) -> dict[str, Any] | None:
