@@ -1,10 +1,14 @@
 """FHIR held against DICOM by an independent check: it shares no code with the app's mapping."""
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import requests
+
+from local.dose_reports import is_dose_report, observations_expected
+from local.fhir_account import FhirAccount, Partition, Resource, counts, listed
 
 _PATIENT_ID, _STUDY_UID, _SERIES_UID, _INSTANCE_UID, _MODALITY = (
     "00100020",
@@ -15,83 +19,150 @@ _PATIENT_ID, _STUDY_UID, _SERIES_UID, _INSTANCE_UID, _MODALITY = (
 )
 _PAGE = 200
 
-Instances = dict[str, set[str]]
-"""SeriesInstanceUID -> SOPInstanceUIDs."""
+Instance = Mapping[str, Any]
+"""An instance's metadata, as DICOM JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class StudyComparison:
-    """One study on both sides. `differences` is empty where FHIR says what DICOM holds."""
+    """One study on both sides. `differences` is empty where FHIR says what DICOM holds.
 
-    study_instance_uid: str
-    patient_id: str
-    modalities: tuple[str, ...]
-    in_dicom: Instances
-    in_fhir: Instances
-    failed: int
-    differences: tuple[str, ...]
-
-
-def compare(dicom_url: str, fhir_url: str, failed: Collection[str]) -> list[StudyComparison]:
-    """All studies of the DICOM service, then those that only FHIR holds.
-
-    `failed`: SOPInstanceUIDs that are recorded as failed, and so need not be in FHIR.
+    `in_dicom` and `in_fhir`: how many instances each series has. `observations`: of the study's dose reports, in FHIR.
     """
-    studies = list(_studies_in_dicom(dicom_url))
-    told = [_compare(dicom_url, fhir_url, uid, failed) for uid in studies]
-    ours = [one for one in _search(fhir_url, "ImagingStudy", {}) if one.get("meta", {}).get("source") == dicom_url]
-    for study in ours:
-        uid = _study_uid(study)
-        if uid not in studies:
-            told.append(StudyComparison(uid, "", (), {}, _instances(study), 0, ("in FHIR, but not in DICOM",)))
+
+    partition: str
+    study_instance_uid: str
+    patient_id: str = ""
+    modalities: tuple[str, ...] = ()
+    in_dicom: Mapping[str, int] = field(default_factory=dict)
+    in_fhir: Mapping[str, int] = field(default_factory=dict)
+    observations: int = 0
+    failed: int = 0
+    differences: tuple[str, ...] = ()
+
+
+def compare(
+    dicom_url: str,
+    fhir_url: str,
+    failed: Collection[str],
+    *,
+    service_url: str | None = None,
+    with_observations: bool = False,
+) -> list[StudyComparison]:
+    """All studies of the DICOM service, data partition by data partition, each followed by what only FHIR holds.
+
+    `failed`: SOPInstanceUIDs that are recorded as failed, and so need not be in FHIR. `service_url`: what the app calls
+    the DICOM service, where that is not `dicom_url`. `with_observations`: dose reports must be Observations.
+    """
+    fhir = FhirAccount(fhir_url)
+    told: list[StudyComparison] = []
+    for one in requests.get(f"{dicom_url}/v2/partitions", timeout=60).json():
+        partition = Partition(one["PartitionName"], service_url or dicom_url)
+        comparison = _Comparison(f"{dicom_url}/v2{partition.path}", fhir, partition, failed, with_observations)
+        told += comparison.studies()
     return told
 
 
-def _compare(dicom_url: str, fhir_url: str, uid: str, failed: Collection[str]) -> StudyComparison:
-    metadata = requests.get(f"{dicom_url}/v1/studies/{uid}/metadata", timeout=60).json()
-    in_dicom: Instances = {}
-    synced: Instances = {}
-    for one in metadata:
-        in_dicom.setdefault(_value(one, _SERIES_UID), set()).add(_value(one, _INSTANCE_UID))
-        if _value(one, _INSTANCE_UID) not in failed:
-            synced.setdefault(_value(one, _SERIES_UID), set()).add(_value(one, _INSTANCE_UID))
-    patients = {_value(one, _PATIENT_ID) for one in metadata if _value(one, _INSTANCE_UID) not in failed}
-    found = _search(fhir_url, "ImagingStudy", {"identifier": f"urn:dicom:uid|urn:oid:{uid}"})
-    differences = list(_differences(fhir_url, found, synced, patients))
-    return StudyComparison(
-        uid,
-        max(patients, default=""),
-        tuple(sorted({_value(one, _MODALITY) for one in metadata} - {""})),
-        in_dicom,
-        _instances(found[0]) if found else {},
-        sum(_value(one, _INSTANCE_UID) in failed for one in metadata),
-        tuple(differences),
-    )
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """Of one data partition; `url` is that of its studies in DICOM."""
 
+    url: str
+    fhir: FhirAccount
+    partition: Partition
+    failed: Collection[str]
+    with_observations: bool
 
-def _differences(fhir_url: str, found: list[dict[str, Any]], synced: Instances, patients: set[str]) -> Iterator[str]:
-    if len(found) > 1:
-        yield f"{len(found)} ImagingStudy resources"
-    if not found:
-        if synced:
-            yield "not in FHIR"
-        return
-    in_fhir = _instances(found[0])
-    for series in sorted(synced.keys() | in_fhir.keys()):
-        if missing := len(synced.get(series, set()) - in_fhir.get(series, set())):
+    def studies(self) -> Iterator[StudyComparison]:
+        uids: list[str] = []
+        reports: set[str] = set()
+        for uid in _studies_in_dicom(self.url):
+            metadata = requests.get(f"{self.url}/studies/{uid}/metadata", timeout=60).json()
+            uids.append(uid)
+            reports |= {_value(one, _INSTANCE_UID) for one in metadata if is_dose_report(one)}
+            yield self._study(uid, metadata)
+        for study in self.fhir.made_for(self.partition, "ImagingStudy"):
+            if not self.partition.uids(study) & set(uids):
+                told = (f"ImagingStudy/{study['id']} is in FHIR, but not in DICOM",)
+                uid = max(self.partition.uids(study), default="")
+                yield StudyComparison(self.partition.name, uid, in_fhir=counts(study), differences=told)
+        for one in self.fhir.made_for(self.partition, "Observation") if self.with_observations else ():
+            if not self.partition.uids(one) & reports:
+                told = (f"Observation/{one['id']} is in FHIR, but no report of it in DICOM",)
+                yield StudyComparison(self.partition.name, "", observations=1, differences=told)
+
+    def _study(self, uid: str, metadata: Sequence[Instance]) -> StudyComparison:
+        synced = [one for one in metadata if _value(one, _INSTANCE_UID) not in self.failed]
+        found = self.fhir.identified("ImagingStudy", self.partition, uid)
+        study = found[0] if found else None
+        reports = [one for one in synced if is_dose_report(one)] if self.with_observations else []
+        observations = {
+            _value(one, _INSTANCE_UID): self.fhir.identified("Observation", self.partition, _value(one, _INSTANCE_UID))
+            for one in reports
+        }
+        differences = [f"{len(found)} ImagingStudy resources"] if len(found) > 1 else []
+        if study is not None:
+            differences += self._in_study(study, metadata, synced)
+            for report in reports:
+                differences += self._in_observations(observations[_value(report, _INSTANCE_UID)], report, study)
+        elif synced:
+            differences += ["not in FHIR"]
+        return StudyComparison(
+            self.partition.name,
+            uid,
+            max((_value(one, _PATIENT_ID) for one in synced), default=""),
+            tuple(sorted({_value(one, _MODALITY) for one in metadata} - {""})),
+            _instances_by_series(metadata),
+            counts(study) if study else {},
+            sum(map(len, observations.values())),
+            len(metadata) - len(synced),
+            tuple(differences),
+        )
+
+    def _in_study(self, study: Resource, metadata: Sequence[Instance], synced: Sequence[Instance]) -> Iterator[str]:
+        """Series whose instances are only counted are counted by the DICOM service: what failed is among them."""
+        held, wanted = listed(study), {(_value(one, _SERIES_UID), _value(one, _INSTANCE_UID)) for one in synced}
+        counted = counts(study).keys() - {series for series, _ in held}
+        in_dicom = _instances_by_series(metadata)
+        for series in sorted(counted):
+            if counts(study)[series] != in_dicom.get(series, 0):
+                yield f"series {series}: {counts(study)[series]} instances counted, {in_dicom.get(series, 0)} in DICOM"
+        wanted = {(series, instance) for series, instance in wanted if series not in counted}
+        for series, missing in sorted(Counter(series for series, _ in wanted - held).items()):
             yield f"series {series}: {missing} instances are missing in FHIR"
-        if surplus := len(in_fhir.get(series, set()) - synced.get(series, set())):
+        for series, surplus in sorted(Counter(series for series, _ in held - wanted).items()):
             yield f"series {series}: {surplus} instances are in FHIR only"
-    patient = requests.get(f"{fhir_url}/{found[0]['subject']['reference']}", timeout=60)
-    if not patient.ok or not patients & {one.get("value") for one in patient.json().get("identifier", [])}:
-        yield "the subject is not the study's patient"
+        if study.get("numberOfInstances", sum(counts(study).values())) != sum(counts(study).values()):
+            yield "numberOfInstances is not the sum of the series'"
+        yield from self._subject(study, {_value(one, _PATIENT_ID) for one in synced})
+
+    def _in_observations(self, held: Sequence[Resource], report: Instance, study: Resource) -> Iterator[str]:
+        uid, expected = _value(report, _INSTANCE_UID), observations_expected(report)
+        if len(held) != expected:
+            yield f"dose report {uid}: {len(held)} Observations in FHIR, and not {expected}"
+        for one in held:
+            if {"reference": f"ImagingStudy/{study['id']}"} not in one.get("derivedFrom", []):
+                yield f"Observation/{one['id']} is not derived from the study"
+            yield from self._subject(one, {_value(report, _PATIENT_ID)})
+
+    def _subject(self, resource: Resource, patient_ids: Collection[str]) -> Iterator[str]:
+        name = f"{resource['resourceType']}/{resource['id']}"
+        identifiers = [one for one in self.fhir.subject_of(resource) if one.get("value") in patient_ids]
+        if not identifiers:
+            yield f"the subject of {name} is not the patient of PatientID"
+        if any(len(self.fhir.patients(one)) > 1 for one in identifiers):
+            yield f"several Patients have the PatientID of {name}"
 
 
-def _studies_in_dicom(dicom_url: str) -> Iterator[str]:
+def _instances_by_series(metadata: Sequence[Instance]) -> Mapping[str, int]:
+    return Counter(_value(one, _SERIES_UID) for one in metadata)
+
+
+def _studies_in_dicom(url: str) -> Iterator[str]:
     offset = 0
     while True:
         query = {"limit": str(_PAGE), "offset": str(offset)}
-        answer = requests.get(f"{dicom_url}/v1/studies", params=query, timeout=60)
+        answer = requests.get(f"{url}/studies", params=query, timeout=60)
         page = answer.json() if answer.status_code == requests.codes.ok else []
         yield from (_value(one, _STUDY_UID) for one in page)
         if len(page) < _PAGE:
@@ -99,27 +170,6 @@ def _studies_in_dicom(dicom_url: str) -> Iterator[str]:
         offset += _PAGE
 
 
-def _search(fhir_url: str, resource_type: str, query: dict[str, str]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    url: str | None = f"{fhir_url}/{resource_type}"
-    params: dict[str, str] | None = {**query, "_count": "100"}
-    while url:
-        bundle = requests.get(url, params=params, timeout=60).json()
-        found += [entry["resource"] for entry in bundle.get("entry", []) if "resource" in entry]
-        url = next((link["url"] for link in bundle.get("link", []) if link["relation"] == "next"), None)
-        params = None
-    return found
-
-
-def _instances(study: dict[str, Any]) -> Instances:
-    return {one["uid"]: {instance["uid"] for instance in one.get("instance", [])} for one in study.get("series", [])}
-
-
-def _study_uid(study: dict[str, Any]) -> str:
-    values = [one["value"] for one in study.get("identifier", []) if one.get("system") == "urn:dicom:uid"]
-    return str(values[0]).removeprefix("urn:oid:") if values else ""
-
-
-def _value(metadata: dict[str, Any], tag: str) -> str:
+def _value(metadata: Instance, tag: str) -> str:
     values = metadata.get(tag, {}).get("Value") or [""]
     return str(values[0]).strip(" \0")

@@ -1,5 +1,6 @@
-"""`make demo`: stores real DICOM, lets the app's own timer sync it, and compares FHIR with DICOM."""
+"""`make demo`: stores real DICOM, updates a study, lets the app's own timer sync it, compares FHIR with DICOM."""
 
+import io
 import sys
 import tempfile
 import time
@@ -8,34 +9,43 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from pydicom import dcmread
 from rich.console import Console
 from rich.table import Table
 
-from local.compare import Instances, StudyComparison, compare
+from local.compare import StudyComparison, compare
 from local.failures import RecordedFailure, recorded_failures
-from local.samples import ct_study, pydicom_files, with_invalid_tags
+from local.fhir_account import DEFAULT_PARTITION
+from local.samples import ct_study, dose_report, pydicom_files, with_invalid_tags
 from local.stack import Ports, Stack, StackOptions
 from local.stow import Fate, store
 
 DRAIN_SECONDS = 100
 _SHOWN_OF_PATIENT_ID = 3  # characters
+_SHOWN_OF_REFERENCE = len("Patient/") + 8
 _WIDTH = 120  # characters, where there is no terminal to ask
-_EVERY_SECOND = {"SyncSchedule": "* * * * * *"}
+_PARTITION = "north"
+_SETTINGS = {"SyncSchedule": "* * * * * *", "DicomCast__Features__GenerateObservations": "true"}
+_CHANGES = {
+    "00100020": {"vr": "LO", "Value": ["DEMO-301"]},
+    "00081030": {"vr": "LO", "Value": ["CT Thorax, of another patient"]},
+}
+"""What the bulk update changes: PatientID and StudyDescription."""
 
 
 def demo(ports: Ports, logs: Path) -> int:
     """The exit code: 0 only if FHIR says what DICOM holds."""
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     started = time.monotonic()
-    with console.status("starting the stack"), Stack(StackOptions(ports, logs, settings=_EVERY_SECOND)) as stack:
-        stored = _store(console, stack)
-        console.print(f"stored {stored} instances in the DICOM service {stack.dicom_url}")
-        status = _drain(console, stack)
+    with console.status("starting the stack"), Stack(StackOptions(ports, logs, settings=_SETTINGS)) as stack:
+        study = _store(console, stack)
+        status = _drain(console, stack) and _update(console, stack, study)
         if status is None:
             console.print(f"[red]the feed is not drained after {DRAIN_SECONDS} s; see {logs / 'functions.log'}[/red]")
             return 1
         failures = recorded_failures(stack.storage_connection)
-        studies = compare(stack.dicom_url, stack.fhir_url, {one.sop_instance_uid for one in failures if one.is_final})
+        failed = {one.sop_instance_uid for one in failures if one.is_final}
+        studies = compare(stack.dicom_url, stack.fhir_url, failed, with_observations=True)
     console.print(_studies_table(studies))
     if failures:
         console.print(_failures_table(failures))
@@ -43,15 +53,43 @@ def demo(ports: Ports, logs: Path) -> int:
     return 0 if not any(one.differences for one in studies) else 1
 
 
-def _store(console: Console, stack: Stack) -> int:
-    console.print("storing the files inside pydicom, a generated CT study of 300 instances, and one with invalid tags")
+def _store(console: Console, stack: Stack) -> str:
+    """The StudyInstanceUID of the generated CT study."""
+    console.print("storing the files inside pydicom, and one with invalid tags")
+    console.print("storing a generated CT study of 300 instances and its radiation dose report")
+    console.print(f"storing one of the files in the data partition {_PARTITION} too")
+    ct = list(ct_study())
     with tempfile.TemporaryDirectory() as folder:
         generated = []
-        for number, content in enumerate([*ct_study(), with_invalid_tags()]):
+        for number, content in enumerate([*ct, dose_report(ct[0]), with_invalid_tags()]):
             path = Path(folder) / f"{number}.dcm"
             path.write_bytes(content)
             generated.append(path)
-        return sum(one.fate is Fate.STORED for one in store(stack.dicom_url, [*pydicom_files(), *generated]))
+        files = pydicom_files()
+        stored = [*store(stack.dicom_url, [*files, *generated]), *store(stack.dicom_url, files[:1], _PARTITION)]
+    count = sum(one.fate is Fate.STORED for one in stored)
+    console.print(f"stored {count} instances in the DICOM service {stack.dicom_url}")
+    return str(dcmread(io.BytesIO(ct[0]), stop_before_pixels=True).StudyInstanceUID)
+
+
+def _update(console: Console, stack: Stack, study: str) -> dict[str, Any] | None:
+    """Gives the study, which is in FHIR by now, to another patient; the app's status, None where that takes long."""
+    before = _subject(stack, study)
+    change = {"studyInstanceUids": [study], "changeDataset": _CHANGES}
+    requests.post(f"{stack.dicom_url}/v2/studies/$bulkUpdate", json=change, timeout=60).raise_for_status()
+    console.print("updated PatientID and StudyDescription of the CT study")
+    status = _drain(console, stack)
+    if status is not None:
+        console.print(f"in FHIR the CT study moved from {before}… to {_subject(stack, study)}…")
+    return status
+
+
+def _subject(stack: Stack, study: str) -> str:
+    """Whose the study is in FHIR: the beginning of the reference, as a UUID says no more at its end."""
+    query = {"identifier": f"urn:dicom:uid|urn:oid:{study}"}
+    bundle = requests.get(f"{stack.fhir_url}/ImagingStudy", params=query, timeout=30).json()
+    subjects = [entry["resource"]["subject"]["reference"] for entry in bundle.get("entry", [])]
+    return subjects[0][:_SHOWN_OF_REFERENCE] if subjects else "nobody"
 
 
 def _drain(console: Console, stack: Stack) -> dict[str, Any] | None:
@@ -73,16 +111,19 @@ def _drain(console: Console, stack: Stack) -> dict[str, Any] | None:
 
 
 def _studies_table(studies: list[StudyComparison]) -> Table:
-    table = Table("study", "patient", "modality", "series", "in FHIR", "instances", "in FHIR", "failed", "")
+    counts = ("series", "in FHIR", "instances", "in FHIR", "Observations", "failed")
+    table = Table("study", "partition", "patient", "modality", *counts, "")
     for one in studies:
         table.add_row(
             f"…{one.study_instance_uid[-12:]}",
+            one.partition if one.partition != DEFAULT_PARTITION else "",
             f"…{one.patient_id[-_SHOWN_OF_PATIENT_ID:]}" if one.patient_id else "",
             " ".join(one.modalities),
             str(len(one.in_dicom)),
             str(len(one.in_fhir)),
-            str(_count(one.in_dicom)),
-            str(_count(one.in_fhir)),
+            str(sum(one.in_dicom.values())),
+            str(sum(one.in_fhir.values())),
+            str(one.observations or ""),
             str(one.failed or ""),
             "; ".join(one.differences) or "ok",
         )
@@ -100,11 +141,7 @@ def _summary(console: Console, status: dict[str, Any], studies: list[StudyCompar
     different = sum(bool(one.differences) for one in studies)
     totals = status["totals"]
     console.print(
-        f"{len(studies)} studies, {sum(_count(one.in_dicom) for one in studies)} instances in {seconds:.0f} s: "
+        f"{len(studies)} studies, {sum(sum(one.in_dicom.values()) for one in studies)} instances in {seconds:.0f} s: "
         f"{totals['entries']} change feed entries, {totals['fhirCalls']} FHIR calls, {totals['failed']} entries failed"
     )
     console.print(f"[red]{different} studies differ[/red]" if different else "[green]FHIR matches DICOM[/green]")
-
-
-def _count(instances: Instances) -> int:
-    return sum(map(len, instances.values()))

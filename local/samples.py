@@ -1,4 +1,4 @@
-"""DICOM to try the app with: the files inside pydicom, and a generated CT study."""
+"""DICOM to try the app with: the files inside pydicom, and a generated CT study with its dose report."""
 
 import io
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ import pydicom
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from local.dose_reports import ct_dose_report
 from local.stow import instance_uid
 
 _SERIES = ("Scout", "Thorax 5.0", "Thorax 1.0")
@@ -51,6 +52,16 @@ def ct_study() -> Iterator[bytes]:
         dataset.SeriesDescription = _SERIES[position]
         dataset.InstanceNumber = number + 1
         yield _file(dataset)
+
+
+def dose_report(instance: bytes) -> bytes:
+    """The radiation dose report of the CT study that the instance is of, as a PS3.10 file."""
+    report = ct_dose_report(pydicom.dcmread(io.BytesIO(instance), stop_before_pixels=True))
+    report.file_meta = FileMetaDataset()
+    report.file_meta.MediaStorageSOPClassUID = report.SOPClassUID
+    report.file_meta.MediaStorageSOPInstanceUID = report.SOPInstanceUID
+    report.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return _file(report)
 
 
 def _file(dataset: Dataset) -> bytes:

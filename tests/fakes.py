@@ -62,6 +62,12 @@ def entry(
     return ChangeFeedEntry(sequence, study, series, instance, action, state, NOW.isoformat(), metadata=said)
 
 
+def report_entry(report, sequence=1, action=Action.CREATE):
+    """The entry of a dose report: its DICOM JSON is the metadata."""
+    study, series, instance = (report[tag]["Value"][0] for tag in ("0020000D", "0020000E", "00080018"))
+    return ChangeFeedEntry(sequence, study, series, instance, action, State.CURRENT, NOW.isoformat(), metadata=report)
+
+
 @dataclass
 class FakeFeed:
     """Pages of at most `page` entries; `hold` is said once the entries are through."""
@@ -110,7 +116,8 @@ class FakeFhir:
 
     def search(self, resource_type: str, query: str) -> list[Resource]:
         self.calls += 1
-        found = [one for one in self.resources if one["resourceType"] == resource_type and _matches(one, query)]
+        fits = _search(query)
+        found = [one for one in self.resources if one["resourceType"] == resource_type and fits(one)]
         return copy.deepcopy(found)
 
     def search_many(self, searches: Sequence[tuple[str, str]]) -> list[list[Resource]]:
@@ -160,13 +167,19 @@ class FakeFhir:
         return {"response": {"status": "200 OK", "location": f"{request['url']}/_history/{int(version) + 1}"}}
 
 
-def _matches(resource: Resource, query: str) -> bool:
-    params = dict(parse_qsl(query))
-    if "identifier" in params:
-        system, _, value = params["identifier"].replace("\\", "").partition("|")
-        held = resource.get("identifier", [])
-        return any(one.get("value") == value and one.get("system", "") == system for one in held)
-    return resource.get("name") == unquote(params["name:exact"])
+def _search(query: str) -> Callable[[Resource], bool]:
+    """Whether a resource is found by `name:exact`, or by all of its `identifier` and `code` tokens."""
+    params = parse_qsl(query)
+    if named := dict(params).get("name:exact"):
+        return lambda resource: resource.get("name") == unquote(named)
+    wanted = [(name, tuple(token.replace("\\", "").split("|"))) for name, token in params]
+    return lambda resource: all(token in _tokens(resource, name) for name, token in wanted)
+
+
+def _tokens(resource: Resource, name: str) -> list[tuple[str, str]]:
+    if name == "code":
+        return [(one["system"], one["code"]) for one in resource["code"]["coding"]]
+    return [(one.get("system", ""), one.get("value")) for one in resource.get("identifier", [])]
 
 
 def _resolve(value: object, ids: dict[str, str]) -> None:

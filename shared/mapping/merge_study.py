@@ -56,23 +56,27 @@ def is_ours(study: Resource, service_url: str) -> bool:
 
 
 def counts_only(study: Resource, counts: Mapping[str, int]) -> Resource:
-    """The study without its lists of instances. `counts`: how many each series has in the archive; others are gone."""
+    """The study without the lists of instances of these series. `counts`: how many each has in the archive.
+
+    A series of 0 is gone; one that is not counted, which may be another archive's, stays as it is.
+    """
     series = [
         {**{name: value for name, value in one.items() if name != "instance"}, "numberOfInstances": counts[one["uid"]]}
+        if one["uid"] in counts
+        else one
         for one in study.get("series", [])
-        if counts.get(one["uid"])
+        if counts.get(one["uid"]) != 0
     ]
-    counted = _derived(study, series, counted=False)
-    return {
-        **counted,
-        "numberOfSeries": len(series),
-        "numberOfInstances": sum(one["numberOfInstances"] for one in series),
-    }
+    return _derived(study, series, counted=True)
 
 
-def has_counts_only(study: Resource) -> bool:
-    """Whether the study's lists of instances were left out."""
-    return any(one.get("numberOfInstances") and not one.get("instance") for one in study.get("series", []))
+def counted_series(study: Resource) -> set[str]:
+    """SeriesInstanceUIDs of the series that have instances and list none."""
+    return {one["uid"] for one in study.get("series", []) if _is_counted(one)}
+
+
+def _is_counted(series: Resource) -> bool:
+    return bool(series.get("numberOfInstances")) and not series.get("instance")
 
 
 def _endpoints_of_series(study: Resource, fragments: Sequence[Fragment], links: Links) -> list[Resource]:
@@ -102,14 +106,16 @@ def _derived(study: Resource, series: list[Resource], *, counted: bool) -> Resou
     modality = kept + [{"system": MODALITY_SYSTEM, "code": code} for code in codes if code not in known]
     derived = {**study, "modality": modality, "series": series}
     if counted:
-        counts = [len(one.get("instance", ())) for one in series]
+        derived["series"] = [_with_count(one) for one in series]
+        counts = [one.get("numberOfInstances", 0) for one in derived["series"]]
         derived |= {"numberOfSeries": len(series), "numberOfInstances": sum(counts)}
-        derived["series"] = [_with_count(one, count) for one, count in zip(series, counts, strict=True)]
     return {element: value for element, value in derived.items() if value != []}  # FHIR has no empty lists
 
 
-def _with_count(series: Resource, count: int) -> Resource:
-    return series if series.get("numberOfInstances") == count else {**series, "numberOfInstances": count}
+def _with_count(series: Resource) -> Resource:
+    """What lists no instances may count some all the same: that is true still."""
+    count = len(series["instance"]) if "instance" in series else None
+    return series if count in (None, series.get("numberOfInstances")) else {**series, "numberOfInstances": count}
 
 
 class _SeriesIndex:
@@ -147,7 +153,7 @@ class _SeriesIndex:
                 result.append(series)
             elif instances:
                 result.append({**series, "instance": list(instances.values())})
-            elif has_counts_only({"series": [series]}):  # what was left in it was never listed
+            elif _is_counted(series):  # what was left in it was never listed
                 result.append(series)
         return result
 

@@ -11,15 +11,19 @@ def without_what_was(study: Resource, fragments: Sequence[Fragment]) -> Resource
     """The study without what an update of its tags has made untrue.
 
     Lists collect what instances say, so an old accession number or description would stay beside the new one. What
-    others wrote tells itself apart: by a system, or by more than a text.
+    others wrote tells itself apart: by a system, or by more than a text. An update empties no value (Azure: "Update
+    DICOM files"), so where these instances say nothing it is others of the study that said what there is.
     """
-    said = [item for fragment in fragments for items in fragment.add.values() for item in items]
     kept = dict(study)
-    for element, was_ours in (("identifier", _is_accession), ("note", _is_description_of(study))):
-        items = [
-            one for one in study.get(element, []) if not was_ours(one) or any(contains(one, item) for item in said)
-        ]
-        kept[element] = items
+    for element, is_said, was_ours in (
+        ("identifier", _is_accession, _is_accession),
+        ("note", bool, _is_description_of(study)),
+    ):
+        said = [item for fragment in fragments for item in fragment.add.get(element, ()) if is_said(item)]
+        if said and element in study:
+            kept[element] = [
+                one for one in study[element] if not was_ours(one) or any(contains(one, item) for item in said)
+            ]
     referrers = [fragment.fill["referrer"] for fragment in fragments if "referrer" in fragment.fill]
     if referrers and set(study.get("referrer", {})) == {"display"}:
         kept["referrer"] = referrers[-1]

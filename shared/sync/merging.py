@@ -1,13 +1,13 @@
 """Reads what FHIR holds of a study, and says what is to be written so that it says what the archive holds."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from shared.mapping.converters import MappingOptions, urn
 from shared.mapping.dose_report import may_be_dose_report
 from shared.mapping.merge import merge_endpoint, merge_patient
 from shared.mapping.merge_observation import merge_report, remove_report, report_query
-from shared.mapping.merge_study import RemovedInstance, counts_only, has_counts_only, is_ours, merge_study
+from shared.mapping.merge_study import RemovedInstance, counted_series, counts_only, is_ours, merge_study
 from shared.mapping.resources import MappedInstance, map_endpoint
 from shared.mapping.transaction import Create, Delete, Update, Write
 from shared.model import Resource
@@ -68,7 +68,8 @@ class StudyMerger:
         writes: list[Write] = []
         if last is not None:
             writes += self._link_endpoint(links)
-            writes += self._link_patient(last, links)
+            for change in _by_patient(wanted, last):
+                writes += self._link_patient(change, links)
         writes += self._study(study, wanted, links)
         if study is not None:
             links[urn("ImagingStudy", uid)] = f"ImagingStudy/{study['id']}"
@@ -97,11 +98,11 @@ class StudyMerger:
         return [Update(merged)] if merged is not None else []
 
     def _study(self, study: Resource | None, wanted: Changes, links: Mapping[str, str]) -> list[Write]:
-        uid = wanted.study_instance_uid
-        known = study if wanted.held is None else _listed(study)
+        uid, asked = wanted.study_instance_uid, self._of_our_archive(study, wanted)
+        known = study if study is None or wanted.held is None else _without(study, counted_series(study) & asked)
         merged = merge_study(known, wanted.changes, links, counted=self.options.extended) or known
-        if merged is not None and self._is_counted_only(study, merged, wanted):
-            merged = counts_only(merged, self._archive.counts(uid, self._partition))
+        if merged is not None and self._is_counted_only(study, merged, wanted, asked):
+            merged = counts_only(merged, {**dict.fromkeys(asked, 0), **self._archive.counts(uid, self._partition)})
         if merged is None or merged == study:
             return []
         query = self._lookup.study_query(uid)
@@ -111,10 +112,17 @@ class StudyMerger:
             return [Delete(study, query)]
         return [Update(merged, query)]
 
-    def _is_counted_only(self, study: Resource | None, merged: Resource, wanted: Changes) -> bool:
+    def _of_our_archive(self, study: Resource | None, wanted: Changes) -> set[str]:
+        """The series that the archive can count: of a study that others made, those that a change is about."""
+        touched = {change.entry.series_instance_uid for change in wanted.changes}
+        if study is not None and is_ours(study, self.options.service_url):
+            return touched | {one["uid"] for one in study.get("series", [])}
+        return touched
+
+    def _is_counted_only(self, study: Resource | None, merged: Resource, wanted: Changes, asked: set[str]) -> bool:
         """A study whose lists were left out once stays so until it is rebuilt: nobody knows what stood in them."""
         listed = sum(len(one.get("instance", ())) for one in merged.get("series", []))
-        is_so_already = study is not None and wanted.held is None and has_counts_only(study)
+        is_so_already = study is not None and wanted.held is None and bool(counted_series(study) & asked)
         return wanted.counts_only or is_so_already or 0 < self.options.max_instances < listed
 
     def _observations(self, study: Resource | None, wanted: Changes, links: Mapping[str, str]) -> list[Write]:
@@ -138,11 +146,19 @@ def _last_mapped(wanted: Changes) -> MappedInstance | None:
     return next((change for change in reversed(wanted.changes) if isinstance(change, MappedInstance)), None)
 
 
-def _listed(study: Resource | None) -> Resource | None:
-    """The study without the series whose instances are only counted: all of them are given anew."""
-    if study is None or not has_counts_only(study):
-        return study
-    return {**study, "series": [one for one in study["series"] if one.get("instance")]}
+def _by_patient(wanted: Changes, last: MappedInstance) -> list[MappedInstance]:
+    """The change that says whose the study is, and those that say whose a dose report is: the last for each Patient."""
+    told = [
+        change
+        for change in wanted.changes
+        if isinstance(change, MappedInstance) and (change is last or change.entry.sop_instance_uid in wanted.reports)
+    ]
+    return list({change.study.set["subject"]["reference"]: change for change in told}.values())
+
+
+def _without(study: Resource, series: Collection[str]) -> Resource:
+    """The study without these series: all of their instances are given anew."""
+    return {**study, "series": [one for one in study.get("series", []) if one["uid"] not in series]}
 
 
 def _may_have_observations(study: Resource | None, removed: RemovedInstance) -> bool:

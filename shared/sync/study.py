@@ -134,33 +134,49 @@ class StudySync:
         """Whether anything had to be written, and the entries to blame where the server refused a bundle.
 
         A refused bundle is halved until the entry to blame stands alone: twice the logarithm of the study's entries in
-        bundles for one bad entry. One that is too large goes again with its instances counted, not listed.
+        bundles for one bad entry. One that is too large goes again first with its instances counted, not listed.
         """
         try:
             return self._write(merger, study), []
         except StudyTooLargeError as error:
-            if not study.counts_only and study.changes:
-                wrote, refused = self._write_what_is_taken(merger, replace(study, counts_only=True))
-                return wrote, [*refused, _counted_only(study, error)]
-            return False, [failed(change.entry, error) for change in study.changes]
+            refusal: EntryError = error
+            if counted := self._write_counted(merger, study, error):
+                return counted
         except FhirRefusedError as error:
-            if len(study.changes) <= 1:
-                return False, [failed(change.entry, error) for change in study.changes]
+            refusal = error
         except EntryError as error:
             return False, [failed(change.entry, error) for change in study.changes]
+        if len(study.changes) <= 1:
+            return False, [failed(change.entry, refusal) for change in study.changes]
         halves = [self._write_what_is_taken(merger, half) for half in study.halves()]
         return any(wrote for wrote, _ in halves), [failure for _, refused in halves for failure in refused]
 
+    def _write_counted(
+        self, merger: StudyMerger, study: Changes, error: StudyTooLargeError
+    ) -> tuple[bool, list[FailedEntry]] | None:
+        """The same without the lists of instances; None where the server does not take that either."""
+        if not study.changes:
+            return None
+        try:
+            wrote = self._write(merger, replace(study, counts_only=True))
+        except FhirRefusedError:
+            return None
+        return wrote, [_counted_only(study, error)]
+
     def _write(self, merger: StudyMerger, study: Changes) -> bool:
         """Whether anything had to be written."""
-        attempts = 0
-        done: list[Write] = []
+        attempts = passed = 0
+        before: list[Write] = []
         while True:
             try:
                 writes = merger.writes(study)
-                if not writes or writes == done:
-                    return bool(done) or attempts > 0  # a conditional create that found something wrote the rest
-                self._transact(writes[:MAX_WRITES])
+                # A server that still lacks what it was sent only rehearses: it is told the rest.
+                passed = passed + MAX_WRITES if writes == before else 0
+                part = writes[passed : passed + MAX_WRITES]
+                if not part:
+                    # A conditional create that found something wrote the rest.
+                    return bool(before) or attempts > 0
+                self._transact(part)
             except ConflictError:
                 merger.forget(study)
                 attempts += 1
@@ -174,8 +190,8 @@ class StudySync:
                     raise
                 attempts += 1
             else:
-                done = writes
-                if len(writes) <= MAX_WRITES:
+                before = writes
+                if len(writes) <= passed + MAX_WRITES:
                     return True
 
     def _transact(self, writes: Sequence[Write]) -> None:

@@ -6,67 +6,9 @@ from uuid import uuid4
 
 import pytest
 import requests
-from pydicom import Dataset
 
-from local.compare import compare
-from local.failures import recorded_failures
-from shared import bootstrap
-from shared.config import read_settings
-from shared.model import Outcome
-from tests.dose_reports import ct, ct_event
-from tests.integration.dicom_service_client import dicom_file, written
 from tests.integration.faults.proxy import Fault, proxy_to
-
-
-class World:
-    """The app on parts of its own, and one study's name in it."""
-
-    def __init__(self, dicom, fhir_url, storage, **settings):
-        self.dicom, self.fhir_url, self.storage = dicom, fhir_url, storage
-        self.study, self.patient = f"2.25.{uuid4().int >> 40}", f"P-{uuid4().hex[:12]}"
-        self.settings = {
-            "AzureWebJobsStorage": storage,
-            "DicomWeb__Endpoint": dicom.url,
-            "Fhir__Endpoint": fhir_url,
-            "DicomCast__GapGracePeriod": "00:00:01",
-            "TableStore__TableNamePrefix": f"t{uuid4().hex[:8]}",
-        }
-        self.build(**settings)
-
-    def build(self, **more):
-        self.settings |= more
-        self.app = bootstrap.build(read_settings(self.settings))
-
-    def file(self, number=1, **tags):
-        uids = {
-            "StudyInstanceUID": self.study,
-            "SeriesInstanceUID": f"{self.study}.1",
-            "SOPInstanceUID": f"{self.study}.1.{number}",
-            "PatientID": self.patient,
-            "Modality": "CT",
-        }
-        return dicom_file(**uids | tags)
-
-    def synced(self):
-        for _ in range(20):
-            record = self.app.tick()
-            if record.outcome is Outcome.IDLE and self.app.status().lag.entries == 0:
-                return
-        raise AssertionError("not synced after 20 ticks")
-
-    def search(self, resource_type, query):
-        bundle = requests.get(f"{self.fhir_url}/{resource_type}", params={"identifier": query}, timeout=30).json()
-        return [one["resource"] for one in bundle.get("entry", [])]
-
-    def imaging_study(self, system="urn:dicom:uid"):
-        (found,) = self.search("ImagingStudy", f"{system}|urn:oid:{self.study}")
-        return found
-
-    def subject(self, study):
-        return requests.get(f"{self.fhir_url}/{study['subject']['reference']}", timeout=30).json()
-
-    def rows(self):
-        return recorded_failures(self.storage, self.settings["TableStore__TableNamePrefix"])
+from tests.integration.whole_feed import World
 
 
 @pytest.fixture
@@ -102,7 +44,7 @@ def test_an_update_of_the_patient_moves_the_study(world):
     """To the other Patient, which is made; the old one is left alone. Its dose Observations move along."""
     world.build(DicomCast__Features__GenerateObservations="true")
     report = f"{world.study}.9.1"
-    world.dicom.store(world.file(1), dose_file(world, report))
+    world.dicom.store(world.file(1), world.report(report))
     world.synced()
     before = world.subject(world.imaging_study())
     other = f"Q-{uuid4().hex[:12]}"
@@ -160,20 +102,11 @@ def test_a_study_of_a_partition_is_rebuilt_from_there(world):
     assert world.imaging_study(url)["numberOfInstances"] == 2
 
 
-def dose_file(world, uid):
-    """A CT dose report of the world's study, as a file."""
-    report = ct(ct_event(1), ct_event(2), SOPInstanceUID=uid, StudyInstanceUID=world.study, PatientID=world.patient)
-    dataset = Dataset.from_json(report)
-    dataset.SeriesInstanceUID = f"{world.study}.9"
-    dataset.Modality = "SR"
-    return written(dataset)
-
-
 def test_a_dose_report_becomes_observations(world):
     """A summary and two events; the same again writes nothing; with the report they go."""
     world.build(DicomCast__Features__GenerateObservations="true")
     report = f"{world.study}.9.1"
-    world.dicom.store(world.file(1), dose_file(world, report))
+    world.dicom.store(world.file(1), world.report(report))
     world.synced()
     found = world.search("Observation", f"urn:dicom:uid|urn:oid:{report}")
     assert sorted(one["code"]["coding"][0]["code"] for one in found) == ["113852", "113852", "73569-6"]
@@ -194,7 +127,7 @@ def test_a_dose_report_becomes_observations(world):
 def test_a_dose_report_is_no_observation_by_default(world):
     """The setting is false."""
     report = f"{world.study}.9.1"
-    world.dicom.store(dose_file(world, report))
+    world.dicom.store(world.report(report))
     world.synced()
     assert world.search("Observation", f"urn:dicom:uid|urn:oid:{report}") == []
 
@@ -214,7 +147,7 @@ def test_a_report_whose_content_the_feed_does_not_have(world):
 
         feed.rewrite = without_content
         world.build(DicomWeb__Endpoint=feed.url, DicomCast__Features__GenerateObservations="true")
-        world.dicom.store(dose_file(world, report))
+        world.dicom.store(world.report(report))
         world.synced()
     assert len(world.search("Observation", f"urn:dicom:uid|urn:oid:{report}")) == 3
 
@@ -264,7 +197,7 @@ def test_a_study_that_the_server_takes_only_without_its_lists(world):
     world.app.start_replay(json.dumps({"study": world.study}).encode())
     world.app.tick()
     assert len(world.imaging_study()["series"][0]["instance"]) == 3
-    assert compare(world.dicom.url, world.fhir_url, set()) is not None
+    assert world.differences() == []
 
 
 def test_a_series_beside_another_endpoint(world):

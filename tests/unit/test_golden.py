@@ -1,8 +1,9 @@
 """Golden cases: entries + what FHIR holds -> the transaction that is sent; the second run must write nothing.
 
 A case is a folder of tests/data/cases: `entry.json` (change feed entries as the service gives them), `existing.json`
-(what the FHIR server holds), `bundle.json` (what is sent, null where nothing is). `python -m tests.unit.test_golden`
-writes the bundles anew: read the difference before you commit it.
+(what the FHIR server holds), `bundle.json` (what is sent, null where nothing is). Where there is an `options.json` it has
+fields of MappingOptions, an `archive.json` how many instances the DICOM service has: StudyInstanceUID -> SeriesInstanceUID
+-> number. `python -m tests.unit.test_golden` writes the bundles anew: read the difference before you commit it.
 """
 
 import json
@@ -14,19 +15,30 @@ from shared.clients.change_feed_entry import entry_of
 from shared.mapping.converters import MappingOptions
 from shared.sync.plan import Study
 from shared.sync.study import StudySync
-from tests.fakes import FakeFhir, ports
+from tests.fakes import FakeArchive, FakeFhir, entry, ports
 
 CASES = sorted(path for path in (Path(__file__).parents[1] / "data/cases").iterdir() if path.is_dir())
-OPTIONS = MappingOptions("https://dicom.example.org")
 
 
 def load(case, name):
-    return json.loads((case / name).read_text())
+    path = case / name
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def archive(case):
+    held = load(case, "archive.json")
+    return FakeArchive(
+        {
+            study: [entry(study=study, series=uid) for uid, number in series.items() for _ in range(number)]
+            for study, series in held.items()
+        }
+    )
 
 
 def run(case, fhir):
+    options = MappingOptions("https://dicom.example.org", **load(case, "options.json"))
     entries = [entry_of(item, case.name) for item in load(case, "entry.json")]
-    StudySync(ports(fhir=fhir), OPTIONS).run(Study(entries))
+    StudySync(ports(fhir=fhir, archive=archive(case)), options).run(Study(entries))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)

@@ -35,7 +35,10 @@ class World:
 
     def build(self, more=()):
         """The app anew, with more settings."""
-        self.app = bootstrap.build(read_settings(self.settings | dict(more)))
+        settings = self.settings | dict(more)
+        self.prefix = settings["TableStore__TableNamePrefix"]
+        self.with_observations = settings.get("DicomCast__Features__GenerateObservations") == "true"
+        self.app = bootstrap.build(read_settings(settings))
 
     def other_host(self):
         """An app of the same deployment that no proxy stands before, but for the change feed's, whose URL is in FHIR."""
@@ -102,7 +105,14 @@ class World:
         return self._compared(set())
 
     def _compared(self, failed):
-        return [one for one in compare(self.dicom.url, self.fhir.upstream + "/fhir", failed) if one.differences]
+        told = compare(
+            self.dicom.url,
+            f"{self.fhir.upstream}/fhir",
+            failed,
+            service_url=self.feed.url,
+            with_observations=self.with_observations,
+        )
+        return [one for one in told if one.differences]
 
     def versions(self, studies=3):
         """The version numbers of the studies' ImagingStudy resources; exactly one resource each."""

@@ -9,7 +9,8 @@ from shared.mapping.converters import MappingOptions
 from shared.model import Action, ErrorTable, State
 from shared.sync.plan import Study
 from shared.sync.study import MAX_CONFLICTS, StudySync
-from tests.fakes import FakeFhir, entry, ports
+from tests.dose_reports import ct, ct_event
+from tests.fakes import FakeFhir, entry, ports, report_entry
 
 OPTIONS = MappingOptions("https://dicom.example.org")
 
@@ -193,3 +194,14 @@ def test_a_passing_fault_is_the_batchs_to_judge(fault):
     """Nothing is recorded, nothing skipped."""
     with pytest.raises(type(fault)):
         run(FakeFhir(faults=[fault]), entry(1))
+
+
+def test_a_report_of_another_patient_is_his():
+    """The study is the last instance's patient's; an Observation says whose dose it is, as its report does."""
+    options = MappingOptions("https://dicom.example.org", generate_observations=True)
+    report = report_entry(ct(ct_event(1), PatientID="P-2"), 1)
+    fhir = FakeFhir()
+    StudySync(ports(fhir=fhir), options).run(Study([report, entry(2)]))
+    patients = {one["identifier"][0]["value"]: f"Patient/{one['id']}" for one in held(fhir, "Patient")}
+    assert held(fhir, "ImagingStudy")[0]["subject"] == {"reference": patients["P-1"]}
+    assert [one["subject"] for one in held(fhir, "Observation")] == [{"reference": patients["P-2"]}] * 2

@@ -1,0 +1,270 @@
+"""Updates, and what may come between: in the end FHIR says what DICOM holds, once, and was not written needlessly."""
+
+import threading
+import time
+from uuid import uuid4
+
+import pytest
+import requests
+
+from local.compare import compare
+from local.failures import recorded_failures
+from local.stack import Ports, Stack, StackOptions
+from local.stow import multipart
+from tests.integration.dicom_service_client import dicom_file
+from tests.integration.faults.proxy import Fault
+from tests.integration.faults.test_kills import end_lease, status
+from tests.integration.whole_feed import dose_file
+
+GENERATE = {"DicomCast__Features__GenerateObservations": "true"}
+BATCH = 100  # entries, of which v1's feed gives as many at once
+
+
+class Updated:
+    """One study of the fault tests' world, with a dose report of two scans."""
+
+    def __init__(self, world):
+        self.world, self.fhir_url = world, f"{world.fhir.upstream}/fhir"
+        self.study = f"2.25.{world.run}.0"
+        self.uid = f"{self.study}.9.1"
+        self.patient = f"Plantagenet-{world.run % 10**9}-0"
+        self.other = f"{self.patient}-other"
+        self.build()
+
+    def build(self, **more):
+        """The app anew, as another host is."""
+        self.world.build(GENERATE | {"DicomCast__BatchSize": str(BATCH)} | more)
+
+    def store(self, images=2):
+        self.world.store(studies=1, instances=images)
+
+    def store_report(self):
+        assert self.world.dicom.store(dose_file(self.uid, self.study, self.patient)).status_code == 200
+
+    def update(self, **tags):
+        assert self.world.dicom.bulk_update(self.study, **tags).status_code == 202
+
+    def search(self, resource_type, identifier):
+        query = {"identifier": identifier}
+        bundle = requests.get(f"{self.fhir_url}/{resource_type}", params=query, timeout=30).json()
+        return [one["resource"] for one in bundle.get("entry", [])]
+
+    def imaging_study(self):
+        (study,) = self.search("ImagingStudy", f"urn:dicom:uid|urn:oid:{self.study}")
+        return study
+
+    def put(self, resource):
+        url = f"{self.fhir_url}/{resource['resourceType']}/{resource['id']}"
+        requests.put(url, json=resource, timeout=30).raise_for_status()
+
+    def versions(self):
+        """Of all that was written: a version number per resource, by what it is."""
+        found = {
+            "study": self.search("ImagingStudy", f"urn:dicom:uid|urn:oid:{self.study}"),
+            "observations": self.search("Observation", f"urn:dicom:uid|urn:oid:{self.uid}"),
+            "patient": self.search("Patient", f"|{self.patient}"),
+            "other": self.search("Patient", f"|{self.other}"),
+        }
+        return {name: [int(one["meta"]["versionId"]) for one in held] for name, held in found.items()}
+
+    def read_again(self):
+        """The whole feed from its beginning, by an app that has never seen it."""
+        self.build(TableStore__TableNamePrefix=f"t{uuid4().hex[:8]}")
+        self.world.drain()
+
+
+@pytest.fixture
+def updated(world):
+    return Updated(world)
+
+
+def check(updated, **versions):
+    """FHIR is DICOM's; nothing is recorded; so often was each resource written; the feed read again changes nothing."""
+    assert updated.world.all_differences() == []
+    assert [row for row in recorded_failures(updated.world.storage, updated.world.prefix) if row.is_final] == []
+    assert updated.versions() == versions
+    updated.read_again()
+    assert updated.versions() == versions
+    assert updated.world.all_differences() == []
+
+
+@pytest.mark.parametrize("is_report_first", [True, False])
+def test_an_update_between_two_batches(updated, is_report_first):
+    """What is left of the creates carries the new tags already, and is `replaced`; each batch writes once at most."""
+    if is_report_first:
+        updated.store_report()
+    updated.store(images=BATCH + 20)
+    if not is_report_first:
+        updated.store_report()
+    updated.world.app.tick()
+    assert BATCH - 1 <= updated.imaging_study()["numberOfInstances"] <= BATCH
+    updated.update(PatientID=updated.other, StudyDescription="Moved")
+    updated.world.drain()
+    assert updated.imaging_study()["description"] == "Moved"
+    written = 2 if is_report_first else 1  # of the other patient from the beginning, where it comes after the update
+    check(updated, study=[2], observations=[written] * 3, patient=[1], other=[1])
+
+
+def test_an_update_before_anything_was_synced(updated):
+    """Every create is `replaced`, its metadata the new one: the old patient never comes into FHIR."""
+    updated.store()
+    updated.store_report()
+    updated.update(PatientID=updated.other)
+    updated.update(StudyDescription="Again")
+    updated.world.drain()
+    check(updated, study=[1], observations=[1] * 3, patient=[], other=[1])
+
+
+def test_an_update_that_changes_nothing_writes_nothing(updated):
+    """The same values again."""
+    updated.store()
+    updated.store_report()
+    updated.world.drain()
+    updated.update(PatientID=updated.patient)
+    updated.world.drain()
+    check(updated, study=[1], observations=[1] * 3, patient=[1], other=[])
+
+
+def test_updates_there_and_back(updated):
+    """The study returns to its patient; the other one stays, without it."""
+    updated.store()
+    updated.store_report()
+    updated.world.drain()
+    for patient in (updated.other, updated.patient):
+        updated.update(PatientID=patient)
+        updated.world.drain()
+    check(updated, study=[3], observations=[3] * 3, patient=[1], other=[1])
+
+
+def test_another_update_and_somebody_else_while_one_is_merged(updated):
+    """412: what he wrote, what the first update says and what the second says are all there."""
+    updated.store()
+    updated.store_report()
+    updated.world.drain()
+    updated.update(StudyDescription="First")
+    lock, meanwhile = threading.Lock(), []
+
+    def interrupt(content):
+        with lock:
+            is_study = b'"ImagingStudy"' in content and b'"searchset"' in content
+            if is_study and not meanwhile:
+                meanwhile.append("once")
+                study = updated.imaging_study()
+                updated.put(study | {"note": [{"text": "seen by the tumour board"}]})
+                updated.update(PatientID=updated.other)
+        return content
+
+    updated.world.fhir.rewrite = interrupt
+    updated.world.app.tick()
+    assert meanwhile, "nobody came between"
+    refused = [path for method, path in updated.world.fhir.seen if (method, path) == ("POST", "/fhir")]
+    assert len(refused) == 3  # the creates, what was refused with 412, and the same merged again
+    updated.world.drain()
+    study = updated.imaging_study()
+    assert [one["text"] for one in study["note"]] == ["seen by the tumour board", "First"]
+    assert study["description"] == "First"
+    check(updated, study=[4], observations=[2] * 3, patient=[1], other=[1])
+
+
+WATERMARK = ("tables", "POST|PATCH|PUT|MERGE", "SyncStateTable")
+TRANSACTION = ("fhir", "POST", "/fhir")
+FAULTS = [
+    # where, method, path                        how it strikes
+    (("fhir", "GET", "/fhir/ImagingStudy?"),     {"status": 503}),
+    (("fhir", "GET", "/fhir/Patient?"),          {"status": 503}),
+    (("fhir", "GET", "/fhir/Observation?"),      {"status": 503}),
+    (TRANSACTION,                                {"status": 503}),
+    (TRANSACTION,                                {}),  # no answer
+    (TRANSACTION,                                {"after": True}),  # no answer, and it was applied
+    (TRANSACTION,                                {"after": True, "status": 500}),
+    (TRANSACTION,                                {"torn": True}),
+    (WATERMARK,                                  {"status": 503}),
+    (WATERMARK,                                  {"after": True}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("step", "fault"), FAULTS, ids=[f"{row[0][1]} {row[0][2]} {row[1]}" for row in FAULTS])
+def test_a_fault_while_a_study_moves(updated, step, fault):
+    """Another host goes on: the study, and the doses with it, are the other patient's; each was written once for that."""
+    updated.store()
+    updated.store_report()
+    updated.world.drain()
+    updated.update(PatientID=updated.other, StudyDescription="Moved")
+    where, method, path = step
+    planted = Fault(method, path, times=2, **fault)
+    getattr(updated.world, where).faults.append(planted)
+    updated.world.app.tick()
+    assert planted.times < 2, "the fault never struck"
+    updated.build()
+    updated.world.drain()
+    check(updated, study=[2], observations=[2] * 3, patient=[1], other=[1])
+
+
+STUDIES = 40
+
+
+@pytest.fixture
+def stack(tmp_path):
+    settings = {"SyncSchedule": "* * * * * *", "DicomCast__GapGracePeriod": "00:00:01", **GENERATE}
+    running = Stack(StackOptions(Ports.free(), tmp_path, settings=settings))
+    try:
+        running.start("azurite", "fhir", "dicom", "functions")
+        yield running
+    finally:
+        running.stop()
+
+
+def store(stack):
+    """Studies of an image and a dose report, each of a patient of its own."""
+    for number in range(STUDIES):
+        study, patient = f"1.2.{number}", f"P-{number}"
+        image = dicom_file(StudyInstanceUID=study, SeriesInstanceUID=f"{study}.1", SOPInstanceUID=f"{study}.1.1", PatientID=patient)  # fmt: skip
+        body, content_type = multipart([image, dose_file(f"{study}.9.1", study, patient)])
+        url = f"{stack.dicom_url}/v1/studies"
+        requests.post(url, data=body, headers={"Content-Type": content_type}, timeout=60).raise_for_status()
+
+
+def update(stack, patient):
+    """All studies are one patient's now."""
+    change = {"00100020": {"vr": "LO", "Value": [patient]}}
+    body = {"studyInstanceUids": [f"1.2.{number}" for number in range(STUDIES)], "changeDataset": change}
+    requests.post(f"{stack.dicom_url}/v2/studies/$bulkUpdate", json=body, timeout=60).raise_for_status()
+
+
+def await_(reached, seconds=90):
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def held(stack, resource_type, **query):
+    bundle = requests.get(f"{stack.fhir_url}/{resource_type}", params={"_count": "1000", **query}, timeout=60).json()
+    return [one["resource"] for one in bundle.get("entry", [])]
+
+
+def moved(stack):
+    """How many studies are in FHIR as written twice."""
+    return sum(one["meta"]["versionId"] == "2" for one in held(stack, "ImagingStudy"))
+
+
+def test_a_host_killed_while_studies_move(stack):
+    """Twice amid an update of forty studies: all are the one patient's, who is there once; each was written once more."""
+    store(stack)
+    await_(lambda: status(stack)["lag"]["entries"] == 0)
+    update(stack, "P-all")
+    for before in (0, STUDIES // 2):
+        await_(lambda before=before: moved(stack) > before)
+        stack.kill("functions")
+        assert moved(stack) < STUDIES, "killed too late to be in the middle"
+        end_lease(stack)
+        stack.start("functions")
+    await_(lambda: status(stack)["lag"]["entries"] == 0)
+    assert recorded_failures(stack.storage_connection) == []
+    told = compare(stack.dicom_url, stack.fhir_url, (), with_observations=True)
+    assert [one.differences for one in told if one.differences] == []
+    assert {one.observations for one in told} == {3}
+    assert {one["meta"]["versionId"] for one in held(stack, "ImagingStudy") + held(stack, "Observation")} == {"2"}
+    patients = [one["identifier"][0]["value"] for one in held(stack, "Patient")]
+    assert len(patients) == len(set(patients)) == STUDIES + 1
+    assert {one["meta"]["versionId"] for one in held(stack, "Patient")} == {"1"}

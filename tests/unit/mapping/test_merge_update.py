@@ -1,0 +1,185 @@
+"""What an update makes untrue, what other systems wrote, and what a study that is too large keeps."""
+
+import copy
+
+import pytest
+
+from shared.mapping.converters import MappingOptions, urn
+from shared.mapping.merge_study import counted_series, counts_only, merge_study
+from shared.mapping.merge_update import without_what_was
+from shared.mapping.resources import Fragment, StudyMapper, map_endpoint
+from shared.model import DEFAULT_PARTITION, Action
+from tests.fakes import entry
+
+URL = "https://dicom.example.org"
+OPTIONS = MappingOptions(URL)
+ACSN = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "ACSN"}]}
+UID = {"system": "urn:dicom:uid", "value": "urn:oid:1.2.3"}
+OLD, NEW = {"type": ACSN, "value": "A-1"}, {"type": ACSN, "value": "A-2"}
+RIS = {"type": ACSN, "system": "https://ris.example.org", "value": "A-1"}
+PLACER = {"type": {"coding": [{"code": "PLAC"}]}, "value": "A-1"}
+CHEST, SIGNED = {"text": "Chest"}, {"text": "Chest", "authorString": "B"}
+WATSON, HOLMES = {"display": "John Watson"}, {"display": "Mycroft Holmes"}
+LINKED = {"reference": "Practitioner/1", "display": "John Watson"}
+
+
+def said(add=(), fill=()):
+    return Fragment(create={}, set={}, fill=dict(fill), add=dict(add))
+
+
+UPDATES = [
+    # what               the study                                     what an instance says now      what is left of the study
+    ("accession",        {"identifier": [UID, OLD]},                   [said({"identifier": [UID, NEW]})], {"identifier": [UID]}),
+    ("still said",       {"identifier": [UID, OLD]},                   [said({"identifier": [UID, OLD]})], {"identifier": [UID, OLD]}),
+    ("said by another",  {"identifier": [OLD, NEW]},                   [said({"identifier": [NEW]}), said({"identifier": [OLD]})], {"identifier": [OLD, NEW]}),
+    ("none said",        {"identifier": [UID, OLD]},                   [said({"identifier": [UID]})], {"identifier": [UID, OLD]}),
+    ("of a system",      {"identifier": [UID, RIS]},                   [said({"identifier": [UID, NEW]})], {"identifier": [UID, RIS]}),
+    ("of another type",  {"identifier": [UID, PLACER]},                [said({"identifier": [UID, NEW]})], {"identifier": [UID, PLACER]}),
+    ("description",      {"description": "Chest", "note": [CHEST]},    [said({"note": [{"text": "Thorax"}]})], {"description": "Chest"}),
+    ("notes of others",  {"description": "Chest", "note": [{"text": "seen"}, CHEST]}, [said({"note": [{"text": "Thorax"}]})], {"description": "Chest", "note": [{"text": "seen"}]}),
+    ("a signed note",    {"description": "Chest", "note": [SIGNED]},   [said({"note": [{"text": "Thorax"}]})],                   {"description": "Chest", "note": [SIGNED]}),
+    ("no description",   {"note": [CHEST]},                            [said({"note": [{"text": "Thorax"}]})],                   {"note": [CHEST]}),
+    ("no note said",     {"description": "Chest", "note": [CHEST]},    [said()],                      {"description": "Chest", "note": [CHEST]}),
+    ("referrer",         {"referrer": WATSON},                         [said(fill={"referrer": HOLMES})], {"referrer": HOLMES}),
+    ("two referrers",    {"referrer": WATSON},                         [said(fill={"referrer": WATSON}), said(fill={"referrer": HOLMES})], {"referrer": HOLMES}),
+    ("a linked one",     {"referrer": LINKED},                         [said(fill={"referrer": HOLMES})], {"referrer": LINKED}),
+    ("no referrer said", {"referrer": WATSON},                         [said()],                      {"referrer": WATSON}),
+    ("none held",        {"status": "available"},                      [said(fill={"referrer": HOLMES})], {"status": "available"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("study", "fragments", "left"), [row[1:] for row in UPDATES], ids=[row[0] for row in UPDATES])
+def test_what_an_update_makes_untrue(study, fragments, left):
+    """Ours goes where instances say another, unless one still says it; what others wrote stays. The input is not touched.
+
+    Nothing said makes nothing untrue: an update empties no value, and instances that lack a tag lacked it before.
+    """
+    before = copy.deepcopy(study)
+    assert without_what_was(study, fragments) == left
+    assert study == before
+
+
+def merged(existing, *entries, options=OPTIONS, links=None):
+    mapper = StudyMapper(options)
+    result = merge_study(existing, [mapper.map(one) for one in entries], links or {})
+    return existing if result is None else result
+
+
+@pytest.mark.parametrize("action", [Action.CREATE, Action.UPDATE])
+def test_only_an_update_replaces(action):
+    """Two instances of a study may differ: a create adds what its instance says."""
+    study = merged(None, entry(1, t00080050="A-1", t00081030="Chest"))
+    study = merged(study, entry(2, action, t00080050="A-2", t00081030="Thorax"))
+    of_before = [] if action is Action.UPDATE else ["A-1", "Chest"]
+    told = [one["value"] for one in study["identifier"][1:]] + [one["text"] for one in study["note"]]
+    assert sorted(told) == sorted([*of_before, "A-2", "Thorax"])
+    assert study["description"] == "Thorax"
+
+
+def series(uid, instances=None, count=None):
+    listed = {} if instances is None else {"instance": [{"uid": f"{uid}.{n}"} for n in range(instances)]}
+    counted = {} if count is None else {"numberOfInstances": count}
+    return {"uid": uid, "modality": {"system": "http://dicom.nema.org/resources/ontology/DCM", "code": "CT"}, **listed, **counted}  # fmt: skip
+
+
+COUNTED = [
+    # series, what the archive counts, what is left: uid -> count
+    ([series("1", 3, 3)],                     {"1": 3},         {"1": 3}),
+    ([series("1", 3, 3)],                     {"1": 5},         {"1": 5}),
+    ([series("1", 1, 1), series("2", None, 4)], {"1": 1, "2": 9}, {"1": 1, "2": 9}),
+    ([series("1", 1, 1), series("2", None, 4)], {"1": 1, "2": 0}, {"1": 1}),
+    ([series("1", 1, 1)],                     {"1": 0},         {}),
+    ([series("1", 1, 1), series("7", None, 4)], {"1": 2},       {"1": 2, "7": 4}),
+    ([series("1", 1, 1), series("7", 2, 2)],  {"1": 2},         {"1": 2, "7": 2}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("held", "counts", "left"), COUNTED)
+def test_counts_only(held, counts, left):
+    """The archive's counts in place of lists; a series that it holds no more goes, one that it does not know stays."""
+    study = counts_only({"series": held, "note": [CHEST]}, counts)
+    assert {one["uid"]: one["numberOfInstances"] for one in study.get("series", [])} == left
+    assert (study["numberOfSeries"], study["numberOfInstances"]) == (len(left), sum(left.values()))
+    assert not [one for one in study.get("series", []) if one["uid"] in counts and "instance" in one]
+    assert study["note"] == [CHEST]
+    assert "series" not in study or study["series"]  # FHIR has no empty lists
+
+
+@pytest.mark.parametrize(
+    ("held", "counted"),
+    [
+        ([], set()),
+        ([series("1", 2, 2)], set()),
+        ([series("1", 2)], set()),
+        ([series("1")], set()),  # nothing is said of its instances
+        ([series("1", None, 0)], set()),
+        ([series("1", 2, 2), series("2", None, 2)], {"2"}),
+    ],
+)
+def test_counted_series(held, counted):
+    """A series that has instances, and lists none."""
+    assert counted_series({"series": held}) == counted
+
+
+def test_the_counted_series_of_others_keeps_its_count():
+    """Another archive's: nobody here knows its instances, and 0 would be untrue."""
+    theirs = [series("9.8", None, 40), series("9.9")]
+    study = merged({"resourceType": "ImagingStudy", "series": theirs}, entry(1))
+    assert study["series"][:2] == theirs
+    assert (study["numberOfSeries"], study["numberOfInstances"]) == (3, 41)
+
+
+OURS, OTHER = {"reference": "Endpoint/1"}, {"reference": "Endpoint/7"}
+LINKS = {urn("Endpoint", URL): "Endpoint/1"}
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "of_series", "expected"),
+    [
+        ([], None, None),
+        ([OURS], None, None),
+        ([OTHER], None, [OURS]),
+        ([OTHER, OURS], None, [OURS]),
+        ([{"reference": "https://fhir.example.org/Endpoint/1"}], None, None),  # the same, as a server may write it
+        ([OTHER], [OTHER], [OTHER, OURS]),
+        ([OTHER, OURS], [OURS], [OURS]),
+    ],
+)
+def test_the_endpoint_of_a_series(endpoints, of_series, expected):
+    """Only where the study names others besides ours; what a series says already stays. Merged again, nothing changes."""
+    existing = {
+        "resourceType": "ImagingStudy",
+        "endpoint": endpoints,
+        "series": [series("1.2.3.4", 0), series("9.9", 1)],
+    }
+    if of_series is not None:
+        existing["series"][0]["endpoint"] = of_series
+    study = merged(existing, entry(1), links=LINKS)
+    assert [one.get("endpoint") for one in study["series"]] == [expected, None]
+    assert merge_study(study, [StudyMapper(OPTIONS).map(entry(1))], LINKS) is None
+
+
+def test_series_have_no_endpoint_without_the_extended_mapping():
+    """`DicomCast__Features__ExtendedMapping` false."""
+    change = StudyMapper(OPTIONS).map(entry(1))
+    study = merge_study({"resourceType": "ImagingStudy", "endpoint": [OTHER]}, [change], LINKS, counted=False)
+    assert "endpoint" not in study["series"][0]
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "system"),
+    [
+        (DEFAULT_PARTITION, URL, "urn:dicom:uid"),
+        ("north", f"{URL}/partitions/north", f"{URL}/partitions/north"),
+    ],
+)
+def test_a_partition_is_a_service_of_its_own(name, url, system):
+    """Source, Endpoint and the system of UIDs are the partition's; all else is the deployment's."""
+    options = MappingOptions(URL, patient_system="urn:p", generate_observations=True, max_instances=7).of_partition(
+        name
+    )
+    study, endpoint = StudyMapper(options).map(entry(1)).study, map_endpoint(options)
+    assert study.create["meta"] == {"source": url}
+    assert study.add["identifier"] == [{"system": system, "value": "urn:oid:1.2.3"}]
+    assert (endpoint.create["address"], endpoint.create["name"]) == (url, f"DICOM WADO-RS endpoint {url}")
+    assert (options.patient_system, options.generate_observations, options.max_instances) == ("urn:p", True, 7)

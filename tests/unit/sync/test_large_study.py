@@ -1,0 +1,192 @@
+"""Studies that make more writes than a transaction takes, and those that a server takes only without their lists."""
+
+import json
+
+import pytest
+
+from shared.errors import FhirRefusedError, StudyTooLargeError
+from shared.mapping.converters import MappingOptions
+from shared.model import DEFAULT_PARTITION, Action, ErrorTable, State
+from shared.sync.plan import Study
+from shared.sync.rehearsal import Rehearsal
+from shared.sync.study import MAX_WRITES, StudySync
+from tests.dose_reports import ct, ct_event
+from tests.fakes import SERIES, STUDY, FakeArchive, FakeFhir, entry, ports, report_entry
+
+OPTIONS = MappingOptions("https://dicom.example.org", generate_observations=True)
+
+
+class Small(FakeFhir):
+    """Takes no bundle of more characters."""
+
+    def __init__(self, limit, **held):
+        super().__init__(**held)
+        self.limit, self.refused = limit, 0
+
+    def transact(self, bundle):
+        if len(json.dumps(bundle)) > self.limit:
+            self.refused += 1
+            raise StudyTooLargeError("status 413")
+        return super().transact(bundle)
+
+
+def large_report(sequence=1, events=600, action=Action.CREATE, patient="P-1"):
+    """The entry of a dose report that is as many Observations, and one more."""
+    report = ct(ct_event(1, event_uid="1.2.9"), PatientID=patient)
+    items = report["0040A730"]["Value"]
+    event = json.dumps(items.pop())
+    items += [json.loads(event.replace('"1.2.9"', f'"1.2.9.{number}"')) for number in range(events)]
+    return report_entry(report, sequence, action)
+
+
+def synced(fhir, *entries, archive=None, options=OPTIONS):
+    return StudySync(ports(fhir=fhir, archive=archive or FakeArchive()), options).run(Study(entries))
+
+
+def held(fhir, resource_type):
+    return [one for one in fhir.resources if one["resourceType"] == resource_type]
+
+
+def series(fhir):
+    return held(fhir, "ImagingStudy")[0]["series"]
+
+
+def sizes(fhir):
+    return [len(bundle["entry"]) for bundle in fhir.bundles]
+
+
+def test_what_one_transaction_does_not_take_goes_with_the_next():
+    """What the first made is found by the second; each Observation is of the study and its patient."""
+    fhir = FakeFhir()
+    assert synced(fhir, large_report()).wrote
+    assert sizes(fhir) == [MAX_WRITES, 3 + 601 - MAX_WRITES]  # Endpoint, Patient, ImagingStudy before them
+    observations = held(fhir, "Observation")
+    assert len({one["identifier"][0]["value"] for one in observations}) == len(observations) == 601
+    assert {one["subject"]["reference"] for one in observations} == {"Patient/1"}
+    assert {one["derivedFrom"][0]["reference"] for one in observations} == {"ImagingStudy/1"}
+    assert not synced(fhir, large_report()).wrote
+
+
+def test_a_crash_between_the_two_leaves_the_rest_to_the_next_run():
+    """Nothing is written twice."""
+    fhir = FakeFhir(faults=[None, *[FhirRefusedError("status 422")] * 2])
+    synced(fhir, large_report())
+    assert len(held(fhir, "Observation")) == MAX_WRITES - 3
+    synced(fhir, large_report())
+    assert len(held(fhir, "Observation")) == 601
+    assert {one["meta"]["versionId"] for one in fhir.resources} == {"1"}
+
+
+def test_all_of_them_move_and_all_of_them_go():
+    """An update with another PatientID, and the delete, are as large."""
+    fhir = FakeFhir()
+    synced(fhir, large_report())
+    synced(fhir, large_report(2, action=Action.UPDATE, patient="P-2"))
+    assert {one["subject"]["reference"] for one in held(fhir, "Observation")} == {"Patient/2"}
+    gone = large_report(3, action=Action.DELETE)
+    synced(
+        fhir,
+        entry(3, Action.DELETE, state=State.DELETED, series=gone.series_instance_uid, instance=gone.sop_instance_uid),
+    )
+    assert (held(fhir, "Observation"), held(fhir, "ImagingStudy")) == ([], [])
+
+
+@pytest.mark.parametrize("events", [600, 1200])
+def test_a_dry_run_tells_all_of_them_and_ends(events):
+    """The server never says that they are there."""
+    fhir = FakeFhir()
+    rehearsal = Rehearsal(fhir)
+    assert synced(rehearsal, large_report(events=events)).wrote
+    assert len(rehearsal.writes) == 3 + events + 1
+    assert fhir.resources == []
+
+
+def images(*numbers, start=1):
+    return [entry(start + at, instance=f"1.1.{number}") for at, number in enumerate(numbers)]
+
+
+def test_a_study_that_is_too_large_is_counted():
+    """413: what is in the DICOM service is counted, and a row says what was left out."""
+    entries = images(*range(200))
+    fhir = Small(10_000)
+    result = synced(fhir, *entries, archive=FakeArchive({STUDY: entries}))
+    assert result.wrote
+    (row,) = result.failures
+    assert (row.table, row.sequence) == (ErrorTable.INVALID_TAG, 200)
+    assert row.message == "ImagingStudy.series.instance: left out, the series keep their counts; status 413"
+    (one,) = series(fhir)
+    assert ("instance" in one, one["numberOfInstances"]) == (False, 200)
+    assert held(fhir, "ImagingStudy")[0]["numberOfInstances"] == 200
+
+
+def test_it_stays_counted():
+    """More instances and deletes need no second refusal; the counts are the DICOM service's. Again, nothing is sent."""
+    entries = images(*range(200))
+    fhir, archive = Small(10_000), FakeArchive({STUDY: entries})
+    synced(fhir, *entries, archive=archive)
+    archive.studies[STUDY] = entries[2:] + images(200, start=201)
+    changes = [
+        *(entry(n, Action.DELETE, state=State.DELETED, instance=f"1.1.{n - 202}") for n in (202, 203)),
+        *images(200, start=204),
+    ]
+    assert synced(fhir, *changes, archive=archive).failures == ()
+    assert (series(fhir)[0]["numberOfInstances"], fhir.refused) == (199, 1)
+    assert not synced(fhir, *changes, archive=archive).wrote
+
+
+def test_what_is_too_large_without_lists_is_narrowed_down():
+    """A report that no server takes is to blame, and the images are not."""
+    entries = [*images(1, 2), large_report(3, events=50), *images(3, start=4)]
+    fhir = Small(8_000)
+    result = synced(fhir, *entries, archive=FakeArchive({STUDY: entries}))
+    assert {(row.table, row.sequence) for row in result.failures if row.is_final} == {(ErrorTable.FHIR, 3)}
+    assert held(fhir, "Observation") == []
+    assert series(fhir)[0]["uid"] == entries[0].series_instance_uid
+
+
+def others(*series):
+    """A study that another system made, with series of another archive."""
+    uid = {"system": "urn:dicom:uid", "value": f"urn:oid:{STUDY}"}
+    return {
+        "resourceType": "ImagingStudy",
+        "id": "1",
+        "meta": {"versionId": "1", "source": "https://ris.example.org"},
+        "identifier": [uid],
+        "series": [{"uid": uid, "modality": {"code": "MR"}, "numberOfInstances": count} for uid, count in series],
+    }
+
+
+def test_what_another_archive_counts_is_no_reason_to_count_ours():
+    """Its series stay as they are, ours are listed."""
+    fhir = FakeFhir(resources=[others(("9.9", 40))])
+    synced(fhir, *images(1, 2))
+    assert [(one["uid"], one["numberOfInstances"], "instance" in one) for one in series(fhir)] == [
+        ("9.9", 40, False),
+        (SERIES, 2, True),
+    ]
+
+
+def test_the_counted_series_of_others_stays_where_ours_are_counted():
+    """Also in a rebuild, and when the last of ours is deleted."""
+    entries = images(*range(10))
+    options = MappingOptions("https://dicom.example.org", max_instances=4)
+    fhir, archive = FakeFhir(resources=[others(("9.9", 40))]), FakeArchive({STUDY: entries})
+    synced(fhir, *entries, archive=archive, options=options)
+    assert {one["uid"]: one["numberOfInstances"] for one in series(fhir)} == {"9.9": 40, SERIES: 10}
+    StudySync(ports(fhir=fhir, archive=archive), options).run(Study(entries, whole=(STUDY, DEFAULT_PARTITION)))
+    assert {one["uid"]: one["numberOfInstances"] for one in series(fhir)} == {"9.9": 40, SERIES: 10}
+    archive.studies.clear()
+    removed = [entry(20, Action.DELETE, state=State.DELETED, instance="1.1.0")]
+    synced(fhir, *removed, archive=archive, options=options)
+    assert {one["uid"]: one["numberOfInstances"] for one in series(fhir)} == {"9.9": 40}
+
+
+def test_a_rebuild_lists_again():
+    """Once the limit is raised, or the server takes more; series that the DICOM service holds no more are gone."""
+    entries = [*images(*range(3)), entry(4, series="1.2.4", instance="1.2.4.1")]
+    archive, fhir = FakeArchive({STUDY: entries}), FakeFhir()
+    counting = MappingOptions("https://dicom.example.org", max_instances=2)
+    synced(fhir, *entries, archive=archive, options=counting)
+    assert not any("instance" in one for one in series(fhir))
+    StudySync(ports(fhir=fhir, archive=archive), OPTIONS).run(Study(entries[:3], whole=(STUDY, DEFAULT_PARTITION)))
+    assert [(one["uid"], len(one["instance"])) for one in series(fhir)] == [(SERIES, 3)]
