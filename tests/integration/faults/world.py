@@ -85,7 +85,7 @@ class World:
         passed = max((row["SyncedSequence"].value for row in self.rows() if "SyncedSequence" in row), default=0)
         done = {one.sop_instance_uid for one in recorded_failures(self.storage, self.prefix) if one.is_final}
         for study in self._search("ImagingStudy", {"_count": "1000"}):
-            done |= {one["uid"] for series in study.get("series", []) for one in series["instance"]}
+            done |= {one["uid"] for series in study.get("series", []) for one in series.get("instance", [])}
         entries = self.dicom.feed("v1", offset=0, limit=100, includeMetadata="false")
         there = [one for one in entries if one["Sequence"] <= passed and one["State"].lower() != "deleted"]
         return [one["Sequence"] for one in there if one["SopInstanceUid"] not in done]
