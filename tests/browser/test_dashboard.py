@@ -33,7 +33,9 @@ def test_a_fresh_system(page, fresh_api):
     """The key is asked for once, kept in this tab alone, and in no URL; then all is well and empty."""
     page.open(fresh_api.stack.functions_url)
     policy = requests.get(page.driver.current_url, timeout=30).headers["Content-Security-Policy"]
-    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';"), "what `page` watches in every test"
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';"), (
+        "what `page` watches in every test"
+    )
     page.awaited_text("light", "Healthy")
     page.is_well_made("key")
     page.enter("wrong")
