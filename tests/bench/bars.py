@@ -27,7 +27,8 @@ class Bar:
     def __str__(self) -> str:
         sign = "≤" if self.is_most else "≥"
         verdict = "met" if self.is_met else "**missed**"
-        return f"| {self.name} | {sign} {self.limit:g} {self.unit} | {self.measured:,.3g} {self.unit} | {verdict} |"
+        measured = f"{self.measured:,.{0 if self.measured >= 100 else 1 if self.measured >= 10 else 2}f}"
+        return f"| {self.name} | {sign} {self.limit:g} {self.unit} | {measured} {self.unit} | {verdict} |"
 
 
 def bars(rows: Sequence[Row], costs: Sequence[Cost]) -> Iterator[Bar]:

@@ -23,6 +23,7 @@ class Setup:
         self.dicom, self.fhir, self.app = dicom, fhir, app
         self._reference = reference
         self.latency_ms = 0
+        self.is_sampled = False
         self._begun = 0
 
     @property
@@ -71,9 +72,17 @@ class Setup:
 
 
 @contextmanager
-def setup(rig: Rig, work: Work, server: str, settings: Mapping[str, str], *, is_alone: bool = False) -> Iterator[Setup]:
-    """`is_alone`: without the reference."""
-    budget = {"DicomCast__TickTimeBudget": f"00:00:{APP_SECONDS:02d}"}
+def setup(
+    rig: Rig,
+    work: Work,
+    server: str,
+    settings: Mapping[str, str],
+    *,
+    is_alone: bool = False,
+    seconds: int = APP_SECONDS,
+) -> Iterator[Setup]:
+    """`is_alone`: without the reference. `seconds` a tick may take."""
+    budget = {"DicomCast__TickTimeBudget": f"00:{seconds // 60:02d}:{seconds % 60:02d}"}
     with ExitStack() as stack:
         dicom = stack.enter_context(rig.dicom(work))
         fhir = stack.enter_context(rig.fhir(server))
@@ -86,14 +95,16 @@ def app_row(on: Setup, seconds: float = APP_SECONDS) -> Row:
     """The app, from an empty FHIR server on; ticks begin within so many seconds."""
     on.begin()
     on.delay()
-    return on.row("app", on.work.entries, on.app.ask("drain", seconds))
+    return on.row("app", on.work.entries, on.app.ask("drain", seconds, on.is_sampled))
 
 
 def reference_row(on: Setup, entries: int) -> Row:
     """The reference, on the first entries. Each study's cost grows with the study: give it whole ones."""
     on.begin()
     on.delay()
-    return on.row("reference", on.work.entries, on.reference.ask("sync", 0, min(entries, on.work.entries)))
+    return on.row(
+        "reference", on.work.entries, on.reference.ask("sync", 0, min(entries, on.work.entries), on.is_sampled)
+    )
 
 
 def sampled_reference_row(on: Setup, length: int, sample: int) -> Row:
@@ -110,7 +121,7 @@ def _sample(on: Setup, at: int, sample: int) -> Json:
     if at:
         on.reference.ask("jump", 0, at)
     on.delay()
-    return on.reference.ask("sync", at, at + sample)
+    return on.reference.ask("sync", at, at + sample, on.is_sampled)
 
 
 def _simpson(on: Setup, length: int, points: Sequence[Json]) -> Row:
@@ -137,10 +148,10 @@ def _simpson(on: Setup, length: int, points: Sequence[Json]) -> Row:
 def app_deletion_row(on: Setup) -> Row:
     """Half of what is synced is deleted in the DICOM service."""
     on.begin()
-    on.app.ask("drain", APP_SECONDS)
+    on.app.ask("drain", APP_SECONDS, False)
     deleted = on.dicom.delete_half()
     on.delay()
-    return replace(on.row("app", deleted, on.app.ask("drain", APP_SECONDS)), kind="deletes")
+    return replace(on.row("app", deleted, on.app.ask("drain", APP_SECONDS, on.is_sampled)), kind="deletes")
 
 
 def reference_deletion_row(on: Setup, entries: int) -> Row:
@@ -150,17 +161,17 @@ def reference_deletion_row(on: Setup, entries: int) -> Row:
     on.reference.ask("jump", 0, stored)
     deleted = on.dicom.delete_half()
     on.delay()
-    told = on.reference.ask("sync", stored, stored + min(entries, deleted))
+    told = on.reference.ask("sync", stored, stored + min(entries, deleted), on.is_sampled)
     return replace(on.row("reference", deleted, told), kind="deletes")
 
 
 def app_rerun_row(on: Setup) -> Row:
     """The whole feed once more, when all of it is in FHIR: there is nothing to write."""
     on.begin()
-    on.app.ask("drain", APP_SECONDS)
+    on.app.ask("drain", APP_SECONDS, False)
     on.begin(keeps=True)
     on.delay()
-    told = on.app.ask("drain", APP_SECONDS)
+    told = on.app.ask("drain", APP_SECONDS, on.is_sampled)
     assert not any(step["written"] for step in told["steps"])
     return replace(on.row("app", on.work.entries, told), kind="rerun")
 
@@ -170,7 +181,7 @@ def reference_rerun_row(on: Setup, entries: int) -> Row:
     on.begin()
     on.reference.ask("jump", 0, on.work.entries)
     on.delay()
-    told = on.reference.ask("sync", 0, min(entries, on.work.entries))
+    told = on.reference.ask("sync", 0, min(entries, on.work.entries), on.is_sampled)
     return replace(on.row("reference", on.work.entries, told), kind="rerun")
 
 

@@ -1,6 +1,6 @@
 """What is measured: `make bench` in full, `make bench-quick` at small sizes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from local.compare import compare
@@ -8,13 +8,14 @@ from shared.config import SETTINGS
 from tests.bench import measure
 from tests.bench.measure import Setup
 from tests.bench.rig import Rig
-from tests.bench.row import Row, at_latency, best
+from tests.bench.row import Row, at_latency, best, with_cpu_of
 from tests.bench.workloads import Work, cr_studies, ct_studies, hospital_day, large_study
 
 LATENCIES_MS = (0, 20, 100)
 RSS_BATCH = 20_000
-WANTED_SETTINGS = {"DicomCast__MaxBatchesPerTick": "1"}
-"""Used where the app knows them."""
+RSS_SECONDS = 60
+CATCHING_UP = {"DicomCast__MaxBatchesPerTick": "0"}
+BATCH_BY_BATCH = {"DicomCast__MaxBatchesPerTick": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +62,9 @@ QUICK = Sizes(
 
 def rows(rig: Rig, sizes: Sizes) -> Iterator[Row]:
     """All measurements, one by one."""
-    for server in ("memory", "sekmet"):
-        yield from _grown(rig, sizes, sizes.ct, server)
-        yield from _constant(rig, sizes, sizes.cr, server)
+    for server, latencies in (("memory", sizes.latencies), ("sekmet", sizes.latencies[:2])):
+        yield from _grown(rig, sizes, server, latencies)
+        yield from _constant(rig, sizes, server, latencies)
     yield from _day(rig, sizes)
     yield from _large(rig, sizes)
     yield from _deletes(rig, sizes)
@@ -72,49 +73,59 @@ def rows(rig: Rig, sizes: Sizes) -> Iterator[Row]:
         yield from _rss(rig)
 
 
-def settings(**more: str) -> dict[str, str]:
-    """The wanted settings that the app knows."""
-    known = {row.name for row in SETTINGS}
-    return {name: value for name, value in WANTED_SETTINGS.items() if name in known} | more
+def known(wanted: Mapping[str, str]) -> dict[str, str]:
+    """The settings that the app knows already."""
+    names = {row.name for row in SETTINGS}
+    return {name: value for name, value in wanted.items() if name in names}
 
 
-def _repeats(sizes: Sizes, server: str, latency_ms: int) -> int:
-    return sizes.repeats if server == "memory" and latency_ms == 0 else 1
+def _is_whole(server: str, latency_ms: int) -> bool:
+    """Whether there is time for the reference to sync more than a sample."""
+    return server == "memory" and latency_ms == 0
 
 
-def _grown(rig: Rig, sizes: Sizes, work: Work, server: str) -> Iterator[Row]:
+def _best_of(on: Setup, repeats: int, entries: int) -> list[Row]:
+    """The app and the reference in turn, the quickest of each; then once more to sample CPU time and to check."""
+    pairs = [(measure.app_row(on), measure.reference_row(on, entries)) for _ in range(repeats)]
+    on.is_sampled = True
+    app = measure.app_row(on)
+    _check(on, app)
+    reference = measure.reference_row(on, entries)
+    _check(on, reference)
+    on.is_sampled = False
+    return [
+        with_cpu_of(best(rows), sampled)
+        for rows, sampled in zip(zip(*pairs, strict=True), (app, reference), strict=True)
+    ]
+
+
+def _grown(rig: Rig, sizes: Sizes, server: str, latencies: Sequence[int]) -> Iterator[Row]:
     """Studies of one size: the reference syncs one of them, or samples of it."""
-    with measure.setup(rig, work, server, settings()) as on:
-        for on.latency_ms in sizes.latencies:
-            runs = range(_repeats(sizes, server, on.latency_ms))
-            if server == "memory" and on.latency_ms == 0:
-                pairs = [(measure.app_row(on), measure.reference_row(on, sizes.ct_length)) for _ in runs]
-                _check(on, measure.app_row(on))
+    with measure.setup(rig, sizes.ct, server, known(CATCHING_UP)) as on:
+        for on.latency_ms in latencies:
+            if _is_whole(server, on.latency_ms):
+                yield from _best_of(on, sizes.repeats, sizes.ct_length)
             else:
-                sampled = measure.sampled_reference_row(on, sizes.ct_length, sizes.sample[on.latency_ms])
-                pairs = [(measure.app_row(on), sampled)]
-            yield best([app for app, _ in pairs])
-            yield best([reference for _, reference in pairs])
+                yield measure.app_row(on)
+                yield measure.sampled_reference_row(on, sizes.ct_length, sizes.sample[on.latency_ms])
 
 
-def _constant(rig: Rig, sizes: Sizes, work: Work, server: str) -> Iterator[Row]:
+def _constant(rig: Rig, sizes: Sizes, server: str, latencies: Sequence[int]) -> Iterator[Row]:
     """Every entry costs the same: the reference syncs the first."""
-    with measure.setup(rig, work, server, settings()) as on:
-        for on.latency_ms in sizes.latencies:
-            whole = server == "memory" and on.latency_ms == 0
-            entries = work.entries if whole else sizes.sample[on.latency_ms] * 5
-            runs = range(_repeats(sizes, server, on.latency_ms))
-            pairs = [(measure.app_row(on), measure.reference_row(on, entries)) for _ in runs]
-            if whole:
-                _check(on, pairs[-1][1])
-            yield best([app for app, _ in pairs])
-            yield best([reference for _, reference in pairs])
+    with measure.setup(rig, sizes.cr, server, known(CATCHING_UP)) as on:
+        for on.latency_ms in latencies:
+            if _is_whole(server, on.latency_ms):
+                yield from _best_of(on, sizes.repeats, sizes.cr.entries)
+            else:
+                yield measure.app_row(on)
+                yield measure.reference_row(on, 5 * sizes.sample[on.latency_ms])
 
 
 def _day(rig: Rig, sizes: Sizes) -> Iterator[Row]:
-    with measure.setup(rig, sizes.day, "memory", settings()) as on:
+    with measure.setup(rig, sizes.day, "memory", known(CATCHING_UP)) as on:
         reference = None
         for on.latency_ms in sizes.latencies:
+            on.is_sampled = on.latency_ms == 0
             app = measure.app_row(on)
             if reference is None:
                 _check(on, app)
@@ -125,10 +136,11 @@ def _day(rig: Rig, sizes: Sizes) -> Iterator[Row]:
 
 
 def _large(rig: Rig, sizes: Sizes) -> Iterator[Row]:
-    more = settings(DicomCast__BatchSize=str(sizes.large_batch))
+    more = known({**BATCH_BY_BATCH, "DicomCast__BatchSize": str(sizes.large_batch)})
     with measure.setup(rig, sizes.large, "memory", more) as on:
         reference = None
         for on.latency_ms in sizes.latencies:
+            on.is_sampled = on.latency_ms == 0
             yield measure.app_row(on, seconds=120)
             reference = reference or measure.sampled_reference_row(on, sizes.large.entries, 5)
             yield at_latency(reference, on.latency_ms)
@@ -136,19 +148,22 @@ def _large(rig: Rig, sizes: Sizes) -> Iterator[Row]:
 
 def _deletes(rig: Rig, sizes: Sizes) -> Iterator[Row]:
     """A DICOM service for each: what is deleted is gone."""
-    with measure.setup(rig, sizes.ct, "memory", settings()) as on:
+    with measure.setup(rig, sizes.ct, "memory", known(CATCHING_UP)) as on:
+        on.is_sampled = True
         reference = measure.reference_deletion_row(on, sizes.ct_length // 2)
     for latency in sizes.latencies:
-        with measure.setup(rig, sizes.ct, "memory", settings(), is_alone=True) as on:
+        with measure.setup(rig, sizes.ct, "memory", known(CATCHING_UP), is_alone=True) as on:
             on.latency_ms = latency
+            on.is_sampled = latency == 0
             yield measure.app_deletion_row(on)
             yield at_latency(reference, latency)
 
 
 def _rerun(rig: Rig, sizes: Sizes) -> Iterator[Row]:
-    with measure.setup(rig, sizes.ct, "memory", settings()) as on:
+    with measure.setup(rig, sizes.ct, "memory", known(CATCHING_UP)) as on:
         reference = None
         for on.latency_ms in sizes.latencies:
+            on.is_sampled = on.latency_ms == 0
             yield measure.app_rerun_row(on)
             reference = reference or measure.reference_rerun_row(on, 200)
             yield at_latency(reference, on.latency_ms)
@@ -156,10 +171,12 @@ def _rerun(rig: Rig, sizes: Sizes) -> Iterator[Row]:
 
 def _rss(rig: Rig) -> Iterator[Row]:
     """Batches of 20,000 entries: of one study, and of as many studies; each in a process of its own."""
-    more = settings(DicomCast__BatchSize=str(RSS_BATCH))
+    more = known({**BATCH_BY_BATCH, "DicomCast__BatchSize": str(RSS_BATCH)})
     for work in (large_study(RSS_BATCH, 1), cr_studies(RSS_BATCH)):
-        with measure.setup(rig, work, "memory", more, is_alone=True) as on:
-            yield replace(measure.app_row(on), kind="rss")
+        with measure.setup(rig, work, "memory", more, is_alone=True, seconds=RSS_SECONDS) as on:
+            row = replace(measure.app_row(on), kind="rss")
+            assert row.entries, "nothing was written: the peak is not reached"
+            yield row
 
 
 def _check(on: Setup, row: Row) -> None:

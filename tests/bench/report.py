@@ -3,9 +3,11 @@
 import os
 import platform
 import re
+import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from local.stack import ROOT
 from tests.bench import mapping
 from tests.bench.bars import OWN_STAGES, WIRE_STAGES, Bar, cost, growth, pair, rss_rows
 from tests.bench.mapping import Cost
@@ -22,6 +24,12 @@ def machine() -> str:
     assert memory
     cores = len(os.sched_getaffinity(0))
     return f"{cores} cores, {int(memory[1]) / 2**20:.0f} GB of memory, Python {platform.python_version()}, {platform.system()}"
+
+
+def commit() -> str:
+    """What was measured."""
+    git = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(git, cwd=ROOT, text=True, capture_output=True, check=False).stdout.strip() or "unknown"
 
 
 def bar_lines(bars: Sequence[Bar]) -> Iterator[str]:
@@ -106,6 +114,7 @@ def document(
     parts = {
         "command": command,
         "machine": machine(),
+        "commit": commit(),
         "day": ", ".join(f"{name} {share / whole:.0%}" for name, share in EXAMINATIONS.items()),
         "day_instances": ", ".join(f"{name} {least}-{most}" for name, (least, most) in INSTANCES.items()),
         "bars": bar_lines(bars),

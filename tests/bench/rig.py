@@ -15,7 +15,7 @@ import requests
 
 from local.processes import Program, Running, answers, free_port
 from local.stack import ROOT, Ports, Stack, StackOptions
-from tests.bench.workloads import Work, cr_studies, delete_half, fill
+from tests.bench.workloads import Work, delete_half, fill, warm_up
 
 Json = dict[str, Any]
 
@@ -142,9 +142,8 @@ def rig() -> Iterator[Rig]:
         warm = None
         try:
             stack.start("azurite")
-            others = cr_studies(3, first=1_000_001)
-            fill(directory / "warm.db", others)
-            warm = DicomService(directory / "warm.db", others)
+            fill(directory / "warm.db", warm_up())
+            warm = DicomService(directory / "warm.db", warm_up())
             yield Rig(directory, stack.storage_connection, warm.url)
         finally:
             if warm:

@@ -12,6 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from shared.config import read_settings
 from shared.model import Outcome
 from tests.bench.reference import Reference
 from tests.bench.sampler import Sampler
+from tests.bench.workloads import warm_up
 
 if TYPE_CHECKING:
     from shared.app import App
@@ -46,7 +48,7 @@ class Worker:
             assert record.outcome is Outcome.SYNCED, record
         else:
             warm = Reference(self._told["warm_dicom"], self._told["fhir"])
-            warm.sync(warm.feed(0, 3))
+            warm.sync(warm.feed(0, warm_up().entries))
         return {}
 
     def begin(self, name: str) -> Json:
@@ -58,12 +60,12 @@ class Worker:
         Path("/proc/self/clear_refs").write_text("5")
         return {}
 
-    def drain(self, seconds: float) -> Json:
+    def drain(self, seconds: float, is_sampled: bool) -> Json:
         """Ticks until the lag is nought, or `seconds` are over; a step per tick."""
         steps: list[Json] = []
         deadline = time.monotonic() + seconds
         while True:
-            step = self._measured(self._tick)
+            step = self._measured(self._tick, is_sampled)
             steps.append(step)
             if step["lag"] == 0 or time.monotonic() > deadline:
                 return {"steps": steps, "rss_mb": peak_rss_mb()}
@@ -76,28 +78,26 @@ class Worker:
             raise RuntimeError(f"the tick did not end well: {record}")
         return {"entries": result.written + result.unchanged, "written": result.written, "lag": record.lag.entries}
 
-    def sync(self, after: int, through: int) -> Json:
+    def sync(self, after: int, through: int, is_sampled: bool) -> Json:
         reference = self._reference
-        step = self._measured(lambda: {"entries": reference.sync(reference.feed(after, through))})
+        step = self._measured(lambda: {"entries": reference.sync(reference.feed(after, through))}, is_sampled)
         return {"steps": [step], "rss_mb": peak_rss_mb()}
 
     def jump(self, after: int, through: int) -> Json:
         self._reference.jump(self._reference.feed(after, through))
         return {}
 
-    def _measured(self, work: Callable[[], Json]) -> Json:
-        """What the work told, its seconds, CPU seconds by stage and function, and what the FHIR server's meter says."""
+    def _measured(self, work: Callable[[], Json], is_sampled: bool) -> Json:
+        """What the work told, its seconds, where they were sampled CPU seconds, and what the FHIR server's meter says."""
         requests.post(self._told["meter"], timeout=60).raise_for_status()
         sampler = Sampler()
-        cpu = time.process_time()
         started = time.perf_counter()
-        with sampler:
+        with sampler if is_sampled else nullcontext():
             told = work()
         seconds = time.perf_counter() - started
-        cpu = time.process_time() - cpu
         meter = requests.get(self._told["meter"], timeout=60).json()
         cpu_seconds = {"stages": dict(sampler.stages), "functions": dict(sampler.functions.most_common(25))}
-        return {**told, "seconds": seconds, "cpu_seconds": cpu, **cpu_seconds, "fhir": meter}
+        return {**told, "seconds": seconds, **cpu_seconds, "fhir": meter}
 
 
 def peak_rss_mb() -> float:

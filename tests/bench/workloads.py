@@ -76,16 +76,16 @@ class Work:
 
 def ct_studies(studies: int, instances: int) -> Work:
     made = [Study(number, "CT", instances, number) for number in range(1, studies + 1)]
-    return Work("ct", f"{studies} CT studies of {instances:,} instances", made, one_after_another)
+    return Work("ct", f"{_count(studies)} of {instances:,} CT instances", made, one_after_another)
 
 
-def cr_studies(studies: int, first: int = 1) -> Work:
-    made = [Study(number, "CR", 1, number) for number in range(first, first + studies)]
-    return Work("cr", f"{studies:,} CR studies of 1 instance", made, one_after_another)
+def cr_studies(studies: int) -> Work:
+    made = [Study(number, "CR", 1, number) for number in range(1, studies + 1)]
+    return Work("cr", f"{_count(studies)} of 1 CR instance", made, one_after_another)
 
 
 def large_study(instances: int, batches: int) -> Work:
-    title = f"one study of {instances:,} instances in {batches} batches"
+    title = f"1 study of {instances:,} instances in {batches} {'batch' if batches == 1 else 'batches'}"
     return Work("large", title, [Study(1, "CT", instances, 1)], one_after_another)
 
 
@@ -101,6 +101,16 @@ def hospital_day(studies: int) -> Work:
         for number, modality in enumerate(modalities, 1)
     ]
     return Work("day", f"a hospital day of {len(made)} studies", made, interleaved)
+
+
+def warm_up() -> Work:
+    """One instance of each modality, of studies and patients that no other work has."""
+    made = [Study(number, modality, 1, number) for number, modality in enumerate(EXAMINATIONS, 1_000_001)]
+    return Work("warm", "warm-up", made, one_after_another)
+
+
+def _count(studies: int) -> str:
+    return "1 study" if studies == 1 else f"{studies:,} studies"
 
 
 def one_after_another(studies: Sequence[Study]) -> Iterator[Study]:
