@@ -112,16 +112,17 @@ def sampled_reference_row(on: Setup, length: int, sample: int) -> Row:
 
     The cost of an entry grows with the study. Simpson's rule over the three gives the mean, exact up to a cubic curve.
     """
-    return _simpson(on, length, [_sample(on, at, sample) for at in (0, (length - sample) // 2, length - sample)])
-
-
-def _sample(on: Setup, at: int, sample: int) -> Json:
-    """Measures `sample` entries once `at` are there."""
     on.begin()
-    if at:
-        on.reference.ask("jump", 0, at)
-    on.delay()
-    return on.reference.ask("sync", at, at + sample, on.is_sampled)
+    points = []
+    done = 0
+    for at in (0, (length - sample) // 2, length - sample):
+        on.fhir.delay(0.0)
+        if at > done:
+            on.reference.ask("jump", done, at)
+        on.delay()
+        done = at + sample
+        points.append(on.reference.ask("sync", at, done, on.is_sampled))
+    return _simpson(on, length, points)
 
 
 def _simpson(on: Setup, length: int, points: Sequence[Json]) -> Row:

@@ -1,11 +1,13 @@
 """Where this process spends its CPU time: by stage of the sync, and by function.
 
-A thread looks at the stacks of all others every few milliseconds, and adds the CPU time that each has used since to what it
-is doing. No timing code is needed in the app, and no call is made slower, as by a tracing profiler; many short calls
-into C are charged to the Python function around them. Linux only: the clocks of single threads are asked for.
+Every few milliseconds of CPU time a signal looks at the stacks of all threads, and adds the CPU time that each has used
+since to what it is doing. No timing code is needed in the app, and no call is made slower, as by a tracing profiler. A
+signal is handled as soon as a call into C returns, however busy the machine; a sampling thread would have to wait for
+its turn, and find the others where they wait for an answer. Linux only: the clocks of single threads are asked for.
 """
 
 import re
+import signal
 import sys
 import threading
 import time
@@ -17,7 +19,7 @@ from typing import Self
 
 INTERVAL_SECONDS = 0.004
 SWITCH_SECONDS = 0.00005
-"""How long the sampler waits for its turn. At Python's own 5 ms it would see threads only where they wait for an answer."""
+"""How long the main thread, which handles signals, waits for its turn where other threads work."""
 _ROOT = str(Path(__file__).parents[2]) + "/"
 _LIBRARY = re.compile(r".*/(?=site-packages/)|.*/python3[.]\d+(?=/)")
 
@@ -44,36 +46,31 @@ _JSON = ("/json/", "json_of", "requests/models.py:json", "requests/models.py:tex
 
 
 class Sampler:
-    """Samples while it is entered. `stages` and `functions`: CPU seconds."""
+    """Samples while it is entered, by the main thread. `stages` and `functions`: CPU seconds."""
 
     def __init__(self) -> None:
         self.stages: Counter[str] = Counter()
         self.functions: Counter[str] = Counter()
-        self._ended = threading.Event()
         self._used: dict[int, float] = {}
 
     def __enter__(self) -> Self:
         self._switch_interval = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_SECONDS)
         self._used = {thread.ident: _cpu_seconds(thread.ident) for thread in threading.enumerate()}
-        self._ended.clear()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+        signal.signal(signal.SIGPROF, self._sample)
+        signal.setitimer(signal.ITIMER_PROF, INTERVAL_SECONDS, INTERVAL_SECONDS)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
+        signal.setitimer(signal.ITIMER_PROF, 0)
         sys.setswitchinterval(self._switch_interval)
 
-    def _run(self) -> None:
-        own = threading.get_ident()
-        while not self._ended.wait(INTERVAL_SECONDS):
-            for ident, frame in sys._current_frames().items():
-                if ident != own:
-                    self._take(ident, frame)
+    def _sample(self, _signal: int, interrupted: FrameType | None) -> None:
+        stacks = sys._current_frames() | {threading.get_ident(): interrupted}
+        for ident, frame in stacks.items():
+            self._take(ident, frame)
 
-    def _take(self, ident: int, frame: FrameType) -> None:
+    def _take(self, ident: int, frame: FrameType | None) -> None:
         try:
             used = _cpu_seconds(ident)
         except OSError:  # the thread has ended meanwhile
