@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 
-.PHONY: demo run check test test-kills test-worker test-browser check-infra package lint bench setup docs lock clean
+.PHONY: demo run check test test-kills test-worker test-browser check-infra package lint bench bench-quick setup docs lock clean
 
 # Python 3.13 for the language worker's own library, where there is one: by its name, or by pyenv's.
 PYTHON_313 := $(shell for python in python3.13 "env PYENV_VERSION=$$(pyenv latest 3.13 2>/dev/null) python3.13"; do \
@@ -97,8 +97,17 @@ local/azurite/node_modules/ready: local/azurite/package-lock.json $(VENV)/ready
 	@PATH="$$PATH:$(CURDIR)/$(VENV)/bin" npm ci --prefix local/azurite --silent --no-audit --no-fund
 	@touch $@
 
-bench: setup ## What mapping and merging cost per instance, beside a baseline of the same run
-	@$(RUN) -m tests.bench.mapping
+bench: setup .venv-bench/ready ## Measure the app beside the original's algorithm and dicom2fhir; write docs/benchmarks.md (Linux, 15 min)
+	@$(RUN) -m tests.bench
+
+bench-quick: setup ## The same at small sizes, printed (2 min)
+	@$(RUN) -m tests.bench --quick
+
+.venv-bench/ready: tests/bench/requirements.txt
+	@echo "setting up .venv-bench (once, about 40 s) ..."
+	@$(PYTHON) -m venv --clear .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r tests/bench/requirements.txt
+	@touch $@
 
 docs: setup  ## Write the README's tables from the code
 	$(RUN) -m docs.readme_tables
@@ -110,4 +119,4 @@ lock: $(VENV)/ready  ## Pin all dependencies anew
 	  pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 
 clean:
-	rm -rf $(VENV) .venv-browser .venv-infra .venv-worker .local local/azurite/node_modules
+	rm -rf $(VENV) .venv-bench .venv-browser .venv-infra .venv-worker .local local/azurite/node_modules
