@@ -54,12 +54,18 @@ GC_THRESHOLD = 50_000
 def app() -> App:
     """The app of this process. Raises SettingsError."""
     made = build(read_settings(os.environ), shown_settings(os.environ))
-    # The libraries' own objects stay for good: the collector need not walk them with every page of the feed, which is
-    # made of tens of thousands of objects that no cycle holds.
+    settle()
+    return made
+
+
+def settle() -> None:
+    """Spares the garbage collector what stays for good: the libraries' own objects, and those of this app.
+
+    A page of the feed is tens of thousands of objects that no cycle holds; each look at them walked all else too.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
-    return made
 
 
 def check() -> Check:

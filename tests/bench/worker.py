@@ -57,6 +57,7 @@ class Worker:
         if name == "warm":
             own["DicomWeb__Endpoint"] = self._told["warm_dicom"]
         self._app = bootstrap.build(read_settings(self._told["settings"] | own))
+        bootstrap.settle()  # as the app of a process does
         Path("/proc/self/clear_refs").write_text("5")
         return {}
 
