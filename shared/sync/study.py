@@ -91,7 +91,7 @@ class StudySync:
             changes = [task.changes for task in tasks if task.merger is merger and task.changes]
             merger.read_ahead([search for one in changes for search in merger.searches(one)])
 
-    def _together(self, tasks: Sequence[_Task]) -> list[StudyOutcome]:
+    def _together(self, tasks: Sequence[_Task], *, is_again: bool = False) -> list[StudyOutcome]:
         outcomes: dict[int, StudyOutcome] = {}
         transaction: dict[int, list[Write]] = {}
         for position, task in enumerate(tasks):
@@ -101,25 +101,46 @@ class StudySync:
                 outcomes[position] = self._alone(task)
                 continue
             if not fit_together((write for some in transaction.values() for write in some), writes):
-                outcomes |= self._written(tasks, transaction)
+                outcomes |= self._written(tasks, transaction, is_again=is_again)
                 transaction = {}
             transaction[position] = writes
-        outcomes |= self._written(tasks, transaction)
+        outcomes |= self._written(tasks, transaction, is_again=is_again)
         return [outcomes[position] for position in range(len(tasks))]
 
-    def _written(self, tasks: Sequence[_Task], wanted: dict[int, list[Write]]) -> dict[int, StudyOutcome]:
-        """The outcome of each task of one transaction."""
+    def _written(
+        self, tasks: Sequence[_Task], wanted: dict[int, list[Write]], *, is_again: bool
+    ) -> dict[int, StudyOutcome]:
+        """The outcome of each task of one transaction, which falls apart where it fails."""
         writes = together(wanted.values())
         try:
             if writes:
                 self._transact(writes)
         except ThrottledError as error:
             return dict.fromkeys(wanted, error)
+        except ConflictError:
+            part = [tasks[position] for position in wanted]
+            if not is_again:  # the Endpoint, it may be, which another lane has just made
+                return dict(zip(wanted, self._once_more(part), strict=True))
+            writes = None
         except (EntryError, TransientError):
             writes = None
         if writes is None:
             return {position: self._alone(tasks[position]) for position in wanted}
-        return {position: StudyResult(bool(some), tasks[position].failures) for position, some in wanted.items()}
+        # What a conflict was about is told once more: the rest of that transaction was written.
+        return {
+            position: StudyResult(bool(some) or is_again, tasks[position].failures) for position, some in wanted.items()
+        }
+
+    def _once_more(self, tasks: Sequence[_Task]) -> list[StudyOutcome]:
+        """Read and merged again, after somebody else wrote first."""
+        for task in tasks:
+            if task.changes:
+                task.merger.forget(task.changes)
+        try:
+            self._read_ahead(tasks)
+        except TransientError:
+            return [self._alone(task) for task in tasks]
+        return self._together(tasks, is_again=True)
 
     def _alone(self, task: _Task) -> StudyOutcome:
         if task.changes is None:
