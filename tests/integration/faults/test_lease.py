@@ -21,7 +21,8 @@ LONGER_THAN_A_THIRD = 5.5  # of the lease: so long each of three studies takes
 def slow(world):
     """A tick that works for longer than its lease."""
     world.build(SHORT_LEASE)
-    world.store()
+    world.search_one_by_one()
+    world.store(PatientID=f"Plantagenet-{world.run}")  # studies of one patient go one after the other
     world.fhir.faults.append(Fault("GET", "/fhir/ImagingStudy?", times=3, delay=LONGER_THAN_A_THIRD))
     return world
 
@@ -90,6 +91,7 @@ def test_another_host_takes_the_lease(slow):
 def test_a_host_that_does_not_know_yet_cannot_move_the_watermark(world):
     """Another did the batch meanwhile: the ETag refuses the write, though the lease was not due to be renewed."""
     world.store()
+    world.search_one_by_one()
     world.fhir.faults.append(Fault("GET", "/fhir/ImagingStudy?", delay=3))
     other = world.other_host()
     with ThreadPoolExecutor() as threads, lock(world) as blob:

@@ -66,6 +66,10 @@ class World:
             }
         )
 
+    def search_one_by_one(self):
+        """As with a FHIR server that takes no batches."""
+        self.fhir.rewrite = lambda content: content.replace(b'"code":"batch"', b'"code":"history-system"')
+
     def tick(self):
         """One tick, after which the watermark must not be ahead of what is done."""
         record = self.app.tick()
