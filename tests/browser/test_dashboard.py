@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from signal import SIGCONT, SIGSTOP
 
 import pytest
 import requests
@@ -128,6 +129,20 @@ def test_the_app_is_gone(board, api):
     assert "old" not in board.by_id("board").get_attribute("class")
 
 
+def test_the_app_hangs(board, api):
+    """As a machine that slept: before the request runs out of time the light is no longer green."""
+    board.awaited_text("light", "Healthy")
+    host = api.stack._running["functions"].process
+    host.send_signal(SIGSTOP)
+    try:
+        board.awaited_text("light", "Last heard at")
+        assert "old" in board.by_id("board").get_attribute("class")
+        board.awaited_text("light", "No answer since")
+    finally:
+        host.send_signal(SIGCONT)
+    board.awaited_text("light", "Healthy")
+
+
 def test_error_rows_by_page_and_filter(board, api):
     """Ten to a page; a study narrows them down."""
     api.store(*range(300, 312), instances=1, PatientID=None)
@@ -241,12 +256,14 @@ def test_by_keyboard_alone(board, api):
 def test_on_a_phone(board, api):
     """Nothing is wider than the window, and everything can be reached by a finger."""
     board.become_a_phone()
-    api.store(600, PatientID=None)
+    longest = {name: f"2.25.{digit * 59}" for name, digit in (("StudyInstanceUID", "8"), ("SOPInstanceUID", "9"))}
+    api.store(600, instances=1, PatientID=None, **longest)
     api.drained()
     board.press("Show DicomFailToStoreExceptionTable")
     board.awaited(lambda: board.rows("#errors-rows"))
+    board.by_id("errors-study").send_keys(longest["StudyInstanceUID"], "\n")
+    [[sequence, *_]] = board.awaited(lambda: len(board.rows("#errors-rows")) == 1 and board.rows("#errors-rows"))
     board.is_well_made("phone")
-    sequence = board.rows("#errors-rows")[0][0]
     board.press(f"Replay entry … {sequence}")
     board.awaited_text("replay-dialog-state", "Dry run done")
     board.is_well_made("phone-dialog")

@@ -25,18 +25,21 @@ async function refresh() {
   if (isRefreshing) return;
   isRefreshing = true;
   clearTimeout(timer);
-  const [health, status] = await Promise.allSettled([isHealthy(), isKeyMissing ? null : get("status")]);
   let isReplaying = false;
-  if (isKeyMissing) {
-    showLight(health.reason ? ["none", "No answer"] : light(health.value, 0));
-  } else {
-    byId("key-form").hidden = true;
-    byId("board").hidden = false;
-    byId("forget-key").hidden = !key.get();
-    isReplaying = await parts(health, status);
+  try {
+    const [health, status] = await Promise.allSettled([isHealthy(), isKeyMissing ? null : get("status")]);
+    if (isKeyMissing) {
+      showLight(health.reason ? ["none", "No answer"] : light(health.value, 0));
+    } else {
+      byId("key-form").hidden = true;
+      byId("board").hidden = false;
+      byId("forget-key").hidden = !key.get();
+      isReplaying = await parts(health, status);
+    }
+  } finally {
+    isRefreshing = false;
+    if (!document.hidden) timer = setTimeout(refresh, isReplaying ? REPLAY_MS : REFRESH_MS);
   }
-  isRefreshing = false;
-  if (!document.hidden) timer = setTimeout(refresh, isReplaying ? REPLAY_MS : REFRESH_MS);
 }
 
 /** Shows what was answered; whether a replay is under way. */
@@ -46,12 +49,12 @@ async function parts(health, status) {
     noAnswer(health, status.reason);
     if (status.reason instanceof UnreachableError) return false;
   } else {
-    [answeredAt, missingSince] = [new Date(), null];
-    byId("updated").textContent = `as of ${clock(answeredAt)}`;
-    byId("banner").hidden = true;
     showStatus(status.value);
     showOpenRows(status.value.errors);
     showLight(light(health.value ?? null, status.value.faults.length));
+    [answeredAt, missingSince] = [new Date(), null];
+    byId("updated").textContent = `as of ${clock(answeredAt)}`;
+    byId("banner").hidden = true;
   }
   markOld();
   const rare = [];
@@ -70,15 +73,15 @@ function noAnswer(health, reason) {
   showLight(isUnreachable ? ["none", `No answer since ${since}`] : light(health.value ?? null, 1));
   if (byId("banner").textContent !== text) byId("banner").textContent = text;
   byId("banner").hidden = false;
-  byId("updated").textContent = answeredAt ? `what is shown is of ${since}` : "";
-  markOld();
 }
 
 /** Numbers that no answer stands behind any more are shown as old, also where a request hangs or the machine slept. */
 function markOld() {
   const isOld = missingSince !== null || (answeredAt !== null && Date.now() - answeredAt > OLD_MS);
   byId("board").classList.toggle("old", isOld);
-  if (isOld) byId("updated").textContent = answeredAt ? `what is shown is of ${clock(answeredAt)}` : "";
+  if (!isOld || !answeredAt) return;
+  byId("updated").textContent = `what is shown is of ${clock(answeredAt)}`;
+  if (!missingSince && !isKeyMissing) showLight(["none", `Last heard at ${clock(answeredAt)}`]);
 }
 
 document.addEventListener("key-needed", ({ detail }) => {

@@ -26,8 +26,9 @@ let isChosen = false;
 export function showOpenRows(errors) {
   draw(byId("open-rows"), errors?.open ?? null, counts);
   if (!isChosen && errors?.newest.length) {
+    isChosen = true;
     inputs.table.value = errors.newest[0].table;
-    filter();
+    turn({ ...page, table: inputs.table.value });
   }
 }
 

@@ -33,7 +33,6 @@ function open(request) {
   [replay, answeredAt] = [null, new Date()];
   const what = described(request);
   byId("replay-dialog-title").textContent = `Replay ${what}`;
-  say("Asking for a dry run …");
   draw(body, null, () => []);
   confirm.hidden = cancel.hidden = true;
   dialog.showModal();
@@ -42,6 +41,7 @@ function open(request) {
 async function start(request) {
   const mine = opening;
   confirm.hidden = true;
+  say(request.dryRun ? "Asking for a dry run …" : "Asking for the replay …");
   try {
     const taken = await post("replay", request);
     if (mine !== opening) return;
