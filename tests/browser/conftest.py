@@ -55,8 +55,10 @@ def stack_behind_proxies(directory):
 
 @pytest.fixture
 def board(page, api):
-    """The page with the right key, once it shows the status."""
+    """The page with the right key, once it shows the status. No fault is left to the next test."""
     page.open(api.stack.functions_url)
     page.enter(api.stack.function_key)
     page.awaited(lambda: page.by_id("now").is_displayed() and page.text("now"))
-    return page
+    yield page
+    api.fhir.faults.clear()
+    api.tables.faults.clear()

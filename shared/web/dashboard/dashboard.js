@@ -55,8 +55,8 @@ async function parts(health, status) {
     [answeredAt, missingSince] = [new Date(), null];
     byId("updated").textContent = `as of ${clock(answeredAt)}`;
     byId("banner").hidden = true;
+    markOld();
   }
-  markOld();
   const rare = [];
   if (refreshes % (hours() > 24 ? WEEKLY : RARELY) === 0) rare.push(refreshHistory());
   if (refreshes % RARELY === 0) rare.push(refreshErrors());
@@ -73,6 +73,7 @@ function noAnswer(health, reason) {
   showLight(isUnreachable ? ["none", `No answer since ${since}`] : light(health.value ?? null, 1));
   if (byId("banner").textContent !== text) byId("banner").textContent = text;
   byId("banner").hidden = false;
+  markOld();
 }
 
 /** Numbers that no answer stands behind any more are shown as old, also where a request hangs or the machine slept. */
