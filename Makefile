@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 
-.PHONY: demo run check test test-kills test-worker lint bench setup docs lock clean
+.PHONY: demo run check test test-kills test-worker check-infra package lint bench setup docs lock clean
 
 # Python 3.13 for the language worker's own library, where there is one: by its name, or by pyenv's.
 PYTHON_313 := $(shell for python in python3.13 "env PYENV_VERSION=$$(pyenv latest 3.13 2>/dev/null) python3.13"; do \
@@ -44,6 +44,21 @@ $(VENV)/dose-reports/ready: tests/data/dose_reports/requirements.txt $(VENV)/rea
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(@D) -r $<
 	@touch $@
 
+check-infra: setup  ## The Bicep against Microsoft's schemas, the alerts' KQL run on what the app logs; no cloud
+	@$(MAKE) --no-print-directory .venv-infra/ready
+	.venv-infra/bin/python -m tests.infra.bicep.fetch
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" .venv-infra/bin/python -m pytest tests/infra
+
+.venv-infra/ready: requirements-dev.txt tests/infra/requirements.txt tests/infra/kql/package-lock.json
+	@echo "setting up .venv-infra (once, about 30 s) ..."
+	@$(VENV)/bin/uv venv --quiet --clear --python $(RUN) .venv-infra
+	@$(VENV)/bin/uv pip install --quiet --python .venv-infra -r requirements-dev.txt -r tests/infra/requirements.txt
+	@PATH="$$PATH:$(CURDIR)/$(VENV)/bin" npm ci --prefix tests/infra/kql --silent --no-audit --no-fund
+	@touch $@
+
+package: setup  ## What `func azure functionapp publish` uploads, as a zip
+	@$(RUN) -m infra.package
+
 lint: setup
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
@@ -78,4 +93,4 @@ lock: $(VENV)/ready  ## Pin all dependencies anew
 	  pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 
 clean:
-	rm -rf $(VENV) .venv-worker .local local/azurite/node_modules
+	rm -rf $(VENV) .venv-infra .venv-worker .local local/azurite/node_modules

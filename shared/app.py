@@ -33,7 +33,10 @@ class App:
 
     def tick(self) -> TickRecord:
         """One batch, and some of the replays, under the lease."""
-        return tick(self.ports, self.options, self.outages)
+        with self.ports.telemetry.tick() as tell:
+            record = tick(self.ports, self.options, self.outages)
+            tell(record)
+        return record
 
     def status(self) -> Status:
         """Where the sync stands."""

@@ -20,6 +20,7 @@ from shared.clients.lease import CONTAINER, BlobLease
 from shared.clients.replay_table import ReplayTable
 from shared.clients.self_check import SelfCheck
 from shared.clients.tables import Tables
+from shared.clients.telemetry import SILENT, Telemetry
 from shared.clients.watermark import TableWatermarkStore
 from shared.config import Settings, read_settings, shown_settings
 from shared.connections import (
@@ -40,6 +41,7 @@ from shared.mapping.dose import REPORT_KEYS
 from shared.mapping.resources import MAPPED_KEYS
 from shared.sync.batch import BatchOptions
 from shared.sync.check import Check, Step, StepState
+from shared.sync.lanes import Pace
 from shared.sync.outages import OutageLog
 from shared.sync.ports import Ports
 
@@ -75,9 +77,15 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
     )
     dicom, fhir = dicom_access(settings), fhir_access(settings)
     return App(
-        ports=_ports(settings, dicom, fhir, AT_WORK),
-        watch=_ports(settings, dicom, fhir, WATCHING),
-        options=BatchOptions(mapping, settings.batch_size, settings.tick_budget_seconds, settings.total_retry_seconds),
+        ports=_ports(settings, dicom, fhir, AT_WORK, _telemetry(settings)),
+        watch=_ports(settings, dicom, fhir, WATCHING, SILENT),
+        options=BatchOptions(
+            mapping,
+            size=settings.batch_size,
+            tick_budget_seconds=settings.tick_budget_seconds,
+            total_retry_seconds=settings.total_retry_seconds,
+            max_batches=settings.max_batches,
+        ),
         outages=OutageLog(_utc_now),
         settings=shown or {},
         health_max_age=timedelta(seconds=settings.health_max_age_seconds),
@@ -85,21 +93,31 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
     )
 
 
-def _ports(settings: Settings, dicom: Access, fhir: Access, patience: Patience) -> Ports:
+def _telemetry(settings: Settings) -> Telemetry:
+    if not settings.is_telemetry_on:
+        return SILENT
+    from shared.clients.open_telemetry import open_telemetry  # noqa: PLC0415 most apps start without it
+
+    return open_telemetry()
+
+
+def _ports(settings: Settings, dicom: Access, fhir: Access, patience: Patience, telemetry: Telemetry) -> Ports:
     blobs, tables = storage(settings, patience)
     stored = Tables(tables, settings.table_name_prefix)
-    service = dicom_service(settings, dicom, patience)
+    service = dicom_service(settings, dicom, patience, telemetry)
     return Ports(
         feed=_change_feed(settings, service),
         archive=DicomWeb(service, settings.dicom_api_version, _keys(settings)),
-        fhir=FhirClient(fhir_server(settings, fhir, patience)),
+        fhir=FhirClient(fhir_server(settings, fhir, patience, telemetry)),
         watermarks=TableWatermarkStore(stored),
         errors=ErrorTables(stored, _utc_now),
         journal=JournalTable(stored),
         replays=ReplayTable(stored, _utc_now),
         lease=_lease(settings, blobs, "sync.lock"),
+        telemetry=telemetry,
         now=_utc_now,
         sleep=time.sleep,
+        pace=Pace(settings.max_concurrency),
     )
 
 

@@ -23,6 +23,7 @@ from shared.setting import (
     url,
     version,
     whole,
+    worker_switch,
 )
 
 
@@ -43,6 +44,8 @@ class Settings:
     fhir_authentication: Authentication | None
     allow_plain_http: bool
     batch_size: int
+    max_batches: int
+    max_concurrency: int
     gap_grace_seconds: float
     lease_seconds: int
     tick_budget_seconds: float
@@ -57,6 +60,7 @@ class Settings:
     patient_system: str
     is_issuer_used: bool
     patient_update_policy: PatientUpdatePolicy
+    is_telemetry_on: bool
 
 
 # ruff: noqa: E501  one row per line, as in the README
@@ -73,6 +77,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("TableStore__TableNamePrefix",                       "table_name_prefix",     prefix,          "",          "prefix of all tables and of the lease, so that deployments can share an account"),
     Setting("DicomCast__AllowPlainHttp",                         "allow_plain_http",      boolean,         "false",     "`true`: `http://` is taken for more than this machine's loopback"),
     Setting("DicomCast__BatchSize",                              "batch_size",            whole(1, 20000), "2000",      "entries of the change feed in one tick"),
+    Setting("DicomCast__MaxBatchesPerTick",                      "max_batches",           whole(0, 1000),  "1",         "batches in one tick; 0: until the feed is caught up or the time budget ends"),
+    Setting("DicomCast__MaxConcurrency",                         "max_concurrency",       whole(1, 64),    "8",         "studies, or groups of small ones, that are synced at once; 429 lowers it for a while"),
     Setting("DicomCast__GapGracePeriod",                         "gap_grace_seconds",     duration,        "00:00:30",  "how old the entry after a missing sequence number must be before the gap is passed"),
     Setting("DicomCast__LeaseDuration",                          "lease_seconds",         lease_duration,  "00:00:30",  "how long a host that died keeps others out"),
     Setting("DicomCast__TickTimeBudget",                         "tick_budget_seconds",   duration,        "00:04:00",  "after it a tick begins nothing new; well below `functionTimeout` in host.json"),
@@ -87,6 +93,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("Patient__PatientSystemId",                          "patient_system",        text,            "",          "system of `Patient.identifier`"),
     Setting("Patient__IsIssuerIdUsed",                           "is_issuer_used",        boolean,         "false",     "`true`: the system is IssuerOfPatientID instead"),
     Setting("Patient__UpdatePolicy",                             "patient_update_policy", policy,          "overwrite", "what may change on a Patient that FHIR holds: `overwrite` (name and gender follow DICOM), `fill` (only what FHIR lacks), `never` (only link)"),
+    Setting("PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY",       "is_telemetry_on",       worker_switch,   "false",     "`true`: metrics, traces and log lines go to Application Insights by OpenTelemetry; the language worker reads it too"),
 )
 # fmt: on
 """`SyncSchedule` is read by the Functions host itself."""

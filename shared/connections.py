@@ -10,6 +10,7 @@ from azure.storage.blob import BlobServiceClient, LinearRetry
 from shared.authentication import Authentication, AuthenticationType
 from shared.clients.http import TIMEOUTS_SECONDS, HttpService
 from shared.clients.identity import BearerAuth, token_source
+from shared.clients.telemetry import SILENT, Telemetry
 from shared.config import Settings
 
 
@@ -58,15 +59,15 @@ def _access(name: str, setting: str, authentication: Authentication | None, audi
     return Access(BearerAuth(token_source(name, authentication, audience)), remedy)
 
 
-def dicom_service(settings: Settings, access: Access, patience: Patience) -> HttpService:
+def dicom_service(settings: Settings, access: Access, patience: Patience, telemetry: Telemetry = SILENT) -> HttpService:
     """The DICOM service, by its private URL where it has one."""
     url = settings.dicom_private_url or settings.dicom_url
-    return HttpService("DICOM service", url, access.auth, access.remedy, patience.http)
+    return HttpService("DICOM service", url, access.auth, access.remedy, patience.http, telemetry)
 
 
-def fhir_server(settings: Settings, access: Access, patience: Patience) -> HttpService:
+def fhir_server(settings: Settings, access: Access, patience: Patience, telemetry: Telemetry = SILENT) -> HttpService:
     """The FHIR server."""
-    return HttpService("FHIR server", settings.fhir_url, access.auth, access.remedy, patience.http)
+    return HttpService("FHIR server", settings.fhir_url, access.auth, access.remedy, patience.http, telemetry)
 
 
 def storage(settings: Settings, patience: Patience) -> tuple[BlobServiceClient, TableServiceClient]:

@@ -9,6 +9,7 @@ DicomCastError
 │   └── FhirRefused…         the FHIR server will not take it
 │       └── StudyTooLarge…   its list of instances is left out
 ├── TransientError           trying again may help: its study is carried, others go on
+│   ├── ThrottledError       fewer requests at once
 │   └── ConflictError        somebody else wrote first: read again, merge again
 ├── RequestError             what was asked for over HTTP cannot be done: the caller is told every fault
 │   └── TooManyReplays…
@@ -119,6 +120,10 @@ class TransientError(DicomCastError):
     def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class ThrottledError(TransientError):
+    """The server has more requests than it takes (429). Fate: tried again, and fewer at once."""
 
 
 class ConflictError(TransientError):

@@ -99,6 +99,11 @@ def boolean(value: str) -> bool:
     return value.lower() == "true"
 
 
+def worker_switch(value: str) -> bool:
+    """As the Python language worker reads its own: what it does not know is no fault, and off."""
+    return value.lower() in ("true", "t", "yes", "y", "1")
+
+
 def whole(low: int, high: int) -> Callable[[str], int]:
     def parse(value: str) -> int:
         if not value.isdecimal() or not low <= int(value) <= high:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, unquote
 
+from shared.clients.telemetry import SILENT
 from shared.errors import ConflictError, LeaseLostError
 from shared.journal import Journal, Slot
 from shared.model import (
@@ -119,6 +120,11 @@ class FakeFhir:
         found = [one for one in self.resources if one["resourceType"] == resource_type and fits(one)]
         return copy.deepcopy(found)
 
+    def search_many(self, searches: Sequence[tuple[str, str]]) -> list[list[Resource]]:
+        found = [self.search(*one) for one in searches]
+        self.calls -= max(0, len(searches) - 1)
+        return found
+
     def transact(self, bundle: Resource) -> list[Resource]:
         self.calls += 1
         if self.faults and (fault := self.faults.pop(0)):
@@ -143,7 +149,7 @@ class FakeFhir:
             }
             ids[one["fullUrl"]] = f"{request['url']}/{number}"
             self.resources.append(resource)
-            return {"response": {"status": "201 Created"}}
+            return {"response": {"status": "201 Created", "location": f"{request['url']}/{number}/_history/1"}}
         held = next(held for held in self.resources if f"{held['resourceType']}/{held['id']}" == request["url"])
         version = held["meta"]["versionId"]
         if request["ifMatch"] != f'W/"{version}"':
@@ -153,7 +159,7 @@ class FakeFhir:
             self.resources.append(
                 one["resource"] | {"meta": one["resource"]["meta"] | {"versionId": str(int(version) + 1)}}
             )
-        return {"response": {"status": "200 OK"}}
+        return {"response": {"status": "200 OK", "location": f"{request['url']}/_history/{int(version) + 1}"}}
 
 
 def _search(query: str) -> Callable[[Resource], bool]:
@@ -383,6 +389,7 @@ def ports(entries: Sequence[ChangeFeedEntry] = (), **others) -> Ports:
         "archive": FakeArchive(),
         "replays": FakeReplays(),
         "lease": FakeLease(),
+        "telemetry": SILENT,
         "now": clock.now,
         "sleep": clock.sleep,
     }

@@ -20,6 +20,7 @@ from starlette.routing import Route
 from local.functions_host.http import METHODS, application, url_template
 from local.functions_host.indexing import Function, index
 from local.functions_host.settings import HostError, read_app_settings, read_host_json, resolved
+from local.functions_host.telemetry import start_telemetry
 from local.functions_host.timer import Schedule, Timer
 from local.processes import listens
 
@@ -55,6 +56,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
     if listens(arguments.port):
         raise HostError(f"port {arguments.port} is taken; stop what uses it or name another with --port")
     _configure_logging(host_json)
+    start_telemetry()
     functions = index(root)
     timers = {one.name: _timer(one, root) for one in functions if one.is_timer}
     key: str = arguments.key or secrets.token_urlsafe(24)

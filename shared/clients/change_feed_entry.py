@@ -1,5 +1,6 @@
 """One entry of the change feed out of its JSON, and its timestamp, which is finer than a datetime."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from shared.errors import TornAnswerError
 from shared.model import DEFAULT_PARTITION, Action, ChangeFeedEntry, State, TornEntry
 
+_PARTITION = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _IDENTITY = ("StudyInstanceUid", "SeriesInstanceUid", "SopInstanceUid")
 
 
@@ -28,7 +30,7 @@ def entry_of(
             action=Action(_field(item, "Action").lower()),
             state=State(_field(item, "State").lower()),
             timestamp=_timestamp(item),
-            partition=item.get("PartitionName") or DEFAULT_PARTITION,
+            partition=_partition(item),
             metadata=_metadata(item, keep, before),
         )
     except ValueError as error:
@@ -60,7 +62,18 @@ def _field(item: Mapping[str, Any], name: str) -> str:
     value = item.get(name)
     if not isinstance(value, str) or not value:
         raise ValueError(f"{name} is missing or not a string")
+    if not value.isascii():  # UIDs, words and times; JSON can say half of a surrogate pair, which no UTF-8 can
+        raise ValueError(f"{name} is not ASCII text")
     return value
+
+
+def _partition(item: Mapping[str, Any]) -> str:
+    if not item.get("PartitionName"):
+        return DEFAULT_PARTITION
+    name = _field(item, "PartitionName")
+    if not _PARTITION.fullmatch(name):
+        raise ValueError("PartitionName is not 1 to 64 letters, digits, dots, hyphens and underscores")
+    return name
 
 
 def _timestamp(item: Mapping[str, Any]) -> str:

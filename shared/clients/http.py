@@ -1,17 +1,24 @@
 """HTTP to the DICOM service and the FHIR server: one session each, and faults told apart by what they mean."""
 
 import contextlib
+import json
+import logging
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import orjson
 import requests
 from requests.adapters import HTTPAdapter
 
+from shared.clients.telemetry import SILENT, Telemetry
 from shared.errors import OutageError, TransientError
 
 TIMEOUTS_SECONDS = (5, 100)
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+# Below an error urllib3 logs whole URLs, and the URL of a FHIR search holds a PatientID.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class HttpService:
@@ -27,8 +34,10 @@ class HttpService:
         auth: requests.auth.AuthBase | None = None,
         remedy: str = "it wants authentication, and the app has none",
         timeouts: tuple[float, float] = TIMEOUTS_SECONDS,
+        telemetry: Telemetry = SILENT,
     ) -> None:
         self.name = name
+        self._telemetry = telemetry
         self._timeouts = timeouts
         self.remedy = remedy
         self.url = url.rstrip("/")
@@ -56,15 +65,17 @@ class HttpService:
         url = path if path.startswith(f"{self.url}/") else f"{self.url}{path}"
         self.calls += 1
         try:
-            response = self._session.request(
-                method,
-                url,
-                params=params,
-                data=body,
-                headers=headers,
-                timeout=self._timeouts,
-                allow_redirects=False,
-            )
+            with self._telemetry.call(self.name, self.url, method, url.removeprefix(self.url)) as tell:
+                response = self._session.request(
+                    method,
+                    url,
+                    params=params,
+                    data=body,
+                    headers=headers,
+                    timeout=self._timeouts,
+                    allow_redirects=False,
+                )
+                tell(response.status_code)
         except requests.ConnectTimeout as error:
             raise OutageError(self.name, f"no connection to {self.url} within {self._timeouts[0]} s") from error
         except requests.ReadTimeout as error:
@@ -100,11 +111,22 @@ class HttpService:
 
 def json_of(response: requests.Response) -> Any:
     """The body as JSON; raises ValueError with what was wrong, never with the body."""
-    try:
-        return response.json()
-    except requests.JSONDecodeError as error:
+    with contextlib.suppress(orjson.JSONDecodeError):
+        return orjson.loads(response.content)
+    try:  # tolerant of what the fast parser is not: UTF-16, halves of surrogate pairs, NaN
+        return json.loads(response.content)
+    except ValueError as error:
         kind = response.headers.get("Content-Type", "no content type")
-        raise ValueError(f"no JSON at character {error.pos} of {len(response.content)} bytes ({kind})") from None
+        place = error.pos if isinstance(error, json.JSONDecodeError) else 0
+        raise ValueError(f"no JSON at character {place} of {len(response.content)} bytes ({kind})") from None
+
+
+def json_bytes(body: Any) -> bytes:
+    """JSON in UTF-8; escaped where text cannot be."""
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # half of a surrogate pair, or a number beyond 64 bits, in what somebody else wrote
+        return json.dumps(body).encode()
 
 
 def served_at(response: requests.Response) -> datetime:

@@ -12,6 +12,7 @@ PADDING = " \0"
 """Values are padded to an even length with a blank, UIDs with NUL (PS3.5 6.2); archives mix the two."""
 
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # FHIR string: nothing below 32 but tab, CR, LF
+_HALF_A_PAIR = re.compile("[\ud800-\udfff]")  # JSON can say it (`"\\ud800"`), and no UTF-8 can
 _REGEX = {vr: re.compile(pattern) for vr, pattern in VR_REGEXES.items()}
 _IS_RANGE = range(-(2**31), 2**31)
 _DECIMAL_LIMIT = 10**18  # FHIR: decimals of 18 digits are safe everywhere; and no NaN, no infinity
@@ -30,6 +31,8 @@ def text(item: Any, vr: str) -> str:
         raise InvalidValueError(f"longer than {limit} characters")
     if _FORBIDDEN.search(stripped):
         raise InvalidValueError("control characters are not allowed")
+    if _HALF_A_PAIR.search(stripped):
+        raise InvalidValueError("not Unicode text: half of a surrogate pair")
     return stripped
 
 

@@ -1,11 +1,15 @@
-"""What is to be written -> one transaction Bundle (FHIR R4, http.html#transaction)."""
+"""What is to be written -> one transaction Bundle (FHIR R4, http.html#transaction), and what its answer says."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 from shared.model import Resource
 
+_LINKS = ("subject", "endpoint")
+"""Where an ImagingStudy points to what may be made beside it."""
 _ESCAPED = str.maketrans({"\\": "\\\\", "|": "\\|", ",": "\\,", "$": "\\$"})
 
 
@@ -20,19 +24,55 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """A resource to replace, if it is still the version that we read."""
+    """A resource to replace, if it is still the version that we read. `query` is the search that finds it."""
 
     resource: Resource
+    query: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """A resource to delete, if it is still the version that we read."""
+    """A resource to delete, if it is still the version that we read. `query` is the search that finds it."""
 
     resource: Resource
+    query: str = ""
 
 
 Write = Create | Update | Delete
+
+
+def written(writes: Sequence[Write], answers: Sequence[Resource]) -> list[Resource | None]:
+    """The resources as the server holds them now, by what it answered; None for what is gone, or not told.
+
+    Names inside the bundle (`urn:uuid:...`) are replaced by the references that they became.
+    """
+    places = [_place(answer) for answer in answers]
+    placed = list(zip(writes, places, strict=True))
+    names = {write.name: place[0] for write, place in placed if isinstance(write, Create) and place}
+    return [
+        None if place is None or isinstance(write, Delete) else _held(write.resource, *place, names)
+        for write, place in placed
+    ]
+
+
+def _place(answer: Resource) -> tuple[str, str] | None:
+    """Type and id, and the version, out of `location`: `[base/]Patient/7/_history/2`."""
+    told = re.search(r"([A-Za-z]+/[A-Za-z0-9.-]+)/_history/([^/]+)$", str(answer["response"].get("location", "")))
+    return (told[1], told[2]) if told else None
+
+
+def _held(resource: Resource, reference: str, version: str, names: Mapping[str, str]) -> Resource:
+    meta = {**resource.get("meta", {}), "versionId": version}
+    linked = {name: _linked(value, names) for name, value in resource.items() if name in _LINKS}
+    return {**resource, **linked, "id": reference.split("/")[1], "meta": meta}
+
+
+def _linked(value: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(value, list):
+        return [_linked(item, names) for item in value]
+    if isinstance(value, Mapping) and value.get("reference") in names:
+        return {**value, "reference": names[value["reference"]]}
+    return value
 
 
 def transaction_bundle(writes: Sequence[Write]) -> Resource:

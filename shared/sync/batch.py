@@ -1,36 +1,72 @@
 """One batch: read -> group by study -> sync each (map, merge, transact) -> record -> move the watermark."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from shared.errors import FeedError, OutageError
+from shared.journal import TOTALS
 from shared.mapping.converters import MappingOptions
-from shared.model import BatchResult, FeedEntry, Outcome, Watermark
+from shared.model import BatchResult, ErrorTable, FeedEntry, Outcome, Watermark
 from shared.sync.books import Books
 from shared.sync.plan import Plan, make_plan
 from shared.sync.ports import Ports
+from shared.sync.read_ahead import ReadAhead
 from shared.sync.studies import Limits, Progress, StudyQueue
 from shared.sync.study import StudySync
 
 
 @dataclass(frozen=True, slots=True)
 class BatchOptions:
-    """`size` in entries: pages of the feed are read until it is reached. The others in seconds, as the settings say."""
+    """`size` in entries: pages of the feed are read until it is reached. Times in seconds, as the settings say.
+
+    `max_batches` of one tick; 0: no limit but the time.
+    """
 
     mapping: MappingOptions
     size: int
     tick_budget_seconds: float = 240
     total_retry_seconds: float = 600
+    max_batches: int = 1
 
 
-def run_batch(ports: Ports, options: BatchOptions) -> BatchResult:
+def run_batches(ports: Ports, options: BatchOptions) -> BatchResult:
+    """As many batches as one tick may: until the feed is caught up, the time is over, or something holds it."""
+    deadline = ports.now() + timedelta(seconds=options.tick_budget_seconds)
+    if options.max_batches == 1:  # what would be read ahead is of no use to the next tick
+        return run_batch(ports, options, deadline)
+    results: list[BatchResult] = []
+    with ReadAhead(ports.feed) as feed:
+        while not results or (len(results) != options.max_batches and ports.now() < deadline):
+            try:
+                results.append(run_batch(replace(ports, feed=feed), options, deadline))
+            except (FeedError, OutageError):  # the next tick meets it again, and tells it
+                if not results:
+                    raise
+                break
+            if results[-1].outcome is not Outcome.SYNCED or results[-1].held_by:
+                break
+    return together(results)
+
+
+def together(results: Sequence[BatchResult]) -> BatchResult:
+    """What several batches did; the watermark is the last one's."""
+    sums = {name: sum(getattr(result, name) for result in results) for name in TOTALS}
+    recorded = sum((Counter(result.recorded) for result in results), Counter[ErrorTable]())
+    outcome = Outcome.SYNCED if sums["entries"] else Outcome.IDLE
+    return replace(results[-1], outcome=outcome, recorded=dict(recorded), **sums)
+
+
+def run_batch(ports: Ports, options: BatchOptions, deadline: datetime) -> BatchResult:
     """One batch from the watermark on. Raises FeedError, OutageError, LeaseLostError; what is done stays done."""
     calls_before = ports.fhir.calls
-    limits = Limits(ports.now() + timedelta(seconds=options.tick_budget_seconds), options.total_retry_seconds)
+    limits = Limits(deadline, options.total_retry_seconds)
     stored = ports.watermarks.read()
     plan = make_plan(ports, stored, options.size)
     books = Books(ports, stored, plan.read.through)
-    progress = StudyQueue(ports, StudySync(ports.fhir, ports.archive, options.mapping), books, limits).run(plan.due)
+    sync = StudySync(ports.fhir, ports.archive, options.mapping, ports.known)
+    progress = StudyQueue(ports, sync, books, limits).run(plan.due)
     progress.failed += books.torn(plan.torn)
     for study in plan.resting:
         books.carried(study.entries, "an earlier entry of the study is not synced yet")

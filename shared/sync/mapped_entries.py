@@ -21,7 +21,8 @@ class Changes:
     """What is to be done to one study.
 
     `reports` are the dose reports among the changes, by SOPInstanceUID. `held`: all instances of the study that the
-    archive has, None where that was not asked. `counts_only`: its instances are to be counted, not listed.
+    archive has, None where that was not asked. `counts_only`: its instances are to be counted, not listed. `is_part`:
+    the whole of it was refused.
     """
 
     study_instance_uid: str
@@ -29,11 +30,13 @@ class Changes:
     reports: Mapping[str, MappedReport]
     held: frozenset[str] | None = None
     counts_only: bool = False
+    is_part: bool = False
 
     def halves(self) -> tuple["Changes", "Changes"]:
         """Two parts, in the feed's order."""
         half = len(self.changes) // 2
-        return replace(self, changes=self.changes[:half]), replace(self, changes=self.changes[half:])
+        part = replace(self, is_part=True)
+        return replace(part, changes=self.changes[:half]), replace(part, changes=self.changes[half:])
 
 
 def map_entries(

@@ -1,6 +1,6 @@
 """Reads what FHIR holds of a study, and says what is to be written so that it says what the archive holds."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from shared.mapping.converters import MappingOptions, urn
@@ -11,39 +11,65 @@ from shared.mapping.merge_study import RemovedInstance, counted_series, counts_o
 from shared.mapping.resources import MappedInstance, map_endpoint
 from shared.mapping.transaction import Create, Delete, Update, Write
 from shared.model import Resource
-from shared.sync.lookup import Lookup
+from shared.sync.known import KnownResources
+from shared.sync.lookup import Lookup, Search
 from shared.sync.mapped_entries import Changes, gone
 from shared.sync.ports import Archive, FhirServer
 
 
 class StudyMerger:
-    """The studies of one data partition. Remembers the Endpoint, which they share."""
+    """The studies of one data partition. `known`: what need not be read. Threads may share it."""
 
-    def __init__(self, fhir: FhirServer, archive: Archive, options: MappingOptions, partition: str) -> None:
+    def __init__(
+        self, fhir: FhirServer, archive: Archive, known: KnownResources, options: MappingOptions, partition: str
+    ) -> None:
         self.options = options.of_partition(partition)
         self._partition = partition
         self._fhir = fhir
         self._archive = archive
-        self._lookup = Lookup(fhir, self.options.uid_system)
+        self._known = known
+        self._lookup = Lookup(fhir, known, self.options.uid_system)
         self._endpoint = map_endpoint(self.options)
-        self._endpoint_id: str | None = None
 
-    def forget(self) -> None:
-        """What was remembered may be true no more."""
-        self._endpoint_id = None
+    def searches(self, wanted: Changes) -> list[Search]:
+        """What `writes` will look up."""
+        uid = wanted.study_instance_uid
+        searches = [] if self._lookup.is_known(uid) else [self._lookup.study_search(uid)]
+        patients = [change.patient.add["identifier"][0] for change in _by_patient(wanted)]
+        return searches + [self._lookup.patient_search(identifier) for identifier in patients]
+
+    def read_ahead(self, searches: Iterable[Search]) -> None:
+        """Makes the searches of several studies at once."""
+        self._lookup.read_ahead(searches)
+
+    def forget(self, wanted: Changes) -> bool:
+        """What was remembered may be true no more; whether there was anything."""
+        queries = (self._lookup.study_query(wanted.study_instance_uid), self._lookup.endpoint_query(self._endpoint))
+        known = [query for query in queries if self._known.get(query) is not None]
+        for query in known:
+            self._known.put(query, None)
+        return bool(known)
 
     def writes(self, wanted: Changes) -> list[Write]:
         """In the order of the references. Raises MultipleMatchingResourcesError, TransientError, OutageError."""
+        was_known = self._lookup.is_known(wanted.study_instance_uid)
+        writes = self._writes(wanted)
+        if was_known and not writes:
+            # If-Match guards what is written. That there is nothing to write has to be seen.
+            self.forget(wanted)
+            return self._writes(wanted)
+        return writes
+
+    def _writes(self, wanted: Changes) -> list[Write]:
         uid = wanted.study_instance_uid
         study = self._lookup.study(uid)
         if wanted.held is not None:
             wanted = replace(wanted, changes=[*wanted.changes, *gone(study, uid, wanted.held)])
-        last = next((change for change in reversed(wanted.changes) if isinstance(change, MappedInstance)), None)
         links: dict[str, str] = {}
         writes: list[Write] = []
-        if last is not None:
+        if of_patients := _by_patient(wanted):
             writes += self._link_endpoint(links)
-            for change in _by_patient(wanted, last):
+            for change in of_patients:
                 writes += self._link_patient(change, links)
         writes += self._study(study, wanted, links)
         if study is not None:
@@ -51,15 +77,14 @@ class StudyMerger:
         return writes + self._observations(study, wanted, links)
 
     def _link_endpoint(self, links: dict[str, str]) -> list[Write]:
-        name = urn("Endpoint", self.options.service_url)
-        if self._endpoint_id is None:
-            held = self._lookup.endpoint(self._endpoint)
-            created = merge_endpoint(held, self._endpoint)
-            if created is not None:
-                return [Create(name, created, self._lookup.endpoint_query(self._endpoint))]
-            assert held is not None
-            self._endpoint_id = held["id"]
-        links[name] = f"Endpoint/{self._endpoint_id}"
+        name, query = urn("Endpoint", self.options.service_url), self._lookup.endpoint_query(self._endpoint)
+        held = self._known.get(query) or self._lookup.endpoint(self._endpoint)
+        created = merge_endpoint(held, self._endpoint)
+        if held is None:
+            assert created is not None
+            return [Create(name, created, query)]
+        self._known.put(query, held)
+        links[name] = f"Endpoint/{held['id']}"
         return []
 
     def _link_patient(self, change: MappedInstance, links: dict[str, str]) -> list[Write]:
@@ -69,7 +94,7 @@ class StudyMerger:
         merged = merge_patient(held, change.patient, self.options.patient_update_policy)
         if held is None:
             assert merged is not None
-            return [Create(name, merged, self._lookup.patient_query(identifier))]
+            return [Create(name, merged, self._lookup.patient_search(identifier)[1])]
         links[name] = f"Patient/{held['id']}"
         return [Update(merged)] if merged is not None else []
 
@@ -81,11 +106,12 @@ class StudyMerger:
             merged = counts_only(merged, {**dict.fromkeys(asked, 0), **self._archive.counts(uid, self._partition)})
         if merged is None or merged == study:
             return []
+        query = self._lookup.study_query(uid)
         if study is None:
-            return [Create(urn("ImagingStudy", uid), merged, self._lookup.study_query(uid))]
+            return [Create(urn("ImagingStudy", uid), merged, query)]
         if not merged.get("series") and is_ours(merged, self.options.service_url):
-            return [Delete(study)]
-        return [Update(merged)]
+            return [Delete(study, query)]
+        return [Update(merged, query)]
 
     def _of_our_archive(self, study: Resource | None, wanted: Changes) -> set[str]:
         """The series that the archive can count: of a study that others made, those that a change is about."""
@@ -116,13 +142,10 @@ class StudyMerger:
         return writes
 
 
-def _by_patient(wanted: Changes, last: MappedInstance) -> list[MappedInstance]:
-    """The change that says whose the study is, and those that say whose a dose report is: the last for each Patient."""
-    told = [
-        change
-        for change in wanted.changes
-        if isinstance(change, MappedInstance) and (change is last or change.entry.sop_instance_uid in wanted.reports)
-    ]
+def _by_patient(wanted: Changes) -> list[MappedInstance]:
+    """The last change says whose the study is, those of dose reports whose the doses are: one for each Patient."""
+    mapped = [change for change in wanted.changes if isinstance(change, MappedInstance)]
+    told = [change for change in mapped if change is mapped[-1] or change.entry.sop_instance_uid in wanted.reports]
     return list({change.study.set["subject"]["reference"]: change for change in told}.values())
 
 

@@ -23,6 +23,11 @@ class Study:
     attempts: Attempts | None = None
     whole: tuple[str, str] | None = None
 
+    @property
+    def study_instance_uid(self) -> str:
+        """The study's name."""
+        return self.whole[0] if self.whole else self.entries[0].study_instance_uid
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -1,7 +1,8 @@
 """What the loop needs of the outside world."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -18,9 +19,12 @@ from shared.model import (
     OpenErrors,
     Resource,
     StoredWatermark,
+    TickRecord,
     Watermark,
 )
 from shared.replay import Replay, ReplayRequest
+from shared.sync.known import KnownResources
+from shared.sync.lanes import Pace
 
 
 class Feed(Protocol):
@@ -81,6 +85,10 @@ class FhirServer(Protocol):
 
     def search(self, resource_type: str, query: str) -> list[Resource]:
         """All matches, over all pages. Raises TransientError, OutageError, FhirRefusedError."""
+        ...
+
+    def search_many(self, searches: Sequence[tuple[str, str]]) -> list[list[Resource]]:
+        """The same for many, in one request where the server takes that: types and queries."""
         ...
 
     def transact(self, bundle: Resource) -> list[Resource]:
@@ -178,9 +186,29 @@ class Lease(Protocol):
         ...
 
 
+class Telemetry(Protocol):
+    """Whoever watches the app at work. A context manager spans a piece of work, and gives what tells how it ended."""
+
+    def tick(self) -> AbstractContextManager[Callable[[TickRecord], None]]: ...
+
+    def studies(self, study_instance_uids: str, entries: int) -> AbstractContextManager[Callable[[bool, int], None]]:
+        """One try of studies of so many entries: whether any was written to, and how many entries failed.
+
+        The UIDs stand side by side, with blanks between them.
+        """
+        ...
+
+    def replay(self, replay: Replay) -> None:
+        """A replay that has ended."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """All of them. `now` is the host's clock, in UTC; `sleep` waits so many seconds."""
+    """All of them. `now` is the host's clock, in UTC; `sleep` waits so many seconds.
+
+    `known` and `pace` are what the host remembers of the FHIR server from batch to batch.
+    """
 
     feed: Feed
     archive: Archive
@@ -190,5 +218,8 @@ class Ports:
     journal: JournalStore
     replays: ReplayStore
     lease: Lease
+    telemetry: Telemetry
     now: Callable[[], datetime]
     sleep: Callable[[float], None]
+    known: KnownResources = field(default_factory=KnownResources)
+    pace: Pace = field(default_factory=Pace)

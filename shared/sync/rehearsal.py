@@ -1,5 +1,7 @@
 """A FHIR server that is read but not written: what a dry run speaks to."""
 
+from collections.abc import Sequence
+
 from shared.model import Resource
 from shared.replay import PlannedWrite
 from shared.sync.ports import FhirServer
@@ -28,6 +30,9 @@ class Rehearsal:
 
     def search(self, resource_type: str, query: str) -> list[Resource]:
         return self._fhir.search(resource_type, query)
+
+    def search_many(self, searches: Sequence[tuple[str, str]]) -> list[list[Resource]]:
+        return self._fhir.search_many(searches)
 
     def transact(self, bundle: Resource) -> list[Resource]:
         for entry in bundle["entry"]:

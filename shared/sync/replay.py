@@ -9,6 +9,7 @@ from shared.log_lines import log_line
 from shared.model import Watermark
 from shared.replay import MAX_TOLD, Cursor, Replay, ReplayError, ReplayProgress, ReplayState
 from shared.sync.batch import BatchOptions
+from shared.sync.known import KnownResources
 from shared.sync.ports import Ports
 from shared.sync.rehearsal import Rehearsal
 from shared.sync.replay_books import ReplayBooks
@@ -37,6 +38,7 @@ def run_replays(ports: Ports, options: BatchOptions, deadline: datetime) -> None
             size = max(LEAST_ENTRIES, min(MOST_ENTRIES, int(size * SLICE_SECONDS / max(took, 0.1))))
         if not current.is_under_way:
             _log_end(current)
+            ports.telemetry.replay(current)
 
 
 def _next_slice(ports: Ports, options: BatchOptions, replay: Replay, size: int) -> Replay:
@@ -60,7 +62,9 @@ def _worked(ports: Ports, options: BatchOptions, replay: Replay, portion: Portio
     through = max((entry.sequence for study in portion.studies for entry in study.entries), default=0)
     books = ReplayBooks(ports, ports.watermarks.read(), Watermark(through), replay.request)
     fhir = Rehearsal(ports.fhir)
-    sync = StudySync(fhir if replay.request.dry_run else ports.fhir, ports.archive, options.mapping)
+    # A replay trusts nothing that is remembered: somebody has a reason to look again.
+    nothing = KnownResources(max_weight=0)
+    sync = StudySync(fhir if replay.request.dry_run else ports.fhir, ports.archive, options.mapping, nothing)
     limits = Limits(ports.now() + timedelta(seconds=options.tick_budget_seconds), options.total_retry_seconds)
     tried = Attempts(replay.tries, replay.failing_since, replay.updated) if replay.failing_since else None
     studies = [replace(study, attempts=tried) for study in portion.studies]

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from shared.errors import OutageError, TransientError
+from shared.errors import OutageError, ThrottledError, TransientError
 from shared.model import ChangeFeedEntry
 from shared.sync.books import Books
+from shared.sync.lanes import Lanes
+from shared.sync.pending import PendingStudies
 from shared.sync.plan import Study
 from shared.sync.ports import Ports
 from shared.sync.retry import MAX_WAIT_SECONDS, TRIES_IN_A_TICK, delay_seconds
-from shared.sync.study import StudyResult, StudySync
+from shared.sync.study import StudyOutcome, StudyResult, StudySync
 
 STUDIES_OF_AN_OUTAGE = 3
 """So many studies that fail, and none that succeeds: it is the server, not the study."""
@@ -54,7 +56,7 @@ class _Waiting:
 
 
 class StudyQueue:
-    """Works through studies; those with a transient fault wait for their turn while others go on."""
+    """Works through studies, several at once; those with a transient fault wait for their turn while others go on."""
 
     def __init__(self, ports: Ports, sync: StudySync, books: Books, limits: Limits) -> None:
         self._ports = ports
@@ -67,21 +69,53 @@ class StudyQueue:
     def run(self, studies: Sequence[Study]) -> Progress:
         """Raises LeaseLostError between two studies; what is done is recorded."""
         progress = self._progress
-        todo = list(studies)
+        pending = PendingStudies(studies)
         try:
-            while todo and self._ports.now() < self._limits.deadline:
-                self._try(todo[0])
-                del todo[0]
+            self._work(pending)
             self._retry()
         except OutageError as error:
             progress.outage = error
-            tried = [waiting.study for waiting in self._waiting.values()]
-            progress.unfinished = tried + [study for study in todo if study not in tried]
+            progress.unfinished = [waiting.study for waiting in self._waiting.values()] + pending.left
         else:
             for waiting in self._waiting.values():
                 self._carry(waiting)
-            progress.unfinished = todo
+            progress.unfinished = pending.left
         return progress
+
+    def _work(self, pending: PendingStudies) -> None:
+        """Tries each study once, as many at a time as the pace allows, until the deadline."""
+        with Lanes(self._ports.pace, self._synced) as lanes:
+            while True:
+                while lanes.has_room and self._ports.now() < self._limits.deadline and (group := pending.next_group()):
+                    self._ports.lease.ensure_held()
+                    lanes.start(group)
+                if not (ended := lanes.ended()):
+                    return
+                for done, future in ended:
+                    self._enter(pending, done, future.result())
+
+    def _synced(self, group: Sequence[Study]) -> list[StudyOutcome]:
+        uids = " ".join(study.study_instance_uid for study in group)
+        with self._ports.telemetry.studies(uids, sum(len(study.entries) for study in group)) as tell:
+            outcomes = self._sync.run_all(group)
+            done = [outcome for outcome in outcomes if isinstance(outcome, StudyResult)]
+            failed = sum(failure.is_final for result in done for failure in result.failures)
+            tell(any(result.wrote for result in done), failed)
+        return outcomes
+
+    def _enter(self, pending: PendingStudies, group: Sequence[Study], results: Sequence[StudyOutcome]) -> None:
+        """Books what a lane brings back. Raises OutageError where nothing succeeds."""
+        for study in group:
+            pending.tried(study)
+        for study, result in zip(group, results, strict=True):
+            if isinstance(result, TransientError):
+                self._wait(study, result, tries=1)
+            else:
+                self._count(study, result)
+        if any(isinstance(result, ThrottledError) for result in results):
+            self._ports.pace.throttled()
+        elif not any(isinstance(result, TransientError) for result in results):
+            self._ports.pace.went_well()
 
     def _retry(self) -> None:
         """Tries again what failed, each when it is due, as often and as long as one tick may."""
@@ -91,24 +125,21 @@ class StudyQueue:
             if wait > MAX_WAIT_SECONDS or waiting.due >= self._limits.deadline:
                 return
             self._ports.sleep(max(0.0, wait))
-            self._try(waiting.study, waiting.tries)
+            self._ports.lease.ensure_held()
+            (result,) = self._synced([waiting.study])
+            if isinstance(result, TransientError):
+                self._wait(waiting.study, result, waiting.tries + 1)
+            else:
+                del self._waiting[id(waiting.study)]
+                self._count(waiting.study, result)
 
-    def _try(self, study: Study, tries: int = 0) -> None:
-        self._ports.lease.ensure_held()
-        try:
-            result = self._synced(study)
-        except TransientError as error:
-            due = self._ports.now() + timedelta(seconds=delay_seconds(tries + 1, error.retry_after_seconds))
-            self._waiting[id(study)] = _Waiting(study, error, tries + 1, due)
-            self._suspect_outage(error)
-            return
-        self._waiting.pop(id(study), None)
-        self._count(study, result, self._books.done(study.entries, result.failures))
+    def _wait(self, study: Study, error: TransientError, tries: int) -> None:
+        due = self._ports.now() + timedelta(seconds=delay_seconds(tries, error.retry_after_seconds))
+        self._waiting[id(study)] = _Waiting(study, error, tries, due)
+        self._suspect_outage(error)
 
-    def _synced(self, study: Study) -> StudyResult:
-        return self._sync.rebuild(*study.whole, study.entries) if study.whole else self._sync.run(study.entries)
-
-    def _count(self, study: Study, result: StudyResult, failed: int) -> None:
+    def _count(self, study: Study, result: StudyResult) -> None:
+        failed = self._books.done(study.entries, result.failures)
         self._progress.studies += 1
         self._progress.failed += failed
         self._progress.invalid_tags += sum(not failure.is_final for failure in result.failures)

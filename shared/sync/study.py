@@ -1,20 +1,28 @@
-"""One study of a batch: map its entries, merge them with what FHIR holds, send one transaction."""
+"""Studies of a batch: map their entries, merge them with what FHIR holds, send transactions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from shared.errors import ConflictError, EntryError, FhirRefusedError, StudyTooLargeError
+from shared.errors import (
+    ConflictError,
+    EntryError,
+    FhirRefusedError,
+    StudyTooLargeError,
+    ThrottledError,
+    TransientError,
+)
 from shared.mapping.converters import MappingOptions
-from shared.mapping.transaction import Create, Write, transaction_bundle
-from shared.model import ChangeFeedEntry, ErrorTable, FailedEntry, Resource
+from shared.mapping.transaction import Write
+from shared.model import ErrorTable, FailedEntry
+from shared.sync.known import KnownResources
 from shared.sync.mapped_entries import Changes, failed, map_entries
 from shared.sync.merging import StudyMerger
+from shared.sync.plan import Study
 from shared.sync.ports import Archive, FhirServer
+from shared.sync.transact import MAX_WRITES, fit_together, together, transact
 
 MAX_CONFLICTS = 5
 """How often a study is read and merged again because somebody else wrote first, before it waits for the next tick."""
-MAX_WRITES = 500
-"""Entries of one transaction: more than FHIR services take go with the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,37 +33,104 @@ class StudyResult:
     failures: tuple[FailedEntry, ...] = ()
 
 
-class StudySync:
-    """Syncs studies one after another; each data partition has a merger of its own."""
+StudyOutcome = StudyResult | TransientError
+"""Of a study with a TransientError nothing counts as done."""
 
-    def __init__(self, fhir: FhirServer, archive: Archive, options: MappingOptions) -> None:
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One study, mapped; `changes` None: there is nothing to do."""
+
+    merger: StudyMerger
+    changes: Changes | None
+    failures: tuple[FailedEntry, ...]
+
+
+class StudySync:
+    """Syncs studies; each data partition has a merger of its own. Threads may share it."""
+
+    def __init__(self, fhir: FhirServer, archive: Archive, options: MappingOptions, known: KnownResources) -> None:
         self._fhir = fhir
         self._archive = archive
         self._options = options
+        self._known = known
         self._mergers: dict[str, StudyMerger] = {}
 
-    def run(self, entries: Sequence[ChangeFeedEntry]) -> StudyResult:
-        """Raises TransientError, OutageError: then nothing of the study counts as done."""
-        merger = self._merger(entries[0].partition)
-        changes, reports, failures = map_entries(entries, merger.options, self._archive)
-        if not changes:
-            return StudyResult(wrote=False, failures=tuple(failures))
-        study = Changes(entries[0].study_instance_uid, changes, reports)
-        wrote, refused = self._write_what_is_taken(merger, study)
-        return StudyResult(wrote, (*failures, *refused))
+    def run_all(self, studies: Sequence[Study]) -> list[StudyOutcome]:
+        """Studies of different patients: read at once, and written in as few transactions as they fit.
 
-    def rebuild(self, study_instance_uid: str, partition: str, entries: Sequence[ChangeFeedEntry]) -> StudyResult:
-        """The same for all instances that the archive holds of the study; what FHIR holds besides is taken out."""
-        merger = self._merger(partition)
-        changes, reports, failures = map_entries(entries, merger.options, self._archive)
-        held = frozenset(entry.sop_instance_uid for entry in entries)
-        wrote, refused = self._write_what_is_taken(merger, Changes(study_instance_uid, changes, reports, held))
-        return StudyResult(wrote, (*failures, *refused))
+        Raises OutageError; a transaction that fails falls apart into the studies, so that one harms itself alone.
+        """
+        tasks = [self._mapped(study) for study in studies]
+        try:
+            self._read_ahead(tasks)
+        except ThrottledError as error:
+            return [error] * len(tasks)
+        except TransientError:
+            return [self._alone(task) for task in tasks]
+        return [self._alone(tasks[0])] if len(tasks) == 1 else self._together(tasks)
 
-    def _merger(self, partition: str) -> StudyMerger:
+    def run(self, study: Study) -> StudyResult:
+        """One study. Raises TransientError, OutageError."""
+        outcome = self._alone(self._mapped(study))
+        if isinstance(outcome, TransientError):
+            raise outcome
+        return outcome
+
+    def _mapped(self, study: Study) -> _Task:
+        uid, partition = study.whole or (study.entries[0].study_instance_uid, study.entries[0].partition)
         if partition not in self._mergers:
-            self._mergers[partition] = StudyMerger(self._fhir, self._archive, self._options, partition)
-        return self._mergers[partition]
+            self._mergers[partition] = StudyMerger(self._fhir, self._archive, self._known, self._options, partition)
+        merger = self._mergers[partition]
+        changes, reports, failures = map_entries(study.entries, merger.options, self._archive)
+        if study.whole:
+            held = frozenset(entry.sop_instance_uid for entry in study.entries)
+            return _Task(merger, Changes(uid, changes, reports, held), tuple(failures))
+        return _Task(merger, Changes(uid, changes, reports) if changes else None, tuple(failures))
+
+    def _read_ahead(self, tasks: Sequence[_Task]) -> None:
+        for merger in {id(task.merger): task.merger for task in tasks}.values():
+            changes = [task.changes for task in tasks if task.merger is merger and task.changes]
+            merger.read_ahead([search for one in changes for search in merger.searches(one)])
+
+    def _together(self, tasks: Sequence[_Task]) -> list[StudyOutcome]:
+        outcomes: dict[int, StudyOutcome] = {}
+        transaction: dict[int, list[Write]] = {}
+        for position, task in enumerate(tasks):
+            try:
+                writes = task.merger.writes(task.changes) if task.changes else []
+            except (EntryError, TransientError):
+                outcomes[position] = self._alone(task)
+                continue
+            if not fit_together((write for some in transaction.values() for write in some), writes):
+                outcomes |= self._written(tasks, transaction)
+                transaction = {}
+            transaction[position] = writes
+        outcomes |= self._written(tasks, transaction)
+        return [outcomes[position] for position in range(len(tasks))]
+
+    def _written(self, tasks: Sequence[_Task], wanted: dict[int, list[Write]]) -> dict[int, StudyOutcome]:
+        """The outcome of each task of one transaction."""
+        writes = together(wanted.values())
+        try:
+            if writes:
+                transact(self._fhir, self._known, writes)
+        except ThrottledError as error:
+            return dict.fromkeys(wanted, error)
+        except (EntryError, TransientError):
+            writes = None
+        if writes is None:
+            return {position: self._alone(tasks[position]) for position in wanted}
+        return {position: StudyResult(bool(some), tasks[position].failures) for position, some in wanted.items()}
+
+    def _alone(self, task: _Task) -> StudyOutcome:
+        if task.changes is None:
+            return StudyResult(wrote=False, failures=task.failures)
+        try:
+            wrote, refused = self._write_what_is_taken(task.merger, task.changes)
+        except TransientError as error:
+            return error
+        return StudyResult(wrote, (*task.failures, *refused))
 
     def _write_what_is_taken(self, merger: StudyMerger, study: Changes) -> tuple[bool, list[FailedEntry]]:
         """Whether anything had to be written, and the entries to blame where the server refused a bundle.
@@ -92,7 +167,7 @@ class StudySync:
 
     def _write(self, merger: StudyMerger, study: Changes) -> bool:
         """Whether anything had to be written."""
-        conflicts = passed = 0
+        attempts = passed = 0
         before: list[Write] = []
         while True:
             try:
@@ -101,28 +176,24 @@ class StudySync:
                 passed = passed + MAX_WRITES if writes == before else 0
                 part = writes[passed : passed + MAX_WRITES]
                 if not part:
-                    return bool(before)
-                self._transact(part)
+                    return bool(before) or attempts > 0  # a conditional create that found something wrote the rest
+                transact(self._fhir, self._known, part)
             except ConflictError:
-                merger.forget()
-                conflicts += 1
-                if conflicts == MAX_CONFLICTS:
+                merger.forget(study)
+                attempts += 1
+                if attempts == MAX_CONFLICTS:
                     raise
+            except StudyTooLargeError:
+                raise
+            except FhirRefusedError:
+                # What we remembered may be gone: it is read anew, once.
+                if attempts or study.is_part or not merger.forget(study):
+                    raise
+                attempts += 1
             else:
                 before = writes
                 if len(writes) <= passed + MAX_WRITES:
                     return True
-
-    def _transact(self, writes: Sequence[Write]) -> None:
-        answers = self._fhir.transact(transaction_bundle(writes))
-        for write, answer in zip(writes, answers, strict=True):
-            if isinstance(write, Create) and _status(answer) != "201":
-                # 200: it existed after all, and what we sent was not written.
-                raise ConflictError(f"a {write.resource['resourceType']} was created by somebody else meanwhile")
-
-
-def _status(answer: Resource) -> str:
-    return str(answer["response"]["status"]).split()[0]
 
 
 def _counted_only(study: Changes, error: StudyTooLargeError) -> FailedEntry:

@@ -7,7 +7,7 @@ from shared.errors import DicomCastError, LeaseLostError, OutageError
 from shared.journal import TOTALS
 from shared.log_lines import log_line
 from shared.model import BatchResult, Lag, Outcome, TickRecord
-from shared.sync.batch import BatchOptions, run_batch
+from shared.sync.batch import BatchOptions, run_batches
 from shared.sync.lag import lag_behind
 from shared.sync.outages import OutageLog
 from shared.sync.ports import Ports
@@ -42,7 +42,7 @@ def _work(ports: Ports, options: BatchOptions, started: datetime, outages: Outag
     result, error = None, None
     try:
         ports.fhir.check()
-        result = run_batch(ports, options)
+        result = run_batches(ports, options)
         outcome = result.outcome
         outages.up()
         run_replays(ports, options, ports.now() + timedelta(seconds=REPLAY_SECONDS))

@@ -13,6 +13,8 @@ import pytest
 
 from shared.clients.change_feed_entry import entry_of
 from shared.mapping.converters import MappingOptions
+from shared.sync.known import KnownResources
+from shared.sync.plan import Study
 from shared.sync.study import StudySync
 from tests.fakes import FakeArchive, FakeFhir, entry
 
@@ -37,7 +39,7 @@ def archive(case):
 def run(case, fhir):
     options = MappingOptions("https://dicom.example.org", **load(case, "options.json"))
     entries = [entry_of(item, case.name) for item in load(case, "entry.json")]
-    StudySync(fhir, archive(case), options).run(entries)
+    StudySync(fhir, archive(case), options, KnownResources()).run(Study(entries))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)

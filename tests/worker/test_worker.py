@@ -27,6 +27,7 @@ class Worker:
         )
         answer = self._ask(handle_event.worker_init_request, request)
         assert answer.result.status == "success", vars(answer.result.exception)
+        self.capabilities = answer.capabilities
         said = self._ask(handle_event.functions_metadata_request, protos.Message())
         self.functions = {one.name: one for one in said.function_metadata_results}
         for one in self.functions.values():
@@ -74,7 +75,7 @@ def worker(dicom, storage, fhir_url, monkeypatch):
     bootstrap.app.cache_clear()
 
 
-def test_the_worker_indexes_both_functions(worker):
+def test_the_worker_indexes_the_functions(worker):
     """With the bindings that the host is to listen on."""
     bindings = {name: [json.loads(one) for one in function.raw_bindings] for name, function in worker.functions.items()}
     (timer,) = bindings["sync"]
@@ -87,7 +88,19 @@ def test_the_worker_indexes_both_functions(worker):
         "FUNCTION",
     )
     assert (answer["type"], answer["name"]) == ("http", "$return")
-    assert set(bindings) == {"sync", "status"}
+    names = {
+        "status",
+        "history",
+        "errors",
+        "start_replay",
+        "replays",
+        "replay",
+        "check",
+        "health",
+        "dashboard",
+        "openapi",
+    }
+    assert set(bindings) == {"sync", *names}
 
 
 def test_the_worker_runs_timer_and_http(worker, dicom):

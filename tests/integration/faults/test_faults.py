@@ -41,6 +41,8 @@ FAULTS = [
 def test_a_fault(world, name, fault, where, method, path, caplog):
     """Struck once or twice in the first tick: nothing lost, nothing doubled, nothing recorded as failed."""
     caplog.set_level(logging.INFO, logger="shared")
+    if method == "GET" and path.endswith("?"):  # a server that takes no batches is searched one by one
+        world.fhir.rewrite = lambda content: content.replace(b'"code":"batch"', b'"code":"history-system"')
     world.store()
     planted = Fault(method, path, times=2, **fault)
     getattr(world, where).faults.append(planted)

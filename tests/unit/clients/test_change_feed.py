@@ -40,10 +40,12 @@ def test_an_entry_out_of_json():
         ({"Sequence": "7"}, "Sequence is not a positive whole number"),
         ({"Sequence": 0}, "Sequence is not a positive whole number"),
         ({"StudyInstanceUid": None}, "entry 7: StudyInstanceUid is missing"),
+        ({"SopInstanceUid": "1.\ud800"}, "entry 7: SopInstanceUid is not ASCII text"),
         ({"Action": "rename"}, "entry 7: 'rename' is not a valid Action"),
         ({"State": ""}, "entry 7: State is missing"),
         ({"Timestamp": "yesterday"}, "entry 7: Invalid isoformat"),
         ({"Timestamp": "2024-05-06T07:08:09"}, "entry 7: Timestamp has no offset"),
+        ({"PartitionName": "a/b"}, "entry 7: PartitionName is not 1 to 64 letters"),
         ({"Metadata": []}, "entry 7: Metadata is not a JSON object"),
     ],
 )

@@ -91,6 +91,7 @@ BROKEN = [
     ("a PN group has five components",                names.person_name,     "A^B^C^D^E^F",      "more than 5 components"),
     ("a PN is no number",                             names.person_name,     7,                  "person name"),
     ("text has no control characters",                values.parser("PatientID", "LO"), "A\x07B", "control characters"),
+    ("text is Unicode: no half of a pair",            values.parser("PatientID", "LO"), "A\ud800", "not Unicode text"),
     ("an LO has 64 characters",                       values.parser("PatientID", "LO"), "A" * 65, "longer than 64"),
     ("a sex is M, F or O",                            values.parser("PatientSex", "CS"), "U",     "one of F, M, O"),
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shared.errors import OutageError, TransientError
 from shared.mapping.converters import MappingOptions
 from shared.model import ErrorTable, TornEntry
-from shared.sync.batch import BatchOptions, run_batch
+from shared.sync.batch import BatchOptions, run_batches
 from shared.sync.retry import Attempts, delay_seconds
 from tests.fakes import NOW, FakeClock, FakeErrors, FakeFhir, entry, ports
 
@@ -62,7 +62,7 @@ class World:
 
     def tick(self, after=10, options=OPTIONS):
         self.clock.at += timedelta(seconds=after)
-        return run_batch(self.ports, options)
+        return run_batches(self.ports, options)
 
     @property
     def watermark(self):

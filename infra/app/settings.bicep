@@ -1,0 +1,58 @@
+// The app's settings that main.bicep has no parameter for: names, meaning and defaults are the README's.
+// What is left out keeps its default. A misspelt name does not compile.
+@export()
+type appSettings = {
+  DicomWeb__ApiVersion: string?
+  DicomCast__AllowPlainHttp: string?
+  DicomCast__BatchSize: string?
+  DicomCast__MaxBatchesPerTick: string?
+  DicomCast__MaxConcurrency: string?
+  DicomCast__MaxInstancesPerStudy: string?
+  DicomCast__GapGracePeriod: string?
+  DicomCast__LeaseDuration: string?
+  DicomCast__TickTimeBudget: string?
+  DicomCast__HealthMaxAge: string?
+  RetryConfiguration__TotalRetryDuration: string?
+  DicomCast__DefaultUtcOffset: string?
+  DicomCast__Features__EnforceValidationOfTagValues: string?
+  DicomCast__Features__IgnoreJsonParsingErrors: string?
+  DicomCast__Features__ExtendedMapping: string?
+  DicomCast__Features__GenerateObservations: string?
+  PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY: string?
+  AzureFunctionsJobHost__telemetryMode: string?
+  Patient__PatientSystemId: string?
+  Patient__IsIssuerIdUsed: string?
+  Patient__UpdatePolicy: string?
+  DicomWeb__Authentication__Enabled: string?
+  DicomWeb__Authentication__AuthenticationType: string?
+  DicomWeb__Authentication__ManagedIdentityCredential__Resource: string?
+  DicomWeb__Authentication__ManagedIdentityCredential__ClientId: string?
+  DicomWeb__Authentication__OAuth2ClientCredential__TokenUri: string?
+  DicomWeb__Authentication__OAuth2ClientCredential__ClientId: string?
+  DicomWeb__Authentication__OAuth2ClientCredential__ClientSecret: string?
+  DicomWeb__Authentication__OAuth2ClientCredential__Resource: string?
+  DicomWeb__Authentication__OAuth2ClientCredential__Scope: string?
+  DicomWeb__Authentication__OAuth2UserPasswordCredential__TokenUri: string?
+  DicomWeb__Authentication__OAuth2UserPasswordCredential__ClientId: string?
+  DicomWeb__Authentication__OAuth2UserPasswordCredential__ClientSecret: string?
+  DicomWeb__Authentication__OAuth2UserPasswordCredential__Username: string?
+  DicomWeb__Authentication__OAuth2UserPasswordCredential__Password: string?
+  DicomWeb__Authentication__OAuth2UserPasswordCredential__Resource: string?
+  DicomWeb__Authentication__OAuth2UserPasswordCredential__Scope: string?
+  Fhir__Authentication__Enabled: string?
+  Fhir__Authentication__AuthenticationType: string?
+  Fhir__Authentication__ManagedIdentityCredential__Resource: string?
+  Fhir__Authentication__ManagedIdentityCredential__ClientId: string?
+  Fhir__Authentication__OAuth2ClientCredential__TokenUri: string?
+  Fhir__Authentication__OAuth2ClientCredential__ClientId: string?
+  Fhir__Authentication__OAuth2ClientCredential__ClientSecret: string?
+  Fhir__Authentication__OAuth2ClientCredential__Resource: string?
+  Fhir__Authentication__OAuth2ClientCredential__Scope: string?
+  Fhir__Authentication__OAuth2UserPasswordCredential__TokenUri: string?
+  Fhir__Authentication__OAuth2UserPasswordCredential__ClientId: string?
+  Fhir__Authentication__OAuth2UserPasswordCredential__ClientSecret: string?
+  Fhir__Authentication__OAuth2UserPasswordCredential__Username: string?
+  Fhir__Authentication__OAuth2UserPasswordCredential__Password: string?
+  Fhir__Authentication__OAuth2UserPasswordCredential__Resource: string?
+  Fhir__Authentication__OAuth2UserPasswordCredential__Scope: string?
+}

@@ -1,0 +1,65 @@
+"""What the app really logs: its lines from ticks that go well, fail, are refused, and find the lease held."""
+
+import http.server
+import logging
+import threading
+from contextlib import contextmanager
+
+from shared.clients.fhir import FhirClient
+from shared.clients.http import HttpService
+from shared.errors import FhirRefusedError, OutageError, TransientError
+from shared.mapping.converters import MappingOptions
+from shared.sync.batch import BatchOptions
+from shared.sync.outages import OutageLog
+from shared.sync.tick import tick
+from tests.fakes import FakeFhir, FakeLease, entry, ports
+
+OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)
+
+
+def captured():
+    """Lines of one tick after the other, by what happened in it."""
+    synced = ports([entry(1), entry(2, study="1.3", t00100020=None), entry(3, study="1.4", t00100040="Z")])
+    with _refusing() as refusing:
+        return {
+            "synced": _lines(synced),
+            "idle": _lines(synced),
+            "fhir failed": _lines(ports([entry(1)], fhir=FakeFhir(faults=[FhirRefusedError("422: code invalid")] * 9))),
+            "carried": _lines(ports([entry(1)], fhir=FakeFhir(faults=[TransientError("429")] * 99))),
+            "refused": _lines(ports([entry(1)], fhir=refusing)),
+            "outage": _lines(ports([entry(1)], fhir=FakeFhir(faults=[OutageError("storage", "none")]))),
+            "held": _lines(ports(lease=FakeLease(free=False))),
+        }
+
+
+def _lines(fakes):
+    heard = []
+    handler = logging.Handler()
+    handler.emit = lambda record: heard.append(record.getMessage())
+    logger = logging.getLogger("shared")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        tick(fakes, OPTIONS, OutageLog(fakes.now))
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+    return heard
+
+
+@contextmanager
+def _refusing():
+    """The app's own client of a FHIR server that answers 403."""
+
+    class Refusal(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(403)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusal) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield FhirClient(HttpService("FHIR server", f"http://127.0.0.1:{server.server_port}/fhir"))
+        server.shutdown()

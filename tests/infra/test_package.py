@@ -1,0 +1,86 @@
+"""The package: what is uploaded is what runs, and nothing else."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from infra.package import packaged, write
+from tests.integration.dicom_service_client import dicom_file
+
+ROOT = Path(__file__).parents[2]
+GIT_FILES = ("git", "ls-files", "--cached", "--others", "--exclude-standard")
+LARGEST = 500_000
+"""Bytes; libraries are not in it. Far below, so that a file that strays in is seen."""
+
+
+def test_the_package_is_the_app_and_nothing_else():
+    """function_app.py, host.json, requirements.txt and shared/: all of it that git knows, and no more."""
+    known = subprocess.run(GIT_FILES, cwd=ROOT, capture_output=True, check=True)
+    root = {"function_app.py", "host.json", "requirements.txt"}
+    wanted = {name for name in known.stdout.decode().split() if name in root or name.startswith("shared/")}
+    assert {path.as_posix() for path in packaged(ROOT)} == wanted
+
+
+def test_what_lies_about_is_left_out(tmp_path):
+    """Settings with secrets, keys, the local stack, tests, caches: whatever a working folder holds."""
+    shutil.copy(ROOT / ".funcignore", tmp_path)
+    strays = ["local.settings.json", "local.settings.mine.json", ".env", ".git/config", ".local/azurite/db.json"]
+    strays += [".venv-infra/lib/x.py", "local/stack.py", "tests/fakes.py", "infra/main.bicep", "docs/deploy.md"]
+    strays += [".github/workflows/deploy.yml", "shared/__pycache__/model.cpython-313.pyc", "pyproject.toml"]
+    for name in [*strays, "function_app.py", "shared/model.py"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert [path.as_posix() for path in packaged(tmp_path)] == ["function_app.py", "shared/model.py"]
+
+
+def test_the_same_files_make_the_same_package(tmp_path):
+    """Byte for byte, and small."""
+    packages = [tmp_path / "one.zip", tmp_path / "other.zip"]
+    for package in packages:
+        write(ROOT, package)
+    assert packages[0].read_bytes() == packages[1].read_bytes()
+    assert packages[0].stat().st_size < LARGEST
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory):
+    """The package unpacked, and a Python in which only requirements.txt is installed."""
+    folder = tmp_path_factory.mktemp("deployed")
+    write(ROOT, folder / "package.zip")
+    with zipfile.ZipFile(folder / "package.zip") as package:
+        package.extractall(folder / "wwwroot")
+    uv, venv = Path(sys.executable).with_name("uv"), folder / "venv"
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, venv], check=True)
+    requirements = folder / "wwwroot" / "requirements.txt"
+    subprocess.run([uv, "pip", "install", "--quiet", "--python", venv, "-r", requirements], check=True)
+    return folder
+
+
+def test_the_package_runs_with_its_requirements_alone(deployed, dicom, storage, fhir_url):
+    """A stored instance is synced by the timer of the unpacked app, against the real parts."""
+    dicom.store(dicom_file(PatientID="package-1"))
+    settings = {
+        "AzureWebJobsStorage": storage,
+        "DicomWeb__Endpoint": dicom.url,
+        "Fhir__Endpoint": fhir_url,
+        "TableStore__TableNamePrefix": "package",
+    }
+    told = subprocess.run(
+        [deployed / "venv" / "bin" / "python", "-c", (Path(__file__).parent / "packaged_app.py").read_text()],
+        cwd=deployed / "wwwroot",
+        env={"PATH": os.environ["PATH"], **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    said = json.loads(told.stdout)
+    assert {"sync", "status", "check", "health"} <= set(said["functions"])
+    assert (said["status"]["lastTick"]["outcome"], said["status"]["lastTick"]["written"]) == ("synced", 1)
+    assert said["others"] == []

@@ -1,0 +1,57 @@
+"""The GitHub workflow and the documents name what there is."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.infra.bicep import syntax
+from tests.infra.test_roles import WANTED
+
+ROOT = Path(__file__).parents[2]
+WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
+DEPLOY = ROOT / "docs" / "deploy.md"
+MAIN = syntax.read(ROOT / "infra" / "main.bicep")
+
+
+@pytest.fixture
+def jobs():
+    """The workflow's jobs."""
+    return yaml.safe_load(WORKFLOW.read_text())["jobs"]
+
+
+def test_the_workflow_signs_in_without_a_secret(jobs):
+    """By OIDC, and only the job that deploys may ask for a token."""
+    assert "secrets." not in WORKFLOW.read_text()
+    assert [name for name, job in jobs.items() if "id-token" in job.get("permissions", {})] == ["deploy"]
+    (login,) = [step for step in jobs["deploy"]["steps"] if step.get("uses", "").startswith("azure/login@")]
+    assert set(login["with"]) == {"client-id", "tenant-id", "subscription-id"}
+
+
+def test_nothing_is_deployed_that_was_not_tested_and_compiled(jobs):
+    """deploy needs package, and that needs the tests and the compiled Bicep."""
+    assert jobs["deploy"]["needs"] == "package"
+    assert set(jobs["package"]["needs"]) == {"test", "infra"}
+    runs = [step.get("run", "") for step in jobs["infra"]["steps"]]
+    assert any(run.startswith("az bicep build --file infra/main.bicep") for run in runs)
+
+
+def test_make_targets_outputs_and_paths_are_there():
+    """What the workflow calls by name."""
+    text, makefile = WORKFLOW.read_text(), (ROOT / "Makefile").read_text()
+    assert all(f"\n{target}:" in makefile for target in re.findall(r"run: make ([\w-]+)", text))
+    assert set(re.findall(r"outputs\.(\w+)", text)) <= MAIN.named("output").keys()
+    assert all((ROOT / path).exists() for path in re.findall(r"infra/[\w./-]+", text))
+
+
+def test_the_commands_of_the_document_fit_the_template():
+    """Parameters and outputs in its commands; each parameter in its table, each role in its text."""
+    text = DEPLOY.read_text()
+    commands = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+    given = set(re.findall(r"(?m)(?:--parameters |^ {2,})(?:infra/main\.bicepparam )?(\w+)=", commands))
+    assert given <= MAIN.named("param").keys()
+    assert set(re.findall(r"outputs\.(\w+)", commands)) <= MAIN.named("output").keys()
+    assert [name for name in MAIN.named("param") if f"`{name}`" not in text] == []
+    words = {re.sub(r"(?<!^)(?=[A-Z])", " ", name).lower() for name in WANTED}
+    assert [role for role in words if role not in text.lower()] == []

@@ -1,0 +1,228 @@
+"""Several studies at once: never two of one patient, fewer while the server throttles, small ones in one transaction."""
+
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from shared.errors import FeedError, FhirRefusedError, ThrottledError, TransientError
+from shared.mapping.converters import MappingOptions
+from shared.model import Outcome
+from shared.sync.batch import BatchOptions, run_batches
+from shared.sync.known import KnownResources
+from shared.sync.lanes import Pace
+from shared.sync.pending import MAX_ENTRIES, MAX_STUDIES, PendingStudies
+from shared.sync.plan import Study
+from tests.fakes import FakeFeed, FakeFhir, entry, ports
+
+OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=10_000)
+
+
+def study(number, patient="P-1", entries=1):
+    return Study([entry(number * 1000 + n, study=f"1.{number}", instance=f"1.{number}.{n}", t00100020=patient) for n in range(1, entries + 1)])  # fmt: skip
+
+
+def numbers(group):
+    return [int(one.entries[0].study_instance_uid.split(".")[1]) for one in group]
+
+
+def test_studies_of_one_patient_go_one_after_the_other():
+    """The second is free once the first has been tried; others are free at once."""
+    pending = PendingStudies([study(1, "A"), study(2, "A"), study(3, "B"), study(4, "A")])
+    first = pending.next_group()
+    assert numbers(first) == [1, 3]
+    assert pending.next_group() == []
+    pending.tried(first[0])
+    assert numbers(pending.next_group()) == [2]
+    assert numbers(pending.left) == [2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("entries", "sizes"),
+    [
+        ([1] * (MAX_STUDIES + 1), [MAX_STUDIES, 1]),
+        ([MAX_ENTRIES, 1], [1, 1]),
+        ([MAX_ENTRIES + 500, 1], [1, 1]),
+        ([MAX_ENTRIES - 1, 1, 1], [2, 1]),
+    ],
+)
+def test_a_group_is_bounded(entries, sizes):
+    """By studies and by entries; a large study goes alone."""
+    pending = PendingStudies([study(n, f"P-{n}", count) for n, count in enumerate(entries, 1)])
+    assert [len(pending.next_group()) for _ in sizes] == sizes
+    assert pending.next_group() == []
+
+
+class Busy(FakeFhir):
+    """Takes its time, and sees who is there at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.lock, self.here, self.most, self.clashes = threading.RLock(), [], 0, 0
+
+    def transact(self, bundle):
+        said = {one["resource"]["identifier"][0]["value"] for one in bundle["entry"] if one["resource"]["resourceType"] == "Patient"}  # fmt: skip
+        with self.lock:
+            self.clashes += any(said & one for one in self.here)
+            self.here.append(said)
+            self.most = max(self.most, len(self.here))
+        time.sleep(0.1)
+        with self.lock:
+            self.here.remove(said)
+            return super().transact(bundle)
+
+    def search(self, resource_type, query):
+        with self.lock:
+            return super().search(resource_type, query)
+
+    def search_many(self, searches):
+        return [self.search(*one) for one in searches]
+
+
+def batch(count, patients, per_study=MAX_ENTRIES):
+    """Studies large enough to go alone, of a few patients."""
+    studies = [study(n, f"P-{n % patients}", per_study) for n in range(1, count + 1)]
+    return [one for each in studies for one in each.entries]
+
+
+def test_lanes_are_used_and_patients_kept_apart():
+    """As many as the pace allows, no more; and what comes out is what one lane would have made."""
+    fhir = Busy()
+    fakes = ports(batch(12, 5, 201), fhir=fhir, pace=Pace(4))
+    result = run_batches(fakes, OPTIONS)
+    assert (result.outcome, result.studies, result.written) == (Outcome.SYNCED, 12, 12 * 201)
+    assert 2 <= fhir.most <= 4
+    assert fhir.clashes == 0
+    held = [one for one in fhir.resources if one["resourceType"] == "ImagingStudy"]
+    assert len(held) == 12
+    assert len([one for one in fhir.resources if one["resourceType"] == "Patient"]) == 5
+
+
+def test_throttling_lowers_the_pace_and_success_raises_it():
+    """Halved at each 429, one more lane for each round that goes well, within 1 and the setting."""
+    pace = Pace(8)
+    seen = [pace.lanes]
+    for _ in range(4):
+        pace.throttled()
+        seen.append(pace.lanes)
+    assert seen == [8, 4, 2, 1, 1]
+    for _ in range(40):
+        pace.went_well()
+    assert pace.lanes == 8
+
+
+def test_a_throttled_group_is_tried_again_alone():
+    """It does not fall apart into more requests at once; in the end all is written."""
+    fakes = ports([entry(n, study=f"1.{n}", instance=f"1.{n}.1") for n in range(1, 5)], pace=Pace(8))
+    fakes.fhir.faults = [ThrottledError("status 429", 1.0)]
+    result = run_batches(fakes, OPTIONS)
+    assert (result.studies, fakes.pace.lanes) == (4, 4)
+
+
+def small(count, **tags):
+    return [entry(n, study=f"1.{n}", instance=f"1.{n}.1", t00100020=f"P-{n}", **tags) for n in range(1, count + 1)]
+
+
+def test_small_studies_share_a_transaction():
+    """20 studies, one transaction, the Endpoint in it once."""
+    fakes = ports(small(20))
+    result = run_batches(fakes, OPTIONS)
+    assert result.written == 20
+    assert len(fakes.fhir.bundles) == 1
+    assert len([one for one in fakes.fhir.resources if one["resourceType"] == "Endpoint"]) == 1
+
+
+class Picky(FakeFhir):
+    def transact(self, bundle):
+        if "1.7.1" in repr(bundle):
+            raise FhirRefusedError("status 422")
+        return super().transact(bundle)
+
+
+@pytest.mark.parametrize("fhir", [Picky(), FakeFhir(faults=[TransientError("status 503")])], ids=["refused", "failed"])
+def test_a_group_that_fails_falls_apart(fhir):
+    """One bad study harms itself alone."""
+    fakes = ports(small(20), fhir=fhir)
+    result = run_batches(fakes, OPTIONS)
+    bad = [7] if isinstance(fhir, Picky) else []
+    assert [row.sequence for row in fakes.errors.rows] == bad
+    assert (result.studies, result.written) == (20, 20 - len(bad))
+
+
+def test_two_names_of_one_patient_do_not_clash():
+    """Raw values that differ in their padding are one Patient: their studies are written one by one."""
+    fakes = ports([entry(1, study="1.1", instance="1.1.1"), entry(2, study="1.2", instance="1.2.1", t00100020="P-1 ", t00100040="F")])  # fmt: skip
+    assert run_batches(fakes, OPTIONS).written == 2
+    (patient,) = [one for one in fakes.fhir.resources if one["resourceType"] == "Patient"]
+    assert patient["gender"] == "female"
+
+
+def test_what_was_written_is_not_read_again():
+    """If-Match guards it. A search for the Patient alone is left, and the transaction."""
+    fakes = ports(small(1))
+    run_batches(fakes, OPTIONS)
+    fakes.feed.held = [*fakes.feed.held, entry(2, study="1.1", instance="1.1.2", t00100020="P-1")]
+    assert run_batches(fakes, OPTIONS).fhir_calls == 2
+
+
+def test_what_somebody_else_wrote_meanwhile_is_read():
+    """412: the remembered version is forgotten, and both their parts are there."""
+    fakes = ports(small(1))
+    run_batches(fakes, OPTIONS)
+    (held,) = [one for one in fakes.fhir.resources if one["resourceType"] == "ImagingStudy"]
+    fakes.fhir.resources.remove(held)
+    fakes.fhir.resources.append({**held, "note": [{"text": "theirs"}], "meta": {**held["meta"], "versionId": "2"}})
+    fakes.feed.held = [*fakes.feed.held, entry(2, study="1.1", instance="1.1.2", t00100020="P-1")]
+    assert run_batches(fakes, OPTIONS).written == 1
+    (merged,) = [one for one in fakes.fhir.resources if one["resourceType"] == "ImagingStudy"]
+    assert (merged["note"], merged["numberOfInstances"]) == ([{"text": "theirs"}], 2)
+
+
+def test_that_there_is_nothing_to_write_is_seen_not_remembered():
+    """FHIR was restored from an older backup; the operator has the feed read again."""
+    fakes = ports(small(1))
+    run_batches(fakes, OPTIONS)
+    fakes.fhir.resources = [one for one in fakes.fhir.resources if one["resourceType"] != "ImagingStudy"]
+    fakes.watermarks.rewind()
+    assert run_batches(fakes, OPTIONS).written == 1
+    assert [one for one in fakes.fhir.resources if one["resourceType"] == "ImagingStudy"]
+
+
+def test_what_is_remembered_is_bounded():
+    """By instances; what was used longest ago goes first."""
+    known = KnownResources(max_weight=10)
+    listed = {"series": [{"instance": [{}] * 3}]}
+    for name in "abc":
+        known.put(name, dict(listed))
+    assert [known.get(name) is not None for name in "abc"] == [False, True, True]
+    known.get("b")
+    known.put("d", dict(listed))
+    assert [known.get(name) is not None for name in "bcd"] == [True, False, True]
+    known.put("e", {"series": [{"instance": [{}] * 100}]})
+    assert known.get("e") is None
+
+
+@pytest.mark.parametrize(("most", "batches"), [(1, 1), (3, 3), (0, 10)])
+def test_a_tick_may_run_several_batches(most, batches):
+    """So many, or until the feed is caught up; its pages are read ahead."""
+    fakes = ports(feed=FakeFeed(small(100), page=10))
+    result = run_batches(fakes, replace(OPTIONS, size=10, max_batches=most))
+    assert (result.entries, result.watermark.sequence) == (batches * 10, batches * 10)
+
+
+def test_a_fault_after_the_first_batch_leaves_what_is_done():
+    """It is told by the next tick, which meets it first."""
+
+    class Breaking(FakeFeed):
+        def pages(self, after):
+            for page in super().pages(after):
+                if page.through.sequence > 20:
+                    raise FeedError("entry 21: torn")
+                yield page
+
+    fakes = ports(feed=Breaking(small(100), page=10))
+    result = run_batches(fakes, replace(OPTIONS, size=10, max_batches=0))
+    assert (result.entries, result.watermark.sequence) == (20, 20)
+    with pytest.raises(FeedError):
+        run_batches(fakes, replace(OPTIONS, size=10, max_batches=0))
