@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 
-.PHONY: demo run check test test-kills test-worker check-infra package lint bench setup docs lock clean
+.PHONY: demo run check test test-kills test-worker test-browser check-infra package lint bench bench-quick setup docs lock clean
 
 # Python 3.13 for the language worker's own library, where there is one: by its name, or by pyenv's.
 PYTHON_313 := $(shell for python in python3.13 "env PYENV_VERSION=$$(pyenv latest 3.13 2>/dev/null) python3.13"; do \
@@ -36,6 +36,23 @@ endif
 	@echo "setting up .venv-worker (once, about 30 s) ..."
 	@$(PYTHON_313) -m venv --clear .venv-worker
 	@.venv-worker/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r tests/worker/requirements.txt
+	@touch $@
+
+CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+
+test-browser: setup  ## The dashboard in the machine's own Chromium; PICTURES=folder keeps a picture of each state
+ifneq ($(and $(CHROMIUM),$(shell command -v chromedriver)),)
+	@$(MAKE) --no-print-directory .venv-browser/ready
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" .venv-browser/bin/python -m pytest tests/browser
+else
+	@echo "no Chromium and chromedriver here (Debian: apt-get install chromium chromium-driver): the dashboard's test is left out"
+endif
+
+.venv-browser/ready: requirements-dev.txt tests/browser/requirements.txt tests/browser/package-lock.json
+	@echo "setting up .venv-browser (once, about 30 s) ..."
+	@$(VENV)/bin/uv venv --quiet --clear --python $(RUN) .venv-browser
+	@$(VENV)/bin/uv pip install --quiet --python .venv-browser -r requirements-dev.txt -r tests/browser/requirements.txt
+	@PATH="$$PATH:$(CURDIR)/$(VENV)/bin" npm ci --prefix tests/browser --silent --no-audit --no-fund
 	@touch $@
 
 # Dose reports of real devices, inside packages that the tests read and never import.
@@ -80,8 +97,17 @@ local/azurite/node_modules/ready: local/azurite/package-lock.json $(VENV)/ready
 	@PATH="$$PATH:$(CURDIR)/$(VENV)/bin" npm ci --prefix local/azurite --silent --no-audit --no-fund
 	@touch $@
 
-bench: setup ## What mapping and merging cost per instance, beside a baseline of the same run
-	@$(RUN) -m tests.bench.mapping
+bench: setup .venv-bench/ready ## Measure the app beside the original's algorithm and dicom2fhir; write docs/benchmarks.md (Linux, 15 min)
+	@$(RUN) -m tests.bench
+
+bench-quick: setup ## The same at small sizes, printed (2 min)
+	@$(RUN) -m tests.bench --quick
+
+.venv-bench/ready: tests/bench/requirements.txt
+	@echo "setting up .venv-bench (once, about 40 s) ..."
+	@$(PYTHON) -m venv --clear .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r tests/bench/requirements.txt
+	@touch $@
 
 docs: setup  ## Write the README's tables from the code
 	$(RUN) -m docs.readme_tables
@@ -93,4 +119,4 @@ lock: $(VENV)/ready  ## Pin all dependencies anew
 	  pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 
 clean:
-	rm -rf $(VENV) .venv-infra .venv-worker .local local/azurite/node_modules
+	rm -rf $(VENV) .venv-bench .venv-browser .venv-infra .venv-worker .local local/azurite/node_modules

@@ -1,10 +1,14 @@
 """The real parts that integration tests run on; each is started once, when a test first asks for it."""
 
 import pytest
+from hypothesis import settings
 
 from local.dicom_service.app import create_app
 from local.stack import Ports, Stack, StackOptions
 from tests.integration.dicom_service_client import emptied, running
+
+settings.register_profile("house", deadline=None)  # machines are noisy: what a thing costs is a benchmark's to say
+settings.load_profile("house")
 
 
 @pytest.fixture(scope="session")

@@ -131,8 +131,13 @@ class FakeFhir:
             raise fault
         self.bundles.append(copy.deepcopy(bundle))
         ids: dict[str, str] = {}
-        answers = [self._apply(one, ids) for one in copy.deepcopy(bundle["entry"])]
-        for resource in self.resources:
+        before = list(self.resources)
+        try:
+            answers = [self._apply(one, ids) for one in copy.deepcopy(bundle["entry"])]
+        except ConflictError:
+            self.resources[:] = before  # all or nothing
+            raise
+        for resource in self.resources[-len(answers) :]:  # what was written stands last
             _resolve(resource, ids)
         return answers
 
@@ -214,14 +219,20 @@ class FakeWatermarks:
 
 @dataclass
 class FakeErrors:
-    """Failures in the order they were recorded, and those carried; `now` is the clock of the rows."""
+    """Failures in the order they were recorded, and those carried; `now` is the clock of the rows.
+
+    `faults` are raised by the next records.
+    """
 
     now: Callable[[], datetime] = lambda: NOW
     rows: list[FailedEntry] = field(default_factory=list)
     resolved: list[int] = field(default_factory=list)
     retries: dict[int, CarriedEntry] = field(default_factory=dict)
+    faults: list[Exception] = field(default_factory=list)
 
     def record(self, failures: Sequence[FailedEntry]) -> None:
+        if self.faults:
+            raise self.faults.pop(0)
         for row in failures:
             if row.table is ErrorTable.TRANSIENT_RETRY:
                 held, now = self.retries.get(row.sequence), self.now()

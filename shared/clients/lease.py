@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 CONTAINER = "dicom-cast"
 SINCE = "since"
+_OURS_NO_MORE = frozenset({404, 409, 412})
+"""Another took it, it was broken, or the blob is gone: another can have it at once, whatever was left of it."""
 
 
 class BlobLease:
@@ -98,12 +100,14 @@ class BlobLease:
         return lease
 
     def _renew(self, lease: BlobLeaseClient) -> None:
+        # A request that gets no answer is given up while there is time for another.
+        patience = self._duration / 6
         while not self._stop.wait(self._duration / 3):
             asked = time.monotonic()
             try:
-                lease.renew()
+                lease.renew(connection_timeout=patience, read_timeout=patience)
             except HttpResponseError as error:
-                if _code(error) == StorageErrorCode.LEASE_ID_MISMATCH_WITH_LEASE_OPERATION:
+                if error.status_code in _OURS_NO_MORE:
                     self._valid_until = 0.0
                     return
                 logger.warning("lease not renewed (%s)", _code(error))

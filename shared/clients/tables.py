@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import requests
 from azure.core.exceptions import AzureError
 from azure.data.tables import EdmType, EntityProperty, TableClient, TableServiceClient
 
@@ -47,7 +48,10 @@ def storage_faults() -> Iterator[None]:
         if not isinstance(error.__context__, AzureError):
             raise
         raise _outage(error.__context__) from error
+    except requests.RequestException as error:
+        # The answer to a batch is read after the SDK's own handling is through: what breaks it off comes as it is.
+        raise _outage(error) from error
 
 
-def _outage(error: AzureError) -> OutageError:
+def _outage(error: AzureError | requests.RequestException) -> OutageError:
     return OutageError("storage", f"{type(error).__name__} {getattr(error, 'status_code', '') or ''}".rstrip())

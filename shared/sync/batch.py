@@ -65,8 +65,7 @@ def run_batch(ports: Ports, options: BatchOptions, deadline: datetime) -> BatchR
     stored = ports.watermarks.read()
     plan = make_plan(ports, stored, options.size)
     books = Books(ports, stored, plan.read.through)
-    sync = StudySync(ports.fhir, ports.archive, options.mapping, ports.known)
-    progress = StudyQueue(ports, sync, books, limits).run(plan.due)
+    progress = StudyQueue(ports, StudySync(ports, options.mapping), books, limits).run(plan.due)
     progress.failed += books.torn(plan.torn)
     for study in plan.resting:
         books.carried(study.entries, "an earlier entry of the study is not synced yet")

@@ -15,7 +15,10 @@ logger = logging.getLogger(__name__)
 
 
 class Books:
-    """Kept in the order that a crash can do no harm to: failures first, the watermark last."""
+    """Kept in the order that a crash can do no harm to: failures first, the watermark last.
+
+    What enters anything raises LeaseLostError where the lease is no longer ours, OutageError where storage is down.
+    """
 
     def __init__(self, ports: Ports, stored: StoredWatermark, through: Watermark) -> None:
         self._ports = ports
@@ -52,7 +55,7 @@ class Books:
         return len(entries)
 
     def close(self, watermark: Watermark, read_through: Watermark) -> None:
-        """Moves the watermark. Raises LeaseLostError where it is not ours to move."""
+        """Moves the watermark."""
         if (watermark, read_through) != (self._stored.watermark, self._stored.read_through):
             self._ports.lease.ensure_held()
             self._write(replace(self._stored, watermark=watermark, read_through=read_through))
@@ -60,11 +63,13 @@ class Books:
     def _resolve_earlier(self, entries: Sequence[FeedEntry], failures: Collection[FailedEntry]) -> None:
         earlier = {entry.sequence for entry in entries if entry.sequence <= self._failed_before}
         if mended := earlier - {failure.sequence for failure in failures}:
+            self._ports.lease.ensure_held()
             self._ports.errors.resolve(mended)
 
     def _record(self, failures: Sequence[FailedEntry]) -> None:
         if not failures:
             return
+        self._ports.lease.ensure_held()
         if self._stored.failed_through < self._through.sequence:
             # Were we killed after the first row, the next run would have to know that rows may be there.
             self._write(replace(self._stored, failed_through=self._through.sequence))

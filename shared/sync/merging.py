@@ -11,32 +11,30 @@ from shared.mapping.merge_study import RemovedInstance, counted_series, counts_o
 from shared.mapping.resources import MappedInstance, map_endpoint
 from shared.mapping.transaction import Create, Delete, Update, Write
 from shared.model import Resource
-from shared.sync.known import KnownResources
 from shared.sync.lookup import Lookup, Search
 from shared.sync.mapped_entries import Changes, gone
-from shared.sync.ports import Archive, FhirServer
+from shared.sync.ports import Ports
 
 
 class StudyMerger:
-    """The studies of one data partition. `known`: what need not be read. Threads may share it."""
+    """The studies of one data partition. Threads may share it."""
 
-    def __init__(
-        self, fhir: FhirServer, archive: Archive, known: KnownResources, options: MappingOptions, partition: str
-    ) -> None:
+    def __init__(self, ports: Ports, options: MappingOptions, partition: str) -> None:
         self.options = options.of_partition(partition)
         self._partition = partition
-        self._fhir = fhir
-        self._archive = archive
-        self._known = known
-        self._lookup = Lookup(fhir, known, self.options.uid_system)
+        self._fhir = ports.fhir
+        self._archive = ports.archive
+        self._known = ports.known
+        self._lookup = Lookup(ports.fhir, ports.known, self.options.uid_system)
         self._endpoint = map_endpoint(self.options)
 
     def searches(self, wanted: Changes) -> list[Search]:
         """What `writes` will look up."""
         uid = wanted.study_instance_uid
         searches = [] if self._lookup.is_known(uid) else [self._lookup.study_search(uid)]
-        patients = [change.patient.add["identifier"][0] for change in _by_patient(wanted)]
-        return searches + [self._lookup.patient_search(identifier) for identifier in patients]
+        if (last := _last_mapped(wanted)) is not None:
+            searches.append(self._lookup.patient_search(last.patient.add["identifier"][0]))
+        return searches
 
     def read_ahead(self, searches: Iterable[Search]) -> None:
         """Makes the searches of several studies at once."""
@@ -65,11 +63,12 @@ class StudyMerger:
         study = self._lookup.study(uid)
         if wanted.held is not None:
             wanted = replace(wanted, changes=[*wanted.changes, *gone(study, uid, wanted.held)])
+        last = _last_mapped(wanted)
         links: dict[str, str] = {}
         writes: list[Write] = []
-        if of_patients := _by_patient(wanted):
+        if last is not None:
             writes += self._link_endpoint(links)
-            for change in of_patients:
+            for change in _by_patient(wanted, last):
                 writes += self._link_patient(change, links)
         writes += self._study(study, wanted, links)
         if study is not None:
@@ -142,10 +141,18 @@ class StudyMerger:
         return writes
 
 
-def _by_patient(wanted: Changes) -> list[MappedInstance]:
-    """The last change says whose the study is, those of dose reports whose the doses are: one for each Patient."""
-    mapped = [change for change in wanted.changes if isinstance(change, MappedInstance)]
-    told = [change for change in mapped if change is mapped[-1] or change.entry.sop_instance_uid in wanted.reports]
+def _last_mapped(wanted: Changes) -> MappedInstance | None:
+    """The instance that says whose study it is."""
+    return next((change for change in reversed(wanted.changes) if isinstance(change, MappedInstance)), None)
+
+
+def _by_patient(wanted: Changes, last: MappedInstance) -> list[MappedInstance]:
+    """The change that says whose the study is, and those that say whose a dose report is: the last for each Patient."""
+    told = [
+        change
+        for change in wanted.changes
+        if isinstance(change, MappedInstance) and (change is last or change.entry.sop_instance_uid in wanted.reports)
+    ]
     return list({change.study.set["subject"]["reference"]: change for change in told}.values())
 
 

@@ -48,8 +48,8 @@ class PendingStudies:
 
 
 def _patient_of(study: Study) -> str:
-    """The raw elements that name the patient, as the study's last instance has them."""
+    """The raw elements that name the patient, as the last instance of the study that has them says."""
     for entry in reversed(study.entries):
-        if entry.metadata:
-            return repr([(entry.metadata.get(tag) or {}) for tag in (_PATIENT_ID, _ISSUER)])
+        if entry.metadata and _PATIENT_ID in entry.metadata:
+            return repr([entry.metadata.get(tag) for tag in (_PATIENT_ID, _ISSUER)])
     return repr(study.whole or study.entries[0].study_instance_uid)

@@ -63,8 +63,8 @@ def _worked(ports: Ports, options: BatchOptions, replay: Replay, portion: Portio
     books = ReplayBooks(ports, ports.watermarks.read(), Watermark(through), replay.request)
     fhir = Rehearsal(ports.fhir)
     # A replay trusts nothing that is remembered: somebody has a reason to look again.
-    nothing = KnownResources(max_weight=0)
-    sync = StudySync(fhir if replay.request.dry_run else ports.fhir, ports.archive, options.mapping, nothing)
+    afresh = replace(ports, known=KnownResources(max_weight=0))
+    sync = StudySync(replace(afresh, fhir=fhir) if replay.request.dry_run else afresh, options.mapping)
     limits = Limits(ports.now() + timedelta(seconds=options.tick_budget_seconds), options.total_retry_seconds)
     tried = Attempts(replay.tries, replay.failing_since, replay.updated) if replay.failing_since else None
     studies = [replace(study, attempts=tried) for study in portion.studies]

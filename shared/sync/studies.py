@@ -67,7 +67,7 @@ class StudyQueue:
         self._progress = Progress()
 
     def run(self, studies: Sequence[Study]) -> Progress:
-        """Raises LeaseLostError between two studies; what is done is recorded."""
+        """Raises LeaseLostError before anything is written without it; what was done before is recorded."""
         progress = self._progress
         pending = PendingStudies(studies)
         try:
@@ -105,13 +105,13 @@ class StudyQueue:
 
     def _enter(self, pending: PendingStudies, group: Sequence[Study], results: Sequence[StudyOutcome]) -> None:
         """Books what a lane brings back. Raises OutageError where nothing succeeds."""
-        for study in group:
-            pending.tried(study)
         for study, result in zip(group, results, strict=True):
             if isinstance(result, TransientError):
+                pending.tried(study)
                 self._wait(study, result, tries=1)
             else:
                 self._count(study, result)
+                pending.tried(study)  # not before: where its failures cannot be recorded, it is not done
         if any(isinstance(result, ThrottledError) for result in results):
             self._ports.pace.throttled()
         elif not any(isinstance(result, TransientError) for result in results):
@@ -130,8 +130,8 @@ class StudyQueue:
             if isinstance(result, TransientError):
                 self._wait(waiting.study, result, waiting.tries + 1)
             else:
-                del self._waiting[id(waiting.study)]
                 self._count(waiting.study, result)
+                del self._waiting[id(waiting.study)]
 
     def _wait(self, study: Study, error: TransientError, tries: int) -> None:
         due = self._ports.now() + timedelta(seconds=delay_seconds(tries, error.retry_after_seconds))

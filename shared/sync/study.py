@@ -14,11 +14,10 @@ from shared.errors import (
 from shared.mapping.converters import MappingOptions
 from shared.mapping.transaction import Write
 from shared.model import ErrorTable, FailedEntry
-from shared.sync.known import KnownResources
 from shared.sync.mapped_entries import Changes, failed, map_entries
 from shared.sync.merging import StudyMerger
 from shared.sync.plan import Study
-from shared.sync.ports import Archive, FhirServer
+from shared.sync.ports import Ports
 from shared.sync.transact import MAX_WRITES, fit_together, together, transact
 
 MAX_CONFLICTS = 5
@@ -49,17 +48,16 @@ class _Task:
 class StudySync:
     """Syncs studies; each data partition has a merger of its own. Threads may share it."""
 
-    def __init__(self, fhir: FhirServer, archive: Archive, options: MappingOptions, known: KnownResources) -> None:
-        self._fhir = fhir
-        self._archive = archive
+    def __init__(self, ports: Ports, options: MappingOptions) -> None:
+        self._ports = ports
         self._options = options
-        self._known = known
         self._mergers: dict[str, StudyMerger] = {}
 
     def run_all(self, studies: Sequence[Study]) -> list[StudyOutcome]:
         """Studies of different patients: read at once, and written in as few transactions as they fit.
 
-        Raises OutageError; a transaction that fails falls apart into the studies, so that one harms itself alone.
+        A transaction that fails falls apart into the studies, so that one harms itself alone. Raises OutageError,
+        LeaseLostError.
         """
         tasks = [self._mapped(study) for study in studies]
         try:
@@ -71,7 +69,7 @@ class StudySync:
         return [self._alone(tasks[0])] if len(tasks) == 1 else self._together(tasks)
 
     def run(self, study: Study) -> StudyResult:
-        """One study. Raises TransientError, OutageError."""
+        """One study. Raises TransientError, OutageError, LeaseLostError."""
         outcome = self._alone(self._mapped(study))
         if isinstance(outcome, TransientError):
             raise outcome
@@ -80,9 +78,9 @@ class StudySync:
     def _mapped(self, study: Study) -> _Task:
         uid, partition = study.whole or (study.entries[0].study_instance_uid, study.entries[0].partition)
         if partition not in self._mergers:
-            self._mergers[partition] = StudyMerger(self._fhir, self._archive, self._known, self._options, partition)
+            self._mergers[partition] = StudyMerger(self._ports, self._options, partition)
         merger = self._mergers[partition]
-        changes, reports, failures = map_entries(study.entries, merger.options, self._archive)
+        changes, reports, failures = map_entries(study.entries, merger.options, self._ports.archive)
         if study.whole:
             held = frozenset(entry.sop_instance_uid for entry in study.entries)
             return _Task(merger, Changes(uid, changes, reports, held), tuple(failures))
@@ -93,7 +91,7 @@ class StudySync:
             changes = [task.changes for task in tasks if task.merger is merger and task.changes]
             merger.read_ahead([search for one in changes for search in merger.searches(one)])
 
-    def _together(self, tasks: Sequence[_Task]) -> list[StudyOutcome]:
+    def _together(self, tasks: Sequence[_Task], *, is_again: bool = False) -> list[StudyOutcome]:
         outcomes: dict[int, StudyOutcome] = {}
         transaction: dict[int, list[Write]] = {}
         for position, task in enumerate(tasks):
@@ -103,25 +101,46 @@ class StudySync:
                 outcomes[position] = self._alone(task)
                 continue
             if not fit_together((write for some in transaction.values() for write in some), writes):
-                outcomes |= self._written(tasks, transaction)
+                outcomes |= self._written(tasks, transaction, is_again=is_again)
                 transaction = {}
             transaction[position] = writes
-        outcomes |= self._written(tasks, transaction)
+        outcomes |= self._written(tasks, transaction, is_again=is_again)
         return [outcomes[position] for position in range(len(tasks))]
 
-    def _written(self, tasks: Sequence[_Task], wanted: dict[int, list[Write]]) -> dict[int, StudyOutcome]:
-        """The outcome of each task of one transaction."""
+    def _written(
+        self, tasks: Sequence[_Task], wanted: dict[int, list[Write]], *, is_again: bool
+    ) -> dict[int, StudyOutcome]:
+        """The outcome of each task of one transaction, which falls apart where it fails."""
         writes = together(wanted.values())
         try:
             if writes:
-                transact(self._fhir, self._known, writes)
+                self._transact(writes)
         except ThrottledError as error:
             return dict.fromkeys(wanted, error)
+        except ConflictError:
+            part = [tasks[position] for position in wanted]
+            if not is_again:  # the Endpoint, it may be, which another lane has just made
+                return dict(zip(wanted, self._once_more(part), strict=True))
+            writes = None
         except (EntryError, TransientError):
             writes = None
         if writes is None:
             return {position: self._alone(tasks[position]) for position in wanted}
-        return {position: StudyResult(bool(some), tasks[position].failures) for position, some in wanted.items()}
+        # What a conflict was about is told once more: the rest of that transaction was written.
+        return {
+            position: StudyResult(bool(some) or is_again, tasks[position].failures) for position, some in wanted.items()
+        }
+
+    def _once_more(self, tasks: Sequence[_Task]) -> list[StudyOutcome]:
+        """Read and merged again, after somebody else wrote first."""
+        for task in tasks:
+            if task.changes:
+                task.merger.forget(task.changes)
+        try:
+            self._read_ahead(tasks)
+        except TransientError:
+            return [self._alone(task) for task in tasks]
+        return self._together(tasks, is_again=True)
 
     def _alone(self, task: _Task) -> StudyOutcome:
         if task.changes is None:
@@ -176,8 +195,9 @@ class StudySync:
                 passed = passed + MAX_WRITES if writes == before else 0
                 part = writes[passed : passed + MAX_WRITES]
                 if not part:
-                    return bool(before) or attempts > 0  # a conditional create that found something wrote the rest
-                transact(self._fhir, self._known, part)
+                    # A conditional create that found something wrote the rest.
+                    return bool(before) or attempts > 0
+                self._transact(part)
             except ConflictError:
                 merger.forget(study)
                 attempts += 1
@@ -194,6 +214,9 @@ class StudySync:
                 before = writes
                 if len(writes) <= passed + MAX_WRITES:
                     return True
+
+    def _transact(self, writes: Sequence[Write]) -> None:
+        transact(self._ports.fhir, self._ports.lease, self._ports.known, writes)
 
 
 def _counted_only(study: Changes, error: StudyTooLargeError) -> FailedEntry:

@@ -6,7 +6,7 @@ from shared.errors import ConflictError
 from shared.mapping.transaction import Create, Write, transaction_bundle, written
 from shared.model import Resource
 from shared.sync.known import KnownResources
-from shared.sync.ports import FhirServer
+from shared.sync.ports import FhirServer, Lease
 
 MAX_WRITES = 500
 """Entries of one transaction: more FHIR services do not take."""
@@ -16,8 +16,10 @@ _REMEMBERED = ("ImagingStudy", "Endpoint")
 """A Patient is read for each batch: others than we write them, and a link to one that is gone would be rubbish."""
 
 
-def transact(fhir: FhirServer, known: KnownResources, writes: Sequence[Write]) -> None:
+def transact(fhir: FhirServer, lease: Lease, known: KnownResources, writes: Sequence[Write]) -> None:
     """All or nothing. Raises ConflictError where somebody else wrote first, FhirRefusedError, TransientError."""
+    # After FHIR was read, not before: what another host writes from here on, If-Match and ifNoneExist will tell.
+    lease.ensure_held()
     answers = fhir.transact(transaction_bundle(writes))
     for write, answer in zip(writes, answers, strict=True):
         if isinstance(write, Create) and _status(answer) != "201":

@@ -13,10 +13,9 @@ import pytest
 
 from shared.clients.change_feed_entry import entry_of
 from shared.mapping.converters import MappingOptions
-from shared.sync.known import KnownResources
 from shared.sync.plan import Study
 from shared.sync.study import StudySync
-from tests.fakes import FakeArchive, FakeFhir, entry
+from tests.fakes import FakeArchive, FakeFhir, entry, ports
 
 CASES = sorted(path for path in (Path(__file__).parents[1] / "data/cases").iterdir() if path.is_dir())
 
@@ -39,7 +38,7 @@ def archive(case):
 def run(case, fhir):
     options = MappingOptions("https://dicom.example.org", **load(case, "options.json"))
     entries = [entry_of(item, case.name) for item in load(case, "entry.json")]
-    StudySync(fhir, archive(case), options, KnownResources()).run(Study(entries))
+    StudySync(ports(fhir=fhir, archive=archive(case)), options).run(Study(entries))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)

@@ -8,10 +8,9 @@ from local.dicom_service.instance import read_instance
 from local.samples import pydicom_files
 from shared.mapping.converters import MappingOptions
 from shared.model import Action, ChangeFeedEntry, ErrorTable, State
-from shared.sync.known import KnownResources
 from shared.sync.plan import Study
 from shared.sync.study import StudySync
-from tests.fakes import NOW, FakeArchive, FakeFhir
+from tests.fakes import NOW, FakeFhir, ports
 from tests.r4 import faults
 
 FILES = pydicom_files()
@@ -45,7 +44,7 @@ def test_a_real_file(path):
     """Valid by both validators; the second run writes nothing."""
     fhir = FakeFhir()
     entry = entry_of_file(path)
-    result = StudySync(fhir, FakeArchive(), OPTIONS, KnownResources()).run(Study([entry]))
+    result = StudySync(ports(fhir=fhir), OPTIONS).run(Study([entry]))
     final = [row for row in result.failures if row.is_final]
     if path.name in REFUSED:
         assert [row.table for row in final] == [ErrorTable.DICOM]
@@ -54,7 +53,7 @@ def test_a_real_file(path):
     assert final == []
     (bundle,) = fhir.bundles
     assert [faults(one["resource"]) for one in bundle["entry"]] == [[], [], []]
-    assert not StudySync(fhir, FakeArchive(), OPTIONS, KnownResources()).run(Study([entry])).wrote
+    assert not StudySync(ports(fhir=fhir), OPTIONS).run(Study([entry])).wrote
 
 
 def test_the_files_are_many_and_of_many_kinds():

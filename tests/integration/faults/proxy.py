@@ -1,10 +1,12 @@
 """A proxy that passes requests on to a real server, but for those that a fault is planted for."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
 
 import requests
 
@@ -16,7 +18,8 @@ class Fault:
     """Strikes the next `times` requests whose method and path fit.
 
     `status`: answered in the server's place, with `headers`. `after`: the server gets the request first, so that it is
-    applied although its answer is lost. `drop`: the connection is closed without an answer, `torn`: amid the answer.
+    applied although its answer is lost. `torn`: the connection is closed amid the answer. `delay`: the server gets the
+    request after so many seconds. None of these: the connection is closed without an answer. `action`: of a lease.
     """
 
     method: str
@@ -26,16 +29,30 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     after: bool = False
     torn: bool = False
+    delay: float = 0.0
+    action: str = ""
 
-    def strikes(self, method: str, path: str) -> bool:
-        if self.times > 0 and method in self.method.split("|") and self.path in path:
+    def strikes(self, method: str, path: str, action: str) -> bool:
+        fits = method in self.method.split("|") and self.path in path and self.action in ("", action)
+        if self.times > 0 and fits:
             self.times -= 1
             return True
         return False
 
 
+class Seen(NamedTuple):
+    """A request that was answered, with 0 where the connection was closed. Times are of the monotonic clock."""
+
+    method: str
+    path: str
+    action: str
+    status: int
+    began: float
+    ended: float
+
+
 class Proxy(ThreadingHTTPServer):
-    """Serves on a free port; `faults` may be planted at any time. `seen` lists methods and paths."""
+    """Serves on a free port; `faults` may be planted at any time. `seen` grows with each answer."""
 
     daemon_threads = True
 
@@ -44,7 +61,7 @@ class Proxy(ThreadingHTTPServer):
         self.upstream = upstream
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.faults: list[Fault] = []
-        self.seen: list[tuple[str, str]] = []
+        self.seen: list[Seen] = []
         self.lock = threading.Lock()
         self.accepts: Callable[[str | None], bool] = lambda authorization: True
         """Which `Authorization` is let through; the others are answered 401."""
@@ -59,13 +76,17 @@ class _Handler(BaseHTTPRequestHandler):
     server: Proxy
 
     def _serve(self) -> None:
+        self.began, self.action = time.monotonic(), self.headers.get("x-ms-lease-action", "")
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         with self.server.lock:
-            self.server.seen.append((self.command, self.path))
             refused = not self.server.accepts(self.headers.get("Authorization"))
-            fault = next((one for one in self.server.faults if one.strikes(self.command, self.path)), None)
+            asked = (self.command, self.path, self.action)
+            fault = next((one for one in self.server.faults if one.strikes(*asked)), None)
         if refused:
             return self._answer(401, {}, b"")
+        if fault and fault.delay:
+            time.sleep(fault.delay)
+            fault = None
         if fault and fault.status and not fault.after:
             return self._answer(fault.status, {**fault.headers}, b"")
         if fault and not fault.after and not fault.torn:
@@ -92,6 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
     def _answer(self, status: int, headers: dict[str, str], content: bytes, *, torn: bool = False) -> None:
+        self._saw(status)
         self.send_response_only(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -99,9 +121,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content[: len(content) // 2] if torn else content)
         if torn:
-            self._close()
+            self._break()
 
     def _close(self) -> None:
+        self._saw(0)
+        self._break()
+
+    def _saw(self, status: int) -> None:
+        self.server.seen.append(Seen(self.command, self.path, self.action, status, self.began, time.monotonic()))
+
+    def _break(self) -> None:
         self.close_connection = True
         self.connection.close()
 

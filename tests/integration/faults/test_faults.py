@@ -54,6 +54,36 @@ def test_a_fault(world, name, fault, where, method, path, caplog):
     assert not [word for word in PLANTED if word in caplog.text]
 
 
+ERROR_STEPS = [
+    # method, path
+    ("POST", "/Tables"),
+    ("GET",  "ExceptionTable"),
+    ("POST", "/$batch"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path"), ERROR_STEPS, ids=[f"{method} {path}" for method, path in ERROR_STEPS])
+@pytest.mark.parametrize(("name", "fault"), FAULTS, ids=[row[0] for row in FAULTS])
+def test_a_fault_when_an_error_is_written(world, name, fault, method, path, caplog):
+    """More often than one request is tried: one row for each failure, no study written twice, nothing passed unrecorded."""
+    caplog.set_level(logging.INFO, logger="shared")
+    world.tick()  # makes the watermark's table, so that the next to be made is an error table
+    world.store()
+    world.store_one(1, 9, PatientID=None)
+    world.store_one(2, 9, PatientSex="X")
+    planted = Fault(method, path, times=4, **fault)
+    world.tables.faults.append(planted)
+    world.drain()
+    assert planted.times == 0
+    assert world.differences() == []
+    assert world.versions() == ["1"] * 3
+    assert [(row.table, row.sop_instance_uid) for row in recorded_failures(world.storage, world.prefix)] == [
+        ("DicomFailToStoreExceptionTable", f"2.25.{world.run}.1.1.9"),
+        ("InvalidDicomTagExceptionTable", f"2.25.{world.run}.2.1.9"),
+    ]
+    assert not [word for word in PLANTED if word in caplog.text + repr(world.rows())]
+
+
 def test_an_outage_of_the_fhir_server(world, caplog):
     """Told once, nothing recorded, the watermark before it; once more when it is back."""
     caplog.set_level(logging.INFO, logger="shared")

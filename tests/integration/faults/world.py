@@ -4,6 +4,7 @@ import re
 from uuid import uuid4
 
 import requests
+from azure.data.tables import TableServiceClient
 
 from local.compare import compare
 from local.failures import recorded_failures
@@ -39,6 +40,11 @@ class World:
         self.with_observations = settings.get("DicomCast__Features__GenerateObservations") == "true"
         self.app = bootstrap.build(read_settings(settings))
 
+    def other_host(self):
+        """An app of the same deployment that no proxy stands before, but for the change feed's, whose URL is in FHIR."""
+        direct = {"AzureWebJobsStorage": self.storage, "Fhir__Endpoint": self.fhir.upstream + "/fhir"}
+        return bootstrap.build(read_settings(self.settings | direct))
+
     def store(self, studies=3, instances=2, **tags):
         files = [self.file(study, number, **tags) for study in range(studies) for number in range(instances)]
         assert self.dicom.store(*files).status_code == 200
@@ -60,13 +66,35 @@ class World:
             }
         )
 
+    def tick(self):
+        """One tick, after which the watermark must not be ahead of what is done."""
+        record = self.app.tick()
+        assert self.passed_but_not_done() == []
+        return record
+
     def drain(self):
         for _ in range(20):
-            self.app.tick()
+            self.tick()
             status = self.app.status()
             if status.lag and status.lag.entries == 0 and not status.faults:
                 return
         raise AssertionError("the feed is not drained after 20 ticks")
+
+    def passed_but_not_done(self):
+        """Sequences up to the watermark whose instance the archive has, but neither FHIR nor a final row."""
+        passed = max((row["SyncedSequence"].value for row in self.rows() if "SyncedSequence" in row), default=0)
+        done = {one.sop_instance_uid for one in recorded_failures(self.storage, self.prefix) if one.is_final}
+        for study in self._search("ImagingStudy", {"_count": "1000"}):
+            done |= {one["uid"] for series in study.get("series", []) for one in series.get("instance", [])}
+        entries = self.dicom.feed("v1", offset=0, limit=100, includeMetadata="false")
+        there = [one for one in entries if one["Sequence"] <= passed and one["State"].lower() != "deleted"]
+        return [one["Sequence"] for one in there if one["SopInstanceUid"] not in done]
+
+    def rows(self):
+        """All that the app keeps in tables."""
+        with TableServiceClient.from_connection_string(self.storage) as service:
+            names = [table.name for table in service.list_tables() if table.name.startswith(self.prefix)]
+            return [row for name in names for row in service.get_table_client(name).list_entities()]
 
     def differences(self):
         """But for the instances that are recorded as failed."""
@@ -88,8 +116,9 @@ class World:
 
     def versions(self, studies=3):
         """The version numbers of the studies' ImagingStudy resources; exactly one resource each."""
-        query = [{"identifier": f"urn:dicom:uid|urn:oid:2.25.{self.run}.{study}"} for study in range(studies)]
-        bundles = [
-            requests.get(f"{self.fhir.upstream}/fhir/ImagingStudy", params=one, timeout=30).json() for one in query
-        ]
-        return [one["resource"]["meta"]["versionId"] for bundle in bundles for one in bundle.get("entry", [])]
+        queries = [{"identifier": f"urn:dicom:uid|urn:oid:2.25.{self.run}.{study}"} for study in range(studies)]
+        return [one["meta"]["versionId"] for query in queries for one in self._search("ImagingStudy", query)]
+
+    def _search(self, resource_type, query):
+        bundle = requests.get(f"{self.fhir.upstream}/fhir/{resource_type}", params=query, timeout=30).json()
+        return [one["resource"] for one in bundle.get("entry", [])]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.errors import LeaseLostError, OutageError
+from shared.errors import ConflictError, LeaseLostError, OutageError
 from shared.mapping.converters import MappingOptions
 from shared.model import ErrorTable, Outcome, TornEntry, Watermark
 from shared.sync.batch import BatchOptions, run_batches
@@ -91,11 +91,37 @@ def test_an_outage_ends_the_batch_with_what_is_done():
 
 def test_a_lost_lease_stops_between_two_studies():
     """And never moves the watermark."""
-    fakes = ports(three_studies(), lease=FakeLease(checks=2))
+    fakes = ports(three_studies(), lease=FakeLease(checks=4))
     with pytest.raises(LeaseLostError):
         run_batches(fakes, OPTIONS)
     assert len(fakes.fhir.bundles) == 2
     assert fakes.watermarks.watermark == Watermark()
+
+
+@pytest.mark.parametrize(
+    ("checks", "faults"),
+    [
+        (1, []),  # lost while FHIR was read
+        (2, [ConflictError("412")]),  # while the bundle was on its way: another host wrote first
+    ],
+)
+def test_nothing_is_sent_once_the_lease_is_lost(checks, faults):
+    """Another host has gone on from there: what this one read of the feed is stale, and would undo later changes."""
+    fakes = ports(three_studies(), lease=FakeLease(checks=checks), fhir=FakeFhir(faults=faults))
+    with pytest.raises(LeaseLostError):
+        run_batches(fakes, OPTIONS)
+    assert fakes.fhir.bundles == []
+
+
+@pytest.mark.parametrize("failed_through", [0, 9])
+def test_nothing_is_recorded_or_resolved_once_the_lease_is_lost(failed_through):
+    """The other host has its own word on these entries."""
+    fakes = ports([entry(1, t00100020=None), entry(2, instance="1.9")], lease=FakeLease(checks=2))
+    fakes.watermarks.stored = replace(fakes.watermarks.stored, failed_through=failed_through)
+    with pytest.raises(LeaseLostError):
+        run_batches(fakes, OPTIONS)
+    assert len(fakes.fhir.bundles) == 1
+    assert (fakes.errors.rows, fakes.errors.resolved) == ([], [])
 
 
 def test_a_watermark_that_another_host_moved_is_not_ours_to_move():

@@ -190,6 +190,20 @@ def test_a_tick_ends_with_its_budget():
     assert world.watermark == 4
 
 
+def test_an_outage_of_storage_leaves_no_failure_unrecorded():
+    """Also where the study was tried again before its failure could not be recorded: the watermark stands before it."""
+    bad = entry(3, study="1.2", instance="1.9", t00100020=None)
+    world = World(Flaky(**{"1_2": [busy()]}), [entry(1, study="1.1"), entry(2, study="1.2"), bad])
+    world.ports.errors.faults = [OutageError("storage", "ServiceResponseError")]
+    with pytest.raises(OutageError, match="storage"):
+        world.tick()
+    assert world.fhir.tried == ["1.1", "1.2", "1.2"]
+    assert world.watermark == 1
+    world.tick()
+    assert [row.sequence for row in world.ports.errors.rows] == [3]
+    assert world.watermark == 3
+
+
 def test_an_entry_that_the_feed_has_no_more_is_let_go():
     """Else the watermark would stand before it for ever."""
     world = World(Flaky(**{"1_2": [busy()] * 4}))

@@ -7,11 +7,10 @@ import pytest
 from shared.errors import ConflictError, FhirRefusedError, OutageError, TransientError
 from shared.mapping.converters import MappingOptions
 from shared.model import Action, ErrorTable, State
-from shared.sync.known import KnownResources
 from shared.sync.plan import Study
 from shared.sync.study import MAX_CONFLICTS, StudySync
 from tests.dose_reports import ct, ct_event
-from tests.fakes import FakeArchive, FakeFhir, entry, report_entry
+from tests.fakes import FakeFhir, entry, ports, report_entry
 
 OPTIONS = MappingOptions("https://dicom.example.org")
 
@@ -21,7 +20,7 @@ def deleted(sequence, **uids):
 
 
 def run(fhir, *entries):
-    return StudySync(fhir, FakeArchive(), OPTIONS, KnownResources()).run(Study(entries))
+    return StudySync(ports(fhir=fhir), OPTIONS).run(Study(entries))
 
 
 def held(fhir, resource_type):
@@ -202,7 +201,7 @@ def test_a_report_of_another_patient_is_his():
     options = MappingOptions("https://dicom.example.org", generate_observations=True)
     report = report_entry(ct(ct_event(1), PatientID="P-2"), 1)
     fhir = FakeFhir()
-    StudySync(fhir, FakeArchive(), options, KnownResources()).run(Study([report, entry(2)]))
+    StudySync(ports(fhir=fhir), options).run(Study([report, entry(2)]))
     patients = {one["identifier"][0]["value"]: f"Patient/{one['id']}" for one in held(fhir, "Patient")}
     assert held(fhir, "ImagingStudy")[0]["subject"] == {"reference": patients["P-1"]}
     assert [one["subject"] for one in held(fhir, "Observation")] == [{"reference": patients["P-2"]}] * 2

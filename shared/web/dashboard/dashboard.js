@@ -1,0 +1,122 @@
+// The page: asks for the key, refreshes all parts while the tab is seen, and says when there is no answer.
+
+import { get, isHealthy, key, UnreachableError } from "./api.js";
+import "./check.js";
+import { byId } from "./dom.js";
+import { refreshErrors, showOpenRows } from "./errors.js";
+import { clock } from "./format.js";
+import { hours, refreshHistory } from "./history.js";
+import { refreshReplays } from "./replays.js";
+import { light, showLight, showStatus } from "./status.js";
+
+const REFRESH_MS = 5000;
+const REPLAY_MS = 2000; // while one is under way
+const OLD_MS = 15_000; // an answer older than this is marked as old
+const RARELY = 3; // refreshes to one of errors and history
+const WEEKLY = 12; // and to one of a week's history
+let timer = null;
+let isRefreshing = false;
+let refreshes = 0;
+let answeredAt = null;
+let missingSince = null;
+let isKeyMissing = false;
+
+async function refresh() {
+  if (isRefreshing) return;
+  isRefreshing = true;
+  clearTimeout(timer);
+  const [health, status] = await Promise.allSettled([isHealthy(), isKeyMissing ? null : get("status")]);
+  let isReplaying = false;
+  if (isKeyMissing) {
+    showLight(health.reason ? ["none", "No answer"] : light(health.value, 0));
+  } else {
+    byId("key-form").hidden = true;
+    byId("board").hidden = false;
+    byId("forget-key").hidden = !key.get();
+    isReplaying = await parts(health, status);
+  }
+  isRefreshing = false;
+  if (!document.hidden) timer = setTimeout(refresh, isReplaying ? REPLAY_MS : REFRESH_MS);
+}
+
+/** Shows what was answered; whether a replay is under way. */
+async function parts(health, status) {
+  if (status.reason?.status === 401) return false; // of a key that was replaced meanwhile
+  if (status.status === "rejected") {
+    noAnswer(health, status.reason);
+    if (status.reason instanceof UnreachableError) return false;
+  } else {
+    [answeredAt, missingSince] = [new Date(), null];
+    byId("updated").textContent = `as of ${clock(answeredAt)}`;
+    byId("banner").hidden = true;
+    showStatus(status.value);
+    showOpenRows(status.value.errors);
+    showLight(light(health.value ?? null, status.value.faults.length));
+  }
+  markOld();
+  const rare = [];
+  if (refreshes % (hours() > 24 ? WEEKLY : RARELY) === 0) rare.push(refreshHistory());
+  if (refreshes % RARELY === 0) rare.push(refreshErrors());
+  refreshes += 1;
+  const [isReplaying] = await Promise.all([refreshReplays(), ...rare]);
+  return isReplaying;
+}
+
+function noAnswer(health, reason) {
+  missingSince ??= answeredAt ?? new Date();
+  const since = clock(missingSince);
+  const isUnreachable = reason instanceof UnreachableError;
+  const text = isUnreachable ? `No answer since ${since}` : `No status since ${since}: ${reason.message}`;
+  showLight(isUnreachable ? ["none", `No answer since ${since}`] : light(health.value ?? null, 1));
+  if (byId("banner").textContent !== text) byId("banner").textContent = text;
+  byId("banner").hidden = false;
+  byId("updated").textContent = answeredAt ? `what is shown is of ${since}` : "";
+  markOld();
+}
+
+/** Numbers that no answer stands behind any more are shown as old, also where a request hangs or the machine slept. */
+function markOld() {
+  const isOld = missingSince !== null || (answeredAt !== null && Date.now() - answeredAt > OLD_MS);
+  byId("board").classList.toggle("old", isOld);
+  if (isOld) byId("updated").textContent = answeredAt ? `what is shown is of ${clock(answeredAt)}` : "";
+}
+
+document.addEventListener("key-needed", ({ detail }) => {
+  if (detail.sent !== key.get()) return; // an answer to a key that has been replaced
+  key.forget();
+  isKeyMissing = true;
+  byId("board").hidden = byId("forget-key").hidden = true;
+  byId("updated").textContent = "";
+  byId("key-message").textContent = detail.sent ? "This key was not taken (401). Enter another." : "";
+  if (!byId("key-form").hidden) return;
+  byId("key-form").hidden = false;
+  byId("key").focus();
+});
+
+byId("key-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const given = byId("key").value.trim();
+  if (!/^[\x21-\x7e]+$/.test(given)) {
+    byId("key-message").textContent = "A key has no spaces and no letters beyond ASCII: copy it anew.";
+    return;
+  }
+  key.set(given);
+  isKeyMissing = false;
+  byId("key").value = "";
+  refreshes = 0;
+  refresh();
+});
+
+byId("forget-key").addEventListener("click", () => {
+  key.forget();
+  location.reload();
+});
+
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(timer);
+  markOld();
+  if (!document.hidden) refresh();
+});
+document.addEventListener("replays-changed", refreshErrors);
+setInterval(markOld, 1000);
+refresh();

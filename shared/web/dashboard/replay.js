@@ -1,0 +1,63 @@
+// A replay as it is shown, in the list and in the dialog.
+
+import { element, table, time } from "./dom.js";
+import { count, number } from "./format.js";
+
+const FIRST = 50; // the API lists at most so many writes and errors
+const WORDS = { queued: "", running: "", done: "ok", cancelled: "warn", failed: "bad" };
+
+export const isUnderWay = ({ state }) => state === "queued" || state === "running";
+
+/** What a replay is of: "entries 3 to 9 of the change feed". */
+export function described({ sequence, time: span, study, partition, errors, exception }) {
+  if (sequence) return sequence.from === sequence.to ? `entry ${number(sequence.from)}` : `entries ${number(sequence.from)} to ${number(sequence.to)}`;
+  if (span) return `entries from ${time(span.from).textContent} until before ${time(span.to).textContent}`;
+  if (!errors) return `study ${study}${partition ? ` of partition ${partition}` : ""}`;
+  const narrowed = [exception && `exception ${exception}`, study && `study ${study}`].filter(Boolean);
+  return [errors === "all" ? "open rows of all error tables" : `open rows of ${errors}`, ...narrowed].join(", ");
+}
+
+export const stateWord = ({ state, progress }) =>
+  element("span", { class: `word ${state === "done" && progress.failed ? "warn" : WORDS[state]}` }, state);
+
+/** Progress, counts, why it waits, errors, and of a dry run what would be written. */
+export function progressAndResult({ id, request, state, waitingFor, progress, errors, writes = [] }) {
+  const { done, total, written, unchanged, failed } = progress;
+  const label = total == null ? `${number(done)} done` : `${number(done)} of ${number(total)} done`;
+  const would = request.dryRun ? "would be written" : "written";
+  return [
+    isUnderWay({ state }) ? element("progress", { max: total || 1, value: total ? done : null, "aria-label": label }) : null,
+    element("p", {}, `${label}: ${number(written)} ${would}, ${number(unchanged)} unchanged, ${number(failed)} failed.`),
+    isUnderWay({ state }) && waitingFor ? element("p", { class: "notice warn" }, `Waits: ${waitingFor}`) : null,
+    deletes(writes),
+    errors.length ? folded(id, "errors", `${listed(errors, "error")}`, errorTable(errors)) : null,
+    writes.length ? folded(id, "writes", `${listed(writes, "request")} that would go to FHIR`, writeTable(writes)) : null,
+  ].filter(Boolean);
+}
+
+/** Said apart: a study that is not where it is looked for (say, in another partition) would be taken out of FHIR. */
+function deletes(writes) {
+  const found = writes.filter(({ method }) => method === "DELETE").length;
+  return found ? element("p", { class: "notice warn" }, `${count(found, "resource")} would be deleted from FHIR.`) : null;
+}
+
+const listed = (items, what) => (items.length < FIRST ? count(items.length, what) : `the first ${FIRST} ${what}s`);
+
+const folded = (id, name, summary, content) =>
+  element("details", { "data-key": `${id}-${name}`, open: true }, element("summary", {}, summary), content);
+
+function errorTable(errors) {
+  return table("Errors", [
+    ["Sequence", (error) => (error.sequence == null ? "–" : number(error.sequence)), "number"],
+    ["SOPInstanceUID", (error) => error.sopInstanceUID || "–", "uid"],
+    ["What is wrong", (error) => error.message, "wide"],
+  ], errors, { class: "stacking" });
+}
+
+function writeTable(writes) {
+  return table("What would be written", [
+    ["Method", (write) => write.method],
+    ["Resource", (write) => write.url, "uid"],
+    ["StudyInstanceUID", (write) => write.studyInstanceUID ?? "–", "uid"],
+  ], writes, { class: "stacking" });
+}

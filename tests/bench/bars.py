@@ -1,0 +1,79 @@
+"""The bars: what the measurements must reach. Ratios are against the reference of the same run, on the same server."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tests.bench.mapping import Cost
+from tests.bench.row import Row
+
+OWN_STAGES = ("feed JSON", "map", "merge", "storage", "rest")
+WIRE_STAGES = ("FHIR JSON", "HTTP")
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """`limit` is the least, or where `is_most` the most."""
+
+    name: str
+    limit: float
+    measured: float
+    unit: str
+    is_most: bool = False
+
+    @property
+    def is_met(self) -> bool:
+        return self.measured <= self.limit if self.is_most else self.measured >= self.limit
+
+    def __str__(self) -> str:
+        sign = "≤" if self.is_most else "≥"
+        verdict = "met" if self.is_met else "**missed**"
+        measured = f"{self.measured:,.{0 if self.measured >= 100 else 1 if self.measured >= 10 else 2}f}"
+        return f"| {self.name} | {sign} {self.limit:g} {self.unit} | {measured} {self.unit} | {verdict} |"
+
+
+def bars(rows: Sequence[Row], costs: Sequence[Cost]) -> Iterator[Bar]:
+    """Those of the memory server: it is quick enough for the client's own cost to show."""
+    for work, title, calls, still, delayed in (
+        ("ct", "1,000-instance CT studies", 100, 50, 200),
+        ("cr", "one-instance studies", 4, 5, 20),
+    ):
+        app, reference = pair(rows, work, 0)
+        yield Bar(f"{title}: fewer FHIR calls", calls, _calls(reference) / _calls(app), "x")
+        yield Bar(f"{title}: entries/s at 0 ms", still, app.per_second / reference.per_second, "x")
+        app, reference = pair(rows, work, 20)
+        yield Bar(f"{title}: entries/s at 20 ms", delayed, app.per_second / reference.per_second, "x")
+    worst = max(cost.together for cost in costs)
+    yield Bar("map and merge, per instance", 25, worst, "µs", is_most=True)
+    large, _ = pair(rows, "large", 0)
+    yield Bar("large study: own cost, second half of the batches to the first", 1.2, growth(large), "x", is_most=True)
+    for row in rss_rows(rows):
+        yield Bar(f"peak RSS, a batch of {row.of:,} entries: {row.title}", 300, row.rss_mb, "MB", is_most=True)
+
+
+def pair(
+    rows: Sequence[Row], work: str, latency_ms: int, server: str = "memory", kind: str = "sync"
+) -> tuple[Row, Row]:
+    """The app's and the reference's row."""
+    wanted = (work, latency_ms, server, kind)
+    found = {row.who: row for row in rows if (row.work, row.latency_ms, row.server, row.kind) == wanted}
+    return found["app"], found["reference"]
+
+
+def rss_rows(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row.kind == "rss"]
+
+
+def growth(row: Row) -> float:
+    """CPU time of our own per entry, second half of the batches to the first: 1 is linear."""
+    half = len(row.steps) // 2
+    first, second = ([cost(step, OWN_STAGES) for step in steps] for steps in (row.steps[:half], row.steps[half:]))
+    return (sum(second) / len(second)) / (sum(first) / len(first))
+
+
+def cost(step: dict, stages: Sequence[str]) -> float:
+    """CPU µs per entry of a batch."""
+    return sum(step["stages"].get(stage, 0.0) for stage in stages) / step["entries"] * 1e6
+
+
+def _calls(row: Row) -> float:
+    return row.calls / row.entries

@@ -1,0 +1,170 @@
+"""The benchmark's own parts: what they compare is equal, and what they measure is what they say."""
+
+import copy
+import re
+from itertools import pairwise
+from uuid import uuid4
+
+import pytest
+import requests
+
+from local.compare import compare
+from local.dicom_service import store
+from shared import bootstrap
+from shared.config import read_settings
+from tests.bench.bars import Bar
+from tests.bench.memory_fhir import MemoryFhir
+from tests.bench.reference import Reference
+from tests.bench.sampler import stage_of
+from tests.bench.workloads import ct_studies, hospital_day, instances
+from tests.integration.dicom_service_client import running
+
+
+@pytest.fixture
+def fhir():
+    """The in-memory FHIR server's URL."""
+    with running(MemoryFhir()) as client:
+        yield client.url
+
+
+def post(fhir, *entries):
+    return requests.post(fhir, json={"resourceType": "Bundle", "type": "transaction", "entry": entries}, timeout=30)
+
+
+def found(fhir, resource_type, query=""):
+    answer = requests.get(f"{fhir}/{resource_type}?{query}", timeout=30)
+    return [entry["resource"] for entry in answer.json().get("entry", [])]
+
+
+def patient(value, **request):
+    resource = {"resourceType": "Patient", "identifier": [{"system": "s", "value": value}]}
+    return {
+        "fullUrl": f"urn:uuid:{value}",
+        "resource": resource,
+        "request": {"method": "POST", "url": "Patient"} | request,
+    }
+
+
+def studies_in(fhir):
+    """By identifier, without what the server gave them; links as what they point to."""
+    told = {}
+    for study in found(fhir, "ImagingStudy"):
+        one = copy.deepcopy(study)
+        linked = requests.get(f"{fhir}/{one['subject']['reference']}", timeout=30).json()
+        one |= {
+            "id": "",
+            "meta": one["meta"]["source"],
+            "subject": linked["identifier"],
+            "endpoint": len(one["endpoint"]),
+        }
+        told[one["identifier"][0]["value"]] = one
+    return told
+
+
+@pytest.mark.parametrize("work", [ct_studies(2, 6), hospital_day(6)], ids=lambda work: work.name)
+def test_reference_and_app_write_the_same(work, dicom, dicom_app, fhir, storage):
+    """Equal ImagingStudy resources after creates and after deletes, and both say what DICOM holds."""
+    settings = {
+        "AzureWebJobsStorage": storage,
+        "DicomWeb__Endpoint": dicom.url,
+        "Fhir__Endpoint": fhir,
+        "DicomCast__Features__ExtendedMapping": "false",
+        "TableStore__TableNamePrefix": f"t{uuid4().hex[:8]}",
+    }
+    app = bootstrap.build(read_settings(settings))
+    database = dicom_app.state.database
+    store.add(database, store.DEFAULT_PARTITION, list(instances(work)))
+    with running(MemoryFhir()) as other:
+        reference = Reference(dicom.url, other.url)
+        after = 0
+        for phase in ("created", "deleted"):
+            if phase == "deleted":
+                study = work.studies[0]
+                first = f"{study.series_uid(0)}.0"
+                store.delete(database, store.ResourcePath(study.uid, study.series_uid(0), first))
+                store.delete(database, store.ResourcePath(work.studies[1].uid))
+            while app.tick().lag.entries:
+                pass
+            through = app.status().watermark.sequence
+            reference.sync(reference.feed(after, through))
+            after = through
+            assert studies_in(fhir) == studies_in(other.url)
+            for url in (fhir, other.url):
+                assert not [one.differences for one in compare(dicom.url, url, ()) if one.differences]
+
+
+def test_a_transaction_writes_all_or_nothing(fhir):
+    """A version that is not held refuses the bundle; what stands before it is not written."""
+    created = post(fhir, patient("a")).json()["entry"][0]["resource"]
+    update = {"resource": created, "request": {"method": "PUT", "url": f"Patient/{created['id']}", "ifMatch": 'W/"2"'}}
+    assert post(fhir, patient("b"), update).status_code == 412
+    assert [one["identifier"][0]["value"] for one in found(fhir, "Patient")] == ["a"]
+    update["request"]["ifMatch"] = 'W/"1"'
+    assert post(fhir, update).json()["entry"][0]["response"]["etag"] == 'W/"2"'
+
+
+def test_a_conditional_create_finds_what_is_there(fhir):
+    """200 instead of 201, and links inside the bundle point to it."""
+    held = post(fhir, patient("a")).json()["entry"][0]["resource"]
+    study = {"resourceType": "ImagingStudy", "subject": {"reference": "urn:uuid:a"}}
+    create = {"fullUrl": "urn:uuid:s", "resource": study, "request": {"method": "POST", "url": "ImagingStudy"}}
+    answer = post(fhir, patient("a", ifNoneExist="identifier=s%7Ca"), create).json()["entry"]
+    assert [one["response"]["status"] for one in answer] == ["200", "201"]
+    assert answer[1]["resource"]["subject"]["reference"] == f"Patient/{held['id']}"
+
+
+@pytest.mark.parametrize(
+    ("query", "values"),
+    [
+        ("identifier=s%7Ca", ["a"]),
+        ("identifier=s%7Ca,s%7Cx%5C,y", ["a", "x,y"]),
+        ("identifier=%7Ca", []),
+        ("identifier=s%7Cnone", []),
+    ],
+)
+def test_searches_by_identifier(fhir, query, values):
+    """One or several, with FHIR's escapes; an empty system is one of its own."""
+    post(fhir, patient("a"), patient("x,y"))
+    assert sorted(one["identifier"][0]["value"] for one in found(fhir, "Patient", query)) == values
+    batch = {"type": "batch", "entry": [{"request": {"method": "GET", "url": f"Patient?{query}"}}]}
+    answer = requests.post(fhir, json=batch, timeout=30).json()["entry"][0]["resource"]
+    assert answer["total"] == len(values)
+
+
+def test_an_unknown_parameter_is_refused(fhir):
+    """A server that ignores it would answer with everything."""
+    assert requests.get(f"{fhir}/Patient?name=x", timeout=30).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("stack", "stage"),
+    [
+        (["shared/mapping/text.py:uid", "shared/mapping/resources.py:map"], "map"),
+        (["shared/mapping/merge_study.py:put", "shared/sync/study.py:_merge"], "merge"),
+        (["/json/decoder.py:raw_decode", "shared/clients/http.py:json_of", "shared/clients/change_feed_reader.py:_json"], "feed JSON"),
+        (["/json/encoder.py:iterencode", "shared/clients/fhir.py:transact"], "FHIR JSON"),
+        (["/socket.py:readinto", "site-packages/requests/sessions.py:send", "shared/clients/change_feed_reader.py:_get"], "HTTP"),
+        (["/socket.py:readinto", "site-packages/azure/core/x.py:send", "shared/clients/watermark.py:write"], "storage"),
+        (["shared/sync/plan.py:by_study"], "rest"),
+    ],
+)  # fmt: skip
+def test_the_stage_of_a_stack(stack, stage):
+    """By the innermost function that belongs to one."""
+    assert stage_of(stack) == stage
+
+
+def test_a_bar_is_met_at_its_limit():
+    """Least or most."""
+    assert [Bar("", 5, measured, "x").is_met for measured in (4.9, 5, 6)] == [False, True, True]
+    assert [Bar("", 5, measured, "x", is_most=True).is_met for measured in (4.9, 5, 6)] == [True, True, False]
+
+
+def test_the_work_is_what_it_says():
+    """Each entry with UIDs of its own; a day has its modalities, and interleaves them."""
+    day = hospital_day(60)
+    made = list(instances(day))
+    assert len({one.sop_instance_uid for one in made}) == len(made) == day.entries
+    assert {study.modality for study in day.studies} == {"CR", "US", "CT", "MR", "RF", "NM"}
+    changes = sum(one.study_instance_uid != other.study_instance_uid for one, other in pairwise(made))
+    assert changes > len(day.studies)
+    assert not re.search("@[A-Z]+@", "".join(one.metadata for one in made[:200]))

@@ -1,0 +1,275 @@
+"""The dashboard: what a person at night sees and can do, on the real stack."""
+
+import time
+from datetime import UTC, datetime
+
+import pytest
+import requests
+
+from tests.integration.faults.proxy import Fault
+
+Keys = pytest.importorskip("selenium.webdriver.common.keys", reason="make test-browser installs it").Keys
+FOR_LONG = 10**9
+STATUSES = "return performance.getEntriesByType('resource').filter((one) => one.name.endsWith('/status')).length"
+
+HAS_BAR = """
+const plot = document.querySelector("#throughput-plot canvas");
+const copy = new OffscreenCanvas(plot.width, plot.height).getContext("2d");
+copy.drawImage(plot, 0, 0);
+const pixels = copy.getImageData(0, 0, plot.width, plot.height).data;
+for (let at = 0; at < pixels.length; at += 4) if (pixels[at] === 0x2f && pixels[at + 1] === 0x7f && pixels[at + 2] === 0x86) return true;
+return false;
+"""
+"""Whether the colour of entries is seen in the plot of throughput."""
+
+
+def slowly(content):
+    """Answers of a FHIR server that has much to do."""
+    time.sleep(0.2)
+    return content
+
+
+def test_a_fresh_system(page, fresh_api):
+    """The key is asked for once, kept in this tab alone, and in no URL; then all is well and empty."""
+    page.open(fresh_api.stack.functions_url)
+    policy = requests.get(page.driver.current_url, timeout=30).headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';"), (
+        "what `page` watches in every test"
+    )
+    page.awaited_text("light", "Healthy")
+    page.is_well_made("key")
+    page.enter("wrong")
+    page.awaited_text("key-message", "not taken")
+    page.enter(fresh_api.stack.function_key)
+    page.awaited_text("light", "Healthy")
+    page.awaited(lambda: page.tile("Lag") == "0 entries")
+    page.awaited_text("lag-summary", "0 entries")
+    colours = []
+    for scheme in ("light", "dark"):
+        page.prefer(scheme)
+        colours.append(page.by_id("now").value_of_css_property("color"))
+    assert colours == ["rgba(27, 36, 48, 1)", "rgba(230, 235, 241, 1)"]
+    page.is_well_made("fresh")
+    page.driver.refresh()
+    page.awaited_text("now", "Watermark")
+    assert not page.by_id("key-form").is_displayed()
+    assert fresh_api.stack.function_key not in page.driver.current_url
+    asked = page.script("return performance.getEntriesByType('resource').map(one => one.name)")
+    assert asked
+    assert not any(fresh_api.stack.function_key in url for url in asked)
+    assert page.script("return localStorage.length + document.cookie.length") == 0
+
+
+def test_the_numbers_follow_the_feed(board, api):
+    """By themselves: no reload."""
+    api.store(*range(1, 31), instances=4)
+    board.awaited(lambda: board.tile("Watermark").startswith("120"))
+    board.awaited(lambda: board.tile("Lag").startswith("0 entries"))
+    board.awaited(lambda: board.rows("#ticks"))
+    assert sum(int(row[3]) for row in board.rows("#ticks")) == 120
+    board.script("document.querySelector('#hours input').click()")
+    board.awaited_text("throughput-summary", "In the last 3 hours 120 entries")
+    board.awaited(lambda: board.script(HAS_BAR))
+    board.is_well_made("busy")
+
+
+def test_a_key_that_is_no_longer_taken(board, api):
+    """It is asked for anew, and nothing of what was shown is left in sight."""
+    board.script("sessionStorage.setItem('dicom-cast-function-key', 'revoked')")
+    board.awaited_text("key-message", "not taken")
+    assert not board.by_id("board").is_displayed()
+    assert board.focused() == board.by_id("key")
+    board.enter("ключ")
+    board.awaited_text("key-message", "ASCII")
+    board.by_id("key").clear()
+    board.enter(api.stack.function_key)
+    board.awaited(lambda: board.by_id("board").is_displayed())
+
+
+def test_the_fhir_server_is_down(board, api):
+    """Named at the top; the light turns once no tick has ended well for HealthMaxAge, and back again by itself."""
+    api.fhir.faults.append(Fault("GET|POST|PUT", "/fhir", times=FOR_LONG))
+    api.store(200)
+    board.awaited_text("faults", "FHIR server")
+    board.awaited_text("light", "Unhealthy")
+    board.is_well_made("fhir-down")
+    api.fhir.faults.clear()
+    board.awaited_text("light", "Healthy")
+    board.awaited(lambda: board.text("faults") == "")
+    board.awaited(lambda: board.tile("Lag") == "0 entries")
+
+
+def test_storage_answers_500(board, api):
+    """What cannot be known is said to be unknown, and each part says since when it was not read."""
+    api.tables.faults.append(Fault("GET|POST|PUT|PATCH|MERGE|DELETE", "/", times=FOR_LONG, status=500))
+    board.awaited_text("faults", "storage")
+    board.awaited(lambda: board.tile("Watermark") == "unknown")
+    for part in ("history", "errors", "replays"):
+        board.awaited_text(f"{part}-freshness", "Not read since")
+    board.is_well_made("storage-500")
+    api.tables.faults.clear()
+    board.awaited(lambda: board.tile("Watermark") != "unknown")
+    for part in ("history", "errors", "replays"):
+        board.awaited_text(f"{part}-freshness", "as of")
+
+
+def test_the_app_is_gone(board, api):
+    """No number looks fresh that is not."""
+    board.awaited_text("light", "Healthy")
+    api.stack.kill("functions")
+    said = board.awaited_text("light", "No answer since")
+    assert board.text("banner") == said
+    assert board.text("updated").startswith("what is shown is of ")
+    assert "old" in board.by_id("board").get_attribute("class")
+    board.is_well_made("app-gone")
+    api.stack.start("functions")
+    board.awaited_text("light", "Healthy")
+    assert not board.by_id("banner").is_displayed()
+    assert "old" not in board.by_id("board").get_attribute("class")
+
+
+def test_error_rows_by_page_and_filter(board, api):
+    """Ten to a page; a study narrows them down."""
+    api.store(*range(300, 312), instances=1, PatientID=None)
+    api.drained()
+    board.press("Show DicomFailToStoreExceptionTable")
+    board.awaited(lambda: len(board.rows("#errors-rows")) == 10)
+    assert not board.by_id("errors-previous").is_enabled()
+    first = board.rows("#errors-rows")[0][0]
+    board.is_well_made("errors")
+    board.press("Next")
+    board.awaited(lambda: len(board.rows("#errors-rows")) == 2)
+    assert board.text("errors-page") == "Page 2"
+    assert not board.by_id("errors-next").is_enabled()
+    board.press("Previous")
+    board.awaited(lambda: len(board.rows("#errors-rows")) == 10 and board.rows("#errors-rows")[0][0] == first)
+    board.by_id("errors-study").send_keys("1.2.303", "\n")
+    [row] = board.awaited(lambda: len(board.rows("#errors-rows")) == 1 and board.rows("#errors-rows"))
+    assert "PatientID" in row[1]
+    assert "Study 1.2.303" in row[2]
+    board.by_id("errors-exception").send_keys("NoSuchError", "\n")
+    board.awaited_text("errors-rows", "No rows.")
+    board.press("Clear")
+    board.awaited(lambda: len(board.rows("#errors-rows")) == 10)
+
+
+def test_one_row_is_replayed(board, api):
+    """A dry run first, which writes nothing; then, confirmed, the entry itself. Its row is open no more."""
+    patient = {"resourceType": "Patient", "identifier": [{"value": "P-400"}]}
+    url = f"{api.stack.fhir_url}/Patient"
+    twins = [requests.post(url, json=patient, timeout=30).json()["id"] for _ in range(2)]
+    api.store(400, instances=1)
+    sequence = api.drained()["watermark"]["sequence"]
+    requests.delete(f"{url}/{twins[1]}", timeout=30).raise_for_status()
+    board.press("Show FhirFailToStoreExceptionTable")
+    board.press(f"Replay entry … {sequence}")
+    board.awaited_text("replay-dialog", "Nothing has been written yet.", "1 would be written", "ImagingStudy")
+    assert api.study(400) is None
+    board.is_well_made("dry-run")
+    board.press("Run for real", "#replay-dialog")
+    board.awaited_text("replay-dialog-state", "Replay done.")
+    assert api.study(400)
+    board.is_well_made("replayed")
+    board.press("Close", "#replay-dialog")
+    board.awaited_text("errors-rows", "No rows.")
+    board.awaited(lambda: board.text("replays-list").count(f"Entry {sequence}") == 2)
+    board.choose("errors-open", "false")
+    board.awaited_text("errors-rows", "resolved")
+
+
+def test_a_replay_is_watched_and_cancelled(board, api, monkeypatch):
+    """Its progress is seen while it runs, in the dialog and in the list."""
+    api.store(*range(500, 540), instances=1)
+    latest = api.drained()["latest"]["sequence"]
+    for name, value in (("from", 1), ("to", latest)):
+        board.by_id("replay-sequence").find_element("name", name).send_keys(str(value))
+    board.press("Dry run …", "#replay-sequence")
+    board.awaited_text("replay-dialog-state", "Dry run done", seconds=60)
+    monkeypatch.setattr(api.fhir, "rewrite", slowly)
+    board.press("Run for real", "#replay-dialog")
+    board.awaited_text("replay-dialog-state", "Replay running.")
+    board.awaited(
+        lambda: 0 < int(board.script("return document.querySelector('dialog progress')?.value ?? 0")) < latest
+    )
+    board.is_well_made("replay-dialog")
+    board.press("Close", "#replay-dialog")
+    board.awaited(lambda: board.tile("Replays under way").startswith("1"))
+    board.is_well_made("replay-running")
+    board.press(f"Cancel entries 1 to {latest}")
+    board.awaited_text("replays-list", "cancelled")
+
+
+def test_a_range_of_time_is_local_time(board, api):
+    """As the person's clock shows it, here five and a half hours before UTC's."""
+    board.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Kolkata"})
+    board.driver.refresh()
+    for name, value in (("from", "2026-01-02T05:30"), ("to", "2026-01-02T06:30:15")):
+        field = board.by_id("replay-time").find_element("name", name)
+        board.script("arguments[0].value = arguments[1]", field, value)
+    board.press("Dry run …", "#replay-time")
+    board.awaited_text("replay-dialog", "2 Jan 2026, 05:30:00", "Dry run done")
+    [newest, *_] = api.get("/replay").json()["replays"]
+    times = [datetime.fromisoformat(newest["request"]["time"][name]) for name in ("from", "to")]
+    assert times == [datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 2, 1, 0, 15, tzinfo=UTC)]
+
+
+def test_what_the_app_refuses_is_told(board, api):
+    """Each fault of a request, by name."""
+    for field, value in (("from", 5), ("to", 3)):
+        board.by_id("replay-sequence").find_element("name", field).send_keys(str(value))
+    board.press("Dry run …", "#replay-sequence")
+    board.awaited_text("replay-dialog", "Not started.", "from")
+    board.is_well_made("refused")
+
+
+def test_by_keyboard_alone(board, api):
+    """The skip link comes first; Escape closes the dialog, and the focus is where it was."""
+    board.driver.refresh()
+    board.awaited_text("now", "Watermark")
+    board.type(Keys.TAB)
+    assert board.focused().text == "Skip to the content"
+    board.type(Keys.ENTER, Keys.TAB)
+    assert board.focused().text == "Errors", "the first link of the content"
+    board.by_id("replay-study").find_element("name", "study").send_keys("1.2.404", Keys.ENTER)
+    board.awaited_text("replay-dialog-state", "Dry run")
+    board.type(Keys.ESCAPE)
+    board.awaited(lambda: not board.by_id("replay-dialog").is_displayed())
+    assert board.focused().get_attribute("name") == "study"
+    assert board.focused().value_of_css_property("outline-style") == "solid"
+
+
+def test_on_a_phone(board, api):
+    """Nothing is wider than the window, and everything can be reached by a finger."""
+    board.become_a_phone()
+    api.store(600, PatientID=None)
+    api.drained()
+    board.press("Show DicomFailToStoreExceptionTable")
+    board.awaited(lambda: board.rows("#errors-rows"))
+    board.is_well_made("phone")
+    sequence = board.rows("#errors-rows")[0][0]
+    board.press(f"Replay entry … {sequence}")
+    board.awaited_text("replay-dialog-state", "Dry run done")
+    board.is_well_made("phone-dialog")
+
+
+def test_the_self_check_and_the_settings(board, api):
+    """Each step with its outcome; no secret among the settings."""
+    board.press("Run the self-check")
+    board.awaited(lambda: board.rows("#check-result"))
+    for summary in board.driver.find_elements("css selector", "summary"):
+        summary.click()
+    settings = dict(board.awaited(lambda: board.rows("#settings")))
+    assert settings["AzureWebJobsStorage"] == "***"
+    board.awaited(lambda: board.rows("#history-table"))
+    board.is_well_made("deployment")
+
+
+def test_a_hidden_tab_asks_nothing(board, api):
+    """And one that is seen again asks at once."""
+    board.hide()
+    asked = board.script(STATUSES)
+    time.sleep(7)  # more than a refresh
+    assert board.script(STATUSES) - asked <= 1, "the one that was under way"
+    asked = board.script(STATUSES)
+    board.show()
+    board.awaited(lambda: board.script(STATUSES) > asked, seconds=4)
