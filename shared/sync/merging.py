@@ -32,9 +32,8 @@ class StudyMerger:
         """What `writes` will look up."""
         uid = wanted.study_instance_uid
         searches = [] if self._lookup.is_known(uid) else [self._lookup.study_search(uid)]
-        if (last := _last_mapped(wanted)) is not None:
-            searches.append(self._lookup.patient_search(last.patient.add["identifier"][0]))
-        return searches
+        patients = [change.patient.add["identifier"][0] for change in _by_patient(wanted)]
+        return searches + [self._lookup.patient_search(identifier) for identifier in patients]
 
     def read_ahead(self, searches: Iterable[Search]) -> None:
         """Makes the searches of several studies at once."""
@@ -63,12 +62,11 @@ class StudyMerger:
         study = self._lookup.study(uid)
         if wanted.held is not None:
             wanted = replace(wanted, changes=[*wanted.changes, *gone(study, uid, wanted.held)])
-        last = _last_mapped(wanted)
         links: dict[str, str] = {}
         writes: list[Write] = []
-        if last is not None:
+        if of_patients := _by_patient(wanted):
             writes += self._link_endpoint(links)
-            for change in _by_patient(wanted, last):
+            for change in of_patients:
                 writes += self._link_patient(change, links)
         writes += self._study(study, wanted, links)
         if study is not None:
@@ -141,18 +139,10 @@ class StudyMerger:
         return writes
 
 
-def _last_mapped(wanted: Changes) -> MappedInstance | None:
-    """The instance that says whose study it is."""
-    return next((change for change in reversed(wanted.changes) if isinstance(change, MappedInstance)), None)
-
-
-def _by_patient(wanted: Changes, last: MappedInstance) -> list[MappedInstance]:
-    """The change that says whose the study is, and those that say whose a dose report is: the last for each Patient."""
-    told = [
-        change
-        for change in wanted.changes
-        if isinstance(change, MappedInstance) and (change is last or change.entry.sop_instance_uid in wanted.reports)
-    ]
+def _by_patient(wanted: Changes) -> list[MappedInstance]:
+    """The last change says whose the study is, those of dose reports whose the doses are: one for each Patient."""
+    mapped = [change for change in wanted.changes if isinstance(change, MappedInstance)]
+    told = [change for change in mapped if change is mapped[-1] or change.entry.sop_instance_uid in wanted.reports]
     return list({change.study.set["subject"]["reference"]: change for change in told}.values())
 
 

@@ -205,3 +205,25 @@ def test_a_report_of_another_patient_is_his():
     patients = {one["identifier"][0]["value"]: f"Patient/{one['id']}" for one in held(fhir, "Patient")}
     assert held(fhir, "ImagingStudy")[0]["subject"] == {"reference": patients["P-1"]}
     assert [one["subject"] for one in held(fhir, "Observation")] == [{"reference": patients["P-2"]}] * 2
+
+
+def test_the_patients_of_all_reports_are_read_ahead():
+    """In one request for several studies: the Endpoint, the Observations of each report and the transaction come after."""
+    options = MappingOptions("https://dicom.example.org", generate_observations=True)
+    studies = [
+        Study(
+            [
+                report_entry(
+                    ct(PatientID=f"R-{number}", StudyInstanceUID=f"1.2.{number}", SOPInstanceUID=f"1.3.{number}")
+                ),
+                entry(2, study=f"1.2.{number}", instance=f"1.4.{number}", t00100020=f"P-{number}"),
+            ]
+        )
+        for number in (1, 2)
+    ]
+    fhir = FakeFhir()
+    StudySync(ports(fhir=fhir), options).run_all(studies)
+    assert len(held(fhir, "Patient")) == 4
+    before = fhir.calls
+    StudySync(ports(fhir=fhir), options).run_all(studies)
+    assert fhir.calls - before == 1 + 1 + 2
