@@ -51,8 +51,8 @@ class StudyMerger:
         """In the order of the references. Raises MultipleMatchingResourcesError, TransientError, OutageError."""
         was_known = self._lookup.is_known(wanted.study_instance_uid)
         writes = self._writes(wanted)
-        if was_known and not writes:
-            # If-Match guards what is written. That there is nothing to write has to be seen.
+        if was_known and not any(write.resource["resourceType"] == "ImagingStudy" for write in writes):
+            # If-Match guards what is written. That there is nothing to write to the study has to be seen.
             self.forget(wanted)
             return self._writes(wanted)
         return writes

@@ -227,3 +227,13 @@ def test_the_patients_of_all_reports_are_read_ahead():
     before = fhir.calls
     StudySync(ports(fhir=fhir), options).run_all(studies)
     assert fhir.calls - before == 1 + 1 + 2
+
+
+def test_what_another_host_wrote_is_seen_where_only_the_patient_is_written():
+    """It stored an instance, which is gone by now; that this host remembers the study without it is no proof."""
+    fhir = FakeFhir()
+    ours, theirs = (StudySync(ports(fhir=fhir), OPTIONS) for _ in range(2))
+    ours.run(Study([entry(1, instance="1.1")]))
+    theirs.run(Study([entry(2, instance="1.2")]))
+    ours.run(Study([deleted(3, instance="1.2"), entry(4, Action.UPDATE, instance="1.1", t00100040="F")]))
+    assert [one["uid"] for one in held(fhir, "ImagingStudy")[0]["series"][0]["instance"]] == ["1.1"]

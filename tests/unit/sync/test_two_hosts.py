@@ -131,6 +131,8 @@ class World:
             if self.clock.seconds < HOUR:
                 self.clock.after(1, self._strike)
             return
+        for host in self.hosts:
+            host.freezes_before = None  # one at a time: the other is to follow
         seconds = self.chance.uniform(1, 3 * LEASE_SECONDS)
         what = self.chance.choice(["kill", "kill", "freeze", "search", "search", "write", "write", "record"])
         if what == "kill":
