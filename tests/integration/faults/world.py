@@ -87,12 +87,15 @@ class World:
     def passed_but_not_done(self):
         """Sequences up to the watermark whose instance the archive has, but neither FHIR nor a final row."""
         passed = max((row["SyncedSequence"].value for row in self.rows() if "SyncedSequence" in row), default=0)
-        done = {one.sop_instance_uid for one in recorded_failures(self.storage, self.prefix) if one.is_final}
+        final = [one for one in recorded_failures(self.storage, self.prefix) if one.is_final]
+        recorded, done = {one.sequence for one in final}, {one.sop_instance_uid for one in final}
         for study in self._search("ImagingStudy", {"_count": "1000"}):
             done |= {one["uid"] for series in study.get("series", []) for one in series.get("instance", [])}
         entries = self.dicom.feed("v1", offset=0, limit=100, includeMetadata="false")
         there = [one for one in entries if one["Sequence"] <= passed and one["State"].lower() != "deleted"]
-        return [one["Sequence"] for one in there if one["SopInstanceUid"] not in done]
+        return [
+            one["Sequence"] for one in there if one["SopInstanceUid"] not in done and one["Sequence"] not in recorded
+        ]
 
     def rows(self):
         """All that the app keeps in tables."""
