@@ -17,7 +17,7 @@ _ENTRIES = """
            CASE WHEN instance.version IS NULL THEN 'deleted'
                 WHEN instance.version = change.version THEN 'current'
                 ELSE 'replaced' END AS state,
-           CASE WHEN :include_metadata THEN instance.metadata END AS metadata
+           CASE WHEN :include_metadata THEN CAST(instance.metadata AS BLOB) END AS metadata
     FROM change LEFT JOIN instance
     USING (partition_name, study_instance_uid, series_instance_uid, sop_instance_uid)
 """
@@ -69,15 +69,15 @@ def _latest(request: Request, sql: str) -> Response:
 
 
 def _entries(request: Request, sql: str, parameters: dict[str, int]) -> Response:
-    return _json(f"[{','.join(_entry(row) for row in request.app.state.database.rows(sql, parameters))}]")
+    return _json(b"[%b]" % b",".join([_entry(row) for row in request.app.state.database.rows(sql, parameters)]))
 
 
 def _include_metadata(query: Parameters) -> dict[str, int]:
     return {"include_metadata": query.boolean("includeMetadata", default=True)}
 
 
-def _entry(row: sqlite3.Row) -> str:
-    """One entry as JSON text; the stored metadata is text already and is put in as it is."""
+def _entry(row: sqlite3.Row) -> bytes:
+    """One entry as JSON; the stored metadata is JSON already and is put in as it is."""
     entry = json.dumps(
         {
             "Sequence": row["sequence"],
@@ -89,9 +89,9 @@ def _entry(row: sqlite3.Row) -> str:
             "State": row["state"],
             "PartitionName": row["partition_name"],
         }
-    )
-    return entry if row["metadata"] is None else f'{entry[:-1]}, "Metadata": {row["metadata"]}}}'
+    ).encode()
+    return entry if row["metadata"] is None else b'%b, "Metadata": %b}' % (entry[:-1], row["metadata"])
 
 
-def _json(text: str) -> Response:
-    return Response(text, media_type="application/json")
+def _json(body: bytes) -> Response:
+    return Response(body, media_type="application/json")
