@@ -1,13 +1,13 @@
 """Where this process spends its CPU time: by stage of the sync, and by function.
 
-Every few milliseconds of CPU time a signal looks at the stacks of all threads, and adds the CPU time that each has used
-since to what it is doing. No timing code is needed in the app, and no call is made slower, as by a tracing profiler. A
-signal is handled as soon as a call into C returns, however busy the machine; a sampling thread would have to wait for
-its turn, and find the others where they wait for an answer. Linux only: the clocks of single threads are asked for.
+Every few milliseconds a thread looks at the stacks of all others, and adds the CPU time that each has used since to what
+it is doing. No timing code is needed in the app, and no call is made slower, as by a tracing profiler. The thread asks
+for its turn after a short switch interval, so that it finds the others where they were, or where a call into C has just
+returned. (A signal does not do: Python handles it in the main thread, which waits where lanes work.) Linux only: the
+clocks of single threads are asked for.
 """
 
 import re
-import signal
 import sys
 import threading
 import time
@@ -17,9 +17,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Self
 
-INTERVAL_SECONDS = 0.004
-SWITCH_SECONDS = 0.00005
-"""How long the main thread, which handles signals, waits for its turn where other threads work."""
+INTERVAL_SECONDS = 0.001
+SWITCH_SECONDS = 0.001
+"""How long the sampling thread waits for its turn."""
 _ROOT = str(Path(__file__).parents[2]) + "/"
 _LIBRARY = re.compile(r".*/(?=site-packages/)|.*/python3[.]\d+(?=/)")
 
@@ -46,29 +46,32 @@ _JSON = ("/json/", "json_of", "requests/models.py:json", "requests/models.py:tex
 
 
 class Sampler:
-    """Samples while it is entered, by the main thread. `stages` and `functions`: CPU seconds."""
+    """Samples while it is entered. `stages` and `functions`: CPU seconds."""
 
     def __init__(self) -> None:
         self.stages: Counter[str] = Counter()
         self.functions: Counter[str] = Counter()
         self._used: dict[int, float] = {}
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
         self._switch_interval = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_SECONDS)
         self._used = {thread.ident: _cpu_seconds(thread.ident) for thread in threading.enumerate()}
-        signal.signal(signal.SIGPROF, self._sample)
-        signal.setitimer(signal.ITIMER_PROF, INTERVAL_SECONDS, INTERVAL_SECONDS)
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        self._stopped.set()
+        self._thread.join()
         sys.setswitchinterval(self._switch_interval)
 
-    def _sample(self, _signal: int, interrupted: FrameType | None) -> None:
-        stacks = sys._current_frames() | {threading.get_ident(): interrupted}
-        for ident, frame in stacks.items():
-            self._take(ident, frame)
+    def _run(self) -> None:
+        while not self._stopped.wait(INTERVAL_SECONDS):
+            for ident, frame in sys._current_frames().items():
+                if ident != threading.get_ident():
+                    self._take(ident, frame)
 
     def _take(self, ident: int, frame: FrameType | None) -> None:
         try:
