@@ -2,10 +2,14 @@
 
 `fhir.resources` knows the shapes (its R4B classes name these elements as R4 does). It is not asked about what every
 instance has of its own, `uid` and `number`: their converters leave no room for doubt, and to ask 40,000 times would
-cost more than all the rest of the mapping. Nor is it asked twice about the same SOP class.
+cost more than all the rest of the mapping. Nor is it asked twice about the same SOP class, or about values of one
+shape: the same elements, whose texts are the same or of one kind. To ask about every patient's name would be most of
+what a study of one instance costs.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Any
 
@@ -26,16 +30,52 @@ _MODELS: Mapping[str, type[BaseModel]] = {
 }
 
 
+_KINDS = re.compile(
+    r"(urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+)"
+    r"|(urn:uuid:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+    r"|([0-9]{5,64})"
+    r"|([A-Za-z][A-Za-z0-9.-]{0,63})"
+    r"|([A-Za-z][!-~]*(?: [!-~]+)+)"
+)
+"""Texts of one of these kinds are all taken, or all refused, by each of FHIR's primitive types (datatypes.html)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shaped:
+    """A value that is known by its shape."""
+
+    shape: Hashable
+    value: Any = field(compare=False)
+
+
 def rule_broken(scope: str, element: str, value: Any) -> str | None:
     """Why FHIR R4 would not take `value` as the scope's `element`, None where it would. Never names the value."""
     if scope == _INSTANCE:
         return _coding_rule(scope, element, value["system"], value["code"]) if element == "sopClass" else None
+    if isinstance(value, dict | list):
+        return _rule_of_shape(scope, element, _Shaped(_shape(value), value))
     return _rule(scope, element, value)
 
 
 @lru_cache(maxsize=1024)
 def _coding_rule(scope: str, element: str, system: str, code: str) -> str | None:
     return _rule(scope, element, {"system": system, "code": code})
+
+
+@lru_cache(maxsize=4096)
+def _rule_of_shape(scope: str, element: str, shaped: _Shaped) -> str | None:
+    return _rule(scope, element, shaped.value)
+
+
+def _shape(value: Any) -> Hashable:
+    if isinstance(value, str):
+        kind = _KINDS.fullmatch(value)
+        return kind.lastindex if kind else value
+    if isinstance(value, dict):
+        return (dict, *[(name, _shape(part)) for name, part in value.items()])
+    if isinstance(value, list):
+        return (list, *map(_shape, value))
+    return type(value), value
 
 
 def _rule(scope: str, element: str, value: Any) -> str | None:

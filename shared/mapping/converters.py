@@ -6,6 +6,7 @@ A converter gets the options and the parsed values of its row's tags, in the row
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, timedelta, timezone
+from functools import lru_cache
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -61,6 +62,7 @@ class MappingOptions:
 Converter = Callable[..., Any]
 
 
+@lru_cache(maxsize=1024)
 def urn(kind: str, *parts: str) -> str:
     """The name a resource has inside a bundle: the same for the same resource, so that a bundle can be made twice."""
     return f"urn:uuid:{uuid5(NAMESPACE_URL, '|'.join((kind, *parts)))}"

@@ -62,7 +62,7 @@ def items_of(element: Any) -> list[Any]:
     """The element's values without the empty ones; raises InvalidValueError where they are not a list."""
     if element is None:
         return []
-    if not isinstance(element, Mapping):
+    if not isinstance(element, dict):
         raise InvalidValueError("the element is not a JSON object")
     if "Value" not in element:
         if "BulkDataURI" in element or "InlineBinary" in element:
@@ -77,4 +77,4 @@ def items_of(element: Any) -> list[Any]:
 
 
 def _is_empty(item: Any) -> bool:
-    return item is None or item == {} or (isinstance(item, str) and not item.strip().strip(PADDING))
+    return not item.strip().strip(PADDING) if isinstance(item, str) else item is None or item == {}

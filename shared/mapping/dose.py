@@ -24,11 +24,9 @@ from shared.mapping.dose_report import KEYS, DoseReport
 from shared.mapping.dose_table import ACCUMULATED, COMPONENTS, EVENTS
 from shared.mapping.resources import Fragment, Scope, map_scope
 from shared.mapping.structured_report import CONTENT, ContentItem
-from shared.mapping.table import rows_of
 from shared.model import InvalidTag
 
-_ROWS = rows_of("Observation")
-_OBSERVATION = Scope("Observation", _ROWS, tuple(dict.fromkeys(tag.key for row in _ROWS for tag in row.tags)))
+_OBSERVATION = Scope.of("Observation", derived=True)
 
 REPORT_KEYS = KEYS | frozenset(_OBSERVATION.keys)
 """The DICOM JSON names of all that is read of a dose report."""

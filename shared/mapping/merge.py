@@ -49,7 +49,7 @@ def apply(existing: Resource | None, new: Resource, wanted: Fragment, links: Lin
     for element, value in wanted.set.items():
         if element == "name":
             resource[element] = _named(resource.get(element, []), value)
-        elif not contains(resource.get(element), linked(value, links)):
+        elif element not in resource or not contains(resource[element], linked(value, links)):
             resource[element] = linked(value, links)
     for element, value in wanted.fill.items():
         resource.setdefault(element, linked(value, links))
@@ -60,8 +60,8 @@ def apply(existing: Resource | None, new: Resource, wanted: Fragment, links: Lin
 
 def contains(existing: Any, wanted: Any) -> bool:
     """Whether `existing` says all that `wanted` says; it may say more (a display, an extension)."""
-    if isinstance(wanted, Mapping):
-        if isinstance(existing, Mapping):
+    if isinstance(wanted, dict):
+        if isinstance(existing, dict):
             return all(_same(key, existing.get(key), value) for key, value in wanted.items())
         return False
     if isinstance(wanted, list):
@@ -73,7 +73,7 @@ def contains(existing: Any, wanted: Any) -> bool:
 
 def linked(value: Any, links: Links) -> Any:
     """The value with a name inside the bundle replaced by the reference to write."""
-    if isinstance(value, Mapping) and (reference := links.get(value.get("reference", ""))):
+    if isinstance(value, dict) and (reference := links.get(value.get("reference", ""))):
         return {**value, "reference": reference}
     return value
 

@@ -79,7 +79,7 @@ class StudyMapper:
 
     def _map_shared(self, series_uid: str, metadata: Mapping[str, Any]) -> tuple[_Shared, list[Fragment]]:
         """What the instance shares with others, and those fragments that are said for the first time."""
-        elements = {key: element for key, element in metadata.items() if key not in _INSTANCE.keys}
+        elements = {key: element for key, element in metadata.items() if key not in _OWN}
         if self._shared is not None and self._shared.elements == elements:
             return self._shared, []
         new: list[Fragment] = []
@@ -102,16 +102,22 @@ class StudyMapper:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A resource or backbone element, its rows and the DICOM JSON names of their tags."""
+    """A resource or backbone element, its rows and the DICOM JSON names of their tags.
+
+    `optional`: of each row, the names without any of which it has nothing to say; empty where it always has.
+    """
 
     name: str
     rows: tuple[Row, ...]
+    optional: tuple[frozenset[str], ...]
     keys: tuple[str, ...]
 
     @classmethod
-    def of(cls, name: str) -> "Scope":
-        rows = tuple(row for row in rows_of(name) if row.how is not How.DERIVE)
-        return cls(name, rows, tuple(dict.fromkeys(tag.key for row in rows for tag in row.tags)))
+    def of(cls, name: str, *, derived: bool = False) -> "Scope":
+        """`derived`: with the rows that are made anew; else it is the merge that makes them."""
+        rows = tuple(row for row in rows_of(name) if derived or row.how is not How.DERIVE)
+        optional = tuple(frozenset() if row.required else frozenset(row.keys) for row in rows)
+        return cls(name, rows, optional, tuple(dict.fromkeys(key for row in rows for key in row.keys)))
 
 
 _PATIENT = Scope.of("Patient")
@@ -121,6 +127,8 @@ _SERIES = Scope.of("ImagingStudy.series")
 _INSTANCE = Scope.of("ImagingStudy.series.instance")
 
 
+_OWN = frozenset(_INSTANCE.keys)
+"""What is told of an instance alone."""
 MAPPED_KEYS = frozenset(key for scope in (_PATIENT, _STUDY, _SERIES, _INSTANCE) for key in scope.keys)
 """The DICOM JSON names of all tags that the mapping reads; the rest of an instance's metadata is of no use to it."""
 
@@ -132,12 +140,14 @@ def map_endpoint(options: MappingOptions) -> Fragment:
 
 def map_scope(scope: Scope, metadata: Mapping[str, Any], options: MappingOptions) -> Fragment:
     """The scope's rows applied to one instance's metadata."""
-    said: dict[How, dict[str, Any]] = {How.CREATE: {}, How.SET: {}, How.FILL: {}}
+    create: dict[str, Any] = {}
+    set_: dict[str, Any] = {}
+    fill: dict[str, Any] = {}
     add: dict[str, list[Any]] = {}
     faults: list[InvalidTag] = []
     broken: list[InvalidTag] = []
-    for row in scope.rows:
-        if row.ours and not options.extended:
+    for row, optional in zip(scope.rows, scope.optional, strict=True):
+        if (row.ours and not options.extended) or (optional and optional.isdisjoint(metadata)):
             continue
         value = _convert(row, metadata, options, faults, broken)
         if value is None or value == []:
@@ -148,9 +158,13 @@ def map_scope(scope: Scope, metadata: Mapping[str, Any], options: MappingOptions
             (broken if row.required else faults).append(row.tags[0].invalid(rule))
         elif row.how is How.ADD:
             add.setdefault(row.element, []).extend(value)
+        elif row.how is How.CREATE:
+            create[row.element] = value
+        elif row.how is How.FILL:
+            fill[row.element] = value
         else:
-            said[How.SET if row.how is How.DERIVE else row.how][row.element] = value
-    return Fragment(said[How.CREATE], said[How.SET], said[How.FILL], add, tuple(faults), tuple(broken))
+            set_[row.element] = value
+    return Fragment(create, set_, fill, add, tuple(faults), tuple(broken))
 
 
 def _convert(

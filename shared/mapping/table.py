@@ -54,6 +54,11 @@ class Row:
     note: str
     ours: bool
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The tags' names in DICOM JSON."""
+        return tuple(tag.key for tag in self.tags)
+
 
 def _row(path: str, tags: str, required: bool, convert: to.Converter, how: How, note: str = "") -> Row:
     scope = next(scope for scope in SCOPES if path.startswith(f"{scope}."))

@@ -29,10 +29,11 @@ def text(item: Any, vr: str) -> str:
     stripped = item.strip(PADDING)
     if (limit := MAX_VALUE_LEN.get(vr)) and len(stripped) > limit:
         raise InvalidValueError(f"longer than {limit} characters")
-    if _FORBIDDEN.search(stripped):
-        raise InvalidValueError("control characters are not allowed")
-    if _HALF_A_PAIR.search(stripped):
-        raise InvalidValueError("not Unicode text: half of a surrogate pair")
+    if not stripped.isprintable():  # neither of these is
+        if _FORBIDDEN.search(stripped):
+            raise InvalidValueError("control characters are not allowed")
+        if _HALF_A_PAIR.search(stripped):
+            raise InvalidValueError("not Unicode text: half of a surrogate pair")
     return stripped
 
 
@@ -51,7 +52,7 @@ def code_string(item: Any) -> str:
 def uid(item: Any) -> str:
     """PS3.5 9.1: at most 64 of digits and dots, no component with a leading zero. FHIR's `oid` wants a dot too."""
     value = _matched(item, "UI", "only components of digits without leading zeros, joined by dots, are allowed")
-    if not re.match(r"[0-2]\.", value):
+    if value[:2] not in ("0.", "1.", "2."):
         raise InvalidValueError("a UID starts with 0, 1 or 2 and has more than one component")
     return value
 

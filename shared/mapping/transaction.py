@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -70,7 +71,7 @@ def _held(resource: Resource, reference: str, version: str, names: Mapping[str, 
 def _linked(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return [_linked(item, names) for item in value]
-    if isinstance(value, Mapping) and value.get("reference") in names:
+    if isinstance(value, dict) and value.get("reference") in names:
         return {**value, "reference": names[value["reference"]]}
     return value
 
@@ -80,11 +81,13 @@ def transaction_bundle(writes: Sequence[Write]) -> Resource:
     return {"resourceType": "Bundle", "type": "transaction", "entry": [_entry(write) for write in writes]}
 
 
+@lru_cache(maxsize=1024)
 def identifier_query(system: str, value: str) -> str:
     """`identifier=system|value`, escaped for a token search (search.html#escaping) and for a URL."""
     return f"identifier={quote(_escape(system) + '|' + _escape(value), safe='')}"
 
 
+@lru_cache(maxsize=1024)
 def endpoint_query(name: str, system: str, code: str) -> str:
     """The search that finds our Endpoint again: by its whole name and its connection type."""
     return f"name:exact={quote(_escape(name), safe='')}&connection-type={quote(f'{system}|{code}', safe='')}"
