@@ -76,7 +76,7 @@ class FakeFeed:
     page: int = 100
     hold: str | None = None
 
-    def pages(self, after: Watermark) -> Iterator[FeedPage]:
+    def pages(self, after: Watermark, at_once: int = 1) -> Iterator[FeedPage]:
         rest = [one for one in self.held if one.sequence > after.sequence]
         for start in range(0, len(rest), self.page):
             part = rest[start : start + self.page]
@@ -116,6 +116,9 @@ class FakeFhir:
 
     def search(self, resource_type: str, query: str) -> list[Resource]:
         self.calls += 1
+        return self.found(resource_type, query)
+
+    def found(self, resource_type: str, query: str) -> list[Resource]:
         fits = _search(query)
         found = [one for one in self.resources if one["resourceType"] == resource_type and fits(one)]
         return copy.deepcopy(found)
@@ -144,7 +147,7 @@ class FakeFhir:
     def _apply(self, one: Resource, ids: dict[str, str]) -> Resource:
         request = one["request"]
         if request["method"] == "POST":
-            if found := self.search(request["url"], request["ifNoneExist"]):
+            if found := self.found(request["url"], request["ifNoneExist"]):
                 ids[one["fullUrl"]] = f"{request['url']}/{found[0]['id']}"
                 return {"response": {"status": "200 OK"}}
             number = len([held for held in self.resources if held["resourceType"] == request["url"]]) + 1

@@ -28,7 +28,10 @@ class Lookup:
         self._read: dict[Search, list[Resource]] = {}
 
     def read_ahead(self, searches: Iterable[Search]) -> None:
-        """Makes many searches at once; each answers one look-up, so that after a conflict the server is asked again."""
+        """Makes many searches at once; each answers one look-up, so that after a conflict the server is asked again.
+
+        That there is no Endpoint yet is an answer to all, until it is forgotten: they are about to make it together.
+        """
         wanted = list(dict.fromkeys(searches))
         if len(wanted) > 1:
             self._read |= dict(zip(wanted, self._fhir.search_many(wanted), strict=True))
@@ -48,7 +51,14 @@ class Lookup:
 
     def endpoint(self, wanted: Fragment) -> Resource | None:
         said = {"name": wanted.create["name"], "connectionType": wanted.create["connectionType"]}
-        return self._one(("Endpoint", self.endpoint_query(wanted)), lambda found: contains(found, said))
+        search = self.endpoint_search(wanted)
+        if self._read.get(search) == []:
+            return None
+        return self._one(search, lambda found: contains(found, said))
+
+    def forget(self, search: Search) -> None:
+        """The answer that was read ahead may be true no more."""
+        self._read.pop(search, None)
 
     def study_search(self, uid: str) -> Search:
         return "ImagingStudy", self.study_query(uid)
@@ -59,6 +69,9 @@ class Lookup:
     @staticmethod
     def patient_search(identifier: Mapping[str, str]) -> Search:
         return "Patient", identifier_query(identifier.get("system", ""), identifier["value"])
+
+    def endpoint_search(self, wanted: Fragment) -> Search:
+        return "Endpoint", self.endpoint_query(wanted)
 
     @staticmethod
     def endpoint_query(wanted: Fragment) -> str:

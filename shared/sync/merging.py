@@ -33,6 +33,8 @@ class StudyMerger:
         uid = wanted.study_instance_uid
         searches = [] if self._lookup.is_known(uid) else [self._lookup.study_search(uid)]
         patients = [change.patient.add["identifier"][0] for change in _by_patient(wanted)]
+        if patients and self._known.get(self._lookup.endpoint_query(self._endpoint)) is None:
+            searches.append(self._lookup.endpoint_search(self._endpoint))
         return searches + [self._lookup.patient_search(identifier) for identifier in patients]
 
     def read_ahead(self, searches: Iterable[Search]) -> None:
@@ -45,6 +47,7 @@ class StudyMerger:
         known = [query for query in queries if self._known.get(query) is not None]
         for query in known:
             self._known.put(query, None)
+        self._lookup.forget(self._lookup.endpoint_search(self._endpoint))
         return bool(known)
 
     def writes(self, wanted: Changes) -> list[Write]:

@@ -125,10 +125,10 @@ def small(count, **tags):
 
 
 def test_small_studies_share_a_transaction():
-    """20 studies, one transaction, the Endpoint in it once."""
+    """20 studies, one request for all that FHIR holds of them, one transaction; the Endpoint in each once."""
     fakes = ports(small(20))
     result = run_batches(fakes, OPTIONS)
-    assert result.written == 20
+    assert (result.written, result.fhir_calls) == (20, 2)
     assert len(fakes.fhir.bundles) == 1
     assert len([one for one in fakes.fhir.resources if one["resourceType"] == "Endpoint"]) == 1
 
@@ -215,7 +215,7 @@ def test_a_fault_after_the_first_batch_leaves_what_is_done():
     """It is told by the next tick, which meets it first."""
 
     class Breaking(FakeFeed):
-        def pages(self, after):
+        def pages(self, after, at_once=1):
             for page in super().pages(after):
                 if page.through.sequence > 20:
                     raise FeedError("entry 21: torn")
