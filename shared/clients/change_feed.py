@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from shared.clients.change_feed_entry import hundred_nanoseconds, moment
 from shared.clients.change_feed_reader import FeedReader, Window
 from shared.clients.http import HttpService
+from shared.clients.in_order import in_order
 from shared.errors import FeedError
 from shared.model import ChangeFeedEntry, FeedEntry, FeedPage, Watermark
 
@@ -84,13 +85,12 @@ class ChangeFeedV1(ChangeFeed):
     def __init__(self, reader: FeedReader, gap_grace_seconds: float) -> None:
         super().__init__(reader, gap_grace_seconds, "v1")
 
-    def pages(self, after: Watermark) -> Iterator[FeedPage]:
+    def pages(self, after: Watermark, at_once: int = 1) -> Iterator[FeedPage]:
         """Windows up to the entry that was the latest when the reading began. An empty window is not the end."""
         end = self._reader.latest_sequence(self.path)
-        offset = after.sequence
-        while offset < end:
-            limit = min(V1_WINDOW, end - offset)
-            entries, as_of = self._reader.read(Window(self.path, offset, limit))
+        offsets = range(after.sequence, end, V1_WINDOW)
+        windows = (Window(self.path, offset, min(V1_WINDOW, end - offset)) for offset in offsets)
+        for entries, as_of in in_order(self._reader.read, windows, at_once):
             settled, hole = before_young_hole(entries, after, as_of - self._grace)
             if settled:
                 after = Watermark(settled[-1].sequence, settled[-1].timestamp)
@@ -98,7 +98,6 @@ class ChangeFeedV1(ChangeFeed):
                 yield FeedPage(settled, after, hole)
             if hole:
                 return
-            offset += limit
 
     def first_after(self, watermark: Watermark) -> FeedEntry | None:
         """The first entry behind the watermark, without metadata; None where there is none."""
@@ -117,8 +116,11 @@ class ChangeFeedV2(ChangeFeed):
     def __init__(self, reader: FeedReader, gap_grace_seconds: float) -> None:
         super().__init__(reader, gap_grace_seconds, "v2")
 
-    def pages(self, after: Watermark) -> Iterator[FeedPage]:
-        """Entries of [after, now - grace), by timestamp and sequence; those up to `after` are left out."""
+    def pages(self, after: Watermark, at_once: int = 1) -> Iterator[FeedPage]:  # noqa: ARG002
+        """Entries of [after, now - grace), by timestamp and sequence; those up to `after` are left out.
+
+        One page after another: where one begins depends on the one before.
+        """
         yield from self.between(after, (self._reader.clock(self.path) - self._grace).isoformat())
 
     def first_after(self, watermark: Watermark) -> FeedEntry | None:

@@ -30,8 +30,11 @@ from shared.sync.lanes import Pace
 class Feed(Protocol):
     """The DICOM service's change feed."""
 
-    def pages(self, after: Watermark) -> Iterator[FeedPage]:
-        """What follows `after`, page by page, to the end. Raises FeedError, OutageError."""
+    def pages(self, after: Watermark, at_once: int = 1) -> Iterator[FeedPage]:
+        """What follows `after`, page by page, to the end; so many may be asked for before one is wanted.
+
+        Raises FeedError, OutageError.
+        """
         ...
 
     def entries(self, sequences: Collection[int]) -> Sequence[FeedEntry]:

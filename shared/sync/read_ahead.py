@@ -12,18 +12,20 @@ from shared.model import ChangeFeedEntry, FeedEntry, FeedPage, Watermark
 from shared.sync.ports import Feed
 
 PAGES_AHEAD = 20
+PAGES_AT_ONCE = 4
+"""An answer of the DICOM service takes its time, whoever waits; the next ones may take it meanwhile."""
 _WAIT_SECONDS = 0.1
 
 
 class _Reader:
     """A thread that reads pages from a place on; None stands behind the last."""
 
-    def __init__(self, feed: Feed, after: Watermark) -> None:
+    def __init__(self, feed: Feed, after: Watermark, at_once: int) -> None:
         self.place = after
         self._feed = feed
         self._pages: Queue[FeedPage | DicomCastError | None] = Queue(PAGES_AHEAD)
         self._stopped = Event()
-        self._thread = Thread(target=self._read, args=(after,), name="read ahead", daemon=True)
+        self._thread = Thread(target=self._read, args=(after, at_once), name="read ahead", daemon=True)
         self._thread.start()
 
     def pages(self) -> Iterator[FeedPage]:
@@ -41,9 +43,9 @@ class _Reader:
                 self._pages.get_nowait()
         self._thread.join()
 
-    def _read(self, after: Watermark) -> None:
+    def _read(self, after: Watermark, at_once: int) -> None:
         try:
-            for page in self._feed.pages(after):
+            for page in self._feed.pages(after, at_once):
                 if not self._put(page):
                     return
             self._put(None)
@@ -74,11 +76,11 @@ class ReadAhead:
         if self._reader:
             self._reader.stop()
 
-    def pages(self, after: Watermark) -> Iterator[FeedPage]:
+    def pages(self, after: Watermark, at_once: int = PAGES_AT_ONCE) -> Iterator[FeedPage]:
         if self._reader is None or self._reader.place != after:
             if self._reader:
                 self._reader.stop()
-            self._reader = _Reader(self._feed, after)
+            self._reader = _Reader(self._feed, after, at_once)
         reader, is_at_end = self._reader, True
         try:
             yield from reader.pages()

@@ -57,7 +57,7 @@ class Archive:
     def good(self, study):
         return set(self.instances[study]) - self.bad
 
-    def pages(self, after):
+    def pages(self, after, at_once=1):
         entries = self.entries(range(after.sequence + 1, len(self.changes) + 1))
         for start in range(0, len(entries), 100):
             page = entries[start : start + 100]

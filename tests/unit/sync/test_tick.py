@@ -24,7 +24,7 @@ def run(fakes, outages=None):
 class BrokenFeed(FakeFeed):
     error: Exception
 
-    def pages(self, after):
+    def pages(self, after, at_once=1):
         raise self.error
 
     def latest(self):
@@ -110,7 +110,7 @@ def test_an_unfit_fhir_server_is_found_before_anything_is_read():
             raise IncompatibleServerError("FHIR server", "not R4")
 
     class Unread(FakeFeed):
-        def pages(self, after):
+        def pages(self, after, at_once=1):
             raise AssertionError("the feed must not be read")
 
     record = run(ports(feed=Unread([entry(1)]), fhir=Unfit()))
