@@ -12,14 +12,8 @@ _PARTITION = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _IDENTITY = ("StudyInstanceUid", "SeriesInstanceUid", "SopInstanceUid")
 
 
-def entry_of(
-    item: Any, url: str, keep: frozenset[str] | None = None, before: ChangeFeedEntry | None = None
-) -> ChangeFeedEntry:
-    """One entry out of its JSON. Raises TornAnswerError naming the URL, the sequence and the field.
-
-    `keep`: the tags to keep of its metadata, None for all. Elements that are the same in the entry `before` are held
-    once: a batch of 20,000 entries with all their tags would not fit a small host.
-    """
+def entry_of(item: Any, url: str) -> ChangeFeedEntry:
+    """One entry out of its JSON. Raises TornAnswerError naming the URL, the sequence and the field."""
     sequence = sequence_of(item, url)
     try:
         return ChangeFeedEntry(
@@ -31,7 +25,7 @@ def entry_of(
             state=State(_field(item, "State").lower()),
             timestamp=_timestamp(item),
             partition=_partition(item),
-            metadata=_metadata(item, keep, before),
+            metadata=_metadata(item),
         )
     except ValueError as error:
         raise TornAnswerError(f"{url}: entry {sequence}: {error}") from None
@@ -83,24 +77,11 @@ def _timestamp(item: Mapping[str, Any]) -> str:
     return text
 
 
-def _metadata(
-    item: Mapping[str, Any], keep: frozenset[str] | None, before: ChangeFeedEntry | None
-) -> Mapping[str, Any] | None:
+def _metadata(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
     metadata = item.get("Metadata")
-    if metadata is None:
-        return None
-    if not isinstance(metadata, Mapping):
-        raise ValueError("Metadata is not a JSON object")  # noqa: TRY004 one kind of fault, told in one way
-    return held_once(metadata, keep, before)
-
-
-def held_once(
-    metadata: Mapping[str, Any], keep: frozenset[str] | None, before: ChangeFeedEntry | None
-) -> Mapping[str, Any]:
-    """The tags to keep, those of the entry `before` where they are equal: most repeat throughout a series."""
-    known = (before and before.metadata) or {}
-    kept = metadata if keep is None else {key: metadata[key] for key in keep & metadata.keys()}
-    return {key: known[key] if known.get(key) == element else element for key, element in kept.items()}
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise ValueError("Metadata is not a JSON object")
+    return metadata
 
 
 def moment(timestamp: str) -> datetime:

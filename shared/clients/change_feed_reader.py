@@ -1,7 +1,7 @@
 """The change feed's requests and answers. A torn answer is halved until the entry to blame stands alone."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +9,9 @@ from typing import Any
 import requests
 
 from shared.clients.change_feed_entry import entry_of, sequence_of, torn_entry_of
-from shared.clients.http import HttpService, json_of, served_at
+from shared.clients.http import Answer, HttpService, served_at
+from shared.clients.json_body import json_of
+from shared.clients.metadata_parser import MetadataParser
 from shared.errors import FeedError, TornAnswerError
 from shared.model import ChangeFeedEntry, FeedEntry, TornEntry
 
@@ -42,9 +44,8 @@ class FeedReader:
 
     def __init__(self, service: HttpService, keep: frozenset[str], *, pass_torn: bool) -> None:
         self.service = service
-        self._keep = keep
+        self._parser = MetadataParser(keep)
         self._pass_torn = pass_torn
-        self._before: ChangeFeedEntry | None = None
 
     def latest(self, path: str) -> ChangeFeedEntry | None:
         """The newest entry without metadata, None where the feed is empty."""
@@ -85,17 +86,10 @@ class FeedReader:
         params = {"offset": str(window.offset), "limit": str(window.limit)}
         params["includeMetadata"] = "true" if window.metadata else "false"
         url, answer = self._get(window.path, {**(window.params or {}), **params})
-        items = _json(url, answer)
+        items = _json(url, answer, self._parser.entries)
         if not isinstance(items, list):
             raise TornAnswerError(f"{url}: the answer is not a JSON array of change feed entries")
-        return [self._entry(item, url) for item in items], served_at(answer)
-
-    def _entry(self, item: Any, url: str) -> FeedEntry:
-        try:
-            self._before = entry_of(item, url, self._keep, self._before)
-        except TornAnswerError as error:
-            return torn_entry_of(item, url, str(error))
-        return self._before
+        return [_entry(item, url) for item in items], served_at(answer)
 
     def _read_alone(self, window: Window, error: TornAnswerError) -> tuple[list[FeedEntry], datetime]:
         """One entry whose answer is torn: asked for once more, then without its metadata for the sake of its UIDs."""
@@ -109,10 +103,10 @@ class FeedReader:
             return [TornEntry(window.offset + 1, None, f"entry {window.offset + 1}: {error}")], datetime.now(UTC)
         return [_torn(entry, f"entry {entry.sequence}: {error}") for entry in entries], as_of
 
-    def _latest(self, path: str) -> tuple[str, requests.Response]:
+    def _latest(self, path: str) -> tuple[str, Answer]:
         return self._get(f"{path}/latest", {"includeMetadata": "false"})
 
-    def _get(self, path: str, params: dict[str, str]) -> tuple[str, requests.Response]:
+    def _get(self, path: str, params: dict[str, str]) -> tuple[str, Answer]:
         url = f"{self.service.url}{path}"
         answer = self.service.fetch(path, params=params)
         if answer.status_code not in (requests.codes.ok, requests.codes.no_content):
@@ -120,8 +114,15 @@ class FeedReader:
         return url, answer
 
 
-def _has_content(answer: requests.Response) -> bool:
+def _has_content(answer: Answer) -> bool:
     return answer.status_code != requests.codes.no_content and bool(answer.content)
+
+
+def _entry(item: Any, url: str) -> FeedEntry:
+    try:
+        return entry_of(item, url)
+    except TornAnswerError as error:
+        return torn_entry_of(item, url, str(error))
 
 
 def _torn(entry: FeedEntry, message: str) -> TornEntry:
@@ -129,8 +130,8 @@ def _torn(entry: FeedEntry, message: str) -> TornEntry:
     return TornEntry(entry.sequence, entry.timestamp, message, *uids)
 
 
-def _json(url: str, answer: requests.Response) -> Any:
+def _json(url: str, answer: Answer, parse: Callable[[Answer], Any] = json_of) -> Any:
     try:
-        return json_of(answer)
+        return parse(answer)
     except ValueError as error:
         raise TornAnswerError(f"{url}: {error}") from None

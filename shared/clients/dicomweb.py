@@ -1,13 +1,14 @@
 """The DICOM service's own account of a study: WADO-RS metadata and QIDO-RS (PS3.18 10.4.1.1.2, 10.6)."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import requests
 
-from shared.clients.change_feed_entry import held_once
-from shared.clients.http import HttpService, json_of
+from shared.clients.http import Answer, HttpService
+from shared.clients.json_body import json_of
+from shared.clients.metadata_parser import MetadataParser
 from shared.errors import FeedError
 from shared.model import DEFAULT_PARTITION, Action, ChangeFeedEntry, State
 
@@ -24,7 +25,7 @@ class DicomWeb:
     def __init__(self, service: HttpService, version: str, keep: frozenset[str]) -> None:
         self._service = service
         self._version = version
-        self._keep = keep
+        self._parser = MetadataParser(keep)
 
     def instances(self, study_instance_uid: str, partition: str) -> list[ChangeFeedEntry]:
         """All instances that the service holds of a study, none where it is gone.
@@ -32,10 +33,7 @@ class DicomWeb:
         They are told as entries of sequence 0, which the feed does not have. Raises FeedError, OutageError.
         """
         path = f"studies/{study_instance_uid}/metadata"
-        entries: list[ChangeFeedEntry] = []
-        for item in self._items(partition, path):
-            entries.append(self._entry(item, partition, path, entries[-1] if entries else None))
-        return entries
+        return [_entry(item, partition, path) for item in self._items(partition, path, parse=self._parser.instances)]
 
     def metadata(self, entry: ChangeFeedEntry) -> Mapping[str, Any] | None:
         """All tags of the entry's instance, None where it is gone. Raises FeedError, OutageError."""
@@ -56,7 +54,13 @@ class DicomWeb:
             if len(page) < PAGE:
                 return counts
 
-    def _items(self, partition: str, path: str, params: dict[str, str] | None = None) -> list[Mapping[str, Any]]:
+    def _items(
+        self,
+        partition: str,
+        path: str,
+        params: dict[str, str] | None = None,
+        parse: Callable[[Answer], Any] = json_of,
+    ) -> list[Mapping[str, Any]]:
         answer = self._fetch(partition, path, params)
         url = f"{self._service.url}/{path}"
         if answer.status_code in (requests.codes.not_found, requests.codes.no_content):
@@ -64,14 +68,14 @@ class DicomWeb:
         if answer.status_code != requests.codes.ok:
             raise FeedError(f"{url}: status {answer.status_code}")
         try:
-            items = json_of(answer)
+            items = parse(answer)
         except ValueError as error:
             raise FeedError(f"{url}: {error}") from None
         if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
             raise FeedError(f"{url}: the answer is not a JSON array of DICOM JSON objects")
         return items
 
-    def _fetch(self, partition: str, path: str, params: dict[str, str] | None) -> requests.Response:
+    def _fetch(self, partition: str, path: str, params: dict[str, str] | None) -> Answer:
         headers = {"Accept": DICOM_JSON}
         within = f"/{self._version}/partitions/{partition}/{path}"
         if partition != DEFAULT_PARTITION:
@@ -81,15 +85,13 @@ class DicomWeb:
             return self._service.fetch(within, params=params, headers=headers)
         return answer
 
-    def _entry(
-        self, metadata: Mapping[str, Any], partition: str, path: str, before: ChangeFeedEntry | None
-    ) -> ChangeFeedEntry:
-        uids = [str(_value(metadata, tag)).strip(" \0") for tag in (_STUDY_UID, _SERIES_UID, _INSTANCE_UID)]
-        if not all(uids):
-            raise FeedError(f"{path}: an instance without StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID")
-        kept = held_once(metadata, self._keep, before)
-        study, series, instance = uids
-        return ChangeFeedEntry(0, study, series, instance, Action.CREATE, State.CURRENT, "", partition, kept)
+
+def _entry(metadata: Mapping[str, Any], partition: str, path: str) -> ChangeFeedEntry:
+    uids = [str(_value(metadata, tag)).strip(" \0") for tag in (_STUDY_UID, _SERIES_UID, _INSTANCE_UID)]
+    if not all(uids):
+        raise FeedError(f"{path}: an instance without StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID")
+    study, series, instance = uids
+    return ChangeFeedEntry(0, study, series, instance, Action.CREATE, State.CURRENT, "", partition, metadata)
 
 
 def _value(metadata: Mapping[str, Any], tag: str) -> Any:

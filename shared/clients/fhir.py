@@ -5,7 +5,8 @@ from typing import Any
 
 import requests
 
-from shared.clients.http import TRANSIENT_STATUSES, HttpService, json_bytes, json_of, retry_after_seconds
+from shared.clients.http import TRANSIENT_STATUSES, Answer, HttpService, retry_after_seconds
+from shared.clients.json_body import json_bytes, json_of
 from shared.errors import (
     ConflictError,
     FhirRefusedError,
@@ -106,7 +107,7 @@ class FhirClient:
     ) -> Resource:
         said = {"Accept": FHIR_JSON} | ({"Content-Type": FHIR_JSON} if body else {}) | (headers or {})
         answer = self.service.send(method, path, body=json_bytes(body) if body else None, headers=said)
-        if not answer.ok:
+        if answer.status_code >= requests.codes.bad_request:
             raise self._fault(answer)
         try:
             content = json_of(answer)
@@ -116,7 +117,7 @@ class FhirClient:
             raise TransientError(f"{self._name}: the answer is not a JSON object")
         return content
 
-    def _fault(self, answer: requests.Response) -> TransientError | FhirRefusedError:
+    def _fault(self, answer: Answer) -> TransientError | FhirRefusedError:
         status = answer.status_code
         if status in (requests.codes.precondition_failed, requests.codes.conflict):
             return ConflictError(f"{self._name}: {status}, somebody else wrote first")
@@ -140,7 +141,7 @@ def _is_good(entry: Resource) -> bool:
     return str(entry.get("response", {}).get("status", "")).startswith("2")
 
 
-def _issues(answer: requests.Response) -> str:
+def _issues(answer: Answer) -> str:
     """Codes and places of an OperationOutcome. Its texts are left out: servers quote patient data in them."""
     try:
         outcome: Any = json_of(answer)

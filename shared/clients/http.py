@@ -1,13 +1,12 @@
 """HTTP to the DICOM service and the FHIR server: one session each, and faults told apart by what they mean."""
 
 import contextlib
-import json
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
 
-import orjson
 import requests
 from requests.adapters import HTTPAdapter
 
@@ -19,6 +18,15 @@ TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 # Below an error urllib3 logs whole URLs, and the URL of a FHIR search holds a PatientID.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP response, read to its end."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    content: bytes
 
 
 class HttpService:
@@ -57,7 +65,7 @@ class HttpService:
         params: dict[str, str] | None = None,
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
-    ) -> requests.Response:
+    ) -> Answer:
         """The answer, whatever its status but 401 and 403. `path` may be a whole URL of this service.
 
         Raises OutageError where the service is not reached or refuses us, TransientError where an answer was torn.
@@ -66,7 +74,7 @@ class HttpService:
         self.calls += 1
         try:
             with self._telemetry.call(self.name, self.url, method, url.removeprefix(self.url)) as tell:
-                response = self._session.request(
+                with self._session.request(
                     method,
                     url,
                     params=params,
@@ -74,7 +82,10 @@ class HttpService:
                     headers=headers,
                     timeout=self._timeouts,
                     allow_redirects=False,
-                )
+                    stream=True,
+                ) as response:
+                    # In one piece: `requests` would read 10 KB at a time, of a page that has a megabyte.
+                    content = b"".join(response.iter_content(None))
                 tell(response.status_code)
         except requests.ConnectTimeout as error:
             raise OutageError(self.name, f"no connection to {self.url} within {self._timeouts[0]} s") from error
@@ -86,11 +97,11 @@ class HttpService:
             raise TransientError(f"{self.name}: {type(error).__name__} at {self.url}") from error
         if response.status_code in (401, 403):
             raise OutageError(self.name, f"{response.status_code} from {self.url}: {self.remedy}")
-        return response
+        return Answer(response.status_code, response.headers, content)
 
     def fetch(
         self, path: str, *, params: dict[str, str] | None = None, headers: dict[str, str] | None = None
-    ) -> requests.Response:
+    ) -> Answer:
         """The answer to a GET without which nothing can go on: a passing fault is an OutageError too."""
         try:
             answer = self.send("GET", path, params=params, headers=headers)
@@ -109,38 +120,18 @@ class HttpService:
         return OutageError(self.name, f"{self.url} is not reachable")
 
 
-def json_of(response: requests.Response) -> Any:
-    """The body as JSON; raises ValueError with what was wrong, never with the body."""
-    with contextlib.suppress(orjson.JSONDecodeError):
-        return orjson.loads(response.content)
-    try:  # tolerant of what the fast parser is not: UTF-16, halves of surrogate pairs, NaN
-        return json.loads(response.content)
-    except ValueError as error:
-        kind = response.headers.get("Content-Type", "no content type")
-        place = error.pos if isinstance(error, json.JSONDecodeError) else 0
-        raise ValueError(f"no JSON at character {place} of {len(response.content)} bytes ({kind})") from None
-
-
-def json_bytes(body: Any) -> bytes:
-    """JSON in UTF-8; escaped where text cannot be."""
-    try:
-        return orjson.dumps(body)
-    except TypeError:  # half of a surrogate pair, or a number beyond 64 bits, in what somebody else wrote
-        return json.dumps(body).encode()
-
-
-def served_at(response: requests.Response) -> datetime:
+def served_at(answer: Answer) -> datetime:
     """The service's own clock, whole seconds (RFC 9110, 6.6.1); ours where it sends no `Date`."""
     with contextlib.suppress(KeyError, ValueError):
-        return parsedate_to_datetime(response.headers["Date"])
+        return parsedate_to_datetime(answer.headers["Date"])
     return datetime.now(UTC)
 
 
-def retry_after_seconds(response: requests.Response) -> float | None:
+def retry_after_seconds(answer: Answer) -> float | None:
     """How long the server asks us to wait: `x-ms-retry-after-ms`, or `Retry-After` in seconds or as a date."""
     with contextlib.suppress(KeyError, ValueError):
-        return float(response.headers["x-ms-retry-after-ms"]) / 1000
-    text = response.headers.get("Retry-After", "")
+        return float(answer.headers["x-ms-retry-after-ms"]) / 1000
+    text = answer.headers.get("Retry-After", "")
     if text.isdigit():
         return float(text)
     with contextlib.suppress(ValueError):

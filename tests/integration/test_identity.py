@@ -1,5 +1,6 @@
 """The app proves itself: each kind of authentication against a token endpoint, and services that want its tokens."""
 
+import json
 import logging
 import re
 import threading
@@ -185,7 +186,7 @@ def test_a_body_is_sent_again_whole(endpoint, guarded):
     body = f'{{"resourceType":"Basic","code":{{"text":"{uid}"}}}}'.encode()
     answer = fhir.send("POST", "/Basic", body=body, headers={"Content-Type": "application/fhir+json"})
     assert answer.status_code == 201
-    assert answer.json()["code"]["text"] == uid
+    assert json.loads(answer.content)["code"]["text"] == uid
 
 
 def test_a_token_that_still_holds_outlives_a_failed_renewal(endpoint, guarded):

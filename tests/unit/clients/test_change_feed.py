@@ -57,19 +57,6 @@ def test_what_is_not_the_contract_is_named(change, said):
     assert said in str(caught.value)
 
 
-def test_elements_that_repeat_are_held_once():
-    """Of the tags to keep; the values stay what they were."""
-    texts = [
-        {"00080060": {"vr": "CS", "Value": ["CT"]}, "00200013": {"vr": "IS", "Value": [n]}, "7FE00010": {}}
-        for n in (1, 2)
-    ]
-    first, second = ({**ITEM, "Metadata": metadata} for metadata in texts)
-    one = entry_of(first, URL, frozenset({"00080060", "00200013"}))
-    two = entry_of(second, URL, frozenset({"00080060", "00200013"}), one)
-    assert two.metadata == {"00080060": {"vr": "CS", "Value": ["CT"]}, "00200013": {"vr": "IS", "Value": [2]}}
-    assert two.metadata["00080060"] is one.metadata["00080060"]
-
-
 YOUNG, OLD = NOW + timedelta(seconds=5), NOW - timedelta(seconds=5)
 
 HOLES = [

@@ -1,0 +1,88 @@
+"""DICOM JSON parsed to what the mapping reads: to build all of an instance's hundreds of tags is what would cost."""
+
+import json
+from collections.abc import Callable
+from typing import Any, TypedDict
+
+import msgspec
+
+from shared.clients.http import Answer
+from shared.clients.json_body import NOT_TAKEN, json_of
+
+_FIELDS = (
+    "Sequence",
+    "StudyInstanceUid",
+    "SeriesInstanceUid",
+    "SopInstanceUid",
+    "Action",
+    "Timestamp",
+    "State",
+    "PartitionName",
+)
+
+
+class MetadataParser:
+    """Parses metadata, and change feed entries that carry it. `keep`: the tags of it that are built.
+
+    An element that is written as it was in the instance before is the same object: most repeat throughout a series, and
+    a batch of 20,000 entries would else not fit a small host. Threads may share it.
+    """
+
+    def __init__(self, keep: frozenset[str]) -> None:
+        metadata: Any = TypedDict("metadata", dict.fromkeys(keep, msgspec.Raw), total=False)  # type: ignore[misc]
+        fields: dict[str, Any] = {**dict.fromkeys(_FIELDS, Any), "Metadata": metadata | None}
+        entry: Any = TypedDict("entry", fields, total=False)  # type: ignore[misc]
+        self._keep = keep
+        self._entries: msgspec.json.Decoder[Any] = msgspec.json.Decoder(list[entry])
+        self._instances: msgspec.json.Decoder[Any] = msgspec.json.Decoder(list[metadata])
+        self._last: dict[str, tuple[msgspec.Raw, Any]] = {}
+
+    def entries(self, answer: Answer) -> Any:
+        """The JSON of change feed entries. Raises ValueError where it is none.
+
+        What else is not as it should be stays as it is, to be told where it is read.
+        """
+        try:
+            entries = self._entries.decode(answer.content)
+            for entry in entries:
+                if entry.get("Metadata"):
+                    self._build(entry["Metadata"])
+        except NOT_TAKEN:
+            return _each_object(json_of(answer), self._kept_of_entry)
+        return entries
+
+    def instances(self, answer: Answer) -> Any:
+        """The JSON of a list of metadata, likewise."""
+        try:
+            instances = self._instances.decode(answer.content)
+            for metadata in instances:
+                self._build(metadata)
+        except NOT_TAKEN:
+            return _each_object(json_of(answer), self._kept)
+        return instances
+
+    def _build(self, metadata: dict[str, Any]) -> None:
+        """Puts each element in the place of its text."""
+        for key, text in metadata.items():
+            last = self._last.get(key)
+            if last is None or last[0] != text:  # kept as a copy: the text itself would hold the whole answer
+                last = self._last[key] = text.copy(), msgspec.json.decode(text)
+            metadata[key] = last[1]
+
+    def _kept_of_entry(self, entry: dict[str, Any]) -> dict[str, Any]:
+        metadata = entry.get("Metadata")
+        return {**entry, "Metadata": self._kept(metadata)} if isinstance(metadata, dict) else entry
+
+    def _kept(self, metadata: dict[str, Any]) -> dict[str, Any]:
+        kept = {}
+        for key in self._keep & metadata.keys():
+            text = msgspec.Raw(json.dumps(metadata[key]).encode())
+            last = self._last.get(key)
+            if last is None or last[0] != text:
+                last = self._last[key] = text, metadata[key]
+            kept[key] = last[1]
+        return kept
+
+
+def _each_object(told: Any, changed: Callable[[dict[str, Any]], Any]) -> Any:
+    return [changed(one) if isinstance(one, dict) else one for one in told] if isinstance(told, list) else told
