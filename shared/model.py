@@ -81,7 +81,10 @@ class PatientUpdatePolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TornEntry:
-    """An entry of the feed that cannot be read; `message` says why. What is not known is empty, or None."""
+    """An entry of the feed that cannot be read; `message` says why. What is not known is empty, or None.
+
+    `partition` is the default one where it is not known.
+    """
 
     sequence: int
     timestamp: str | None
@@ -89,6 +92,7 @@ class TornEntry:
     study_instance_uid: str = ""
     series_instance_uid: str = ""
     sop_instance_uid: str = ""
+    partition: str = DEFAULT_PARTITION
 
 
 FeedEntry = ChangeFeedEntry | TornEntry
@@ -145,12 +149,13 @@ class FailedEntry:
     message: str
     tries: int = 1
     not_before: datetime | None = None
+    partition: str = DEFAULT_PARTITION
 
     @classmethod
     def of(cls, entry: FeedEntry, table: ErrorTable, exception: str, message: str) -> "FailedEntry":
         """The failure of a change feed entry."""
         uids = (entry.study_instance_uid, entry.series_instance_uid, entry.sop_instance_uid)
-        return cls(table, entry.sequence, *uids, exception, message)
+        return cls(table, entry.sequence, *uids, exception, message, partition=entry.partition)
 
     @property
     def is_final(self) -> bool:
@@ -171,6 +176,7 @@ class ErrorRow:
     study_instance_uid: str
     series_instance_uid: str
     sop_instance_uid: str
+    partition: str
     message: str
     retry_number: int
     first_seen: str | None

@@ -260,6 +260,7 @@ class FakeErrors:
                 row.study_instance_uid,
                 row.series_instance_uid,
                 row.sop_instance_uid,
+                row.partition,
                 row.message,
                 0,
                 None,

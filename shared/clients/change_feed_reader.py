@@ -126,7 +126,7 @@ def _has_content(answer: requests.Response) -> bool:
 
 def _torn(entry: FeedEntry, message: str) -> TornEntry:
     uids = (entry.study_instance_uid, entry.series_instance_uid, entry.sop_instance_uid)
-    return TornEntry(entry.sequence, entry.timestamp, message, *uids)
+    return TornEntry(entry.sequence, entry.timestamp, message, *uids, entry.partition)
 
 
 def _json(url: str, answer: requests.Response) -> Any:

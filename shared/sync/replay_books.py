@@ -54,9 +54,9 @@ class ReplayBooks(Books):
             return
         # What the archive holds, and what it holds no more, is in FHIR now: whichever entry of the feed told of it.
         failed = {failure.sop_instance_uid for failure in failures}
-        study = self._request.target.study_instance_uid
+        study, partition = self._request.target.study_instance_uid, self._request.target.partition
         queries = (ErrorQuery(table, study_instance_uid=study) for table in ErrorTable)
-        rows = (row for query in queries for row in rows_of(self._ports.errors, query))
+        rows = [row for query in queries for row in rows_of(self._ports.errors, query) if row.partition == partition]
         self._ports.errors.resolve({row.sequence for row in rows if row.sop_instance_uid not in failed})
 
 

@@ -69,6 +69,15 @@ def test_it_is_isolated_recorded_and_passed(world, tear, settings, is_known):
     assert "TORN" not in repr(row)
 
 
+def test_its_row_says_the_data_partition(world):
+    """Which is known without the metadata: its study is to be rebuilt from there."""
+    assert world.dicom.store(world.file(1, 1, AccessionNumber="TORN"), partition="north").status_code == 200
+    world.feed.rewrite = torn_metadata
+    world.build(PASS)
+    world.drain()
+    assert [row["Partition"] for row in world.rows() if "Exception" in row] == ["north"]
+
+
 @pytest.mark.parametrize(("tear", "settings"), [(row[0], row[1]) for row in PASSED])
 def test_it_stops_the_tick(world, tear, settings):
     """The error names the entry and the setting; the watermark stands; mended, all is synced."""

@@ -132,6 +132,18 @@ def test_a_study_is_rebuilt():
     assert fakes.errors.resolved == [2]
 
 
+def test_a_study_is_rebuilt_in_its_partition():
+    """The same UID in another one is another study, whose rows stay open."""
+    fakes = world([entry(1), replace(entry(2), partition="north")])
+    failed(fakes, 1)
+    failed(fakes, 2)
+    fakes.archive.studies["1.2.3"] = list(fakes.feed.held)
+    run(fakes, StudyRebuild("1.2.3", "north"))
+    assert fakes.errors.resolved == [2]
+    run(fakes, StudyRebuild("1.2.3"))
+    assert fakes.errors.resolved == [2, 1]
+
+
 def test_a_rebuilt_study_keeps_what_cannot_be_mapped():
     """An instance that the archive holds, with metadata at fault, is told and not taken out; there is no row for it."""
     fakes = world([entry(1, instance="1.2.1"), entry(2, instance="1.2.2")])
