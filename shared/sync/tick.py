@@ -91,9 +91,5 @@ def _log(record: TickRecord) -> None:
         LagSeconds=round(lag.seconds, 3) if lag else None,
         HeldBy=result.held_by if result else None,
         Error=record.error,
-        **{_pascal(name): getattr(result, name) if result else 0 for name in TOTALS},
+        **{name.title().replace("_", ""): getattr(result, name) if result else 0 for name in TOTALS},
     )
-
-
-def _pascal(name: str) -> str:
-    return "".join(part.capitalize() for part in name.split("_"))
