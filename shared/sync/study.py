@@ -68,13 +68,6 @@ class StudySync:
             return [self._alone(task) for task in tasks]
         return [self._alone(tasks[0])] if len(tasks) == 1 else self._together(tasks)
 
-    def run(self, study: Study) -> StudyResult:
-        """One study. Raises TransientError, OutageError, LeaseLostError."""
-        outcome = self._alone(self._mapped(study))
-        if isinstance(outcome, TransientError):
-            raise outcome
-        return outcome
-
     def _mapped(self, study: Study) -> _Task:
         uid, partition = study.whole or (study.entries[0].study_instance_uid, study.entries[0].partition)
         if partition not in self._mergers:
