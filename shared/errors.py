@@ -21,7 +21,7 @@ DicomCastError
 
 from typing import ClassVar
 
-from shared.model import ErrorTable, InvalidTag
+from shared.failures import ErrorTable, InvalidTag
 
 
 class DicomCastError(Exception):

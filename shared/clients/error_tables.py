@@ -12,15 +12,8 @@ from typing import Any
 from azure.data.tables import TableEntity, UpdateMode
 
 from shared.clients.tables import Tables, int64, number, storage_faults
-from shared.model import (
-    DEFAULT_PARTITION,
-    CarriedEntry,
-    ErrorQuery,
-    ErrorRow,
-    ErrorTable,
-    FailedEntry,
-    OpenErrors,
-)
+from shared.failures import CarriedEntry, ErrorQuery, ErrorRow, ErrorTable, FailedEntry, OpenErrors
+from shared.model import DEFAULT_PARTITION
 
 MAX_TEXT = 32_000  # characters; a string property holds 32 Ki
 MAX_ROWS = 100  # in one entity group transaction

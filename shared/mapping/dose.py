@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.errors import InvalidDicomTagError
+from shared.failures import InvalidTag
 from shared.mapping import content_values, dose_table, observation
 from shared.mapping.converters import MappingOptions, urn
 from shared.mapping.dose_report import KEYS, DoseReport
@@ -25,7 +26,6 @@ from shared.mapping.dose_table import ACCUMULATED, COMPONENTS, EVENTS
 from shared.mapping.resources import Fragment, Scope, map_scope
 from shared.mapping.structured_report import CONTENT, ContentItem
 from shared.mapping.table import rows_of
-from shared.model import InvalidTag
 
 _ROWS = rows_of("Observation")
 _OBSERVATION = Scope("Observation", _ROWS, tuple(dict.fromkeys(tag.key for row in _ROWS for tag in row.tags)))

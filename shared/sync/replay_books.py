@@ -3,16 +3,8 @@
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
-from shared.model import (
-    ChangeFeedEntry,
-    ErrorQuery,
-    ErrorRow,
-    ErrorTable,
-    FailedEntry,
-    FeedEntry,
-    StoredWatermark,
-    Watermark,
-)
+from shared.failures import ErrorQuery, ErrorRow, ErrorTable, FailedEntry
+from shared.model import ChangeFeedEntry, FeedEntry, StoredWatermark, Watermark
 from shared.replay import ReplayError, ReplayRequest, StudyRebuild
 from shared.sync.books import Books
 from shared.sync.ports import ErrorStore, Ports

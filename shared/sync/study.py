@@ -11,9 +11,9 @@ from shared.errors import (
     ThrottledError,
     TransientError,
 )
+from shared.failures import ErrorTable, FailedEntry
 from shared.mapping.converters import MappingOptions
 from shared.mapping.transaction import Write
-from shared.model import ErrorTable, FailedEntry
 from shared.sync.mapped_entries import Changes, failed, map_entries
 from shared.sync.merging import StudyMerger
 from shared.sync.plan import Study

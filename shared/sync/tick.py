@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from shared.errors import DicomCastError, LeaseLostError, OutageError
 from shared.journal import TOTALS
 from shared.log_lines import log_line
-from shared.model import BatchResult, Lag, Outcome, TickRecord
+from shared.outcome import BatchResult, Lag, Outcome, TickRecord
 from shared.sync.batch import BatchOptions, run_batches
 from shared.sync.lag import lag_behind
 from shared.sync.outages import OutageLog

@@ -9,7 +9,7 @@ from azure.data.tables import TableServiceClient, UpdateMode
 
 from shared.clients.error_tables import ErrorTables
 from shared.clients.tables import Tables
-from shared.model import ErrorQuery, ErrorTable, FailedEntry
+from shared.failures import ErrorQuery, ErrorTable, FailedEntry
 
 START = datetime(2024, 5, 6, tzinfo=UTC)
 

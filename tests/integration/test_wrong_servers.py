@@ -11,7 +11,8 @@ from starlette.routing import Route
 from local.processes import free_port
 from shared import bootstrap
 from shared.config import read_settings
-from shared.model import Outcome, Watermark
+from shared.model import Watermark
+from shared.outcome import Outcome
 from tests.integration.dicom_service_client import running
 
 ENTRY = {

@@ -6,8 +6,9 @@ import pytest
 
 from local.dicom_service.instance import read_instance
 from local.samples import pydicom_files
+from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
-from shared.model import Action, ChangeFeedEntry, ErrorTable, State
+from shared.model import Action, ChangeFeedEntry, State
 from shared.sync.plan import Study
 from shared.sync.study import StudySync
 from tests.fakes import NOW, FakeFhir, ports

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from local.failures import recorded_failures
-from shared.model import Outcome
+from shared.outcome import Outcome
 
 PASS = {"DicomCast__Features__IgnoreJsonParsingErrors": "true"}
 V2 = {"DicomWeb__ApiVersion": "v2"}

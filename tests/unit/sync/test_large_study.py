@@ -5,8 +5,9 @@ import json
 import pytest
 
 from shared.errors import FhirRefusedError, StudyTooLargeError
+from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
-from shared.model import DEFAULT_PARTITION, Action, ErrorTable, State
+from shared.model import DEFAULT_PARTITION, Action, State
 from shared.sync.plan import Study
 from shared.sync.rehearsal import Rehearsal
 from shared.sync.study import MAX_WRITES, StudySync

@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import FeedError, LeaseLostError, OutageError, TransientError
+from shared.failures import ErrorTable, FailedEntry
 from shared.mapping.converters import MappingOptions
-from shared.model import Action, ErrorTable, FailedEntry, State, StoredWatermark, Watermark
+from shared.model import Action, State, StoredWatermark, Watermark
 from shared.replay import ReplayRequest, ReplayState, SequenceRange, StoredErrors, StudyRebuild, TimeRange
 from shared.sync import replay as replays
 from shared.sync.batch import BatchOptions

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from shared.errors import ConflictError, FhirRefusedError, OutageError, TransientError
+from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
-from shared.model import Action, ErrorTable, State
+from shared.model import Action, State
 from shared.sync.plan import Study
 from shared.sync.study import MAX_CONFLICTS, StudySync
 from tests.dose_reports import ct, ct_event
