@@ -1,6 +1,7 @@
 """The HTTP triggers: parse, call one function, format. openapi.yaml describes them."""
 
 from http import HTTPStatus
+from urllib.parse import urlsplit
 
 import azure.functions as func
 
@@ -82,7 +83,10 @@ def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 the host
 @api.route(route="dashboard/{file?}", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 def dashboard(req: func.HttpRequest) -> func.HttpResponse:
     """The page for the night shift."""
-    return answers.page(req.route_params.get("file"))
+    file = req.route_params.get("file")
+    if not file and urlsplit(req.url).path.endswith("/"):  # the page names its files as seen from without the slash
+        return answers.moved("../dashboard")
+    return answers.page(file)
 
 
 @api.route(route="openapi.yaml", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from shared.failures import ErrorQuery, ErrorRow
 from shared.journal import Slot
-from shared.model import ErrorQuery, ErrorRow, TickRecord
+from shared.outcome import TickRecord
 from shared.replay import Replay
 from shared.sync.batch import BatchOptions
 from shared.sync.check import Check, Question, run_check

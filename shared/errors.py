@@ -21,7 +21,7 @@ DicomCastError
 
 from typing import ClassVar
 
-from shared.model import ErrorTable, InvalidTag
+from shared.failures import ErrorTable, InvalidTag
 
 
 class DicomCastError(Exception):
@@ -131,10 +131,13 @@ class ConflictError(TransientError):
 
 
 class OutageError(DicomCastError):
-    """A whole system is down or refuses us (unreachable, 401, 403). Fate: the tick ends, nothing is skipped."""
+    """A whole system is down or refuses us (unreachable, 401, 403). Fate: the tick ends, nothing is skipped.
+
+    The message of a fault that became an outage names the system already; it is said once.
+    """
 
     def __init__(self, system: str, message: str) -> None:
-        super().__init__(f"{system}: {message}")
+        super().__init__(f"{system}: {message.removeprefix(f'{system}: ')}")
         self.system = system
 
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from shared.model import BatchResult, Outcome, TickRecord, Watermark
+from shared.model import Watermark
+from shared.outcome import BatchResult, Outcome, TickRecord
 
 SLOT_SECONDS = 300
 SLOTS = 2016

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from shared.model import DEFAULT_PARTITION, ErrorTable, Watermark
+from shared.failures import ErrorTable
+from shared.model import DEFAULT_PARTITION, Watermark
 
 MAX_TOLD = 50
 """So many errors and writes a replay keeps of its own."""

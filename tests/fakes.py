@@ -9,24 +9,10 @@ from urllib.parse import parse_qsl, unquote
 
 from shared.clients.telemetry import SILENT
 from shared.errors import ConflictError, LeaseLostError
+from shared.failures import CarriedEntry, ErrorQuery, ErrorRow, ErrorTable, FailedEntry, OpenErrors
 from shared.journal import Journal, Slot
-from shared.model import (
-    Action,
-    CarriedEntry,
-    ChangeFeedEntry,
-    ErrorQuery,
-    ErrorRow,
-    ErrorTable,
-    FailedEntry,
-    FeedPage,
-    LeaseState,
-    OpenErrors,
-    Resource,
-    State,
-    StoredWatermark,
-    TickRecord,
-    Watermark,
-)
+from shared.model import Action, ChangeFeedEntry, FeedPage, LeaseState, Resource, State, StoredWatermark, Watermark
+from shared.outcome import TickRecord
 from shared.replay import Replay, ReplayRequest, ReplayState
 from shared.sync.ports import Ports
 
@@ -263,6 +249,7 @@ class FakeErrors:
                 row.study_instance_uid,
                 row.series_instance_uid,
                 row.sop_instance_uid,
+                row.partition,
                 row.message,
                 0,
                 None,

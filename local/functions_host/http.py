@@ -20,7 +20,10 @@ _CONVERTORS = {"int": "int", "long": "int", "float": "float", "double": "float",
 
 
 def routes_of(function: Function, prefix: str, root: Path, key: str) -> list[BaseRoute]:
-    """The function's routes: one, or two where the last parameter is optional."""
+    """The function's routes: one, or two where the last parameter is optional.
+
+    Each with and without a slash at its end: the routing of ASP.NET Core, which the Functions host uses, ignores it.
+    """
     methods = [getattr(method, "value", method) for method in function.trigger.get("methods") or METHODS]
     level = getattr(function.trigger.get("authLevel"), "value", "function")
 
@@ -35,7 +38,7 @@ def routes_of(function: Function, prefix: str, root: Path, key: str) -> list[Bas
         return _response(answer)
 
     paths = paths_of(url_template(function, prefix))
-    return [Route(path, serve, methods=methods, name=function.name) for path in paths]
+    return [Route(path + end, serve, methods=methods, name=function.name) for path in paths for end in ("", "/")]
 
 
 def url_template(function: Function, prefix: str) -> str:

@@ -49,7 +49,12 @@ def torn_entry_of(item: Any, url: str, message: str) -> TornEntry:
         timestamp = _timestamp(item)
     except ValueError:
         timestamp = None
-    return TornEntry(sequence, timestamp, message, *(said.get(name, "") for name in _IDENTITY))
+    try:
+        partition = _partition(item)
+    except ValueError:
+        partition = DEFAULT_PARTITION
+    study, series, instance = (said.get(name, "") for name in _IDENTITY)
+    return TornEntry(sequence, timestamp, message, study, series, instance, partition)
 
 
 def _field(item: Mapping[str, Any], name: str) -> str:

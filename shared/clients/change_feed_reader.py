@@ -127,7 +127,7 @@ def _entry(item: Any, url: str) -> FeedEntry:
 
 def _torn(entry: FeedEntry, message: str) -> TornEntry:
     uids = (entry.study_instance_uid, entry.series_instance_uid, entry.sop_instance_uid)
-    return TornEntry(entry.sequence, entry.timestamp, message, *uids)
+    return TornEntry(entry.sequence, entry.timestamp, message, *uids, entry.partition)
 
 
 def _json(url: str, answer: Answer, parse: Callable[[Answer], Any] = json_of) -> Any:

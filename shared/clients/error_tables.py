@@ -12,7 +12,8 @@ from typing import Any
 from azure.data.tables import TableEntity, UpdateMode
 
 from shared.clients.tables import Tables, int64, number, storage_faults
-from shared.model import CarriedEntry, ErrorQuery, ErrorRow, ErrorTable, FailedEntry, OpenErrors
+from shared.failures import CarriedEntry, ErrorQuery, ErrorRow, ErrorTable, FailedEntry, OpenErrors
+from shared.model import DEFAULT_PARTITION
 
 MAX_TEXT = 32_000  # characters; a string property holds 32 Ki
 MAX_ROWS = 100  # in one entity group transaction
@@ -115,6 +116,7 @@ class ErrorTables:
             "StudyUid": failure.study_instance_uid,
             "SeriesUid": failure.series_instance_uid,
             "InstanceUid": failure.sop_instance_uid,
+            "Partition": failure.partition,
             "ChangeFeedSequence": int64(failure.sequence),
             "Exception": failure.message[:MAX_TEXT],
             "RetryNumber": max(0, failure.tries - 1) if held is None else held.get("RetryNumber", 0) + failure.tries,
@@ -157,6 +159,7 @@ def _told(table: ErrorTable, row: TableEntity) -> ErrorRow:
         study_instance_uid=row.get("StudyUid") or "",
         series_instance_uid=row.get("SeriesUid") or "",
         sop_instance_uid=row.get("InstanceUid") or "",
+        partition=row.get("Partition") or DEFAULT_PARTITION,  # DICOM Cast knew no other
         message=row.get("Exception") or "",
         retry_number=number(row.get("RetryNumber") or 0),
         first_seen=row.get("FirstSeen"),

@@ -15,7 +15,7 @@ from azure.core.settings import settings as azure_sdk
 from opentelemetry import context, metrics, trace
 
 from shared.clients.telemetry import Telemetry
-from shared.model import Outcome, TickRecord
+from shared.outcome import Outcome, TickRecord
 from shared.replay import Replay
 
 NAME = "dicom_cast"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from shared.model import TickRecord
+from shared.outcome import TickRecord
 from shared.replay import Replay
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
 
+from shared.failures import InvalidTag
 from shared.mapping import values
 from shared.mapping.text import PADDING, InvalidValueError
-from shared.model import InvalidTag
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.errors import InvalidDicomTagError
+from shared.failures import InvalidTag
 from shared.mapping import content_values, dose_table, observation
 from shared.mapping.converters import MappingOptions, urn
 from shared.mapping.dose_report import KEYS, DoseReport
 from shared.mapping.dose_table import ACCUMULATED, COMPONENTS, EVENTS
 from shared.mapping.resources import Fragment, Scope, map_scope
 from shared.mapping.structured_report import CONTENT, ContentItem
-from shared.model import InvalidTag
 
 _OBSERVATION = Scope.of("Observation", derived=True)
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from datetime import date, timezone
 from typing import Any, TypeVar
 
+from shared.failures import InvalidTag
 from shared.mapping import authored, content_values, dicom_json
 from shared.mapping.dates import DateTime, TimeOfDay
 from shared.mapping.dicom_json import Tag
 from shared.mapping.dose_table import REPORTS, SINGLE_PLANE, ComponentRow, ConceptName
 from shared.mapping.structured_report import CONCEPT_NAME, CONTENT, ContentItem, concept_of, content_tree
 from shared.mapping.text import InvalidValueError
-from shared.model import InvalidTag
 
 T = TypeVar("T")
 

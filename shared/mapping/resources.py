@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import InvalidDicomTagError
+from shared.failures import InvalidTag
 from shared.mapping import authored, dicom_json
 from shared.mapping.converters import MappingOptions
 from shared.mapping.table import How, Row, rows_of
 from shared.mapping.text import InvalidValueError
-from shared.model import ChangeFeedEntry, InvalidTag
+from shared.model import ChangeFeedEntry
 
 
 @dataclass(frozen=True, slots=True)

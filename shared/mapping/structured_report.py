@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from shared.failures import InvalidTag
 from shared.mapping import dicom_json
 from shared.mapping.dicom_json import Tag
 from shared.mapping.text import InvalidValueError
-from shared.model import InvalidTag
 
 CONTENT = Tag.of("(0040,A730) ContentSequence")
 CONCEPT_NAME = Tag.of("(0040,A043) ConceptNameCodeSequence")

@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.errors import FeedError, OutageError
+from shared.failures import ErrorTable
 from shared.journal import TOTALS
 from shared.mapping.converters import MappingOptions
-from shared.model import BatchResult, ErrorTable, FeedEntry, Outcome, Watermark
+from shared.model import FeedEntry, Watermark
+from shared.outcome import BatchResult, Outcome
 from shared.sync.books import Books
 from shared.sync.plan import Plan, make_plan
 from shared.sync.ports import Ports

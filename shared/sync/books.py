@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from shared.errors import TornEntryError, TransientError
+from shared.failures import ErrorTable, FailedEntry
 from shared.log_lines import log_line
-from shared.model import ChangeFeedEntry, ErrorTable, FailedEntry, FeedEntry, StoredWatermark, TornEntry, Watermark
+from shared.model import ChangeFeedEntry, FeedEntry, StoredWatermark, TornEntry, Watermark
 from shared.sync.ports import Ports
 
 logger = logging.getLogger(__name__)

@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from shared.model import ChangeFeedEntry, Lag, Watermark
+from shared.model import ChangeFeedEntry, Watermark
+from shared.outcome import Lag
 from shared.sync.ports import Feed
 
 

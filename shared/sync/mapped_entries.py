@@ -4,13 +4,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from shared.errors import EntryError, InvalidDicomTagError
+from shared.failures import ErrorTable, FailedEntry, InvalidTag
 from shared.mapping.converters import MappingOptions
 from shared.mapping.dose import MappedReport, map_dose_report
 from shared.mapping.dose_report import is_dose_report
 from shared.mapping.merge_study import RemovedInstance
 from shared.mapping.resources import MappedInstance, StudyMapper
 from shared.mapping.structured_report import ContentHeld, content_held
-from shared.model import Action, ChangeFeedEntry, ErrorTable, FailedEntry, InvalidTag, Resource, State
+from shared.model import Action, ChangeFeedEntry, Resource, State
 from shared.sync.ports import Archive
 
 Change = MappedInstance | RemovedInstance

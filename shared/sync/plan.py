@@ -4,7 +4,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from shared.model import CarriedEntry, ChangeFeedEntry, FeedEntry, FeedPage, StoredWatermark, TornEntry, Watermark
+from shared.failures import CarriedEntry
+from shared.model import ChangeFeedEntry, FeedEntry, FeedPage, StoredWatermark, TornEntry, Watermark
 from shared.sync.ports import Feed, Ports
 from shared.sync.retry import Attempts
 

@@ -6,22 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from shared.failures import CarriedEntry, ErrorQuery, ErrorRow, FailedEntry, OpenErrors
 from shared.journal import Journal, Slot
-from shared.model import (
-    CarriedEntry,
-    ChangeFeedEntry,
-    ErrorQuery,
-    ErrorRow,
-    FailedEntry,
-    FeedEntry,
-    FeedPage,
-    LeaseState,
-    OpenErrors,
-    Resource,
-    StoredWatermark,
-    TickRecord,
-    Watermark,
-)
+from shared.model import ChangeFeedEntry, FeedEntry, FeedPage, LeaseState, Resource, StoredWatermark, Watermark
+from shared.outcome import TickRecord
 from shared.replay import Replay, ReplayRequest
 from shared.sync.known import KnownResources
 from shared.sync.lanes import Pace

@@ -3,16 +3,8 @@
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
-from shared.model import (
-    ChangeFeedEntry,
-    ErrorQuery,
-    ErrorRow,
-    ErrorTable,
-    FailedEntry,
-    FeedEntry,
-    StoredWatermark,
-    Watermark,
-)
+from shared.failures import ErrorQuery, ErrorRow, ErrorTable, FailedEntry
+from shared.model import ChangeFeedEntry, FeedEntry, StoredWatermark, Watermark
 from shared.replay import ReplayError, ReplayRequest, StudyRebuild
 from shared.sync.books import Books
 from shared.sync.ports import ErrorStore, Ports
@@ -54,9 +46,9 @@ class ReplayBooks(Books):
             return
         # What the archive holds, and what it holds no more, is in FHIR now: whichever entry of the feed told of it.
         failed = {failure.sop_instance_uid for failure in failures}
-        study = self._request.target.study_instance_uid
+        study, partition = self._request.target.study_instance_uid, self._request.target.partition
         queries = (ErrorQuery(table, study_instance_uid=study) for table in ErrorTable)
-        rows = (row for query in queries for row in rows_of(self._ports.errors, query))
+        rows = [row for query in queries for row in rows_of(self._ports.errors, query) if row.partition == partition]
         self._ports.errors.resolve({row.sequence for row in rows if row.sop_instance_uid not in failed})
 
 

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from shared.errors import RequestError
+from shared.failures import ErrorTable
 from shared.mapping.text import uid
-from shared.model import DEFAULT_PARTITION, ChangeFeedEntry, ErrorTable
+from shared.model import DEFAULT_PARTITION, ChangeFeedEntry
 from shared.replay import ReplayRequest, ReplayTarget, SequenceRange, StoredErrors, StudyRebuild, TimeRange
 
 MAX_ENTRIES = 1_000_000

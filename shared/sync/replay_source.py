@@ -4,7 +4,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from shared.model import ErrorQuery, ErrorTable, FeedEntry, FeedPage, TornEntry, Watermark
+from shared.failures import ErrorQuery, ErrorTable
+from shared.model import FeedEntry, FeedPage, TornEntry, Watermark
 from shared.replay import Cursor, ReplayError, ReplayTarget, SequenceRange, StoredErrors, StudyRebuild, TimeRange
 from shared.sync.plan import Study, by_study
 from shared.sync.ports import Ports

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.failures import CarriedEntry, OpenErrors
 from shared.journal import Journal
-from shared.model import CarriedEntry, Lag, LeaseState, OpenErrors, Watermark
+from shared.model import LeaseState, Watermark
+from shared.outcome import Lag
 from shared.replay import Replay
 from shared.sync.lag import lag_behind
 from shared.sync.ports import Ports

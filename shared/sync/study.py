@@ -11,9 +11,9 @@ from shared.errors import (
     ThrottledError,
     TransientError,
 )
+from shared.failures import ErrorTable, FailedEntry
 from shared.mapping.converters import MappingOptions
 from shared.mapping.transaction import Write
-from shared.model import ErrorTable, FailedEntry
 from shared.sync.mapped_entries import Changes, failed, map_entries
 from shared.sync.merging import StudyMerger
 from shared.sync.plan import Study
@@ -67,13 +67,6 @@ class StudySync:
         except TransientError:
             return [self._alone(task) for task in tasks]
         return [self._alone(tasks[0])] if len(tasks) == 1 else self._together(tasks)
-
-    def run(self, study: Study) -> StudyResult:
-        """One study. Raises TransientError, OutageError, LeaseLostError."""
-        outcome = self._alone(self._mapped(study))
-        if isinstance(outcome, TransientError):
-            raise outcome
-        return outcome
 
     def _mapped(self, study: Study) -> _Task:
         uid, partition = study.whole or (study.entries[0].study_instance_uid, study.entries[0].partition)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from shared.errors import DicomCastError, LeaseLostError, OutageError
 from shared.journal import TOTALS
 from shared.log_lines import log_line
-from shared.model import BatchResult, Lag, Outcome, TickRecord
+from shared.outcome import BatchResult, Lag, Outcome, TickRecord
 from shared.sync.batch import BatchOptions, run_batches
 from shared.sync.lag import lag_behind
 from shared.sync.outages import OutageLog
@@ -91,9 +91,5 @@ def _log(record: TickRecord) -> None:
         LagSeconds=round(lag.seconds, 3) if lag else None,
         HeldBy=result.held_by if result else None,
         Error=record.error,
-        **{_pascal(name): getattr(result, name) if result else 0 for name in TOTALS},
+        **{name.title().replace("_", ""): getattr(result, name) if result else 0 for name in TOTALS},
     )
-
-
-def _pascal(name: str) -> str:
-    return "".join(part.capitalize() for part in name.split("_"))

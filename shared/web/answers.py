@@ -38,6 +38,11 @@ def found(body: Any) -> func.HttpResponse:
     return problem(HTTPStatus.NOT_FOUND, "there is none of this name") if body is None else json_answer(body)
 
 
+def moved(where: str) -> func.HttpResponse:
+    """Sends the caller to another URL, which may be relative."""
+    return _answer("", HTTPStatus.PERMANENT_REDIRECT, "text/plain", {"Location": where})
+
+
 def problem(status: HTTPStatus, detail: str, faults: Sequence[str] = ()) -> func.HttpResponse:
     """What is wrong and what to do."""
     said = {"title": status.phrase, "status": status.value, "detail": detail}

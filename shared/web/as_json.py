@@ -6,8 +6,10 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
+from shared.failures import ErrorRow
 from shared.journal import Slot
-from shared.model import DEFAULT_PARTITION, ErrorRow, TickRecord
+from shared.model import DEFAULT_PARTITION
+from shared.outcome import TickRecord
 from shared.replay import Replay, ReplayRequest, SequenceRange, StoredErrors, StudyRebuild, TimeRange
 from shared.sync.check import Check
 from shared.sync.status import Status

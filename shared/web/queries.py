@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from shared.errors import RequestError
+from shared.failures import ErrorQuery, ErrorRow, ErrorTable
 from shared.mapping.text import InvalidValueError, uid
-from shared.model import ErrorQuery, ErrorRow, ErrorTable
 
 MAX_PAGE, DEFAULT_PAGE = 200, 50
 MAX_HOURS, DEFAULT_HOURS = 168, 24

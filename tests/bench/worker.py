@@ -20,7 +20,7 @@ import requests
 
 from shared import bootstrap
 from shared.config import read_settings
-from shared.model import Outcome
+from shared.outcome import Outcome
 from tests.bench.reference import Reference
 from tests.bench.sampler import Sampler
 from tests.bench.workloads import warm_up

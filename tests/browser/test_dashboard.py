@@ -194,6 +194,23 @@ def test_one_row_is_replayed(board, api):
     board.awaited_text("errors-rows", "resolved")
 
 
+def test_a_study_is_rebuilt_where_its_row_says(board, api):
+    """In the data partition north; that a study has no other is the rule, and nothing is said of it then."""
+    api.store(410, instances=1, partition="north", PatientID=None)
+    api.store(411, instances=1, PatientID=None)
+    last = api.drained()["watermark"]["sequence"]
+    board.press("Show DicomFailToStoreExceptionTable")
+    board.by_id("errors-study").send_keys("1.2.411", "\n")
+    [row] = board.awaited(lambda: len(board.rows("#errors-rows")) == 1 and board.rows("#errors-rows"))
+    assert "Partition" not in row[2]
+    board.by_id("errors-study").clear()
+    board.by_id("errors-study").send_keys("1.2.410", "\n")
+    board.awaited_text("errors-rows", "Partition north")
+    board.press(f"Rebuild study … of entry {last - 1}")
+    board.awaited_text("replay-dialog", "study 1.2.410 of partition north", "Dry run done", "1 failed")
+    board.is_well_made("rebuild")
+
+
 def test_a_replay_is_watched_and_cancelled(board, api, monkeypatch):
     """Its progress is seen while it runs, in the dialog and in the list."""
     api.store(*range(500, 540), instances=1)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.model import ErrorTable, Outcome
+from shared.failures import ErrorTable
+from shared.outcome import Outcome
 from tests.infra.app_log import captured
 from tests.infra.bicep import syntax
 

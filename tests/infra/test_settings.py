@@ -6,7 +6,7 @@ from pathlib import Path
 from docs.readme_tables import settings_table
 from shared.clients import journal_table, lease, replay_table, watermark
 from shared.config import SETTINGS
-from shared.model import ErrorTable
+from shared.failures import ErrorTable
 from tests.infra.bicep import syntax
 
 INFRA = Path(__file__).parents[2] / "infra"

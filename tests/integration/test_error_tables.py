@@ -1,14 +1,15 @@
 """The error tables on Azurite: one row per failure, counted, cut to the limits, resolved once its entry is synced."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from azure.data.tables import TableServiceClient
+from azure.data.tables import TableServiceClient, UpdateMode
 
 from shared.clients.error_tables import ErrorTables
 from shared.clients.tables import Tables
-from shared.model import ErrorTable, FailedEntry
+from shared.failures import ErrorQuery, ErrorTable, FailedEntry
 
 START = datetime(2024, 5, 6, tzinfo=UTC)
 
@@ -40,6 +41,7 @@ def errors(storage, clock):
         tables = Tables(service, f"t{uuid4().hex[:8]}")
         store = ErrorTables(tables, clock)
         store.rows = lambda table=ErrorTable.DICOM: list(tables[table].list_entities())
+        store.put = lambda row: tables[ErrorTable.DICOM].update_entity(row, UpdateMode.REPLACE)
         yield store
 
 
@@ -53,6 +55,7 @@ def test_a_failure_is_a_row_with_dicom_casts_columns(errors):
         "StudyUid": "1.2",
         "SeriesUid": "1.3",
         "InstanceUid": "1.4.7",
+        "Partition": "Microsoft.Default",
         "ChangeFeedSequence": 7,
         "Exception": "(0010,0020) PatientID (LO): missing",
         "RetryNumber": 0,
@@ -61,6 +64,17 @@ def test_a_failure_is_a_row_with_dicom_casts_columns(errors):
         "NotBefore": "",
         "ResolvedAt": "",
     }
+
+
+def test_a_row_says_its_data_partition(errors):
+    """One that was written before it did, or by DICOM Cast, is of the default one."""
+    errors.record([replace(failure(7), partition="north"), failure(8)])
+    for row in errors.rows():
+        if row["RowKey"] == f"{8:020d}":
+            del row["Partition"]
+            errors.put(row)
+    told = errors.page(ErrorQuery(ErrorTable.DICOM), 10)
+    assert [(row.sequence, row.partition) for row in told] == [(7, "north"), (8, "Microsoft.Default")]
 
 
 def test_the_same_failure_again_counts(errors, clock):

@@ -73,17 +73,23 @@ def test_a_call_becomes_an_http_request(served):
     ("method", "path", "status"),
     [
         ("GET", "/v0/echo/ada", 201),
+        ("GET", "/v0/echo/ada/", 201),
+        ("GET", "/v0/echo/ada/7/", 201),
         ("GET", "/v0/echo/ada/x", 404),
         ("PUT", "/v0/echo/ada", 405),
         ("GET", "/v0/open", 200),
+        ("GET", "/v0/open/", 200),
         ("GET", "/v0/broken", 500),
         ("GET", "/v0/nothing", 404),
         ("GET", "/api/open", 404),
     ],
 )
 def test_routes(served, method, path, status):
-    """Methods, optional parameters, constraints, the prefix of host.json; an exception is a 500 without its text."""
-    answer = requests.request(method, served[0] + path, headers=KEY, timeout=10)
+    """Methods, optional parameters, constraints, the prefix of host.json; an exception is a 500 without its text.
+
+    A slash at the end makes no difference, as in the cloud: it is not redirected.
+    """
+    answer = requests.request(method, served[0] + path, headers=KEY, timeout=10, allow_redirects=False)
     assert answer.status_code == status
     assert "on purpose" not in answer.text
 

@@ -18,7 +18,7 @@ from shared.clients.identity import BearerAuth, token_source
 from shared.config import read_settings
 from shared.connections import DICOM_AUDIENCE
 from shared.errors import OutageError
-from shared.model import Outcome
+from shared.outcome import Outcome
 from tests.integration.dicom_service_client import dicom_file, running
 from tests.integration.faults.proxy import proxy_to
 from tests.integration.token_endpoint import IDENTITY_HEADER, TokenEndpoint

@@ -13,7 +13,8 @@ from pydicom.data import get_charset_files
 
 from shared import bootstrap
 from shared.config import read_settings
-from shared.model import Outcome, Watermark
+from shared.model import Watermark
+from shared.outcome import Outcome
 from tests.integration.dicom_service_client import dicom_file
 
 

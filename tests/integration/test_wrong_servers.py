@@ -11,7 +11,8 @@ from starlette.routing import Route
 from local.processes import free_port
 from shared import bootstrap
 from shared.config import read_settings
-from shared.model import Outcome, Watermark
+from shared.model import Watermark
+from shared.outcome import Outcome
 from tests.integration.dicom_service_client import running
 
 ENTRY = {
@@ -67,7 +68,7 @@ def capability(version="4.0.1", interactions=("transaction",), kind="CapabilityS
     ],
 )
 def test_an_unfit_fhir_server(storage, answer, said):
-    """One clear error; the feed is not read."""
+    """One clear error, which names the server once; the feed is not read."""
     dicom_app, asked = serving({})
     fhir_app, _ = serving({"/metadata": answer})
     with running(fhir_app) as fhir, running(dicom_app) as dicom:
@@ -75,6 +76,7 @@ def test_an_unfit_fhir_server(storage, answer, said):
         record = app.tick()
     assert record.outcome is Outcome.FAILED
     assert said in record.error
+    assert record.error.count("FHIR server: ") == 1
     assert set(asked) <= {"/v1/changefeed/latest"}, "how far behind is told; nothing is read"
 
 

@@ -9,7 +9,7 @@ from local.compare import compare
 from local.failures import recorded_failures
 from shared import bootstrap
 from shared.config import read_settings
-from shared.model import Outcome
+from shared.outcome import Outcome
 from tests.dose_reports import ct, ct_event
 from tests.integration.dicom_service_client import dicom_file, written
 

@@ -19,21 +19,25 @@ PURE_LIBRARIES = {
     "opentelemetry",
 }
 
+RECORDS = {"model", "failures", "outcome"}
+
 # room -> the rooms of the app that it may import from
 ALLOWED = {
     "model": set(),
-    "errors": {"model"},
-    "journal": {"model"},
-    "replay": {"model"},
+    "failures": {"model"},
+    "outcome": {"failures", "model"},
+    "errors": {"failures"},
+    "journal": {"outcome", "model"},
+    "replay": {"failures", "model"},
     "log_lines": set(),
     "setting": {"model"},
     "authentication": {"setting"},
     "config": {"authentication", "setting", "errors", "model"},
-    "mapping": {"mapping", "model", "errors"},
-    "sync": {"sync", "mapping", "journal", "replay", "log_lines", "model", "errors"},
-    "clients": {"clients", "authentication", "journal", "replay", "model", "errors"},
-    "web": {"web", "sync", "mapping", "journal", "replay", "model", "errors"},
-    "app": {"sync", "journal", "replay", "model"},
+    "mapping": {"mapping", "failures", "model", "errors"},
+    "sync": RECORDS | {"sync", "mapping", "journal", "replay", "log_lines", "errors"},
+    "clients": RECORDS | {"clients", "authentication", "journal", "replay", "errors"},
+    "web": RECORDS | {"web", "sync", "mapping", "journal", "replay", "errors"},
+    "app": RECORDS | {"sync", "journal", "replay"},
     "connections": {"clients", "config", "authentication"},
     "bootstrap": {"app", "connections", "sync", "clients", "mapping", "config", "errors"},
     "api": {"bootstrap", "web", "errors"},

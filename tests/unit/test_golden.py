@@ -38,7 +38,7 @@ def archive(case):
 def run(case, fhir):
     options = MappingOptions("https://dicom.example.org", **load(case, "options.json"))
     entries = [entry_of(item, case.name) for item in load(case, "entry.json")]
-    StudySync(ports(fhir=fhir, archive=archive(case)), options).run(Study(entries))
+    StudySync(ports(fhir=fhir, archive=archive(case)), options).run_all([Study(entries)])
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)

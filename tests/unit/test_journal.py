@@ -4,7 +4,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from shared.journal import RECENT, SLOTS, Journal, Slot
-from shared.model import BatchResult, Lag, Outcome, TickRecord, Watermark
+from shared.model import Watermark
+from shared.outcome import BatchResult, Lag, Outcome, TickRecord
 from tests.fakes import NOW
 
 

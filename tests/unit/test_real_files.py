@@ -6,8 +6,9 @@ import pytest
 
 from local.dicom_service.instance import read_instance
 from local.samples import pydicom_files
+from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
-from shared.model import Action, ChangeFeedEntry, ErrorTable, State
+from shared.model import Action, ChangeFeedEntry, State
 from shared.sync.plan import Study
 from shared.sync.study import StudySync
 from tests.fakes import NOW, FakeFhir, ports
@@ -44,7 +45,7 @@ def test_a_real_file(path):
     """Valid by both validators; the second run writes nothing."""
     fhir = FakeFhir()
     entry = entry_of_file(path)
-    result = StudySync(ports(fhir=fhir), OPTIONS).run(Study([entry]))
+    (result,) = StudySync(ports(fhir=fhir), OPTIONS).run_all([Study([entry])])
     final = [row for row in result.failures if row.is_final]
     if path.name in REFUSED:
         assert [row.table for row in final] == [ErrorTable.DICOM]
@@ -53,7 +54,8 @@ def test_a_real_file(path):
     assert final == []
     (bundle,) = fhir.bundles
     assert [faults(one["resource"]) for one in bundle["entry"]] == [[], [], []]
-    assert not StudySync(ports(fhir=fhir), OPTIONS).run(Study([entry])).wrote
+    (again,) = StudySync(ports(fhir=fhir), OPTIONS).run_all([Study([entry])])
+    assert not again.wrote
 
 
 def test_the_files_are_many_and_of_many_kinds():

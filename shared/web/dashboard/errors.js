@@ -14,6 +14,7 @@ const MEANINGS = {
 };
 const NAMES = Object.keys(MEANINGS);
 const PAGE_SIZE = 10;
+const DEFAULT_PARTITION = "Microsoft.Default";
 const freshness = new Freshness(byId("errors-freshness"), byId("errors-rows"));
 const inputs = Object.fromEntries(["table", "open", "study", "exception"].map((name) => [name, byId(`errors-${name}`)]));
 inputs.table.append(...NAMES.map((name) => element("option", { value: name }, name)));
@@ -101,15 +102,18 @@ function rowTable(rows) {
     ["Seen", seen],
     ["Actions", (row) => [
       button("Replay entry …", row.sequence, () => propose({ sequence: { from: row.sequence, to: row.sequence } })),
-      button("Rebuild study …", `of entry ${row.sequence}`, () => propose({ study: row.studyInstanceUID }), { disabled: !row.studyInstanceUID }),
+      button("Rebuild study …", `of entry ${row.sequence}`, () => propose({ study: row.studyInstanceUID, partition: partitionOf(row) }), { disabled: !row.studyInstanceUID }),
     ], "actions"],
   ], rows, { class: "stacking failures" });
 }
 
+/** The data partition that has to be named, undefined for the default one. */
+const partitionOf = ({ partition }) => (partition === DEFAULT_PARTITION ? undefined : partition);
+
 const uids = (row) =>
-  [["Study", row.studyInstanceUID], ["Series", row.seriesInstanceUID], ["SOP instance", row.sopInstanceUID]]
-    .filter(([, uid]) => uid)
-    .map(([name, uid]) => element("span", { class: "named" }, element("span", { class: "muted" }, `${name} `), uid));
+  [["Study", row.studyInstanceUID], ["Series", row.seriesInstanceUID], ["SOP instance", row.sopInstanceUID], ["Partition", partitionOf(row)]]
+    .filter(([, value]) => value)
+    .map(([name, value]) => element("span", { class: "named" }, element("span", { class: "muted" }, `${name} `), value));
 
 const seen = (row) => [
   element("span", { class: "named" }, "last ", time(row.lastSeen)),

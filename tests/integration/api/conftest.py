@@ -10,7 +10,7 @@ from local.compare import compare
 from local.failures import recorded_failures
 from local.stack import Ports, Stack, StackOptions
 from local.stow import multipart
-from tests.integration.dicom_service_client import dicom_file
+from tests.integration.dicom_service_client import dicom_file, studies_path
 
 SETTINGS = {"SyncSchedule": "* * * * * *", "DicomCast__GapGracePeriod": "00:00:01"}
 
@@ -30,8 +30,8 @@ class Api:
     def get(self, path):
         return self.call("GET", path)
 
-    def store(self, *studies, instances=2, **tags):
-        """One series each; the numbers are the studies' names."""
+    def store(self, *studies, instances=2, partition=None, **tags):
+        """One series each, in the default data partition or another; the numbers are the studies' names."""
         files = [
             dicom_file(
                 **{
@@ -47,7 +47,7 @@ class Api:
             for number in range(1, instances + 1)
         ]
         body, content_type = multipart(files)
-        url = f"{self.stack.dicom_url}/v1/studies"
+        url = self.stack.dicom_url + studies_path(partition)
         answer = requests.post(url, data=body, headers={"Content-Type": content_type}, timeout=60)
         assert answer.status_code == 200
 

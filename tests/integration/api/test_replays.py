@@ -90,6 +90,22 @@ def test_stored_errors_are_tried_again(api):
     assert len(api.get("/errors/DicomFailToStoreExceptionTable?study=1.2.7").json()["rows"]) == 2
 
 
+def test_an_error_row_says_where_to_rebuild_its_study(api):
+    """The data partition: with it the study is found again, and the row is marked; that of another one stays open."""
+    patient = {"resourceType": "Patient", "identifier": [{"value": "P-9"}]}
+    twins = [requests.post(f"{api.stack.fhir_url}/Patient", json=patient, timeout=30).json()["id"] for _ in range(2)]
+    api.store(9, instances=1, partition="north")
+    api.store(9, instances=1)
+    api.drained()
+    requests.delete(f"{api.stack.fhir_url}/Patient/{twins[0]}", timeout=30)
+    path = "/errors/FhirFailToStoreExceptionTable?study=1.2.9"
+    row, other = api.get(path).json()["rows"]
+    assert (row["partition"], other["partition"]) == ("north", "Microsoft.Default")
+    replay = api.replayed({"study": row["studyInstanceUID"], "partition": row["partition"]})
+    assert (replay["progress"]["written"], replay["progress"]["failed"]) == (1, 0)
+    assert api.get(path).json()["rows"] == [other]
+
+
 def test_error_rows_come_in_pages(api):
     """Each row once, in the table's order."""
     api.store(8, instances=7, PatientID=None)

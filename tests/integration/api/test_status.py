@@ -89,6 +89,14 @@ def test_a_bad_parameter_is_named(api, path):
     assert answer.json()["errors"]
 
 
+def test_the_page_with_a_slash_at_its_end(api):
+    """Its files are named as seen from the page without one: it is sent there."""
+    answer = requests.get(f"{api.stack.functions_url}/api/dashboard/?code=x", timeout=30)
+    assert answer.status_code == 200
+    assert answer.url == f"{api.stack.functions_url}/api/dashboard"
+    assert [one.status_code for one in answer.history] == [308]
+
+
 def test_every_data_route_wants_the_key(api):
     """The page, the health and the description are open; they hold no data."""
     url = f"{api.stack.functions_url}/api"

@@ -9,7 +9,7 @@ from azure.storage.blob import BlobClient, BlobLeaseClient, BlobServiceClient
 
 from shared.clients.lease import CONTAINER, BlobLease
 from shared.errors import LeaseLostError
-from shared.model import Outcome
+from shared.outcome import Outcome
 from tests.integration.faults.proxy import Fault
 
 LEASE_SECONDS = 15

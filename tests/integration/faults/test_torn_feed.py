@@ -6,7 +6,7 @@ import time
 import pytest
 
 from local.failures import recorded_failures
-from shared.model import Outcome
+from shared.outcome import Outcome
 
 PASS = {"DicomCast__Features__IgnoreJsonParsingErrors": "true"}
 V2 = {"DicomWeb__ApiVersion": "v2"}
@@ -67,6 +67,15 @@ def test_it_is_isolated_recorded_and_passed(world, tear, settings, is_known):
     missing = [one.differences for one in world.all_differences()]
     assert len(missing) == 1, "only the torn instance's study differs"
     assert "TORN" not in repr(row)
+
+
+def test_its_row_says_the_data_partition(world):
+    """Which is known without the metadata: its study is to be rebuilt from there."""
+    assert world.dicom.store(world.file(1, 1, AccessionNumber="TORN"), partition="north").status_code == 200
+    world.feed.rewrite = torn_metadata
+    world.build(PASS)
+    world.drain()
+    assert [row["Partition"] for row in world.rows() if "Exception" in row] == ["north"]
 
 
 @pytest.mark.parametrize(("tear", "settings"), [(row[0], row[1]) for row in PASSED])

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from shared.clients.change_feed import before_young_hole
-from shared.clients.change_feed_entry import entry_of, hundred_nanoseconds
+from shared.clients.change_feed_entry import entry_of, hundred_nanoseconds, torn_entry_of
 from shared.errors import FeedError
 from shared.model import Action, State, TornEntry, Watermark
 from tests.fakes import NOW, entry
@@ -94,6 +94,20 @@ def test_timestamps_are_told_apart_by_100_ns(earlier, later):
     """The service orders by them; a microsecond is too coarse. .NET drops trailing zeros."""
     assert hundred_nanoseconds(earlier) < hundred_nanoseconds(later)
     assert datetime.fromisoformat(earlier) <= datetime.fromisoformat(later)
+
+
+@pytest.mark.parametrize(
+    ("said", "partition"),
+    [
+        ({}, "Microsoft.Default"),
+        ({"PartitionName": "north"}, "north"),
+        ({"PartitionName": "no/name"}, "Microsoft.Default"),
+    ],
+)
+def test_what_is_known_of_a_torn_entry(said, partition):
+    """Its data partition too, where it can be read."""
+    torn = torn_entry_of({"Sequence": 7, "StudyInstanceUid": "1.2", "Action": "rename", **said}, "https://d", "why")
+    assert torn == TornEntry(7, None, "why", study_instance_uid="1.2", partition=partition)
 
 
 TORN = [

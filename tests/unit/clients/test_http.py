@@ -1,11 +1,16 @@
-"""HTTP: what must not be seen of it."""
+"""HTTP: what is said of it, and what must not be seen."""
 
 import logging
+import time
 
+import pytest
 import requests
 from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
 
 from shared.clients.http import HttpService
+from shared.errors import OutageError
 from tests.integration.dicom_service_client import running
 
 
@@ -15,3 +20,17 @@ def test_no_url_is_logged(caplog):
         answer = HttpService("FHIR server", server.url).send("GET", "/Patient", params={"identifier": "|P-1"})
     assert answer.status_code == requests.codes.not_found
     assert "P-1" not in caplog.text
+
+
+def test_the_system_is_named_once():
+    """Where a passing fault of a request is an outage too."""
+
+    def slow(_):
+        time.sleep(0.5)
+        return Response()
+
+    with running(Starlette(routes=[Route("/", slow)])) as server:
+        service = HttpService("DICOM service", server.url, timeouts=(5, 0.1))
+        with pytest.raises(OutageError) as caught:
+            service.fetch("/")
+    assert str(caught.value) == f"DICOM service: no answer from {server.url} in 0.1 s"

@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 
 from shared.errors import ConflictError, LeaseLostError, OutageError
+from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
-from shared.model import ErrorTable, Outcome, TornEntry, Watermark
+from shared.model import TornEntry, Watermark
+from shared.outcome import Outcome
 from shared.sync.batch import BatchOptions, run_batches
 from tests.fakes import FakeErrors, FakeFeed, FakeFhir, FakeLease, FakeWatermarks, entry, ports
 

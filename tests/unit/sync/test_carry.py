@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import OutageError, TransientError
+from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
-from shared.model import ErrorTable, TornEntry
+from shared.model import TornEntry
 from shared.sync.batch import BatchOptions, run_batches
 from shared.sync.retry import Attempts, delay_seconds
 from tests.fakes import NOW, FakeClock, FakeErrors, FakeFhir, entry, ports

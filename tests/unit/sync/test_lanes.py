@@ -8,7 +8,7 @@ import pytest
 
 from shared.errors import FeedError, FhirRefusedError, ThrottledError, TransientError
 from shared.mapping.converters import MappingOptions
-from shared.model import Outcome
+from shared.outcome import Outcome
 from shared.sync.batch import BatchOptions, run_batches
 from shared.sync.known import KnownResources
 from shared.sync.lanes import Pace

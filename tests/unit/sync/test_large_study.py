@@ -5,8 +5,9 @@ import json
 import pytest
 
 from shared.errors import FhirRefusedError, StudyTooLargeError
+from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
-from shared.model import DEFAULT_PARTITION, Action, ErrorTable, State
+from shared.model import DEFAULT_PARTITION, Action, State
 from shared.sync.plan import Study
 from shared.sync.rehearsal import Rehearsal
 from shared.sync.study import MAX_WRITES, StudySync
@@ -39,8 +40,10 @@ def large_report(sequence=1, events=600, action=Action.CREATE, patient="P-1"):
     return report_entry(report, sequence, action)
 
 
-def synced(fhir, *entries, archive=None, options=OPTIONS):
-    return StudySync(ports(fhir=fhir, archive=archive or FakeArchive()), options).run(Study(entries))
+def synced(fhir, *entries, archive=None, options=OPTIONS, whole=None):
+    study = Study(entries, whole=whole)
+    (outcome,) = StudySync(ports(fhir=fhir, archive=archive or FakeArchive()), options).run_all([study])
+    return outcome
 
 
 def held(fhir, resource_type):
@@ -173,7 +176,7 @@ def test_the_counted_series_of_others_stays_where_ours_are_counted():
     fhir, archive = FakeFhir(resources=[others(("9.9", 40))]), FakeArchive({STUDY: entries})
     synced(fhir, *entries, archive=archive, options=options)
     assert {one["uid"]: one["numberOfInstances"] for one in series(fhir)} == {"9.9": 40, SERIES: 10}
-    StudySync(ports(fhir=fhir, archive=archive), options).run(Study(entries, whole=(STUDY, DEFAULT_PARTITION)))
+    synced(fhir, *entries, archive=archive, options=options, whole=(STUDY, DEFAULT_PARTITION))
     assert {one["uid"]: one["numberOfInstances"] for one in series(fhir)} == {"9.9": 40, SERIES: 10}
     archive.studies.clear()
     removed = [entry(20, Action.DELETE, state=State.DELETED, instance="1.1.0")]
@@ -188,5 +191,5 @@ def test_a_rebuild_lists_again():
     counting = MappingOptions("https://dicom.example.org", max_instances=2)
     synced(fhir, *entries, archive=archive, options=counting)
     assert not any("instance" in one for one in series(fhir))
-    StudySync(ports(fhir=fhir, archive=archive), OPTIONS).run(Study(entries[:3], whole=(STUDY, DEFAULT_PARTITION)))
+    synced(fhir, *entries[:3], archive=archive, whole=(STUDY, DEFAULT_PARTITION))
     assert [(one["uid"], len(one["instance"])) for one in series(fhir)] == [(SERIES, 3)]

@@ -3,7 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.model import ErrorTable, FailedEntry, StoredWatermark, Watermark
+from shared.failures import ErrorTable, FailedEntry
+from shared.model import StoredWatermark, Watermark
 from shared.sync.plan import make_plan
 from tests.fakes import NOW, STUDY, FakeClock, FakeErrors, entry, ports
 

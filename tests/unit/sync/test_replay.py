@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import FeedError, LeaseLostError, OutageError, TransientError
+from shared.failures import ErrorTable, FailedEntry
 from shared.mapping.converters import MappingOptions
-from shared.model import Action, ErrorTable, FailedEntry, State, StoredWatermark, Watermark
+from shared.model import Action, State, StoredWatermark, Watermark
 from shared.replay import ReplayRequest, ReplayState, SequenceRange, StoredErrors, StudyRebuild, TimeRange
 from shared.sync import replay as replays
 from shared.sync.batch import BatchOptions
@@ -130,6 +131,18 @@ def test_a_study_is_rebuilt():
     (study,) = held(fakes, "ImagingStudy")
     assert [one["uid"] for one in study["series"][0]["instance"]] == ["1.2.2", "1.2.3", "1.2.4"]
     assert fakes.errors.resolved == [2]
+
+
+def test_a_study_is_rebuilt_in_its_partition():
+    """The same UID in another one is another study, whose rows stay open."""
+    fakes = world([entry(1), replace(entry(2), partition="north")])
+    failed(fakes, 1)
+    failed(fakes, 2)
+    fakes.archive.studies["1.2.3"] = list(fakes.feed.held)
+    run(fakes, StudyRebuild("1.2.3", "north"))
+    assert fakes.errors.resolved == [2]
+    run(fakes, StudyRebuild("1.2.3"))
+    assert fakes.errors.resolved == [2, 1]
 
 
 def test_a_rebuilt_study_keeps_what_cannot_be_mapped():

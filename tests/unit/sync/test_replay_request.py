@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from shared.errors import RequestError
-from shared.model import ErrorTable
+from shared.failures import ErrorTable
 from shared.replay import ReplayRequest, SequenceRange, StoredErrors, StudyRebuild, TimeRange
 from shared.sync.replay_request import parse_request
 from shared.web.as_json import request_json

@@ -5,8 +5,8 @@ import time
 import pytest
 
 from shared.errors import OutageError
+from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
-from shared.model import ErrorTable
 from shared.sync.batch import BatchOptions
 from shared.sync.outages import OutageLog
 from shared.sync.status import ANSWER_SECONDS, status

@@ -7,7 +7,7 @@ import pytest
 
 from shared.errors import FeedError, IncompatibleServerError, LeaseLostError, OutageError
 from shared.mapping.converters import MappingOptions
-from shared.model import Outcome
+from shared.outcome import Outcome
 from shared.replay import ReplayRequest, ReplayState, SequenceRange
 from shared.sync.batch import BatchOptions
 from shared.sync.outages import OutageLog

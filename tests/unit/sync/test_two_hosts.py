@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 
 from shared.errors import LeaseLostError, TransientError
-from shared.model import Action, Outcome
+from shared.model import Action
+from shared.outcome import Outcome
 from tests.fakes import FakeArchive, FakeErrors, FakeFhir, FakeJournal, FakeReplays, FakeWatermarks
 from tests.unit.sync.simulated_archive import Archive
 from tests.unit.sync.simulated_host import Clock, Host

@@ -1,0 +1,72 @@
+"""How a batch and a tick ended."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from shared.failures import ErrorTable
+from shared.model import Watermark
+
+
+class Outcome(StrEnum):
+    """How a tick ended."""
+
+    SYNCED = "synced"
+    IDLE = "idle"
+    LEASE_HELD = "leaseHeld"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What one batch did. Counts are of entries, but `studies` (groups) and `fhir_calls` (HTTP requests).
+
+    `carried` entries wait for a later tick; until then the watermark stands before the first of them.
+    """
+
+    outcome: Outcome
+    watermark: Watermark
+    entries: int = 0
+    studies: int = 0
+    written: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    invalid_tags: int = 0
+    carried: int = 0
+    fhir_calls: int = 0
+    held_by: str | None = None
+    """Why the watermark stands before the end of what was read, None where it does not."""
+    recorded: Mapping[ErrorTable, int] = field(default_factory=dict)
+    """Rows written, by error table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far the sync is behind the feed: sequence numbers, and the age of the oldest entry that is not synced."""
+
+    entries: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TickRecord:
+    """One tick. `result` is None where its batch did not end, `lag` where the feed could not be asked."""
+
+    started: datetime
+    duration_seconds: float
+    outcome: Outcome
+    result: BatchResult | None = None
+    error: str | None = None
+    lag: Lag | None = None
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether it did what a tick is for."""
+        return self.outcome in (Outcome.SYNCED, Outcome.IDLE)
+
+    @property
+    def is_worth_telling(self) -> bool:
+        """Whether it did anything, or failed."""
+        return self.outcome is not Outcome.IDLE
