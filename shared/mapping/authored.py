@@ -9,7 +9,6 @@ what a study of one instance costs.
 
 import re
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Any
 
@@ -40,12 +39,9 @@ _KINDS = re.compile(
 """Texts of one of these kinds are all taken, or all refused, by each of FHIR's primitive types (datatypes.html)."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Shaped:
-    """A value that is known by its shape."""
-
-    shape: Hashable
-    value: Any = field(compare=False)
+_MAX_SHAPES = 4096
+_judged: dict[Hashable, str | None] = {}
+"""The rule that values of a shape break. Threads share it: at worst one asks what another has just asked."""
 
 
 def rule_broken(scope: str, element: str, value: Any) -> str | None:
@@ -53,7 +49,7 @@ def rule_broken(scope: str, element: str, value: Any) -> str | None:
     if scope == _INSTANCE:
         return _coding_rule(scope, element, value["system"], value["code"]) if element == "sopClass" else None
     if isinstance(value, dict | list):
-        return _rule_of_shape(scope, element, _Shaped(_shape(value), value))
+        return _rule_of_shape(scope, element, value)
     return _rule(scope, element, value)
 
 
@@ -62,20 +58,31 @@ def _coding_rule(scope: str, element: str, system: str, code: str) -> str | None
     return _rule(scope, element, {"system": system, "code": code})
 
 
-@lru_cache(maxsize=4096)
-def _rule_of_shape(scope: str, element: str, shaped: _Shaped) -> str | None:
-    return _rule(scope, element, shaped.value)
+def _rule_of_shape(scope: str, element: str, value: Any) -> str | None:
+    shape = scope, element, _shape(value)
+    rule = _judged.get(shape, "not asked yet")
+    if rule == "not asked yet":
+        if len(_judged) >= _MAX_SHAPES:
+            _judged.clear()
+        rule = _judged[shape] = _rule(scope, element, value)
+    return rule
 
 
 def _shape(value: Any) -> Hashable:
     if isinstance(value, str):
-        kind = _KINDS.fullmatch(value)
-        return kind.lastindex if kind else value
+        return _kind(value)
     if isinstance(value, dict):
         return (dict, *[(name, _shape(part)) for name, part in value.items()])
     if isinstance(value, list):
         return (list, *map(_shape, value))
     return type(value), value
+
+
+@lru_cache(maxsize=4096)
+def _kind(text: str) -> int | str | None:
+    """The number of the text's kind; the text itself where it is of none."""
+    kind = _KINDS.fullmatch(text)
+    return kind.lastindex if kind else text
 
 
 def _rule(scope: str, element: str, value: Any) -> str | None:

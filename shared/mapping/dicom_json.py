@@ -73,6 +73,8 @@ def items_of(element: Any) -> list[Any]:
         return []
     if not isinstance(items, list):
         raise InvalidValueError("`Value` is not a list")
+    if len(items) == 1:  # the common case, without a list more
+        return [] if _is_empty(items[0]) else items
     return [item for item in items if not _is_empty(item)]
 
 

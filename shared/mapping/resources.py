@@ -184,7 +184,7 @@ def _convert(
             if required and value is None:
                 broken.append(tag.invalid("required, and missing or empty"))
         found.append(value)
-    if row.tags and (found[0] if row.required else next((one for one in found if one is not None), None)) is None:
+    if row.tags and found[0] is None and (row.required or all(one is None for one in found)):
         return None
     try:
         return row.convert(options, *found)

@@ -1,7 +1,7 @@
 """Which rule a tag's values are held against: by its VR, and for some tags by what PS3.3 says of them."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from shared.mapping import dates, names, text
@@ -17,10 +17,16 @@ CODES: Mapping[str, frozenset[str]] = {
 def parser(keyword: str, vr: str) -> Callable[[Any], Any]:
     """The function that parses one item of the tag's value; raises InvalidValueError."""
     if keyword == "TimezoneOffsetFromUTC":
-        return dates.utc_offset
+        return _remembered(dates.utc_offset)
     if keyword in CODES:
-        return partial(_code, codes=CODES[keyword])
+        return _remembered(partial(_code, codes=CODES[keyword]))
     return _PARSERS[vr]
+
+
+def _remembered(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Of texts that come again and again: codes, days, times of day, offsets."""
+    known = lru_cache(maxsize=1024)(parse)
+    return lambda item: known(item) if isinstance(item, str) else parse(item)
 
 
 def _code(item: Any, codes: frozenset[str]) -> str:
@@ -37,8 +43,8 @@ def _item(item: Any) -> Mapping[str, Any]:
 
 
 _PARSERS: Mapping[str, Callable[[Any], Any]] = {
-    "CS": text.code_string,
-    "DA": dates.calendar_date,
+    "CS": _remembered(text.code_string),
+    "DA": _remembered(dates.calendar_date),
     "DS": text.decimal_string,
     "DT": dates.date_time,
     "IS": text.integer_string,
@@ -46,7 +52,7 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "PN": names.person_name,
     "SH": partial(text.text, vr="SH"),
     "SQ": _item,
-    "TM": dates.time_of_day,
+    "TM": _remembered(dates.time_of_day),
     "UC": partial(text.text, vr="UC"),
     "UI": text.uid,
     "UR": partial(text.text, vr="UR"),
