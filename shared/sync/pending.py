@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from shared.sync.plan import Study
 
-MAX_STUDIES = 20
+MIN_STUDIES, MAX_STUDIES = 10, 40
 MAX_ENTRIES = 200
 """Of one group: it is one transaction, and what is done twice where that fails."""
 _PATIENT_ID, _ISSUER = "00100020", "00100021"
@@ -26,11 +26,15 @@ class PendingStudies:
         """Those that no lane has brought back, in the batch's order."""
         return list(self._left.values())
 
-    def next_group(self) -> list[Study]:
-        """The next studies, each of a patient of its own who is at work nowhere; empty where there are none."""
+    def next_group(self, lanes: int = 1) -> list[Study]:
+        """The next studies, each of a patient of its own who is at work nowhere; empty where there are none.
+
+        Few enough for so many lanes to share what is left.
+        """
+        most = min(max(MIN_STUDIES, len(self._left) // lanes), MAX_STUDIES)
         group: list[Study] = []
         entries = 0
-        while self._free and len(group) < MAX_STUDIES:
+        while self._free and len(group) < most:
             study = self._by_patient[self._free[0]][0]
             entries += len(study.entries)
             if group and entries > MAX_ENTRIES:

@@ -86,7 +86,9 @@ class StudyQueue:
         """Tries each study once, as many at a time as the pace allows, until the deadline."""
         with Lanes(self._ports.pace, self._synced) as lanes:
             while True:
-                while lanes.has_room and self._ports.now() < self._limits.deadline and (group := pending.next_group()):
+                while lanes.has_room and self._ports.now() < self._limits.deadline:
+                    if not (group := pending.next_group(self._ports.pace.lanes)):
+                        break
                     self._ports.lease.ensure_held()
                     lanes.start(group)
                 if not (ended := lanes.ended()):

@@ -18,7 +18,7 @@ from shared.sync.mapped_entries import Changes, failed, map_entries
 from shared.sync.merging import StudyMerger
 from shared.sync.plan import Study
 from shared.sync.ports import Ports
-from shared.sync.transact import MAX_WRITES, fit_together, together, transact
+from shared.sync.transact import MAX_WRITES, Size, together, transact
 
 MAX_CONFLICTS = 5
 """How often a study is read and merged again because somebody else wrote first, before it waits for the next tick."""
@@ -87,15 +87,17 @@ class StudySync:
     def _together(self, tasks: Sequence[_Task], *, is_again: bool = False) -> list[StudyOutcome]:
         outcomes: dict[int, StudyOutcome] = {}
         transaction: dict[int, list[Write]] = {}
+        size = Size()
         for position, task in enumerate(tasks):
             try:
                 writes = task.merger.writes(task.changes) if task.changes else []
             except (EntryError, TransientError):
                 outcomes[position] = self._alone(task)
                 continue
-            if not fit_together((write for some in transaction.values() for write in some), writes):
+            size += Size.of(writes)
+            if transaction and not size.is_fit:
                 outcomes |= self._written(tasks, transaction, is_again=is_again)
-                transaction = {}
+                transaction, size = {}, Size.of(writes)
             transaction[position] = writes
         outcomes |= self._written(tasks, transaction, is_again=is_again)
         return [outcomes[position] for position in range(len(tasks))]

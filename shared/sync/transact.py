@@ -1,6 +1,7 @@
 """Sends transactions: what was written is remembered, what somebody else wrote first is told."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from shared.errors import ConflictError
 from shared.mapping.transaction import Create, Write, transaction_bundle, written
@@ -16,6 +17,26 @@ _REMEMBERED = ("ImagingStudy", "Endpoint")
 """A Patient is read for each batch: others than we write them, and a link to one that is gone would be rubbish."""
 
 
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Of a transaction: its entries, and the instances that its studies list."""
+
+    writes: int = 0
+    listed: int = 0
+
+    @classmethod
+    def of(cls, writes: Sequence[Write]) -> "Size":
+        return cls(len(writes), sum(map(_listed, writes)))
+
+    def __add__(self, more: "Size") -> "Size":
+        return Size(self.writes + more.writes, self.listed + more.listed)
+
+    @property
+    def is_fit(self) -> bool:
+        """Whether one transaction of several studies can take it."""
+        return self.writes <= MAX_WRITES and self.listed <= MAX_LISTED
+
+
 def transact(fhir: FhirServer, lease: Lease, known: KnownResources, writes: Sequence[Write]) -> None:
     """All or nothing. Raises ConflictError where somebody else wrote first, FhirRefusedError, TransientError."""
     # After FHIR was read, not before: what another host writes from here on, If-Match and ifNoneExist will tell.
@@ -29,12 +50,6 @@ def transact(fhir: FhirServer, lease: Lease, known: KnownResources, writes: Sequ
         query = write.if_none_exist if isinstance(write, Create) else write.query
         if query and write.resource["resourceType"] in _REMEMBERED:
             known.put(query, resource)
-
-
-def fit_together(some: Iterable[Write], more: Iterable[Write]) -> bool:
-    """Whether one transaction can take them all."""
-    writes = [*some, *more]
-    return len(writes) <= MAX_WRITES and sum(map(_listed, writes)) <= MAX_LISTED
 
 
 def together(writes_of: Iterable[Sequence[Write]]) -> list[Write] | None:

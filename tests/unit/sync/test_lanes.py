@@ -12,7 +12,7 @@ from shared.outcome import Outcome
 from shared.sync.batch import BatchOptions, run_batches
 from shared.sync.known import KnownResources
 from shared.sync.lanes import Pace
-from shared.sync.pending import MAX_ENTRIES, MAX_STUDIES, PendingStudies
+from shared.sync.pending import MAX_ENTRIES, MAX_STUDIES, MIN_STUDIES, PendingStudies
 from shared.sync.plan import Study
 from tests.fakes import FakeFeed, FakeFhir, entry, ports
 
@@ -52,6 +52,16 @@ def test_a_group_is_bounded(entries, sizes):
     pending = PendingStudies([study(n, f"P-{n}", count) for n, count in enumerate(entries, 1)])
     assert [len(pending.next_group()) for _ in sizes] == sizes
     assert pending.next_group() == []
+
+
+@pytest.mark.parametrize(
+    ("studies", "lanes", "first"),
+    [(1_000, 8, MAX_STUDIES), (160, 8, 20), (40, 8, MIN_STUDIES), (5, 8, 5), (40, 1, 40), (45, 2, 22)],
+)
+def test_lanes_share_what_is_left(studies, lanes, first):
+    """No lane idles while another works on a group that two could share, unless the group would be small."""
+    pending = PendingStudies([study(n, f"P-{n}") for n in range(1, studies + 1)])
+    assert len(pending.next_group(lanes)) == first
 
 
 class Busy(FakeFhir):
