@@ -141,7 +141,7 @@ def test_an_unknown_parameter_is_refused(fhir):
     [
         (["shared/mapping/text.py:uid", "shared/mapping/resources.py:map"], "map"),
         (["shared/mapping/merge_study.py:put", "shared/sync/study.py:_merge"], "merge"),
-        (["/json/decoder.py:raw_decode", "shared/clients/http.py:json_of", "shared/clients/change_feed_reader.py:_json"], "feed JSON"),
+        (["/json/decoder.py:raw_decode", "shared/clients/json_body.py:json_of", "shared/clients/change_feed_reader.py:_json"], "feed JSON"),
         (["/json/encoder.py:iterencode", "shared/clients/fhir.py:transact"], "FHIR JSON"),
         (["/socket.py:readinto", "site-packages/requests/sessions.py:send", "shared/clients/change_feed_reader.py:_get"], "HTTP"),
         (["/socket.py:readinto", "site-packages/azure/core/x.py:send", "shared/clients/watermark.py:write"], "storage"),
