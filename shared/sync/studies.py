@@ -157,7 +157,7 @@ class StudyQueue:
             return
         self._ports.fhir.probe()
         if len(self._waiting) >= STUDIES_OF_AN_OUTAGE:
-            raise OutageError("FHIR server", f"nothing succeeds, {len(self._waiting)} studies failed: {error}")
+            raise OutageError("FHIR server", f"{error}; nothing succeeds, {len(self._waiting)} studies failed")
 
     def _carry(self, waiting: _Waiting) -> None:
         study, reason = waiting.study, str(waiting.error)
