@@ -143,6 +143,12 @@ def test_small_studies_share_a_transaction():
     assert len([one for one in fakes.fhir.resources if one["resourceType"] == "Endpoint"]) == 1
 
 
+def test_larger_studies_share_fewer():
+    """20 studies of 25 instances: groups of at most 200 entries, two calls each. docs/deploy.md reckons with it."""
+    held = [entry(n, study=f"1.{n % 20}", instance=f"1.{n % 20}.{n}", t00100020=f"P-{n % 20}") for n in range(1, 501)]
+    assert run_batches(ports(held), OPTIONS).fhir_calls == 6
+
+
 class Picky(FakeFhir):
     def transact(self, bundle):
         if "1.7.1" in repr(bundle):
