@@ -143,6 +143,25 @@ def test_small_studies_share_a_transaction():
     assert len([one for one in fakes.fhir.resources if one["resourceType"] == "Endpoint"]) == 1
 
 
+def test_an_endpoint_that_another_made_meanwhile_is_found():
+    """That there is none was read for all; once it proves untrue, it is asked for again: one Endpoint, all linked to it."""
+    other = ports(small(1))
+    run_batches(other, OPTIONS)
+    (endpoint,) = [one for one in other.fhir.resources if one["resourceType"] == "Endpoint"]
+
+    class Raced(FakeFhir):
+        def transact(self, bundle):
+            if not self.resources:
+                self.resources.append(endpoint)
+            return super().transact(bundle)
+
+    fakes = ports(small(20), fhir=Raced())
+    assert run_batches(fakes, OPTIONS).written == 20
+    assert [one for one in fakes.fhir.resources if one["resourceType"] == "Endpoint"] == [endpoint]
+    studies = [one for one in fakes.fhir.resources if one["resourceType"] == "ImagingStudy"]
+    assert [one["endpoint"] for one in studies] == [[{"reference": f"Endpoint/{endpoint['id']}"}]] * 20
+
+
 def test_larger_studies_share_fewer():
     """20 studies of 25 instances: groups of at most 200 entries, two calls each. docs/deploy.md reckons with it."""
     held = [entry(n, study=f"1.{n % 20}", instance=f"1.{n % 20}.{n}", t00100020=f"P-{n % 20}") for n in range(1, 501)]
