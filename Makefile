@@ -3,6 +3,11 @@ PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 
+# Most tests wait for timers, leases and processes. A file's tests share parts, so they stay together and in order; the
+# order of files puts the long ones first.
+PROCESSES ?= 2
+BESIDE_EACH_OTHER := -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
+
 .PHONY: demo run check test test-kills test-worker test-browser check-infra package lint bench bench-quick setup docs lock clean
 
 # Python 3.13 for the language worker's own library, where there is one: by its name, or by pyenv's.
@@ -19,7 +24,7 @@ run: setup   ## The same stack, staying up until Ctrl-C
 	@$(RUN) -m local run
 
 test: lint $(VENV)/dose-reports/ready  ## Lint, types, unit and integration tests on the real parts
-	$(RUN) -m pytest
+	$(RUN) -m pytest $(BESIDE_EACH_OTHER)
 
 test-kills: setup  ## As in `make test`, but a host is killed 500 times; SEED=... for another run of luck
 	KILLS=500 $(RUN) -m pytest tests/integration/faults/test_kills.py --timeout 3600
@@ -34,8 +39,8 @@ endif
 
 .venv-worker/ready: requirements-dev.txt tests/worker/requirements.txt
 	@echo "setting up .venv-worker (once, about 30 s) ..."
-	@$(PYTHON_313) -m venv --clear .venv-worker
-	@.venv-worker/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -r tests/worker/requirements.txt
+	@$(PYTHON_313) -m venv --clear --without-pip .venv-worker
+	@$(VENV)/bin/uv pip install --quiet --python .venv-worker -r requirements-dev.txt -r tests/worker/requirements.txt
 	@touch $@
 
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
@@ -43,7 +48,7 @@ CHROMIUM := $(shell command -v chromium || command -v chromium-browser || comman
 test-browser: setup  ## The dashboard in the machine's own Chromium; PICTURES=folder keeps a picture of each state
 ifneq ($(and $(CHROMIUM),$(shell command -v chromedriver)),)
 	@$(MAKE) --no-print-directory .venv-browser/ready
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" .venv-browser/bin/python -m pytest tests/browser
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" .venv-browser/bin/python -m pytest $(BESIDE_EACH_OTHER) tests/browser
 else
 	@echo "no Chromium and chromedriver here (Debian: apt-get install chromium chromium-driver): the dashboard's test is left out"
 endif

@@ -1,6 +1,5 @@
 """Programs of the stack as child processes: started, awaited, and never left behind."""
 
-import contextlib
 import ctypes
 import os
 import signal
@@ -17,6 +16,7 @@ import requests
 READY_SECONDS = 30
 STOP_SECONDS = 15
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+_given: set[int] = set()
 
 
 class StackError(Exception):
@@ -109,18 +109,20 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses at this moment, all different."""
-    with contextlib.ExitStack() as open_at_once:
-        probes = [open_at_once.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-
-
 def free_port() -> int:
-    """A port that nobody uses at this moment."""
-    return free_ports(1)[0]
+    """A port that nobody listens on, another at each call, and that for a while the system gives to nobody else.
+
+    A connection that its server closed first stays in TIME_WAIT, a minute on Linux (RFC 9293, 3.6.1). So long the port
+    is only for who asks for it by number and sets SO_REUSEADDR, as servers do; other runs on the machine get others.
+    """
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            address = server.getsockname()
+            with socket.create_connection(address), server.accept()[0]:
+                port: int = address[1]
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 def _die_with_parent() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from local.processes import Program, Running, StackError, answers, free_ports, listens
+from local.processes import Program, Running, StackError, answers, free_port, listens
 
 ROOT = Path(__file__).parents[1]
 _ACCOUNT = "devstoreaccount1"
@@ -32,8 +32,8 @@ class Ports:
 
     @classmethod
     def free(cls) -> Self:
-        """Ports that nobody uses at this moment."""
-        return cls(*free_ports(len(fields(cls))))
+        """Ports that nobody uses, others at each call."""
+        return cls(*(free_port() for _ in fields(cls)))
 
     def taken(self) -> list[str]:
         """Those that somebody listens on, as `7072 (DICOM service)`."""

@@ -1,5 +1,7 @@
 """The real parts that integration tests run on; each is started once, when a test first asks for it."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import settings
 
@@ -9,6 +11,13 @@ from tests.integration.dicom_service_client import emptied, running
 
 settings.register_profile("house", deadline=None)  # machines are noisy: what a thing costs is a benchmark's to say
 settings.load_profile("house")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node, ids):
+    """pytest-xdist takes tests of one id for one test, and would not run the others."""
+    if twice := [name for name, count in Counter(ids).items() if count > 1]:
+        raise pytest.UsageError(f"several tests are named {', '.join(twice)}")
 
 
 @pytest.fixture(scope="session")

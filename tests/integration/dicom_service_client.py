@@ -17,6 +17,7 @@ from urllib3.fields import RequestField
 from urllib3.filepost import encode_multipart_formdata
 
 from local.dicom_service.database import Database
+from local.processes import free_port
 
 BOUNDARY = "a-boundary-of-parts"
 MULTIPART = f'multipart/related; type="application/dicom"; boundary={BOUNDARY}'
@@ -123,10 +124,10 @@ class Client:
 
 
 class _Server(uvicorn.Server):
-    """Tells when it is ready, and on which port."""
+    """Tells when it is ready, on a port that no earlier one had: FHIR servers keep what was written under its URL."""
 
     def __init__(self, app: Starlette) -> None:
-        super().__init__(uvicorn.Config(app, port=0, access_log=False, log_config=None))
+        super().__init__(uvicorn.Config(app, port=free_port(), access_log=False, log_config=None))
         self.ready = threading.Event()
 
     async def startup(self, sockets: Any = None) -> None:
@@ -135,8 +136,7 @@ class _Server(uvicorn.Server):
 
     @property
     def url(self) -> str:
-        host, port = self.servers[0].sockets[0].getsockname()
-        return f"http://{host}:{port}"
+        return f"http://{self.config.host}:{self.config.port}"
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -18,17 +17,12 @@ from pydicom.data import get_charset_files, get_testdata_file, get_testdata_file
 
 from local.dicom_service import create_app
 from local.dicom_service.database import SCHEMA
+from local.processes import free_port
 from tests.integration.dicom_service_client import Client, dicom_file, running
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns of what the tests do on purpose
 
 REPOSITORY = Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def until_healthy(process: subprocess.Popen[bytes], client: Client) -> None:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import requests
 
+from local.processes import free_port
+
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding", "host"}
 
 
@@ -57,9 +59,10 @@ class Proxy(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, upstream: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        port = free_port()  # no earlier proxy's: the FHIR server keeps what an app wrote under that one's URL
+        super().__init__(("127.0.0.1", port), _Handler)
         self.upstream = upstream
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.url = f"http://127.0.0.1:{port}"
         self.faults: list[Fault] = []
         self.seen: list[Seen] = []
         self.lock = threading.Lock()
@@ -73,6 +76,7 @@ class Proxy(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else the content of each answer waits 40 ms for its headers to be acknowledged
     server: Proxy
 
     def _serve(self) -> None:
