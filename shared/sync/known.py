@@ -1,6 +1,7 @@
 """What this host has written of late. It need not be read again: If-Match tells when somebody else wrote after us."""
 
 from collections import OrderedDict
+from contextlib import suppress
 from threading import Lock
 
 from shared.model import Resource
@@ -19,11 +20,12 @@ class KnownResources:
         self._lock = Lock()
 
     def get(self, query: str) -> Resource | None:
-        """None where it is not known."""
-        with self._lock:
-            if query in self._held:
+        """None where it is not known. No lock, for which lanes would queue: each step is one by itself."""
+        resource = self._held.get(query)
+        if resource is not None:
+            with suppress(KeyError):  # let go meanwhile
                 self._held.move_to_end(query)
-            return self._held.get(query)
+        return resource
 
     def put(self, query: str, resource: Resource | None) -> None:
         """None: it is gone, or not known any more."""
