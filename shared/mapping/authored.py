@@ -48,7 +48,7 @@ def rule_broken(scope: str, element: str, value: Any) -> str | None:
     """Why FHIR R4 would not take `value` as the scope's `element`, None where it would. Never names the value."""
     if scope == _INSTANCE:
         return _coding_rule(scope, element, value["system"], value["code"]) if element == "sopClass" else None
-    if isinstance(value, dict | list):
+    if isinstance(value, (dict, list)):
         return _rule_of_shape(scope, element, value)
     return _rule(scope, element, value)
 

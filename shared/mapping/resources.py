@@ -13,7 +13,7 @@ from shared.errors import InvalidDicomTagError
 from shared.failures import InvalidTag
 from shared.mapping import authored, dicom_json
 from shared.mapping.converters import MappingOptions
-from shared.mapping.table import How, Row, rows_of
+from shared.mapping.table import ADD, CREATE, DERIVE, FILL, Row, rows_of
 from shared.mapping.text import InvalidValueError
 from shared.model import ChangeFeedEntry
 
@@ -116,7 +116,7 @@ class Scope:
     @classmethod
     def of(cls, name: str, *, derived: bool = False) -> "Scope":
         """`derived`: with the rows that are made anew; else it is the merge that makes them."""
-        rows = tuple(row for row in rows_of(name) if derived or row.how is not How.DERIVE)
+        rows = tuple(row for row in rows_of(name) if derived or row.how is not DERIVE)
         optional = tuple(frozenset() if row.required else frozenset(row.keys) for row in rows)
         return cls(name, rows, optional, tuple(dict.fromkeys(key for row in rows for key in row.keys)))
 
@@ -153,15 +153,15 @@ def map_scope(scope: Scope, metadata: Mapping[str, Any], options: MappingOptions
         value = _convert(row, metadata, options, faults, broken)
         if value is None or value == []:
             continue
-        if row.how is How.ADD and not isinstance(value, list):
+        if row.how is ADD and not isinstance(value, list):
             value = [value]
         if rule := authored.rule_broken(scope.name, row.element, value):
             (broken if row.required else faults).append(row.tags[0].invalid(rule))
-        elif row.how is How.ADD:
+        elif row.how is ADD:
             add.setdefault(row.element, []).extend(value)
-        elif row.how is How.CREATE:
+        elif row.how is CREATE:
             create[row.element] = value
-        elif row.how is How.FILL:
+        elif row.how is FILL:
             fill[row.element] = value
         else:
             set_[row.element] = value
