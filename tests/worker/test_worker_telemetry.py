@@ -50,7 +50,7 @@ def test_the_worker_sends_what_the_app_tells(dicom, storage, fhir_url):
     assert json.loads(ended.stdout.splitlines()[-1])["WorkerOpenTelemetryEnabled"] == "true"
     spans = {one["name"]: one for one in endpoint.items("RemoteDependencyData")}
     assert spans["study"]["ai.operation.parentId"] == spans["tick"]["id"]
-    assert {"tick", "study", "GET /fhir/Endpoint", "POST /fhir/", "GET /v1/changefeed"} <= set(spans)
+    assert {"tick", "study", "GET /fhir/metadata", "POST /fhir/", "GET /v1/changefeed"} <= set(spans)
     assert not [name for name in spans if "devstoreaccount1" in name]
     (written,) = [
         one["value"] for one in endpoint.metrics("dicom_cast.entries") if one["properties"]["Fate"] == "written"
