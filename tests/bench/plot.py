@@ -19,7 +19,7 @@ def draw_throughput(axes, bars):
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.set_xlabel("entries/s (log)")
-    axes.legend()
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
     axes.grid(axis="x", alpha=0.3)
 
 
@@ -29,7 +29,7 @@ def draw_growth(axes, growth):
     axes.stackplot(batches, growth["own"], growth["wire"], growth["server"], labels=["own", "wire", "FHIR server"])
     axes.set_xlabel("batch of the large study")
     axes.set_ylabel("CPU µs per entry")
-    axes.legend(loc="upper left")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
 
 
 def main():
