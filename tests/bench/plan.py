@@ -42,7 +42,7 @@ FULL = Sizes(
     2_000,
     1_000,
     {0: 20, 20: 15, 100: 8},
-    3,
+    5,
     LATENCIES_MS,
     is_quick=False,
 )
