@@ -87,10 +87,7 @@ class ChangeFeedV1(ChangeFeed):
 
     def pages(self, after: Watermark, at_once: int = 1) -> Iterator[FeedPage]:
         """Windows up to the entry that was the latest when the reading began. An empty window is not the end."""
-        end = self._reader.latest_sequence(self.path)
-        offsets = range(after.sequence, end, V1_WINDOW)
-        windows = (Window(self.path, offset, min(V1_WINDOW, end - offset)) for offset in offsets)
-        for entries, as_of in in_order(self._reader.read, windows, at_once):
+        for entries, as_of in in_order(self._reader.read, self._windows(after), at_once):
             settled, hole = before_young_hole(entries, after, as_of - self._grace)
             if settled:
                 after = Watermark(settled[-1].sequence, settled[-1].timestamp)
@@ -101,13 +98,16 @@ class ChangeFeedV1(ChangeFeed):
 
     def first_after(self, watermark: Watermark) -> FeedEntry | None:
         """The first entry behind the watermark, without metadata; None where there is none."""
-        end = self._reader.latest_sequence(self.path)
-        for offset in range(watermark.sequence, end, V1_WINDOW):
-            limit = min(V1_WINDOW, end - offset)
-            entries, _ = self._reader.read(Window(self.path, offset, limit, metadata=False))
+        for window in self._windows(watermark, metadata=False):
+            entries, _ = self._reader.read(window)
             if entries:
                 return entries[0]
         return None
+
+    def _windows(self, after: Watermark, *, metadata: bool = True) -> Iterator[Window]:
+        end = self._reader.latest_sequence(self.path)
+        for offset in range(after.sequence, end, V1_WINDOW):
+            yield Window(self.path, offset, min(V1_WINDOW, end - offset), metadata=metadata)
 
 
 class ChangeFeedV2(ChangeFeed):
