@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -45,14 +46,11 @@ def torn_entry_of(item: Any, url: str, message: str) -> TornEntry:
     """What can be read of an entry that is at fault. Raises TornAnswerError where its number cannot."""
     sequence = sequence_of(item, url)
     said = {name: item[name] for name in _IDENTITY if isinstance(item.get(name), str)}
-    try:
+    timestamp, partition = None, DEFAULT_PARTITION
+    with suppress(ValueError):
         timestamp = _timestamp(item)
-    except ValueError:
-        timestamp = None
-    try:
+    with suppress(ValueError):
         partition = _partition(item)
-    except ValueError:
-        partition = DEFAULT_PARTITION
     study, series, instance = (said.get(name, "") for name in _IDENTITY)
     return TornEntry(sequence, timestamp, message, study, series, instance, partition)
 
