@@ -61,12 +61,12 @@ class MetadataParser:
             return _each_object(json_of(answer), self._kept)
         return instances
 
-    def _build(self, metadata: dict[str, Any]) -> None:
+    def _build(self, metadata: dict[str, Any], parse: Callable[[msgspec.Raw], Any] = msgspec.json.decode) -> None:
         """Puts each element in the place of its text."""
         for key, text in metadata.items():
             last = self._last.get(key)
             if last is None or last[0] != text:  # kept as a copy: the text itself would hold the whole answer
-                last = self._last[key] = text.copy(), msgspec.json.decode(text)
+                last = self._last[key] = text.copy(), parse(text)
             metadata[key] = last[1]
 
     def _kept_of_entry(self, entry: dict[str, Any]) -> dict[str, Any]:
@@ -74,13 +74,10 @@ class MetadataParser:
         return {**entry, "Metadata": self._kept(metadata)} if isinstance(metadata, dict) else entry
 
     def _kept(self, metadata: dict[str, Any]) -> dict[str, Any]:
-        kept = {}
-        for key in self._keep & metadata.keys():
-            text = msgspec.Raw(json.dumps(metadata[key]).encode())
-            last = self._last.get(key)
-            if last is None or last[0] != text:
-                last = self._last[key] = text, metadata[key]
-            kept[key] = last[1]
+        kept: dict[str, Any] = {
+            key: msgspec.Raw(json.dumps(metadata[key]).encode()) for key in self._keep & metadata.keys()
+        }
+        self._build(kept, lambda text: json.loads(bytes(text)))
         return kept
 
 
