@@ -2,9 +2,9 @@
 
 `fhir.resources` knows the shapes (its R4B classes name these elements as R4 does). It is not asked about what every
 instance has of its own, `uid` and `number`: their converters leave no room for doubt, and to ask 40,000 times would
-cost more than all the rest of the mapping. Nor is it asked twice about the same SOP class, or about values of one
-shape: the same elements, whose texts are the same or of one kind. To ask about every patient's name would be most of
-what a study of one instance costs.
+cost more than all the rest of the mapping. Nor is it asked twice about values of one shape: the same elements, whose
+texts are the same or of one kind. To ask about every patient's name would be most of what a study of one instance
+costs.
 """
 
 import re
@@ -46,16 +46,11 @@ _judged: dict[Hashable, str | None] = {}
 
 def rule_broken(scope: str, element: str, value: Any) -> str | None:
     """Why FHIR R4 would not take `value` as the scope's `element`, None where it would. Never names the value."""
-    if scope == _INSTANCE:
-        return _coding_rule(scope, element, value["system"], value["code"]) if element == "sopClass" else None
+    if scope == _INSTANCE and element != "sopClass":
+        return None
     if isinstance(value, (dict, list)):
         return _rule_of_shape(scope, element, value)
     return _rule(scope, element, value)
-
-
-@lru_cache(maxsize=1024)
-def _coding_rule(scope: str, element: str, system: str, code: str) -> str | None:
-    return _rule(scope, element, {"system": system, "code": code})
 
 
 def _rule_of_shape(scope: str, element: str, value: Any) -> str | None:
