@@ -45,7 +45,8 @@ class Ports:
 class StackOptions:
     """`directory` takes logs and what the parts are told. `state`: databases are kept here; None: all in memory.
 
-    `settings` are app settings over the stack's own; `settings_file` is a file to use in their place.
+    `settings` are app settings over the stack's own; `settings_file` is a file to use in their place. `fhir_url`: the
+    base URL of a FHIR server that runs already; None: the stack starts one of its own.
     """
 
     ports: Ports
@@ -53,6 +54,7 @@ class StackOptions:
     state: Path | None = None
     settings: Mapping[str, str] | None = None
     settings_file: Path | None = None
+    fhir_url: str | None = None
     core_tools: bool = False
     show_host: bool = False
 
@@ -66,7 +68,7 @@ class Stack:
         self.function_key = secrets.token_urlsafe(24)
         self.functions_url = f"http://127.0.0.1:{self.ports.functions}"
         self.dicom_url = f"http://127.0.0.1:{self.ports.dicom}"
-        self.fhir_url = f"http://127.0.0.1:{self.ports.fhir}/fhir"
+        self.fhir_url = options.fhir_url or f"http://127.0.0.1:{self.ports.fhir}/fhir"
         self._running: dict[str, Running] = {}
 
     @property
@@ -91,7 +93,7 @@ class Stack:
         if taken := self.ports.taken():
             raise StackError(f"already in use: port {', port '.join(taken)}; stop what uses it, then try again")
         try:
-            self.start("azurite", "fhir", "dicom")
+            self.start("azurite", "dicom", *([] if self.options.fhir_url else ["fhir"]))
             self.start("functions")
         except BaseException:
             self.stop()
