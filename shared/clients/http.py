@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from urllib.parse import urljoin
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -49,6 +50,7 @@ class HttpService:
         self._timeouts = timeouts
         self.remedy = remedy
         self.url = url.rstrip("/")
+        self._origin = urljoin(self.url, "/")
         self.calls = 0
         self._session = requests.Session()
         self.auth = self._session.auth = auth
@@ -66,11 +68,11 @@ class HttpService:
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """The answer, whatever its status but 401 and 403. `path` may be a whole URL of this service.
+        """The answer, whatever its status but 401 and 403. `path` may be a whole URL on the service's own origin.
 
         Raises OutageError where the service is not reached or refuses us, TransientError where an answer was torn.
         """
-        url = path if path.startswith(f"{self.url}/") else f"{self.url}{path}"
+        url = path if path.startswith(self._origin) else f"{self.url}{path}"
         self.calls += 1
         try:
             with self._telemetry.call(self.name, self.url, method, url.removeprefix(self.url)) as tell:

@@ -9,7 +9,7 @@ from uuid import uuid4
 from azure.core.exceptions import ResourceNotFoundError
 
 from shared.clients.change_feed import ChangeFeed
-from shared.clients.fhir import FhirClient
+from shared.clients.fhir.client import FhirClient
 from shared.clients.http import HttpService, served_at
 from shared.clients.identity import BearerAuth
 from shared.clients.lease import BlobLease
