@@ -68,7 +68,7 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
 
 def written(path: Path) -> str:
     """The document's text with its tables made anew."""
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     for name, table in TABLES[path].items():
         block = re.compile(rf"(<!-- {name}: made by `make docs` -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not block.search(text):
@@ -80,4 +80,4 @@ def written(path: Path) -> str:
 
 if __name__ == "__main__":
     for path in TABLES:
-        path.write_text(written(path))
+        path.write_text(written(path), encoding="utf-8")

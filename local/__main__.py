@@ -61,7 +61,9 @@ def _arguments() -> argparse.Namespace:
     loading.add_argument("--dicom", default=f"http://127.0.0.1:{Ports().dicom}", metavar="URL")
     checking = commands.add_parser("check", help="the self-check of an app: by default the one that `make run` started")
     checking.add_argument("--functions", default=f"http://127.0.0.1:{Ports().functions}", metavar="URL")
-    checking.add_argument("--key", default=KEY_FILE.read_text() if KEY_FILE.exists() else "", help="its function key")
+    checking.add_argument(
+        "--key", default=KEY_FILE.read_text(encoding="utf-8") if KEY_FILE.exists() else "", help="its function key"
+    )
     return parser.parse_args()
 
 
@@ -75,7 +77,7 @@ def _run() -> int:
     options = StackOptions(Ports(), STATE / "run", state, settings_file=settings, core_tools=core_tools, show_host=True)
     with Stack(options) as stack:
         KEY_FILE.touch(mode=0o600)
-        KEY_FILE.write_text(stack.function_key)
+        KEY_FILE.write_text(stack.function_key, encoding="utf-8")
         print(_WELCOME.format(stack=stack, key="not needed" if core_tools else stack.function_key), flush=True)
         while not (ended := stack.ended()):
             time.sleep(0.5)

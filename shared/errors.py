@@ -34,7 +34,7 @@ class SettingsError(DicomCastError):
 
     def __init__(self, faults: list[str]) -> None:
         self.faults = faults
-        super().__init__("The app's settings are not usable:\n" + "\n".join(f"  - {fault}" for fault in faults))
+        super().__init__("The app's settings are not usable: " + "; ".join(faults))
 
 
 class RequestError(DicomCastError):

@@ -54,7 +54,7 @@ def room(path):
 
 
 def imports(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -72,7 +72,7 @@ def test_imports_run_one_way(path):
 def test_the_mapping_is_pure(path):
     """No I/O, clock, environment or logger in mapping/."""
     assert not {name.split(".")[0] for name in imports(path)} & PURE_LIBRARIES
-    assert ".now(" not in path.read_text()
+    assert ".now(" not in path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "shared/sync").glob("*.py")), ids=lambda path: path.name)

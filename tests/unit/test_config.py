@@ -134,7 +134,9 @@ def test_an_offset_may_be_west():
 
 def test_the_sample_settings_are_good():
     """What a newcomer copies works."""
-    sample = json.loads((Path(__file__).parents[2] / "local.settings.sample.json").read_text())["Values"]
+    sample = json.loads((Path(__file__).parents[2] / "local.settings.sample.json").read_text(encoding="utf-8"))[
+        "Values"
+    ]
     assert read_settings(sample).gap_grace_seconds == 2
     known = {setting.name for setting in SETTINGS} | {"FUNCTIONS_WORKER_RUNTIME", "SyncSchedule"}
     assert set(sample) <= known

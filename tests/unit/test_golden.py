@@ -23,7 +23,7 @@ CASES = sorted(path for path in (Path(__file__).parents[1] / "data/cases").iterd
 
 def load(case, name):
     path = case / name
-    return json.loads(path.read_text()) if path.exists() else {}
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def archive(case):
@@ -63,7 +63,7 @@ def main():
         fhir = FakeFhir(resources=load(case, "existing.json"))
         run(case, fhir)
         text = json.dumps(sent(fhir), indent=2, ensure_ascii=False)
-        (case / "bundle.json").write_text(text + "\n")
+        (case / "bundle.json").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
