@@ -1,0 +1,35 @@
+"""Other people's FHIR servers as child processes: HAPI FHIR and Medplum's router, each by its folder's `start`.
+
+Both hold everything in memory and listen on 127.0.0.1; what they need is built or installed once, outside the checkout.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from local.processes import Program, Running, answers, free_port
+
+HERE = Path(__file__).parent
+NEEDS = {"hapi": ("java", "mvn"), "medplum": ("node", "npm")}
+"""The programs that a server's `start` calls, by the server's name."""
+READY_SECONDS = 240  # HAPI's first build takes half a minute, and its packages come over the network
+
+
+def missing(name: str) -> list[str]:
+    """The programs that the server needs and this machine has not."""
+    return [program for program in ("bash", *NEEDS[name]) if shutil.which(program) is None]
+
+
+@contextmanager
+def started(name: str, log: Path) -> Iterator[str]:
+    """The base URL of a server of one's own, empty at its start. Raises StackError where it cannot be started."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/fhir"
+    command = [str(HERE / name / "start"), str(port)]
+    server = Running(Program(name, command, answers(f"{url}/metadata"), log, HERE, {}, READY_SECONDS))
+    try:
+        server.await_ready()
+        yield url
+    finally:
+        server.stop()
