@@ -8,6 +8,9 @@ RUN    := $(VENV)/bin/python
 PROCESSES ?= 2
 BESIDE_EACH_OTHER := -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
+# Only where it is asked for by name: a variable that happens to be in the environment is no consent to write there.
+OTHER_FHIR := $(if $(filter command,$(firstword $(origin FHIR))),--fhir '$(FHIR)')
+
 .PHONY: demo run check test test-kills test-worker test-browser check-infra package lint bench bench-quick setup docs lock clean
 
 # Python 3.13 for the language worker's own library, where there is one: by its name, or by pyenv's.
@@ -20,8 +23,8 @@ demo: setup  ## Store real DICOM, let the app's timer sync it, compare FHIR with
 check: setup ## The self-check of the app that `make run` started
 	@$(RUN) -m local check
 
-run: setup   ## The same stack, staying up until Ctrl-C
-	@$(RUN) -m local run
+run: setup   ## The same stack, staying up until Ctrl-C; FHIR=<base URL> uses that FHIR server instead of the local one
+	@$(RUN) -m local run $(OTHER_FHIR)
 
 test: lint $(VENV)/dose-reports/ready  ## Lint, types, unit and integration tests on the real parts
 	$(RUN) -m pytest $(BESIDE_EACH_OTHER)

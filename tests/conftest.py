@@ -33,11 +33,11 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    """On another FHIR server than the local one the tests that rest on that one's manners are left out."""
-    if config.getoption("--fhir-server") != "local":
-        left_out = [item for item in items if item.get_closest_marker("local_fhir")]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+    """Leaves out the tests that rest on manners which the FHIR server has not."""
+    name = config.getoption("--fhir-server")
+    left_out = [item for item in items if any(name in mark.args for mark in item.iter_markers("not_on"))]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")
