@@ -15,7 +15,7 @@ from rich.table import Table
 from local.compare import StudyComparison, compare
 from local.console import console_on_stdout
 from local.failures import RecordedFailure, recorded_failures
-from local.fhir_account import DEFAULT_PARTITION
+from local.fhir_account import DEFAULT_PARTITION, relative, search
 from local.samples import ct_study, dose_report, pydicom_files, with_invalid_tags
 from local.stack import Ports, Stack, StackOptions
 from local.stow import Fate, store
@@ -86,10 +86,8 @@ def _update(console: Console, stack: Stack, study: str) -> dict[str, Any] | None
 
 def _subject(stack: Stack, study: str) -> str:
     """Whose the study is in FHIR: the beginning of the reference, as a UUID says no more at its end."""
-    query = {"identifier": f"urn:dicom:uid|urn:oid:{study}"}
-    bundle = requests.get(f"{stack.fhir_url}/ImagingStudy", params=query, timeout=30).json()
-    subjects = [entry["resource"]["subject"]["reference"] for entry in bundle.get("entry", [])]
-    return subjects[0][:_SHOWN_OF_REFERENCE] if subjects else "nobody"
+    found = search(stack.fhir_url, "ImagingStudy", identifier=f"urn:dicom:uid|urn:oid:{study}")
+    return relative(found[0]["subject"])[:_SHOWN_OF_REFERENCE] if found else "nobody"
 
 
 def _drain(console: Console, stack: Stack) -> dict[str, Any] | None:

@@ -46,7 +46,7 @@ class StackOptions:
     """`directory` takes logs and what the parts are told. `state`: databases are kept here; None: all in memory.
 
     `settings` are app settings over the stack's own; `settings_file` is a file to use in their place. `fhir_url`: the
-    base URL of a FHIR server that runs already; None: the stack starts one of its own.
+    base URL of a FHIR server that runs already, whatever the file says; None: the stack starts one of its own.
     """
 
     ports: Ports
@@ -182,7 +182,9 @@ class Stack:
             command = [sys.executable, "-m", "local.functions_host", "--port", str(self.ports.functions)]
             command += ["--settings", str(self._settings_file()), f"--key={self.function_key}"]
         ready = answers(f"{self.functions_url}/admin/host/status")
-        return self._child("functions", command, ready, show=self.options.show_host)
+        # The environment is before the file, for our host as for Core Tools.
+        over = {"Fhir__Endpoint": self.fhir_url} if self.options.settings_file and self.options.fhir_url else {}
+        return self._child("functions", command, ready, over, show=self.options.show_host)
 
     def _settings_file(self) -> Path:
         if self.options.settings_file:
@@ -191,9 +193,17 @@ class Stack:
         path.write_text(json.dumps({"IsEncrypted": False, "Values": self.settings}, indent=2), encoding="utf-8")
         return path
 
-    def _child(self, name: str, command: Sequence[str], ready: Callable[[], bool], *, show: bool = False) -> Program:
+    def _child(
+        self,
+        name: str,
+        command: Sequence[str],
+        ready: Callable[[], bool],
+        environment: Mapping[str, str] | None = None,
+        *,
+        show: bool = False,
+    ) -> Program:
         log = None if show else self.options.directory / f"{name}.log"
-        return Program(name, command, ready, log, ROOT, {"PYTHONUNBUFFERED": "1"})
+        return Program(name, command, ready, log, ROOT, {"PYTHONUNBUFFERED": "1", **(environment or {})})
 
 
 def _node() -> str:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import requests
 
@@ -68,6 +69,8 @@ class Proxy(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.accepts: Callable[[str | None], bool] = lambda authorization: True
         """Which `Authorization` is let through; the others are answered 401."""
+        self.takes: Callable[[bytes], bool] = lambda body: True
+        """Which bodies are let through; the others are answered 400."""
         self.rewrite: Callable[[bytes], bytes] = lambda content: content
         """What becomes of an answer's content on its way."""
         self.headers: dict[str, str] = {}
@@ -83,11 +86,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.began, self.action = time.monotonic(), self.headers.get("x-ms-lease-action", "")
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         with self.server.lock:
-            refused = not self.server.accepts(self.headers.get("Authorization"))
+            refusal = 0 if self.server.takes(body) else 400
+            refusal = refusal if self.server.accepts(self.headers.get("Authorization")) else 401
             asked = (self.command, self.path, self.action)
             fault = next((one for one in self.server.faults if one.strikes(*asked)), None)
-        if refused:
-            return self._answer(401, {}, b"")
+        if refusal:
+            return self._answer(refusal, {}, b"")
         if fault and fault.delay:
             time.sleep(fault.delay)
             fault = None
@@ -142,6 +146,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 http.server's name
         """Quiet."""
+
+
+def origin(url: str) -> str:
+    """The URL's scheme, host and port: what a proxy stands before."""
+    return url.removesuffix(urlsplit(url).path)
 
 
 @contextmanager
