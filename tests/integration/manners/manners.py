@@ -464,3 +464,66 @@ class Failing:
         if self.text in repr(request.writes):
             return refusal(self.status, "The request could not be processed.", "exception")
         return pass_on(request)
+
+
+@dataclass
+class Refusing:
+    """While `is_on`, a transaction of which an entry fits `strikes` is answered so."""
+
+    strikes: Callable[[Mapping[str, Any]], bool]
+    status: int
+    is_on: bool = True
+
+    def __call__(self, request: Request, pass_on: PassOn) -> Answer:
+        if self.is_on and request.is_transaction and any(map(self.strikes, request.writes)):
+            return refusal(self.status, "The request could not be processed.", "exception")
+        return pass_on(request)
+
+
+def newest_first(request: Request, pass_on: PassOn) -> Answer:
+    """R4 promises no order of what a search finds; the real server gives the oldest first."""
+    answer = pass_on(request)
+    return answer.with_found(answer.found[::-1]) if len(answer.found) > 1 else answer
+
+
+# Pages
+
+
+@dataclass
+class Paged:
+    """Searches are answered in pages of two; `link` makes the URL of the next of a token: it is opaque to a client.
+
+    `inner` is the base that the CapabilityStatement names instead of the URL that clients know.
+    """
+
+    link: Callable[[str], str]
+    inner: str = ""
+    held: dict[str, Request] = field(default_factory=dict)
+    is_endless: bool = False
+
+    def __call__(self, request: Request, pass_on: PassOn) -> Answer:
+        if request.is_statement and self.inner:
+            answer = pass_on(request)
+            return replace(answer, body={**answer.body, "implementation": {"url": self.inner, "description": "inner"}})
+        if request.method == "GET" and (token := dict(request.query).get("_getpages")):
+            is_here = request.names in ([], ["Observation"]) and token in self.held
+            return self._page(self.held[token], pass_on) if is_here else refusal(404, "no page is here")
+        if not request.is_search:
+            return pass_on(request)
+        path = f"/{request.names[0]}?{'&'.join(f'{name}={quote(value)}' for name, value in request.query if name != '_count')}"
+        return self._page(Request("GET", f"{path}&_count=2", request.headers), pass_on)
+
+    def _page(self, asked: Request, pass_on: PassOn) -> Answer:
+        answer = pass_on(asked)
+        offset = int(dict(asked.query).get("_offset", "0"))
+        is_last = not self.is_endless and offset + 2 >= answer.body.get("total", 0)
+        links = (
+            [] if is_last or not answer.found else [{"relation": "next", "url": self.link(self._token(asked, offset))}]
+        )
+        return replace(answer, body={**answer.body, "link": links})
+
+    def _token(self, asked: Request, offset: int) -> str:
+        token = f"t{len(self.held)}"
+        path = asked.path.split("&_offset=")[0] + ("" if self.is_endless else f"&_offset={offset + 2}")
+        self.held[token] = replace(asked, path=path)
+        return token
