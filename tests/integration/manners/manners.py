@@ -516,7 +516,8 @@ class Paged:
     def _page(self, asked: Request, pass_on: PassOn) -> Answer:
         answer = pass_on(asked)
         offset = int(dict(asked.query).get("_offset", "0"))
-        is_last = not self.is_endless and offset + 2 >= answer.body.get("total", 0)
+        is_endless = self.is_endless and asked.names == ["Observation"]
+        is_last = not is_endless and offset + 2 >= answer.body.get("total", 0)
         links = (
             [] if is_last or not answer.found else [{"relation": "next", "url": self.link(self._token(asked, offset))}]
         )
