@@ -121,8 +121,10 @@ def _impossible(name: str) -> Resource:
 
 
 def _token(service: HttpService) -> str:
-    if not isinstance(service.auth, BearerAuth):
+    if service.auth is None:
         raise NotAskedError("no authentication is set: requests are sent without a token")
+    if not isinstance(service.auth, BearerAuth):
+        raise NotAskedError("HTTP Basic is set: requests are sent with a password")
     service.auth.token()
     return "a token was given"
 
