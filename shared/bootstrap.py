@@ -14,12 +14,13 @@ from shared.clients.change_feed import ChangeFeedV1, ChangeFeedV2
 from shared.clients.change_feed_reader import FeedReader
 from shared.clients.dicomweb import DicomWeb
 from shared.clients.error_tables import ErrorTables
+from shared.clients.fhir.capabilities import Learned
 from shared.clients.fhir.client import FhirClient
 from shared.clients.http import HttpService
 from shared.clients.journal_table import JournalTable
 from shared.clients.lease import CONTAINER, BlobLease
 from shared.clients.replay_table import ReplayTable
-from shared.clients.self_check import SelfCheck
+from shared.clients.self_check import SelfCheck, Sought
 from shared.clients.tables import Tables
 from shared.clients.telemetry import SILENT, Telemetry
 from shared.clients.watermark import TableWatermarkStore
@@ -39,7 +40,8 @@ from shared.connections import (
 from shared.errors import SettingsError
 from shared.mapping.converters import MappingOptions
 from shared.mapping.dose import REPORT_KEYS
-from shared.mapping.resources import MAPPED_KEYS
+from shared.mapping.resources import MAPPED_KEYS, map_endpoint
+from shared.mapping.transaction import endpoint_query
 from shared.sync.batch import BatchOptions
 from shared.sync.check import Check, Step, StepState
 from shared.sync.lanes import Pace
@@ -91,10 +93,10 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
         generate_observations=settings.generate_observations,
         max_instances=settings.max_instances,
     )
-    dicom, fhir = dicom_access(settings), fhir_access(settings)
+    dicom, fhir, learned = dicom_access(settings), fhir_access(settings), Learned()
     return App(
-        ports=_ports(settings, dicom, fhir, AT_WORK, _telemetry(settings)),
-        watch=_ports(settings, dicom, fhir, WATCHING, SILENT),
+        ports=_ports(settings, dicom, fhir, AT_WORK, _telemetry(settings), learned),
+        watch=_ports(settings, dicom, fhir, WATCHING, SILENT, learned),
         options=BatchOptions(
             mapping,
             size=settings.batch_size,
@@ -105,7 +107,7 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
         outages=OutageLog(_utc_now),
         settings=shown or {},
         health_max_age=timedelta(seconds=settings.health_max_age_seconds),
-        questions=lambda: _self_check(settings).questions(),
+        questions=lambda: _self_check(settings, mapping, learned).questions(),
     )
 
 
@@ -117,14 +119,16 @@ def _telemetry(settings: Settings) -> Telemetry:
     return open_telemetry()
 
 
-def _ports(settings: Settings, dicom: Access, fhir: Access, patience: Patience, telemetry: Telemetry) -> Ports:
+def _ports(
+    settings: Settings, dicom: Access, fhir: Access, patience: Patience, telemetry: Telemetry, learned: Learned
+) -> Ports:
     blobs, tables = storage(settings, patience)
     stored = Tables(tables, settings.table_name_prefix)
     service = dicom_service(settings, dicom, patience, telemetry)
     return Ports(
         feed=_change_feed(settings, service),
         archive=DicomWeb(service, settings.dicom_api_version, _keys(settings)),
-        fhir=FhirClient(fhir_server(settings, fhir, patience, telemetry)),
+        fhir=FhirClient(fhir_server(settings, fhir, patience, telemetry), learned),
         watermarks=TableWatermarkStore(stored),
         errors=ErrorTables(stored, _utc_now),
         journal=JournalTable(stored),
@@ -137,13 +141,16 @@ def _ports(settings: Settings, dicom: Access, fhir: Access, patience: Patience, 
     )
 
 
-def _self_check(settings: Settings) -> SelfCheck:
+def _self_check(settings: Settings, mapping: MappingOptions, learned: Learned) -> SelfCheck:
     blobs, tables = storage(settings, CHECKING)
+    endpoint = map_endpoint(mapping).create
+    connection = endpoint["connectionType"]
     return SelfCheck(
         Tables(tables, settings.table_name_prefix),
         _lease(settings, blobs, "check.lock"),
         _change_feed(settings, dicom_service(settings, dicom_access(settings), CHECKING)),
-        FhirClient(fhir_server(settings, fhir_access(settings), CHECKING)),
+        FhirClient(fhir_server(settings, fhir_access(settings), CHECKING), learned),
+        Sought(endpoint["name"], endpoint_query(endpoint["name"], connection["system"], connection["code"])),
     )
 
 

@@ -110,6 +110,9 @@ class FakeFhir:
     most: int = 500
     limits: list[int] = field(default_factory=list)
 
+    def manners(self) -> dict[str, str]:
+        return {"software": "fake"}
+
     def check(self) -> None:
         pass
 

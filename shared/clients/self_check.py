@@ -1,37 +1,45 @@
-"""What the self-check asks of the outside systems: what the sync will need of them, and nothing that leaves a trace."""
+"""What the self-check asks of the outside systems: what the sync will need of them; what it makes it removes."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import quote
 from uuid import uuid4
 
 from azure.core.exceptions import ResourceNotFoundError
 
 from shared.clients.change_feed import ChangeFeed
 from shared.clients.fhir.client import FhirClient
+from shared.clients.fhir.trial import Trial
 from shared.clients.http import HttpService, served_at
 from shared.clients.identity import BearerAuth
 from shared.clients.lease import BlobLease
 from shared.clients.tables import Tables, storage_faults
-from shared.errors import CheckError, ConflictError, FhirRefusedError, NotAskedError, OutageError
-from shared.model import Resource
+from shared.errors import CheckError, NotAskedError, OutageError
 
 MAX_SKEW_SECONDS = 60
 """A gap's grace, back-off and the age of the lag are told by comparing clocks."""
 TABLES_ROLE = "give the app's identity the role Storage Table Data Contributor on the storage account"
 BLOBS_ROLE = "give the app's identity the role Storage Blob Data Owner on the storage account"
-_CONNECTION = "http://terminology.hl7.org/CodeSystem/endpoint-connection-type"
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """An Endpoint by its name, and the search for it."""
+
+    name: str
+    query: str
 
 
 class SelfCheck:
     """`lease` is one of the check's own, so that a tick is not disturbed."""
 
-    def __init__(self, tables: Tables, lease: BlobLease, feed: ChangeFeed, fhir: FhirClient) -> None:
+    def __init__(self, tables: Tables, lease: BlobLease, feed: ChangeFeed, fhir: FhirClient, endpoint: Sought) -> None:
         self._tables = tables
         self._lease = lease
         self._feed = feed
         self._fhir = fhir
+        self._endpoint = endpoint
 
     def questions(self) -> Mapping[str, Callable[[], str]]:
         """In the order in which a person would mend what fails."""
@@ -45,6 +53,8 @@ class SelfCheck:
             "FHIR server: R4 with transactions": self.r4,
             "FHIR server: searches are allowed": self.search,
             "FHIR server: writes are allowed": self.write,
+            "FHIR server: the Endpoint": self.endpoint,
+            "FHIR server: what it is like": self.manners,
             "FHIR server: clock": lambda: _clock(self._fhir.service, "/metadata"),
         }
 
@@ -89,35 +99,23 @@ class SelfCheck:
         return "ImagingStudy, Patient and Endpoint can be searched"
 
     def write(self) -> str:
-        """Sends a transaction that must be refused as a whole: it is allowed, and leaves nothing behind."""
-        name = f"DICOM Cast self-check {uuid4()}"
-        try:
-            self._fhir.transact(_impossible(name))
-        except (FhirRefusedError, ConflictError):
-            if self._fhir.search("Endpoint", f"name:exact={quote(name)}"):
-                raise CheckError(
-                    f"a refused transaction was written in part (Endpoint.name {name}): the server's transactions are "
-                    "not all-or-nothing, and FHIR cannot be kept true to DICOM with it"
-                ) from None
-            return "a transaction was taken, and rolled back as it was meant to be"
-        raise CheckError(f"a transaction that breaks If-Match was written (Endpoint.name {name}): delete what it made")
+        """Makes, updates and removes an Endpoint, and tries what must be refused."""
+        return Trial(self._fhir).run()
 
+    def endpoint(self) -> str:
+        """Looks for the Endpoint of the DICOM service, and for doubles of it."""
+        matches = self._fhir.search("Endpoint", self._endpoint.query)
+        found = [f"Endpoint/{one['id']}" for one in matches if one.get("name") == self._endpoint.name]
+        if len(found) > 1:
+            raise CheckError(
+                f"{', '.join(found)} are doubles of one another: the sync uses the oldest; link to it what links to the"
+                " others (GET ImagingStudy?endpoint=ID), then delete them"
+            )
+        return f"{found[0]} is the DICOM service's" if found else "not there yet: the first study makes it"
 
-def _impossible(name: str) -> Resource:
-    """A transaction of one good entry and one whose condition cannot hold."""
-    endpoint = {
-        "resourceType": "Endpoint",
-        "name": name,
-        "status": "test",
-        "connectionType": {"system": _CONNECTION, "code": "dicom-wado-rs"},
-        "payloadType": [{"text": "none"}],
-        "address": "http://localhost",
-    }
-    absent = str(uuid4())
-    create = {"fullUrl": f"urn:uuid:{uuid4()}", "resource": endpoint, "request": {"method": "POST", "url": "Endpoint"}}
-    request = {"method": "PUT", "url": f"Endpoint/{absent}", "ifMatch": 'W/"1"'}
-    update = {"resource": {**endpoint, "id": absent}, "request": request}
-    return {"resourceType": "Bundle", "type": "transaction", "entry": [create, update]}
+    def manners(self) -> str:
+        """What is known of the FHIR server by now."""
+        return "; ".join(f"{name}: {value}" for name, value in self._fhir.manners().items())
 
 
 def _token(service: HttpService) -> str:

@@ -60,16 +60,25 @@ def merge_report(held: Sequence[Resource], report: MappedReport, links: Links, o
 
 
 def remove_report(held: Sequence[Resource], sop_instance_uid: str, options: MappingOptions) -> list[Write]:
-    """The deletes of the Observations that we made of a report; `held`: the answer to `report_query`."""
-    uid = f"urn:oid:{sop_instance_uid}"
-    return [
-        Delete(one, _withdrawn(one))
-        for one in held
-        if is_ours(one, options.service_url)
-        and uid in _uids(one.get("identifier", []), options.uid_system)
-        and any(contains(one.get("code"), code) for code in (_bare(SUMMARY_CODE), _bare(EVENT_CODE)))
-        and _is_left_to_us(one, options)
-    ]
+    """What takes away the Observations that we made of a report; `held`: the answer to `report_query`.
+
+    One on which others have put anything is withdrawn, and stays; one whose status is another's word is left alone.
+    """
+    uid, query = f"urn:oid:{sop_instance_uid}", report_query(sop_instance_uid, options)
+    writes: list[Write] = []
+    for one in held:
+        is_of_report = (
+            is_ours(one, options.service_url)
+            and uid in _uids(one.get("identifier", []), options.uid_system)
+            and any(contains(one.get("code"), code) for code in (_bare(SUMMARY_CODE), _bare(EVENT_CODE)))
+        )
+        if not is_of_report or not _is_status_ours(one):
+            continue
+        if _is_left_to_us(one, options):
+            writes.append(Delete(one, _withdrawn(one), query))
+        elif one != _withdrawn(one):
+            writes.append(Update(_withdrawn(one), query))
+    return writes
 
 
 def merge_observation(existing: Resource | None, wanted: Fragment, links: Links) -> Resource | None:

@@ -80,10 +80,10 @@ def _is_uid_or_accession(_resource: Resource, identifier: Mapping[str, Any], opt
     return "system" not in identifier and any(one.get("code") == "ACSN" for one in codings)
 
 
-def _is_description(study: Resource, note: Mapping[str, Any], _options: MappingOptions) -> bool:
+def _is_description(study: Resource, note: Mapping[str, Any], options: MappingOptions) -> bool:
     """A note of ours is a text alone, and the study's description; without the extended mapping it is the only one."""
-    described = study.get("description")
-    return note.keys() == {"text"} and (note["text"] == described if described else len(study["note"]) == 1)
+    is_ours_ = note.get("text") == study.get("description") if options.extended else len(study["note"]) == 1
+    return note.keys() == {"text"} and is_ours_
 
 
 def _is_only(element: str) -> "_Rule":

@@ -66,6 +66,10 @@ class FhirServer(Protocol):
         """HTTP requests made so far."""
         ...
 
+    def manners(self) -> Mapping[str, str]:
+        """What is known by now of what the server does, in words."""
+        ...
+
     def check(self) -> None:
         """Raises IncompatibleServerError unless the server is R4 and takes transactions."""
         ...

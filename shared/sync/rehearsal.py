@@ -1,6 +1,6 @@
 """A FHIR server that is read but not written: what a dry run speaks to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from shared.mapping.transaction import reference_of
 from shared.model import Resource, Written
@@ -23,6 +23,9 @@ class Rehearsal:
     @property
     def writes(self) -> tuple[PlannedWrite, ...]:
         return tuple(self._writes.values())
+
+    def manners(self) -> Mapping[str, str]:
+        return self._fhir.manners()
 
     def check(self) -> None:
         self._fhir.check()

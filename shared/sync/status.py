@@ -41,6 +41,7 @@ class Status:
     carried: Sequence[CarriedStudy] | None
     replays: Sequence[Replay] | None
     settings: Mapping[str, str]
+    fhir_server: Mapping[str, str]
     faults: Sequence[str]
 
     @property
@@ -79,6 +80,7 @@ def status(ports: Ports, version: str, settings: Mapping[str, str]) -> Status:
         carried=answers.get("storage: the carried studies"),
         replays=replays,
         settings=settings,
+        fhir_server=ports.fhir.manners(),
         faults=answers.faults,
     )
 

@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from shared.errors import OutageError, ThrottledError, TransientError
+from shared.errors import ConflictError, OutageError, ThrottledError, TransientError
 from shared.model import ChangeFeedEntry
 from shared.sync.books import Books
 from shared.sync.lanes import Lanes
+from shared.sync.one_study import SUSPECT_STATUSES
 from shared.sync.pending import PendingStudies
 from shared.sync.plan import Study
 from shared.sync.ports import Ports
 from shared.sync.retry import MAX_WAIT_SECONDS, TRIES_IN_A_TICK, delay_seconds
-from shared.sync.study import StudyOutcome, StudyResult, StudySync
+from shared.sync.study import StudySync
+from shared.sync.task import StudyOutcome, StudyResult
 
 STUDIES_OF_AN_OUTAGE = 3
 """So many studies that fail, and none that succeeds: it is the server, not the study."""
@@ -129,11 +131,18 @@ class StudyQueue:
             self._ports.sleep(max(0.0, wait))
             self._ports.lease.ensure_held()
             (result,) = self._synced([waiting.study])
+            if isinstance(result, TransientError) and self._is_own_fault(waiting, result):
+                result = self._sync.run_suspect(waiting.study)
             if isinstance(result, TransientError):
                 self._wait(waiting.study, result, waiting.tries + 1)
             else:
                 self._count(waiting.study, result)
                 del self._waiting[id(waiting.study)]
+
+    def _is_own_fault(self, waiting: _Waiting, error: TransientError) -> bool:
+        """Whether it has failed in the same way all the time, and the server is well: others were written."""
+        is_same = error.status in SUSPECT_STATUSES and error.status == waiting.error.status
+        return is_same and waiting.tries + 1 >= TRIES_IN_A_TICK and self._progress.studies > 0
 
     def _wait(self, study: Study, error: TransientError, tries: int) -> None:
         due = self._ports.now() + timedelta(seconds=delay_seconds(tries, error.retry_after_seconds))
@@ -152,12 +161,17 @@ class StudyQueue:
             self._progress.unchanged += len(study.entries) - failed
 
     def _suspect_outage(self, error: TransientError) -> None:
-        """Raises OutageError where nothing has succeeded yet, and the server is silent or fails study after study."""
-        if self._progress.studies:
+        """Raises OutageError where nothing has succeeded yet, and the server is silent or fails study after study.
+
+        That somebody else writes first is no outage.
+        """
+        if self._progress.studies or isinstance(error, ConflictError):
             return
         self._ports.fhir.probe()
-        if len(self._waiting) >= STUDIES_OF_AN_OUTAGE:
-            raise OutageError("FHIR server", f"{error}; nothing succeeds, {len(self._waiting)} studies failed")
+        failed = [one for one in self._waiting.values() if not isinstance(one.error, ConflictError)]
+        if len(failed) >= STUDIES_OF_AN_OUTAGE:
+            refuses = "the server answers searches and refuses every transaction: " if error.status else ""
+            raise OutageError("FHIR server", f"{refuses}{error}; nothing succeeds, {len(failed)} studies failed")
 
     def _carry(self, waiting: _Waiting) -> None:
         study, reason = waiting.study, str(waiting.error)

@@ -35,6 +35,7 @@ def status_json(status: Status) -> dict[str, Any]:
         "carried": _plain(status.carried),
         "replays": None if status.replays is None else [replay_json(replay) for replay in status.replays],
         "settings": dict(status.settings),
+        "fhirServer": dict(status.fhir_server),
         "faults": list(status.faults),
     }
 

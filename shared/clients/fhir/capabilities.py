@@ -112,3 +112,34 @@ class Learned:
 
 def _kind(conditional: bool) -> str:
     return "conditional" if conditional else "plain"
+
+
+def told_capabilities(known: Capabilities) -> dict[str, str]:
+    """The record in words, for the self-check and the page; what is not known yet says so."""
+    return {
+        "software": known.software or "not told",
+        "FHIR version": known.fhir_version or _NOT_YET,
+        "batches of searches": _told(known.batches, "taken", "refused"),
+        "long searches by POST": _told(known.post_searches, "taken", "refused"),
+        "versions in searches": _told(known.versions_in_searches, "told", "not told: resources are read one by one"),
+        "meta.source": _told(known.source_kept, "kept", "dropped"),
+        "meta.tag": _told(known.tag_kept, "kept", "dropped"),
+        "answer to a stale If-Match": str(known.conflict_status or _NOT_YET),
+        "If-Match on DELETE": _told(known.delete_if_match, "heeded", "ignored: what goes is updated first"),
+        "entries of a transaction with creates": _told_limit(known.conditional),
+        "entries of a transaction of updates": _told_limit(known.plain),
+        "page of a search": str(known.page_size or _NOT_YET),
+    }
+
+
+_NOT_YET = "not seen yet"
+
+
+def _told(seen: bool | None, yes: str, no: str) -> str:
+    return _NOT_YET if seen is None else yes if seen else no
+
+
+def _told_limit(limit: Limit) -> str:
+    if limit.refused is not None:
+        return f"{limit.taken} taken, {limit.refused} refused: at most {limit.most} for an hour"
+    return f"{limit.taken} taken, none was too many" if limit.taken else _NOT_YET

@@ -1,11 +1,11 @@
 """The FHIR server: searches, reads and transactions over its REST API (FHIR R4, http.html)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import requests
 
 from shared.clients.fhir import answers
-from shared.clients.fhir.capabilities import Capabilities, Learned
+from shared.clients.fhir.capabilities import Capabilities, Learned, told_capabilities
 from shared.clients.fhir.faults import fault_of
 from shared.clients.fhir.links import followed
 from shared.clients.http import Answer, HttpService
@@ -43,6 +43,10 @@ class FhirClient:
     def capabilities(self) -> Capabilities:
         """What is known of the server by now."""
         return self._learned.known
+
+    def manners(self) -> Mapping[str, str]:
+        """The same in words."""
+        return told_capabilities(self.capabilities)
 
     def check(self) -> None:
         """Raises IncompatibleServerError unless the server says it is R4 and takes transactions; asked once."""

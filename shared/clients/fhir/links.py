@@ -22,16 +22,12 @@ def followed(base: str, asked: str, link: str, inner_base: str | None = None) ->
         inner = urlsplit(inner_base or base)
     except ValueError:
         raise PagingError("a link to the next page is no URL") from None
-    own = urlsplit(base)
-    if target.username is not None or target.password is not None:
-        raise PagingError("a link to the next page carries a user name: it is not followed")
-    if origin == _origin(own):
-        return urlunsplit((own.scheme, own.netloc, target.path, target.query, ""))
-    served_at = (inner.path, own.path) if origin == _origin(inner) else (own.path, inner.path)
-    for served in served_at:
-        if target.path == served or target.path.startswith(served.rstrip("/") + "/"):
-            path = own.path + target.path.removeprefix(served.rstrip("/"))
-            return urlunsplit((own.scheme, own.netloc, path, target.query, ""))
+    own, path = urlsplit(base), urlsplit(urljoin(base, target.path)).path  # without `..`
+    is_inner = origin == _origin(inner) != _origin(own)
+    for served in (inner.path, own.path) if is_inner else (own.path, inner.path):
+        if path == served or path.startswith(served.rstrip("/") + "/"):
+            below = path.removeprefix(served.rstrip("/"))
+            return urlunsplit((own.scheme, own.netloc, own.path.rstrip("/") + below, target.query, ""))
     raise PagingError(
         f"a link to the next page leads to {target.scheme}://{target.hostname}, and not to {base}: it is not followed;"
         " set the public base URL in the FHIR server, or let its proxy pass X-Forwarded-Host and X-Forwarded-Proto on"

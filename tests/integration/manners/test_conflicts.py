@@ -3,6 +3,7 @@
 import pytest
 import requests
 
+from local.fhir_account import search
 from tests.integration.manners import manners as m
 from tests.integration.manners.world import OBSERVATIONS, writes
 
@@ -33,10 +34,10 @@ def test_the_self_check_of_a_sound_server(mannered, name, manners):
     """No step of the FHIR server fails, and no Endpoint is left behind."""
     world = mannered(*manners)
     world.store_study(0, "a")
-    before = {one["id"] for one in world._search("Endpoint", {"_count": "1000"})}
+    before = {one["id"] for one in search(world.fhir_url, "Endpoint")}
     steps = [step for step in world.app.check().steps if step.name.startswith("FHIR server")]
     assert [(step.name, step.message) for step in steps if step.state.value not in ("ok", "skipped")] == []
-    assert {one["id"] for one in world._search("Endpoint", {"_count": "1000"})} == before
+    assert {one["id"] for one in search(world.fhir_url, "Endpoint")} == before
 
 
 BETWEEN = [

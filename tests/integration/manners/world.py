@@ -5,6 +5,7 @@ from uuid import uuid4
 import requests
 
 from local.failures import recorded_failures
+from local.fhir_account import search
 from tests.integration.faults.world import World
 from tests.integration.manners.manners import TAG_SYSTEM
 from tests.integration.whole_feed import dose_file
@@ -18,9 +19,8 @@ class MannersWorld(World):
     """Studies 0 and 1 are of patient a, study 2 is of patient b; study 0 has a dose report."""
 
     def __init__(self, dicom, feed, fhir, tables, blobs, storage, settings):
-        super().__init__(dicom, feed, fhir, tables, blobs, storage)
+        super().__init__(dicom, feed, fhir, tables, blobs, storage, f"{fhir.upstream}/fhir")
         self.settings |= {"DicomCast__Features__GenerateObservations": "true", **settings}
-        self.fhir_url = f"{fhir.upstream}/fhir"
         self.patient_system = settings.get("Patient__PatientSystemId", "")
         self.report = f"2.25.{self.run}.0.9.1"
         self.build()
@@ -100,10 +100,10 @@ class MannersWorld(World):
         return study
 
     def identified(self, resource_type, identifier):
-        return self._search(resource_type, {"identifier": identifier, "_count": "1000"})
+        return search(self.fhir_url, resource_type, identifier=identifier)
 
     def named(self, resource_type, name):
-        return self._search(resource_type, {"name:exact": name})
+        return search(self.fhir_url, resource_type, **{"name:exact": name})
 
     def edit(self, resource, **elements):
         """Another system writes: the resource as it stands, with these elements; the server is asked directly."""

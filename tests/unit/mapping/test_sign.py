@@ -42,7 +42,7 @@ def test_a_resource_is_ours_by_its_source_or_its_tag(meta, ours):
         ({"text": {"status": "generated"}, "numberOfSeries": 0, "procedureCode": [{"text": "CT"}]}, True),
         ({"identifier": [UID, ACCESSION]}, True),
         ({"description": "CT Thorax", "note": [{"text": "CT Thorax"}]}, True),
-        ({"note": [{"text": "CT Thorax"}]}, True),
+        ({"note": [{"text": "call the ward"}]}, False),
         ({"description": "CT Thorax", "note": [{"text": "CT Thorax"}, {"text": "call the ward"}]}, False),
         ({"note": [{"text": "CT Thorax"}, {"text": "call the ward"}]}, False),
         ({"note": [{"text": "CT Thorax", "authorString": "Ward"}]}, False),
@@ -59,6 +59,14 @@ def test_a_study_is_ours_alone(more, alone):
     """Unless it says what the mapping does not write: what others have made their own is never deleted."""
     study = {"resourceType": "ImagingStudy", "id": "1", "meta": {"tag": [TAG]}, "identifier": [UID]}
     assert is_only_ours(study | more, OPTIONS) is alone
+
+
+def test_without_the_extended_mapping_a_note_alone_is_ours():
+    """There is no ImagingStudy.description then to tell it by."""
+    study = {"resourceType": "ImagingStudy", "id": "1", "meta": {"tag": [TAG]}, "note": [{"text": "CT Thorax"}]}
+    bare = MappingOptions(URL, extended=False)
+    assert is_only_ours(study, bare)
+    assert not is_only_ours(study | {"note": [*study["note"], {"text": "call the ward"}]}, bare)
 
 
 def test_older_resources_get_their_tag_once():

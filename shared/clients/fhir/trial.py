@@ -1,0 +1,143 @@
+"""A trial of a FHIR server's writes: one Endpoint of our own is made, updated, guarded, rolled back and removed."""
+
+from uuid import uuid4
+
+from shared.clients.fhir.client import FhirClient
+from shared.errors import CheckError, ConflictError, DicomCastError, FhirRefusedError, TransientError
+from shared.model import Resource
+
+_CONNECTION = "http://terminology.hl7.org/CodeSystem/endpoint-connection-type"
+_SYSTEM = "urn:dicom-cast:self-check"
+REFUSED = (ConflictError, FhirRefusedError, TransientError)
+"""How servers refuse a stale If-Match: 412 by R4, 409, and 500 too."""
+
+
+class Trial:
+    """Raises CheckError where the app could not keep FHIR true with this server; what was made is removed."""
+
+    def __init__(self, fhir: FhirClient) -> None:
+        self._fhir = fhir
+        self._name = f"{uuid4()}"
+        self._made: str | None = None
+
+    def run(self) -> str:
+        """What was found."""
+        try:
+            first = self._create()
+            second = self._update(first)
+            code = self._stale_update(first)
+            honoured = self._stale_delete(second, first)
+        finally:
+            self._remove()
+        deletes = "is heeded on DELETE too" if honoured else "is ignored on DELETE: what goes is updated first"
+        known = self._fhir.capabilities
+        kept = [name for name, is_kept in (("meta.source", known.source_kept), ("tags", known.tag_kept)) if is_kept]
+        return (
+            f"written, read, rolled back and removed; a stale If-Match is refused ({code}) and {deletes};"
+            f" kept of meta: {' and '.join(kept)}"
+        )
+
+    def _create(self) -> Resource:
+        (answer,) = self._fhir.transact(_bundle(_creation(self._endpoint(self._name))))
+        self._made = answer.reference or self._found(self._name)
+        held = self._fhir.read(self._made) if self._made else None
+        if held is None:
+            raise CheckError(f"an Endpoint was made and is not there (Endpoint.identifier {_SYSTEM}|{self._name})")
+        meta = held.get("meta", {})
+        tags = [one.get("system") for one in meta.get("tag", [])]
+        source = str(meta.get("source", "")).split("#")[0]
+        self._fhir.kept(source_kept=source == _SYSTEM, tag_kept=_SYSTEM in tags)
+        if source != _SYSTEM and _SYSTEM not in tags:
+            raise CheckError("the server keeps neither meta.source nor meta.tag: what the app made could not be told")
+        if "versionId" not in meta:
+            raise CheckError("the server tells no versions (meta.versionId, ETag): nobody's writes would be safe")
+        return held
+
+    def _update(self, held: Resource) -> Resource:
+        self._fhir.transact(_bundle(_update(held, "off")))
+        now = self._fhir.read(f"Endpoint/{held['id']}")
+        if now is None or now.get("status") != "off":
+            raise CheckError(f"an update was answered as done and is not there (Endpoint/{held['id']})")
+        return now
+
+    def _stale_update(self, stale: Resource) -> str:
+        """The answer's status; with the update a creation must be refused."""
+        other = f"{self._name}-rolled-back"
+        try:
+            self._fhir.transact(_bundle(_creation(self._endpoint(other)), _update(stale, "error")))
+        except REFUSED as error:
+            if left := self._found(other):
+                self._delete(left)
+                raise CheckError(
+                    f"a refused transaction was written in part ({left}): the server's transactions are not"
+                    " all-or-nothing, and FHIR cannot be kept true to DICOM with it"
+                ) from None
+            status = error.status if isinstance(error, TransientError) else None
+            return str(status or "refused")
+        if left := self._found(other):
+            self._delete(left)
+        raise CheckError("If-Match is not heeded: an update of an old version was taken, others' writes would be lost")
+
+    def _stale_delete(self, now: Resource, stale: Resource) -> bool:
+        """Whether a delete of an old version was refused."""
+        try:
+            self._fhir.transact(_bundle(_delete({**now, "meta": stale["meta"]})))
+        except REFUSED:
+            self._fhir.kept(delete_if_match=True)
+            return True
+        self._fhir.kept(delete_if_match=False)
+        return False
+
+    def _remove(self) -> None:
+        if self._made is not None:
+            self._delete(self._made)
+
+    def _delete(self, reference: str) -> None:
+        try:
+            if (held := self._fhir.read(reference)) is not None:
+                self._fhir.transact(_bundle(_delete(held)))
+                held = self._fhir.read(reference)
+        except DicomCastError as error:
+            raise CheckError(f"{reference} was made to try the server, and is left: delete it ({error})") from error
+        if held is not None:
+            raise CheckError(f"{reference} was made to try the server; its delete was taken, and it is there still")
+
+    def _found(self, name: str) -> str | None:
+        found = self._fhir.search("Endpoint", f"identifier={_SYSTEM.replace(':', '%3A')}%7C{name}")
+        own = [one for one in found if {"system": _SYSTEM, "value": name} in one.get("identifier", [])]
+        return f"Endpoint/{own[0]['id']}" if own else None
+
+    def _endpoint(self, name: str) -> Resource:
+        return {
+            "resourceType": "Endpoint",
+            "meta": {"source": _SYSTEM, "tag": [{"system": _SYSTEM, "code": "trial"}]},
+            "identifier": [{"system": _SYSTEM, "value": name}],
+            "name": f"DICOM Cast self-check {name}",
+            "status": "test",
+            "connectionType": {"system": _CONNECTION, "code": "dicom-wado-rs"},
+            "payloadType": [{"text": "none"}],
+            "address": "http://localhost",
+        }
+
+
+def _bundle(*entries: Resource) -> Resource:
+    return {"resourceType": "Bundle", "type": "transaction", "entry": list(entries)}
+
+
+def _creation(resource: Resource) -> Resource:
+    (identifier,) = resource["identifier"]
+    condition = f"identifier={identifier['system'].replace(':', '%3A')}%7C{identifier['value']}"
+    request = {"method": "POST", "url": "Endpoint", "ifNoneExist": condition}
+    return {"fullUrl": f"urn:uuid:{uuid4()}", "resource": resource, "request": request}
+
+
+def _update(held: Resource, status: str) -> Resource:
+    return {"resource": {**held, "status": status}, "request": _guarded("PUT", held)}
+
+
+def _delete(held: Resource) -> Resource:
+    return {"request": _guarded("DELETE", held)}
+
+
+def _guarded(method: str, held: Resource) -> Resource:
+    return {"method": method, "url": f"Endpoint/{held['id']}", "ifMatch": f'W/"{held["meta"]["versionId"]}"'}
