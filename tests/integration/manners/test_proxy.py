@@ -140,7 +140,8 @@ def test_searches_that_are_cached(client):
 def test_conditional_create_without_a_lock(client):
     """Four at once make four; a fifth finds them."""
     client.proxy.manners = [m.Racy(at_once=4, patience_seconds=10)]
-    endpoint = client.entry("Endpoint", status="test")
+    required = {"connectionType": {"code": "dicom-wado-rs"}, "payloadType": [{"text": "x"}], "address": "urn:x"}
+    endpoint = client.entry("Endpoint", status="test", **required)
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda _: client.transact(endpoint), range(4)))
     assert {response(answer)["status"] for answer in answers} == {"201 Created"}
