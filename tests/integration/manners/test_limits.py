@@ -6,7 +6,7 @@ from tests.integration.manners import manners as m
 from tests.integration.manners.world import OBSERVATIONS
 from tests.integration.whole_feed import dose_file
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 LIMITS = [
     # name, the manner
