@@ -5,7 +5,7 @@ import pytest
 from tests.integration.manners import manners as m
 from tests.integration.manners.world import OBSERVATIONS
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 ANSWERS = [
     # name, the manner

@@ -4,7 +4,7 @@ import pytest
 
 from tests.integration.manners import manners as m
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 STUDIES = 60
 

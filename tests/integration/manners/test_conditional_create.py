@@ -6,7 +6,7 @@ import requests
 from shared.outcome import Outcome
 from tests.integration.manners import manners as m
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(120)
 
 STUDIES = 80
 

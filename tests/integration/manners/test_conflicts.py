@@ -7,7 +7,7 @@ from local.fhir_account import search
 from tests.integration.manners import manners as m
 from tests.integration.manners.world import OBSERVATIONS, writes
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(120)
 
 NOTE = [{"text": "seen by the tumour board"}]
 

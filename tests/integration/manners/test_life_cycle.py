@@ -7,7 +7,7 @@ import pytest
 from tests.integration.manners import manners as m
 from tests.integration.manners.world import OBSERVATIONS, writes
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(120)
 
 LONG = {"Patient__PatientSystemId": f"https://issuer.example.org/{'a' * 2000}"}
 

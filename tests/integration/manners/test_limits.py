@@ -6,7 +6,7 @@ from tests.integration.manners import manners as m
 from tests.integration.manners.world import OBSERVATIONS
 from tests.integration.whole_feed import dose_file
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 LIMITS = [
     # name, the manner
@@ -99,7 +99,7 @@ def test_content_that_is_refused_writes_nothing(mannered, name, limit):
 @each_limit
 def test_many_studies_on_a_server_of_small_transactions(mannered, name, limit):
     """Forty studies of forty patients: all there, in one tick, with at most a transaction for each and some to learn."""
-    world = mannered(limit)
+    world = mannered(limit, DicomCast__MaxConcurrency="2")  # lanes learn at once, each by itself
     world.store(studies=40, instances=1)
     world.tick()
     assert [len(world.studies(number)) for number in range(40)] == [1] * 40

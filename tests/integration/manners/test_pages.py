@@ -6,7 +6,7 @@ from tests.integration.faults.proxy import proxy_to
 from tests.integration.manners import manners as m
 from tests.integration.manners.world import OBSERVATIONS
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 INNER = "http://fhir.cluster.internal:8080/hapi/r4"
 

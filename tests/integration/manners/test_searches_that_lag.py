@@ -5,7 +5,7 @@ import pytest
 from tests.integration.manners import manners as m
 from tests.integration.manners.world import writes
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 SERVERS = [
     # name, the manner
