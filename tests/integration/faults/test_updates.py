@@ -270,7 +270,7 @@ class Moving:
         return sum(relative(one["subject"]) in subjects for one in self.held("ImagingStudy"))
 
 
-def await_(reached, seconds=90):
+def await_(reached, seconds=120):
     deadline = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < deadline
