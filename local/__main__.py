@@ -56,7 +56,7 @@ def _arguments() -> argparse.Namespace:
 def _key() -> str:
     """That of the app which `run` started last."""
     file = key_file(STATE)
-    return file.read_text() if file.exists() else ""
+    return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
 if __name__ == "__main__":

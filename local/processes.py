@@ -88,7 +88,7 @@ class Running:
     def _log_tail(self) -> str:
         if self.program.log is None:
             return ""
-        lines = self.program.log.read_text(errors="replace").splitlines()[-20:]
+        lines = self.program.log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:]
         return f"; see {self.program.log}\n" + "\n".join(f"    {line}" for line in lines)
 
 

@@ -45,7 +45,7 @@ def run(ports: Ports, folder: Path, settings: Path, fhir_url: str | None, *, cor
     with Stack(options) as stack:
         file = key_file(folder)
         file.touch(mode=0o600)
-        file.write_text(stack.function_key)
+        file.write_text(stack.function_key, encoding="utf-8")
         print(_WELCOME.format(stack=stack, key="not needed" if core_tools else stack.function_key), flush=True)
         while not (ended := stack.ended()):
             time.sleep(0.5)

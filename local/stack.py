@@ -81,7 +81,7 @@ class Stack:
     @property
     def settings(self) -> dict[str, str]:
         """The app settings for this stack."""
-        sample = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
+        sample = json.loads((ROOT / "local.settings.sample.json").read_text(encoding="utf-8"))["Values"]
         own = {
             "AzureWebJobsStorage": self.storage_connection,
             "DicomWeb__Endpoint": self.dicom_url,
@@ -162,7 +162,8 @@ class Stack:
                     "log_inbound": False,
                     "simulator": {"enabled": False},
                 }
-            )
+            ),
+            encoding="utf-8",
         )
         sekmet = str(Path(sys.executable).with_name("sekmet"))
         command = [sekmet, "serve", "--config", str(config), "--host", "127.0.0.1", "--port", str(self.ports.fhir)]
@@ -189,7 +190,7 @@ class Stack:
         if self.options.settings_file:
             return self.options.settings_file
         path = self.options.directory / "local.settings.json"
-        path.write_text(json.dumps({"IsEncrypted": False, "Values": self.settings}, indent=2))
+        path.write_text(json.dumps({"IsEncrypted": False, "Values": self.settings}, indent=2), encoding="utf-8")
         return path
 
     def _child(

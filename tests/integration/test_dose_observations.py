@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 import requests
 
-from shared.clients.fhir import FhirClient
+from shared.clients.fhir.client import FhirClient
 from shared.clients.http import HttpService
 from shared.mapping.converters import MappingOptions, urn
 from shared.mapping.dose import map_dose_report

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -59,9 +59,9 @@ class Proxy(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, handler: type["Handler"] | None = None) -> None:
         port = free_port()  # no earlier proxy's: the FHIR server keeps what an app wrote under that one's URL
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__(("127.0.0.1", port), handler or Handler)
         self.upstream = upstream
         self.url = f"http://127.0.0.1:{port}"
         self.faults: list[Fault] = []
@@ -77,7 +77,9 @@ class Proxy(ThreadingHTTPServer):
         """Laid over those of every answer."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Serves one connection."""
+
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # else the content of each answer waits 40 ms for its headers to be acknowledged
     server: Proxy
@@ -99,6 +101,17 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(fault.status, {**fault.headers}, b"")
         if fault and not fault.after and not fault.torn:
             return self._close()
+        status, headers, content = self.passed_on(body)
+        if fault and fault.after and fault.status:
+            return self._answer(fault.status, {**fault.headers}, b"")
+        if fault and fault.after:
+            return self._close()
+        headers = {name: value for name, value in headers.items() if name.title() not in self.server.headers}
+        headers |= self.server.headers
+        return self._answer(status, headers, self.server.rewrite(content), torn=bool(fault and fault.torn))
+
+    def passed_on(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        """The answer of the real server: its status, headers and content."""
         headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
         # The signature of a storage request covers its path, so the path must arrive as it was sent.
         answer = requests.request(
@@ -109,16 +122,8 @@ class _Handler(BaseHTTPRequestHandler):
             timeout=60,
             allow_redirects=False,
         )
-        if fault and fault.after and fault.status:
-            return self._answer(fault.status, {**fault.headers}, b"")
-        if fault and fault.after:
-            return self._close()
         passed = {name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP}
-        passed = {name: value for name, value in passed.items() if name.title() not in self.server.headers}
-        passed |= self.server.headers
-        return self._answer(
-            answer.status_code, passed, self.server.rewrite(answer.content), torn=bool(fault and fault.torn)
-        )
+        return answer.status_code, passed, answer.content
 
     def _answer(self, status: int, headers: dict[str, str], content: bytes, *, torn: bool = False) -> None:
         self._saw(status)
@@ -153,10 +158,19 @@ def origin(url: str) -> str:
     return url.removesuffix(urlsplit(url).path)
 
 
+Served = TypeVar("Served", bound=Proxy)
+
+
 @contextmanager
 def proxy_to(upstream: str) -> Iterator[Proxy]:
     """A running proxy."""
-    server = Proxy(upstream)
+    with serving(Proxy(upstream)) as server:
+        yield server
+
+
+@contextmanager
+def serving(server: Served) -> Iterator[Served]:
+    """The proxy, running."""
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
