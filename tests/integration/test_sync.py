@@ -312,8 +312,8 @@ def test_no_patient_data_in_the_log(app, dicom, uids, caplog):
     assert not [line for line in ours if "Secret" in line or uids.patient in line]
 
 
-COMMA = pytest.mark.not_on("medplum", reason="its in-memory repository splits a token at an escaped comma")
-PATIENT_IDS = [pytest.param("a,b|c$d\\e&f", marks=COMMA), "a|b$c", "Ωmega 7", 'quo"te', "100%?x=1#y", "+49"]
+ESCAPED = pytest.mark.not_on("medplum", reason="its router does not know the escapes of a token (search.html#escaping)")
+PATIENT_IDS = [pytest.param("a,b|c$d\\e&f", marks=ESCAPED), "Ωmega 7", 'quo"te', "100%?x=1#y", "+49"]
 
 
 @pytest.mark.parametrize("patient_id", PATIENT_IDS)

@@ -17,6 +17,11 @@ SYNCED = [path for path in FILES if path.name not in REFUSED]
 REPORTS = [path for path in dose.FILES if path.name not in dose.NOT_OF_DOSES]
 
 
+DCM = "http://dicom.nema.org/resources/ontology/DCM"
+SINCE_R4 = {f"Unknown code '{DCM}#{code}'" for code in ("DOC",)}
+"""Modalities of PS3.16 CID 29 that R4's own copy of DICOM's code system has not, and says that it is complete."""
+
+
 def issues(fhir_url, resource):
     """What the validator says of the resource, an OperationOutcome's issues."""
     url = f"{fhir_url}/{resource['resourceType']}/$validate"
@@ -31,7 +36,7 @@ def errors(fhir_url, resources):
         (resource["resourceType"], issue.get("location"), issue.get("diagnostics"))
         for resource in resources
         for issue in issues(fhir_url, resource)
-        if issue["severity"] in ("error", "fatal")
+        if issue["severity"] in ("error", "fatal") and issue.get("diagnostics") not in SINCE_R4
     ]
 
 
@@ -44,9 +49,10 @@ def written_for(path):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
 def test_a_golden_case(fhir_url, case):
-    """What its transaction creates and updates has no error."""
-    bundle = json.loads((case / "bundle.json").read_text()) or {"entry": []}
-    assert errors(fhir_url, [one["resource"] for one in bundle["entry"] if "resource" in one]) == []
+    """What its transactions create and update has no error."""
+    bundles = json.loads((case / "bundle.json").read_text())
+    resources = [one["resource"] for bundle in bundles for one in bundle["entry"] if "resource" in one]
+    assert errors(fhir_url, resources) == []
 
 
 @pytest.mark.parametrize("path", SYNCED, ids=lambda path: path.name)
@@ -65,12 +71,9 @@ def test_a_real_dose_report(fhir_url, path):
 
 
 def test_an_error_is_seen(fhir_url):
-    """The tests above could fail: a code of no value set, a missing element, a UID that is no OID."""
-    study = {
-        "resourceType": "ImagingStudy",
-        "status": "there",
-        "identifier": [{"system": "urn:ietf:rfc:3986", "value": "urn:oid:1.02"}],
-    }
-    told = errors(fhir_url, [study])
-    assert any("subject" in diagnostics for _, _, diagnostics in told)
-    assert any("there" in diagnostics for _, _, diagnostics in told)
+    """The tests above could fail: an element that is missing, a code that its system has not."""
+    modality = {"system": DCM, "code": "NONE"}
+    study = {"resourceType": "ImagingStudy", "status": "available", "modality": [modality]}
+    told = " ".join(diagnostics for _, _, diagnostics in errors(fhir_url, [study]))
+    assert "ImagingStudy.subject: minimum required = 1" in told
+    assert f"Unknown code '{DCM}#NONE'" in told
