@@ -55,7 +55,7 @@ class SelfCheck:
             "FHIR server: writes are allowed": self.write,
             "FHIR server: the Endpoint": self.endpoint,
             "FHIR server: what it is like": self.manners,
-            "FHIR server: clock": lambda: _clock(self._fhir.service, "/metadata"),
+            "FHIR server: clock": lambda: _clock(self._fhir.service, "/metadata?_elements=fhirVersion"),
         }
 
     def tables(self) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 from shared.errors import InvalidDicomTagError
 from shared.failures import InvalidTag
 from shared.mapping import content_values, dose_table, observation
-from shared.mapping.converters import MappingOptions, urn
+from shared.mapping.converters import SIGN_SYSTEM, MappingOptions, urn
 from shared.mapping.dose_report import KEYS, DoseReport
 from shared.mapping.dose_table import ACCUMULATED, COMPONENTS, EVENTS
 from shared.mapping.resources import Fragment, Scope, map_scope
@@ -82,7 +82,7 @@ def _observations(uid: str, base: Fragment, report: DoseReport, options: Mapping
     accumulated = list(report.tree.found(ACCUMULATED))
     components = report.components(accumulated, [row for row in rows if "summary" in row.of])
     summary = _said(base, component=components)
-    observations = [WantedObservation(urn("Observation", uid), summary)]
+    observations = [_wanted(summary, options, uid)]
     of_event = [row for row in rows if "event" in row.of]
     for event_uid, containers in events.items():
         fragment = _said(
@@ -95,8 +95,15 @@ def _observations(uid: str, base: Fragment, report: DoseReport, options: Mapping
         report_identifiers = _of_system(base.add["identifier"], options.uid_system)
         identifiers = [observation.event_identifier(options, event_uid), *report_identifiers]
         fragment = replace(fragment, add={**base.add, "identifier": identifiers})
-        observations.append(WantedObservation(urn("Observation", uid, event_uid), fragment))
+        observations.append(_wanted(fragment, options, uid, event_uid))
     return observations
+
+
+def _wanted(fragment: Fragment, options: MappingOptions, *uids: str) -> WantedObservation:
+    """With an identifier of its own: the UIDs are those of a report, or of an event that several reports may have."""
+    own = {"system": SIGN_SYSTEM, "value": urn("Observation", options.service_url, *uids)}
+    created = replace(fragment, create={**fragment.create, "identifier": [own]})
+    return WantedObservation(urn("Observation", *uids), created)
 
 
 def _events(report: DoseReport) -> dict[str, list[ContentItem]]:

@@ -17,7 +17,7 @@ from shared.mapping.observation import EVENT_CODE, SUMMARY_CODE
 from shared.mapping.resources import Fragment
 from shared.mapping.sign import by_id, is_only_ours, is_ours, named
 from shared.mapping.table import How, rows_of
-from shared.mapping.transaction import Create, Delete, Update, Write, coded_query, identifier_query
+from shared.mapping.transaction import Create, Delete, Update, Write, identifier_query
 from shared.model import Resource
 
 _DERIVED = tuple(row.element for row in rows_of("Observation") if row.how is How.DERIVE)
@@ -50,7 +50,7 @@ def merge_report(held: Sequence[Resource], report: MappedReport, links: Links, o
         if existing is not None:
             kept.add(existing["id"])
         if merged is not None:
-            query = _query(wanted, options.uid_system)
+            query = identifier_query(**wanted.fragment.create["identifier"][0])
             found_by = report_query(report.sop_instance_uid, options)
             writes.append(
                 Update(merged, found_by) if existing is not None else Create(wanted.name, merged, query, found_by)
@@ -171,9 +171,3 @@ def _existing(by_uid: dict[str, list[Resource]], wanted: WantedObservation, opti
 
 def _uids(identifiers: Iterable[Any], system: str) -> list[str]:
     return [one["value"] for one in identifiers if one.get("system") == system and "value" in one]
-
-
-def _query(wanted: WantedObservation, system: str) -> str:
-    """The search that finds the Observation again: by its UIDs and its code."""
-    (coding,) = wanted.fragment.set["code"]["coding"]
-    return coded_query(system, _uids(wanted.fragment.add["identifier"], system), coding)

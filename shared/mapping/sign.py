@@ -73,8 +73,8 @@ def _same(url: str, service_url: str) -> bool:
 
 
 def _is_uid_or_accession(_resource: Resource, identifier: Mapping[str, Any], options: MappingOptions) -> bool:
-    """Ours are DICOM UIDs, irradiation events' among them, and accession numbers without a system."""
-    if identifier.get("system") == options.uid_system:
+    """Ours are DICOM UIDs, irradiation events' among them, our own, and accession numbers without a system."""
+    if identifier.get("system") in (options.uid_system, SIGN_SYSTEM):
         return True
     codings = identifier.get("type", {}).get("coding", [])
     return "system" not in identifier and any(one.get("code") == "ACSN" for one in codings)

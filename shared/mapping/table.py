@@ -133,6 +133,7 @@ TABLE: tuple[Row, ...] = (
     _row("Observation.identifier.where(type.coding.code = 'sop-instance-uid')", "(0008,0018) SOPInstanceUID", YES, dose.report_identifier, ADD, "system `urn:dicom:uid`, value `urn:oid:<uid>`; on the events' Observations too, besides their `irradiation-event-uid`"),
     _row("Observation.identifier.where(type.coding.code = 'ACSN')", "(0008,0050) AccessionNumber", NO, to.accession_identifier, ADD,   "of the summary"),
     _row("Observation.meta.source",                           "",                                NO,  to.source,               CREATE, "root URL of the DICOM service: it says that we made the resource"),
+    _row("Observation.identifier.where(system = 'urn:dicom-cast:source')", "",                       NO,  to.constant(None),       CREATE, "a UUID made of its UIDs: the condition of its create"),
     _row("Observation.meta.tag",                              "",                                NO,  to.tag,                  CREATE, "as Patient.meta.tag"),
     _row("Observation.status",                                "(0040,A493) VerificationFlag + (0040,A491) CompletionFlag", NO, dose.status, SET, "`final` where VERIFIED or COMPLETE, else `preliminary`; what others amended or withdrew stays so"),
     _row("Observation.category",                              "",                                NO,  to.constant([dose.CATEGORY]), ADD, "`imaging`"),

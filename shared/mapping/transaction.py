@@ -113,13 +113,6 @@ def endpoint_query(name: str, system: str, code: str) -> str:
     return f"connection-type={quote(f'{system}|{code}', safe='')}&name:exact={quote(_escape(name), safe='')}"
 
 
-def coded_query(system: str, values: Sequence[str], coding: Mapping[str, str]) -> str:
-    """The search for what has all of these identifiers, and this code."""
-    queries = [identifier_query(system, value) for value in values]
-    code = quote(f"{_escape(coding['system'])}|{_escape(coding['code'])}", safe="")
-    return "&".join([*queries, f"code={code}"])
-
-
 def _escape(text: str) -> str:
     return text.translate(_ESCAPED)
 

@@ -11,6 +11,8 @@ MAX_WEIGHT = 60_000
 """Instances and resources together: some 50 MB."""
 MAX_TRACES = 20_000
 """Searches whose results are known to lag, or may: some 10 MB."""
+GONE = "gone"
+"""In place of the version of what is deleted."""
 
 
 class KnownResources:
@@ -67,11 +69,9 @@ class Traces:
             if len(self._versions) > MAX_TRACES:
                 self._versions.popitem(last=False)
 
-    def drop(self, query: str, reference: str) -> None:
-        """It is gone."""
-        with self._changed:
-            left = {name: version for name, version in self._versions.get(query, {}).items() if name != reference}
-            self._versions[query] = left
+    def gone(self, query: str, reference: str) -> None:
+        """It is deleted: a search may show it for a while."""
+        self.note(query, reference, GONE)
 
     def of(self, query: str) -> list[tuple[str, str | None]]:
         """References, each with the version that we wrote, None where it was not told."""

@@ -12,7 +12,7 @@ from shared.mapping.resources import Fragment
 from shared.mapping.sign import are_doubles, by_id, named
 from shared.mapping.transaction import endpoint_query, identifier_query, reference_of
 from shared.model import Resource
-from shared.sync.known import KnownResources
+from shared.sync.known import GONE, KnownResources
 from shared.sync.ports import FhirServer
 
 Search = tuple[str, str]
@@ -119,7 +119,7 @@ class Lookup:
         written = {_key(reference): (reference, version) for reference, version in self._known.traces.of(search[1])}
         afresh = search in self._afresh
         self._afresh.discard(search)
-        for key in [*found, *(key for key in written if key not in found)]:
+        for key in [*found, *(key for key in written if key not in found and written[key][1] != GONE)]:
             one = found.get(key)
             reference, version = written.get(key, ("", None))
             if one is None or afresh or _version(one) is None or version not in (None, _version(one)):
@@ -131,7 +131,7 @@ class Lookup:
         """The resource as a read by its id gives it, which no search's lag or memory is before."""
         one = self._fhir.read(reference)
         if one is None or not fits(one):
-            self._known.traces.drop(query, reference)
+            self._known.traces.gone(query, reference)
             return None
         self._known.traces.note(query, reference, _version(one))
         return one

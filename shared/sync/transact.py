@@ -105,7 +105,7 @@ def _delete(fhir: FhirServer, known: KnownResources, deletes: Sequence[Delete]) 
             return
     for one in deletes:
         known.put(one.query, None)
-        known.traces.drop(one.query, reference_of(one.resource))
+        known.traces.gone(one.query, reference_of(one.resource))
 
 
 def _delete_each(fhir: FhirServer, known: KnownResources, deletes: Sequence[Delete]) -> None:

@@ -26,10 +26,14 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a search: the resources of the type that was asked for, and the link to what follows."""
+    """One page of a search: the resources of the type that was asked for, and the link to what follows.
+
+    `total`: how many there are in all, 0 where that is not told.
+    """
 
     resources: list[Resource]
     following: str | None
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,8 @@ def page_of(content: Resource, resource_type: str) -> Page:
         raise ValueError(f"a {resource_type} without an id")
     links = [one for one in _objects(content.get("link")) if one.get("relation") == "next"]
     following = links[0].get("url") if links else None
-    return Page(resources, following if isinstance(following, str) else None)
+    total = content.get("total")
+    return Page(resources, following if isinstance(following, str) else None, total if isinstance(total, int) else 0)
 
 
 def entries_of(content: Resource, count: int) -> list[Resource]:

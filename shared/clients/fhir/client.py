@@ -24,6 +24,8 @@ FHIR_JSON = "application/fhir+json"
 MAX_URL = 1_500
 """Characters of a search by GET: servers and proxies refuse from 2,000 (nginx 8,000) on; more is asked by POST."""
 MAX_PAGES = 200
+PAGE_SIZE = 200
+"""Resources: some servers give 20 and no link to the rest. More than 200 many do not take."""
 
 
 class FhirClient:
@@ -69,10 +71,11 @@ class FhirClient:
 
     def probe(self) -> None:
         """Raises OutageError unless the server answers: one study's fault is told apart from the server's."""
-        self._statement()
+        self._statement("_elements=fhirVersion")  # HAPI's is 1.8 MB
 
     def search(self, resource_type: str, query: str) -> list[Resource]:
         """All matches, over all pages. Raises PagingError, FhirRefusedError, TransientError, OutageError."""
+        query = f"{query}&_count={PAGE_SIZE}"
         if len(query) > MAX_URL and self.capabilities.post_searches is not False:
             try:
                 bundle = self._json("POST", f"/{resource_type}/_search", form=query)
@@ -88,7 +91,8 @@ class FhirClient:
         """The matches of each search: in one request where the server takes batches (http.html#transaction)."""
         if len(searches) == 1 or self.capabilities.batches is False:
             return [self.search(*one) for one in searches]
-        requests_ = [{"request": {"method": "GET", "url": f"{type_}?{query}"}} for type_, query in searches]
+        urls = [f"{resource_type}?{query}&_count={PAGE_SIZE}" for resource_type, query in searches]
+        requests_ = [{"request": {"method": "GET", "url": url}} for url in urls]
         try:
             answer = self._json("POST", "", body={"resourceType": "Bundle", "type": "batch", "entry": requests_})
         except FhirRefusedError:
@@ -164,6 +168,8 @@ class FhirClient:
                 raise TransientError(f"{self._name}: the answer to a search for {resource_type}: {error}") from None
             found += page.resources
             if page.following is None:
+                if len(seen) == 1 and len(found) < page.total:
+                    raise PagingError(f"{self._name}: {len(found)} of {page.total} {resource_type}s, and no next page")
                 self._learned.found(found)
                 return found
             if len(page.resources) > (self.capabilities.page_size or 0):
@@ -175,10 +181,10 @@ class FhirClient:
             bundle = self._json("GET", asked)
         raise PagingError(f"{self._name}: a search for {resource_type} has more than {MAX_PAGES} pages")
 
-    def _statement(self) -> Resource:
+    def _statement(self, elements: str = "") -> Resource:
         """The CapabilityStatement. A server that cannot even give that is down."""
         try:
-            return self._json("GET", "/metadata")
+            return self._json("GET", f"/metadata?{elements}" if elements else "/metadata")
         except TransientError as error:
             raise OutageError(self._name, str(error)) from error
 

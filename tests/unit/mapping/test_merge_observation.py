@@ -45,17 +45,12 @@ def test_a_new_report_is_created():
 
 
 def test_the_query_of_a_create_names_the_one_observation():
-    """Conditional create must find this Observation and no other of the report."""
+    """By one identifier, which some servers take alone: of this Observation and no other, in this service's partition."""
     summary, event = merged([], ct(ct_event(1)))
-    assert parse_qsl(summary.if_none_exist) == [
-        ("identifier", "urn:dicom:uid|urn:oid:1.2.3.9.1"),
-        ("code", "http://loinc.org|73569-6"),
-    ]
-    assert parse_qsl(event.if_none_exist) == [
-        ("identifier", "urn:dicom:uid|urn:oid:1.2.3.9.1.1"),
-        ("identifier", "urn:dicom:uid|urn:oid:1.2.3.9.1"),
-        ("code", "http://dicom.nema.org/resources/ontology/DCM|113852"),
-    ]
+    for write, uids in ((summary, [REPORT]), (event, [REPORT, "1.2.3.9.1.1"])):
+        own = urn("Observation", SERVICE, *uids)
+        assert parse_qsl(write.if_none_exist) == [("identifier", f"urn:dicom-cast:source|{own}")]
+        assert {"system": "urn:dicom-cast:source", "value": own} in write.resource["identifier"]
     assert parse_qsl(report_query(REPORT, MappingOptions(SERVICE))) == [
         ("identifier", "urn:dicom:uid|urn:oid:1.2.3.9.1")
     ]
