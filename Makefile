@@ -8,7 +8,7 @@ RUN    := $(VENV)/bin/python
 PROCESSES ?= 2
 BESIDE_EACH_OTHER := -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo run check test test-kills test-worker test-browser check-infra package lint bench bench-quick setup docs lock clean
+.PHONY: demo run check acceptance test test-kills test-worker test-browser check-infra package lint bench bench-quick setup docs lock clean
 
 # Python 3.13 for the language worker's own library, where there is one: by its name, or by pyenv's.
 PYTHON_313 := $(shell for python in python3.13 "env PYENV_VERSION=$$(pyenv latest 3.13 2>/dev/null) python3.13"; do \
@@ -22,6 +22,10 @@ check: setup ## The self-check of the app that `make run` started
 
 run: setup   ## The same stack, staying up until Ctrl-C
 	@$(RUN) -m local run
+
+acceptance: setup  ## The life cycle on your test FHIR server: FHIR=<base URL>, YES=1 to write, SETTINGS=file, CLEAN=run to clean up
+	@$(RUN) -m local acceptance $(if $(FHIR),--fhir "$(FHIR)") $(if $(SETTINGS),--settings "$(SETTINGS)") $(if $(YES),--yes) \
+	  $(if $(JSON),--json) $(if $(CLEAN),--clean "$(CLEAN)")
 
 test: lint $(VENV)/dose-reports/ready  ## Lint, types, unit and integration tests on the real parts
 	$(RUN) -m pytest $(BESIDE_EACH_OTHER)

@@ -1,12 +1,14 @@
-"""`python -m local run | demo | load | check`: the stack for one machine."""
+"""`python -m local run | demo | load | check | acceptance`: the stack for one machine."""
 
 import argparse
 import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from local.acceptance import command as acceptance
 from local.check import check
 from local.demo import demo
 from local.load import load
@@ -34,13 +36,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell's `&` has it ignored
     try:
-        if arguments.command == "demo":
-            return demo(Ports(), STATE / "demo")
-        if arguments.command == "load":
-            return load(arguments.dicom.rstrip("/"), arguments.paths, arguments.partition)
-        if arguments.command == "check":
-            return check(arguments.functions.rstrip("/"), arguments.key)
-        return _run()
+        return _COMMANDS[arguments.command](arguments)
     except StackError as error:
         print(error, file=sys.stderr)
         return 1
@@ -62,10 +58,27 @@ def _arguments() -> argparse.Namespace:
     checking = commands.add_parser("check", help="the self-check of an app: by default the one that `make run` started")
     checking.add_argument("--functions", default=f"http://127.0.0.1:{Ports().functions}", metavar="URL")
     checking.add_argument("--key", default=KEY_FILE.read_text() if KEY_FILE.exists() else "", help="its function key")
+    acceptance.add_command(commands)
     return parser.parse_args()
 
 
-def _run() -> int:
+def _demo(_: argparse.Namespace) -> int:
+    return demo(Ports(), STATE / "demo")
+
+
+def _load(arguments: argparse.Namespace) -> int:
+    return load(arguments.dicom.rstrip("/"), arguments.paths, arguments.partition)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    return check(arguments.functions.rstrip("/"), arguments.key)
+
+
+def _acceptance(arguments: argparse.Namespace) -> int:
+    return acceptance.accept(arguments, STATE / "acceptance")
+
+
+def _run(_: argparse.Namespace) -> int:
     settings = ROOT / "local.settings.json"
     if not settings.exists():
         shutil.copy(ROOT / "local.settings.sample.json", settings)
@@ -80,6 +93,15 @@ def _run() -> int:
         while not (ended := stack.ended()):
             time.sleep(0.5)
         raise StackError(f"{', '.join(ended)} ended by itself; see {options.directory}")
+
+
+_COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "run": _run,
+    "demo": _demo,
+    "load": _load,
+    "check": _check,
+    "acceptance": _acceptance,
+}
 
 
 if __name__ == "__main__":
