@@ -148,8 +148,9 @@ class LifeCycle:
     def _store_again(self) -> str:
         assert self._ct.report
         self._archive.store([*self._second.files, self._ct.files[-1]])
-        # The report's file has the PatientID and PatientName of before the updates: the study must agree about them.
-        self._archive.update(self._ct.uid, PatientID=self._ct.patient_id, PatientName=_NEW_NAME)
+        # The report's file says what it said before the updates, and a study must agree with itself.
+        said_again = {"PatientID": self._ct.patient_id, "PatientName": _NEW_NAME, "StudyDescription": _NEW_DESCRIPTION}
+        self._archive.update(self._ct.uid, **said_again)
         self._host.catch_up()
         self._expected.observations(self.report_uid, DOSE_EVENTS + 1)
         return self._expected.as_in_dicom(self._second.uid)
