@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from local.acceptance.archive import Archive
+from local.acceptance.files import WHOLE, Sizes
 from local.acceptance.host import NotSyncedError, settings_for
 from local.acceptance.ledger import Ledger, LedgerError
 from local.acceptance.life_cycle import LifeCycle
@@ -46,6 +47,7 @@ class Asked:
     as_json: bool
     clean: str | None
     root: Path
+    sizes: Sizes = WHOLE
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -61,9 +63,9 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser.add_argument("--clean", metavar="RUN", help="only remove what a run left that was interrupted")
 
 
-def accept(arguments: argparse.Namespace, root: Path) -> int:
+def accept(arguments: argparse.Namespace, root: Path, sizes: Sizes = WHOLE) -> int:
     """The exit code: 0 only if every promise holds and nothing is left; 2 without `--yes`. Raises StackError."""
-    asked = Asked(arguments.fhir, arguments.settings, arguments.yes, arguments.json, arguments.clean, root)
+    asked = Asked(arguments.fhir, arguments.settings, arguments.yes, arguments.json, arguments.clean, root, sizes)
     if not (asked.fhir_url or asked.clean):
         raise StackError("name the FHIR server: --fhir URL")
     try:
@@ -115,7 +117,7 @@ def _live(asked: Asked, ledger: Ledger, server: FhirServer, promises: Promises) 
         stack.start("azurite", "dicom")
         settings = settings_for(ledger, asked.settings, stack.storage_connection, stack.dicom_url)
         traffic = Traffic(ledger)
-        life = LifeCycle(settings, Archive(stack.dicom_url), server, ledger, traffic)
+        life = LifeCycle(settings, Archive(stack.dicom_url), server, ledger, traffic, asked.sizes)
         promises.try_all(life.storing(), NotSyncedError)
         rows |= dict(probes.of_pages(life.report_uid))
         promises.try_all(life.changing(), NotSyncedError)

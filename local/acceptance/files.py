@@ -15,10 +15,21 @@ from local.acceptance.ledger import Ledger
 from local.dose_reports import is_dose_report
 from local.samples import ct_study, dose_report, pydicom_files
 
-CT_INSTANCES = 500
-DOSE_EVENTS = 60
 _OF_THE_STUDY = ("PatientID", "PatientName", "PatientSex", "PatientBirthDate", "IssuerOfPatientID")
 _MODALITY = "OT"  # PS3.3 C.7.3.1.1.1: other
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much a run stores."""
+
+    real_studies: int = 1000  # at most; pydicom has some 40
+    ct_instances: int = 500
+    dose_events: int = 60
+    studies_for_two_hosts: int = 20
+
+
+WHOLE = Sizes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +81,23 @@ class Relabelled:
         return NewStudy(self._uid, self._patient_id, tuple(self._files), self._report)
 
 
-def real_studies(ledger: Ledger) -> list[NewStudy]:
+def real_studies(ledger: Ledger, most: int) -> list[NewStudy]:
     """Those of the files inside pydicom, each of a patient of its own."""
     studies: dict[str, Relabelled] = {}
     with config.disable_value_validation(), warnings.catch_warnings(action="ignore"):
         for path in pydicom_files():
             dataset = pydicom.dcmread(path)
+            if str(dataset.StudyInstanceUID) not in studies and len(studies) >= most:
+                continue
             list(dataset.iterall())  # read in full: one whose encoding is not what it says cannot be written otherwise
             studies.setdefault(str(dataset.StudyInstanceUID), Relabelled(ledger)).add(dataset)
     return [one.study() for one in studies.values()]
 
 
-def ct_with_dose_report(ledger: Ledger) -> NewStudy:
-    """A CT of 500 instances, and a dose report of 60 irradiation events."""
-    files = list(ct_study(CT_INSTANCES))
-    return _relabelled(ledger, [*files, dose_report(files[0], DOSE_EVENTS)])
+def ct_with_dose_report(ledger: Ledger, sizes: Sizes) -> NewStudy:
+    """A CT and a dose report of its irradiation events."""
+    files = list(ct_study(sizes.ct_instances))
+    return _relabelled(ledger, [*files, dose_report(files[0], sizes.dose_events)])
 
 
 def studies_of_one_patient(ledger: Ledger) -> tuple[NewStudy, NewStudy]:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from local.acceptance.archive import Archive
 from local.acceptance.expected import Expected
 from local.acceptance.files import (
-    DOSE_EVENTS,
+    WHOLE,
+    Sizes,
     ct_with_dose_report,
     new_patient_id,
     real_studies,
@@ -22,7 +23,6 @@ from local.acceptance.server import FhirServer
 from local.acceptance.traffic import Traffic
 from shared.outcome import Outcome
 
-_TWO_HOSTS_STUDIES = 20
 _NEW_DESCRIPTION = "Acceptance, described anew"
 _NEW_FAMILY_NAME = "Acceptance"
 _NEW_NAME = f"{_NEW_FAMILY_NAME}^Updated"
@@ -32,30 +32,42 @@ class LifeCycle:
     """One run. Steps are in order: each rests on what those before it made."""
 
     def __init__(
-        self, settings: Mapping[str, str], archive: Archive, server: FhirServer, ledger: Ledger, traffic: Traffic
+        self,
+        settings: Mapping[str, str],
+        archive: Archive,
+        server: FhirServer,
+        ledger: Ledger,
+        traffic: Traffic,
+        sizes: Sizes = WHOLE,
     ) -> None:
         self._settings = settings
         self._archive = archive
         self._server = server
         self._ledger = ledger
         self.traffic = traffic
+        self._sizes = sizes
         self._host = Host(settings, traffic)
         self._expected = Expected(settings, archive, server, ledger)
         self._writer = OtherWriter(server, ledger)
-        self._ct = ct_with_dose_report(ledger)
+        self._ct = ct_with_dose_report(ledger, sizes)
         self._first, self._second = studies_of_one_patient(ledger)
 
     @property
     def report_uid(self) -> str:
-        """SOPInstanceUID of the dose report of 60 events."""
+        """SOPInstanceUID of the dose report."""
         assert self._ct.report
         return self._ct.report
+
+    @property
+    def _observations(self) -> int:
+        """How many its dose report becomes."""
+        return self._sizes.dose_events + 1
 
     def storing(self) -> list[tuple[str, Callable[[], str]]]:
         """The first steps: what they make stays for a while."""
         return [
             ("what DICOM holds is in FHIR", self._store),
-            ("a dose report of 60 events becomes its 61 Observations", self._dose_report),
+            ("a dose report becomes Observations, one for each event and a summary", self._dose_report),
             ("two studies of one patient have one Patient", self._one_patient),
         ]
 
@@ -80,15 +92,15 @@ class LifeCycle:
         ]
 
     def _store(self) -> str:
-        real = real_studies(self._ledger)
+        real = real_studies(self._ledger, self._sizes.real_studies)
         studies = [*real, self._ct, self._first, self._second]
         self._archive.store([file for study in studies for file in study.files])
         self._host.catch_up()
         return f"{len(real)} studies of real files, {self._expected.all_as_in_dicom()}"
 
     def _dose_report(self) -> str:
-        self._expected.observations(self.report_uid, DOSE_EVENTS + 1)
-        return f"{DOSE_EVENTS + 1} Observations"
+        self._expected.observations(self.report_uid, self._observations)
+        return f"{self._observations} Observations"
 
     def _one_patient(self) -> str:
         subjects = {self._expected.subject(study.uid) for study in (self._first, self._second)}
@@ -131,7 +143,7 @@ class LifeCycle:
         self._expected.as_in_dicom(self._first.uid)
         self._expected.as_in_dicom(self._ct.uid)
         self._expected.observations(self.report_uid, 0)
-        return f"an image, and a dose report with its {DOSE_EVENTS + 1} Observations"
+        return f"an image, and a dose report with its {self._observations} Observations"
 
     def _delete_series(self) -> str:
         series, _ = _uids(self._archive.instances(self._first.uid)[-1])
@@ -152,7 +164,7 @@ class LifeCycle:
         said_again = {"PatientID": self._ct.patient_id, "PatientName": _NEW_NAME, "StudyDescription": _NEW_DESCRIPTION}
         self._archive.update(self._ct.uid, **said_again)
         self._host.catch_up()
-        self._expected.observations(self.report_uid, DOSE_EVENTS + 1)
+        self._expected.observations(self.report_uid, self._observations)
         return self._expected.as_in_dicom(self._second.uid)
 
     def _other_writer_before(self) -> str:
@@ -191,7 +203,7 @@ class LifeCycle:
         return "the resource stayed, and holds the study that was stored again"
 
     def _two_hosts(self) -> str:
-        studies = [small_study(self._ledger) for _ in range(_TWO_HOSTS_STUDIES)]
+        studies = [small_study(self._ledger) for _ in range(self._sizes.studies_for_two_hosts)]
         hosts = [Host(self._settings, self.traffic) for _ in range(2)]
         for some in (studies[: len(studies) // 2], studies[len(studies) // 2 :]):
             self._archive.store([file for study in some for file in study.files])

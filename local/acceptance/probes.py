@@ -1,5 +1,6 @@
 """What the server does where servers differ, tried on Endpoints of the run's own."""
 
+import json
 import threading
 import time
 from collections import Counter
@@ -59,12 +60,12 @@ class Probes:
     def of_traffic(self, traffic: Traffic) -> Iterator[tuple[str, str]]:
         """Rows of the table, by what the app sent."""
         taken = [one for one in traffic.writes if one.status < BAD_REQUEST]
-        refused = [one for one in traffic.writes if one.status in (BAD_REQUEST, 413, 422)]
-        largest = max((one.entries for one in taken), default=0)
-        told = f"{largest} entries, {max((one.size for one in taken), default=0) / 1000:.0f} kB"
-        if refused:
-            told += f"; {min(one.entries for one in refused)} entries were refused ({refused[0].status})"
-        yield "largest transaction taken from the app", told
+        refused = [one for one in traffic.writes if one.status >= BAD_REQUEST]
+        told = f"{max((one.entries for one in taken), default=0)} entries"
+        yield "largest transaction taken from the app", f"{told}, {max((one.size for one in taken), default=0)} bytes"
+        codes = ", ".join(f"{code} {count} times" for code, count in Counter(one.status for one in refused).items())
+        told = f"{codes}; the smallest of {min(one.entries for one in refused)} entries" if refused else "none"
+        yield "transactions refused to the app", told
         yield "requests of the app", f"{traffic.calls}, of them {len(traffic.writes)} that write"
 
     def _batch(self) -> str:
@@ -166,23 +167,30 @@ class Probes:
         return "finds it at once" if took < 1 else f"finds it after {took:.1f} s"
 
     def _cache(self) -> str:
-        mark = uuid4().hex
-        path = f"/Endpoint?identifier={self._ledger.system}%7C{mark}"
-        plain = {"Accept": "application/fhir+json"}
-        self._server.service.send("GET", path, headers=plain)
+        _, mark = self._make()
+        before = self._plainly(mark)
         self._make(mark)
-        found = mark.encode() in self._server.service.send("GET", path, headers=plain).content
-        return "is current too" if found else "says what was before"
+        return "is current too" if self._plainly(mark) > before else "says what was before"
+
+    def _plainly(self, mark: str) -> int:
+        """How many a search finds that does not ask for a fresh answer."""
+        path = f"/Endpoint?identifier={self._ledger.system}%7C{mark}"
+        answer = self._server.service.send("GET", path, headers={"Accept": "application/fhir+json"})
+        return len(json.loads(answer.content).get("entry", [])) if answer.status_code == OK else 0
 
     def _page_size(self, report: str) -> str:
         bundle = next(self._server.pages(_observations_of(report)))
         count = len(bundle.get("entry", []))
+        if not count:
+            raise FhirAnswerError("there are no Observations to search for")
         return str(count) if next_link(bundle) else f"more than {count}"
 
     def _next_link(self, report: str) -> str:
         bundle = next(self._server.pages(f"{_observations_of(report)}&_count=10"))
         link = next_link(bundle)
-        return next_link_shape(self._server.url, link) if link else "none, though ten were asked for"
+        if link:
+            return next_link_shape(self._server.url, link)
+        return "none, though ten Observations were asked for" if len(bundle.get("entry", [])) else "not told"
 
     def _updated_once(self) -> tuple[str, HeldResource]:
         """An Endpoint in its second version, so that the first is stale."""
