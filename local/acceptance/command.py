@@ -10,16 +10,19 @@ from pathlib import Path
 from uuid import uuid4
 
 from local.acceptance.archive import Archive
-from local.acceptance.files import WHOLE, Sizes
 from local.acceptance.host import NotSyncedError, settings_for
 from local.acceptance.ledger import Ledger, LedgerError
 from local.acceptance.life_cycle import LifeCycle
-from local.acceptance.probes import Probes
+from local.acceptance.probe import told
 from local.acceptance.promises import BrokenError, Promises
 from local.acceptance.removal import Removal, Removed
 from local.acceptance.report import document, removed_lines, server_rows, table
+from local.acceptance.scene import Scene
+from local.acceptance.search_probes import SearchProbes
 from local.acceptance.server import FAULTS, FhirServer
+from local.acceptance.sizes import WHOLE, Sizes
 from local.acceptance.traffic import Traffic
+from local.acceptance.write_probes import WriteProbes, traffic_rows
 from local.functions_host.settings import HostError
 from local.processes import StackError
 from local.stack import Ports, Stack, StackOptions
@@ -92,7 +95,7 @@ def _accept(asked: Asked) -> int:
         try:
             rows |= _live(asked, ledger, server, promises)
         except BaseException:
-            tell("interrupted: removing what was made")
+            tell("the run was cut short: removing what it made")
             _tell_removed(tell, _remove(server, ledger), ledger)
             raise
         removed = _remove(server, ledger)
@@ -110,18 +113,18 @@ def _accept(asked: Asked) -> int:
 
 def _live(asked: Asked, ledger: Ledger, server: FhirServer, promises: Promises) -> dict[str, str]:
     """The life cycle and the probes, beside a DICOM service and Azurite; what the server does."""
-    probes = Probes(server, ledger)
-    rows = dict(probes.of_writes())
+    searches = SearchProbes(server, ledger)
+    rows = dict(told([*WriteProbes(server, ledger).rows(), *searches.rows()]))
     stack = Stack(StackOptions(Ports.free(), ledger.directory))
     try:
         stack.start("azurite", "dicom")
         settings = settings_for(ledger, asked.settings, stack.storage_connection, stack.dicom_url)
         traffic = Traffic(ledger)
-        life = LifeCycle(settings, Archive(stack.dicom_url), server, ledger, traffic, asked.sizes)
+        life = LifeCycle(Scene(settings, Archive(stack.dicom_url), server, ledger, traffic, asked.sizes))
         promises.try_all(life.storing(), NotSyncedError)
-        rows |= dict(probes.of_pages(life.report_uid))
+        rows |= dict(told(searches.page_rows(life.report_uid)))
         promises.try_all(life.changing(), NotSyncedError)
-        return rows | dict(probes.of_traffic(traffic))
+        return rows | dict(traffic_rows(traffic))
     finally:
         stack.stop()
 

@@ -19,8 +19,8 @@ _MOST_TOLD = 5
 class Expected:
     """Each check raises BrokenError with what it saw in its place."""
 
-    def __init__(self, settings: Mapping[str, str], archive: Archive, server: FhirServer, ledger: Ledger) -> None:
-        self._storage = settings["AzureWebJobsStorage"]
+    def __init__(self, storage: str, archive: Archive, server: FhirServer, ledger: Ledger) -> None:
+        self._storage = storage
         self._archive = archive
         self._server = server
         self._ledger = ledger

@@ -12,24 +12,12 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UID, generate_uid
 
 from local.acceptance.ledger import Ledger
+from local.acceptance.sizes import Sizes
 from local.dose_reports import is_dose_report
 from local.samples import ct_study, dose_report, pydicom_files
 
 _OF_THE_STUDY = ("PatientID", "PatientName", "PatientSex", "PatientBirthDate", "IssuerOfPatientID")
 _MODALITY = "OT"  # PS3.3 C.7.3.1.1.1: other
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """How much a run stores."""
-
-    real_studies: int = 1000  # at most; pydicom has some 40
-    ct_instances: int = 500
-    dose_events: int = 60
-    studies_for_two_hosts: int = 20
-
-
-WHOLE = Sizes()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from shared import bootstrap
 from shared.config import read_settings
 from shared.outcome import Outcome, TickRecord
 
-CATCH_UP_SECONDS = 180
+CATCH_UP_SECONDS = 120
 _HOPELESS = 4  # ticks that fail one after the other
 _TAKEN = ("fhir__", "dicomcast__allowplainhttp", "dicomcast__maxconcurrency")
 """Settings of the user's file that the run takes over, by the beginning of their names in lower case."""
@@ -70,7 +70,7 @@ class Host:
         return record
 
     def replay_all(self) -> tuple[int, int]:
-        """Runs the whole feed again; how many entries, and how many of them failed. Raises NotSyncedError."""
+        """Runs the whole feed again; how many entries, and how many of them failed. Raises BrokenError."""
         latest = self.app.ports.feed.latest()
         assert latest
         asked = {"sequence": {"from": 1, "to": latest.sequence}}
@@ -78,7 +78,10 @@ class Host:
         deadline = time.monotonic() + CATCH_UP_SECONDS
         while replay.is_under_way:
             if time.monotonic() > deadline:
-                raise NotSyncedError(f"the replay does not end: it waits for {replay.waiting_for or 'nothing'}")
+                done = f"{replay.progress.done} of {latest.sequence} entries"
+                raise BrokenError(
+                    f"the replay does not end in {CATCH_UP_SECONDS} s: {done}, {replay.waiting_for or ''}"
+                )
             self.tick()
             replay = self.app.replay(replay.id) or replay
         return replay.progress.done, replay.progress.failed
