@@ -8,7 +8,10 @@ RUN    := $(VENV)/bin/python
 PROCESSES ?= 2
 BESIDE_EACH_OTHER := -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo run check acceptance test test-kills test-worker test-browser check-infra package lint bench bench-quick setup docs lock clean
+# Only where it is asked for by name: a variable that happens to be in the environment is no consent to write there.
+OTHER_FHIR := $(if $(filter command,$(firstword $(origin FHIR))),--fhir '$(FHIR)')
+
+.PHONY: demo run check acceptance test test-kills test-servers servers-hapi servers-medplum test-worker test-browser check-infra package lint bench bench-quick setup docs lock clean
 
 # Python 3.13 for the language worker's own library, where there is one: by its name, or by pyenv's.
 PYTHON_313 := $(shell for python in python3.13 "env PYENV_VERSION=$$(pyenv latest 3.13 2>/dev/null) python3.13"; do \
@@ -20,18 +23,28 @@ demo: setup  ## Store real DICOM, let the app's timer sync it, compare FHIR with
 check: setup ## The self-check of the app that `make run` started
 	@$(RUN) -m local check
 
-run: setup   ## The same stack, staying up until Ctrl-C
-	@$(RUN) -m local run
+run: setup   ## The same stack, staying up until Ctrl-C; FHIR=<base URL> uses that FHIR server instead of the local one
+	@$(RUN) -m local run $(OTHER_FHIR)
 
 acceptance: setup  ## The life cycle on your test FHIR server: FHIR=<base URL>, YES=1 to write, SETTINGS=file, CLEAN=run to clean up
-	@$(RUN) -m local acceptance $(if $(FHIR),--fhir "$(FHIR)") $(if $(SETTINGS),--settings "$(SETTINGS)") $(if $(YES),--yes) \
-	  $(if $(JSON),--json) $(if $(CLEAN),--clean "$(CLEAN)")
+	@$(RUN) -m local acceptance $(OTHER_FHIR) $(if $(SETTINGS),--settings '$(SETTINGS)') $(if $(YES),--yes) $(if $(JSON),--json) \
+	  $(if $(CLEAN),--clean '$(CLEAN)')
 
 test: lint $(VENV)/dose-reports/ready  ## Lint, types, unit and integration tests on the real parts
 	$(RUN) -m pytest $(BESIDE_EACH_OTHER)
 
 test-kills: setup  ## As in `make test`, but a host is killed 500 times; SEED=... for another run of luck
 	KILLS=500 $(RUN) -m pytest tests/integration/faults/test_kills.py --timeout 3600
+
+SERVERS_TESTS := tests/integration/test_sync.py tests/integration/test_dose_observations.py tests/servers \
+  $(addprefix tests/integration/faults/test_,faults.py updates.py two_host_processes.py kills.py)
+
+test-servers: setup $(VENV)/dose-reports/ready  ## On HAPI FHIR (Java, Maven) and Medplum's router (Node); NEEDED=1: neither may be left out
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target servers-hapi servers-medplum
+
+servers-hapi servers-medplum: servers-%:
+	@PATH="$$PATH:$(CURDIR)/$(VENV)/bin" $(RUN) -m tests.servers.server $*
+	PATH="$$PATH:$(CURDIR)/$(VENV)/bin" KILLS=$(or $(KILLS),15) $(RUN) -m pytest -rs $(SERVERS_TESTS) --fhir-server $* $(if $(NEEDED),--fhir-server-needed)
 
 test-worker: setup  ## The app under Microsoft's language worker library, where Python 3.13 is at hand
 ifeq ($(PYTHON_313),)

@@ -9,6 +9,7 @@ from shared.authentication import CREDENTIALS, SWITCHES
 from shared.config import SETTINGS
 from shared.mapping.dose_table import COMPONENTS
 from shared.mapping.table import TABLE, Row
+from shared.transport import TRANSPORT
 
 README = Path(__file__).parents[1] / "README.md"
 MAPPING = Path(__file__).parent / "mapping.md"
@@ -49,8 +50,8 @@ def settings_table() -> str:
     """The settings as Markdown."""
     head = "| name | default | meaning |\n| :--- | :--- | :--- |\n"
     rows = [(setting.name, setting) for setting in SETTINGS]
-    credentials = itertools.chain(SWITCHES, *CREDENTIALS.values())
-    rows += [(f"{{DicomWeb,Fhir}}__{setting.name}", setting) for setting in credentials]
+    of_each = itertools.chain(TRANSPORT, SWITCHES, *CREDENTIALS.values())
+    rows += [(f"{{DicomWeb,Fhir}}__{setting.name}", setting) for setting in of_each]
     return head + "".join(f"| `{name}` | {_default(row.default)} | {row.meaning} |\n" for name, row in rows)
 
 
@@ -68,7 +69,7 @@ TABLES: dict[Path, dict[str, Callable[[], str]]] = {
 
 def written(path: Path) -> str:
     """The document's text with its tables made anew."""
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     for name, table in TABLES[path].items():
         block = re.compile(rf"(<!-- {name}: made by `make docs` -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not block.search(text):
@@ -80,4 +81,4 @@ def written(path: Path) -> str:
 
 if __name__ == "__main__":
     for path in TABLES:
-        path.write_text(written(path))
+        path.write_text(written(path), encoding="utf-8")

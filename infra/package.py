@@ -13,7 +13,7 @@ _EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 def packaged(root: Path) -> list[Path]:
     """The files that .funcignore lets through, relative to the root, in order."""
-    ignored = GitIgnoreSpec.from_lines((root / ".funcignore").read_text().splitlines())
+    ignored = GitIgnoreSpec.from_lines((root / ".funcignore").read_text(encoding="utf-8").splitlines())
     return sorted(Path(name) for name in ignored.match_tree_files(root, negate=True))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import requests
 
 from local.dose_reports import is_dose_report, observations_expected
-from local.fhir_account import FhirAccount, Partition, Resource, counts, listed
+from local.fhir_account import FhirAccount, Partition, Resource, counts, listed, relative
 
 _PATIENT_ID, _STUDY_UID, _SERIES_UID, _INSTANCE_UID, _MODALITY = (
     "00100020",
@@ -142,7 +142,7 @@ class _Comparison:
         if len(held) != expected:
             yield f"dose report {uid}: {len(held)} Observations in FHIR, and not {expected}"
         for one in held:
-            if {"reference": f"ImagingStudy/{study['id']}"} not in one.get("derivedFrom", []):
+            if f"ImagingStudy/{study['id']}" not in map(relative, one.get("derivedFrom", [])):
                 yield f"Observation/{one['id']} is not derived from the study"
             yield from self._subject(one, {_value(report, _PATIENT_ID)})
 

@@ -1,7 +1,6 @@
 """`make demo`: stores real DICOM, updates a study, lets the app's own timer sync it, compares FHIR with DICOM."""
 
 import io
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -14,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from local.compare import StudyComparison, compare
+from local.console import console_on_stdout
 from local.failures import RecordedFailure, recorded_failures
-from local.fhir_account import DEFAULT_PARTITION
+from local.fhir_account import DEFAULT_PARTITION, relative, search
 from local.samples import ct_study, dose_report, pydicom_files, with_invalid_tags
 from local.stack import Ports, Stack, StackOptions
 from local.stow import Fate, store
@@ -23,7 +23,6 @@ from local.stow import Fate, store
 DRAIN_SECONDS = 100
 _SHOWN_OF_PATIENT_ID = 3  # characters
 _SHOWN_OF_REFERENCE = len("Patient/") + 8
-_WIDTH = 120  # characters, where there is no terminal to ask
 _PARTITION = "north"
 _SETTINGS = {"SyncSchedule": "* * * * * *", "DicomCast__Features__GenerateObservations": "true"}
 _CHANGES = {
@@ -35,13 +34,14 @@ _CHANGES = {
 
 def demo(ports: Ports, logs: Path) -> int:
     """The exit code: 0 only if FHIR says what DICOM holds."""
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
+    console = console_on_stdout()
     started = time.monotonic()
     with console.status("starting the stack"), Stack(StackOptions(ports, logs, settings=_SETTINGS)) as stack:
         study = _store(console, stack)
         status = _drain(console, stack) and _update(console, stack, study)
         if status is None:
-            console.print(f"[red]the feed is not drained after {DRAIN_SECONDS} s; see {logs / 'functions.log'}[/red]")
+            told = f"the feed is not drained after {DRAIN_SECONDS} s; see {logs / 'functions.log'}"
+            console.print(told, style="red")
             return 1
         failures = recorded_failures(stack.storage_connection)
         failed = {one.sop_instance_uid for one in failures if one.is_final}
@@ -86,10 +86,8 @@ def _update(console: Console, stack: Stack, study: str) -> dict[str, Any] | None
 
 def _subject(stack: Stack, study: str) -> str:
     """Whose the study is in FHIR: the beginning of the reference, as a UUID says no more at its end."""
-    query = {"identifier": f"urn:dicom:uid|urn:oid:{study}"}
-    bundle = requests.get(f"{stack.fhir_url}/ImagingStudy", params=query, timeout=30).json()
-    subjects = [entry["resource"]["subject"]["reference"] for entry in bundle.get("entry", [])]
-    return subjects[0][:_SHOWN_OF_REFERENCE] if subjects else "nobody"
+    found = search(stack.fhir_url, "ImagingStudy", identifier=f"urn:dicom:uid|urn:oid:{study}")
+    return relative(found[0]["subject"])[:_SHOWN_OF_REFERENCE] if found else "nobody"
 
 
 def _drain(console: Console, stack: Stack) -> dict[str, Any] | None:
@@ -144,4 +142,7 @@ def _summary(console: Console, status: dict[str, Any], studies: list[StudyCompar
         f"{len(studies)} studies, {sum(sum(one.in_dicom.values()) for one in studies)} instances in {seconds:.0f} s: "
         f"{totals['entries']} change feed entries, {totals['fhirCalls']} FHIR calls, {totals['failed']} entries failed"
     )
-    console.print(f"[red]{different} studies differ[/red]" if different else "[green]FHIR matches DICOM[/green]")
+    if different:
+        console.print(f"{different} studies differ", style="red")
+    else:
+        console.print("FHIR matches DICOM", style="green")

@@ -3,12 +3,22 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urljoin
 
 import requests
 
 Resource = Mapping[str, Any]
 
 DEFAULT_PARTITION = "Microsoft.Default"
+TAG_SYSTEM = "urn:dicom-cast:source"
+"""That of the tag by which the app marks what it made; servers keep it that do not keep `meta.source`."""
+_PAGE = "1000"  # resources asked for at once; servers give fewer
+_MAX_PAGES = 1000
+_FRESH = {"Cache-Control": "no-cache"}  # HAPI answers a search from its cache for a minute
+
+
+class SearchError(Exception):
+    """A search whose answer cannot be read to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +35,7 @@ class Partition:
 
     @property
     def source(self) -> str:
-        """`meta.source` of what the app made for it."""
+        """`meta.source` of what the app made for it, and the code of its tag."""
         return f"{self.service_url}{self.path}"
 
     @property
@@ -38,6 +48,12 @@ class Partition:
         own = [one["value"] for one in resource.get("identifier", []) if one.get("system") == self.system]
         return {value.removeprefix("urn:oid:") for value in own}
 
+    def made(self, resource: Resource) -> bool:
+        """Whether the app made the resource for it: by its tag, or by `meta.source` before any `#` (HAPI's own)."""
+        meta = resource.get("meta", {})
+        tagged = any((one.get("system"), one.get("code")) == (TAG_SYSTEM, self.source) for one in meta.get("tag", []))
+        return tagged or meta.get("source", "").partition("#")[0] == self.source
+
 
 @dataclass(frozen=True, slots=True)
 class FhirAccount:
@@ -48,32 +64,56 @@ class FhirAccount:
 
     def identified(self, resource_type: str, partition: Partition, uid: str) -> list[Resource]:
         """What a search for the UID finds."""
-        return list(self._search(resource_type, {"identifier": f"{partition.system}|urn:oid:{uid}"}))
+        return search(self.url, resource_type, identifier=f"{partition.system}|urn:oid:{uid}")
 
     def made_for(self, partition: Partition, resource_type: str) -> list[Resource]:
         """What the app made for the partition."""
         if resource_type not in self._made:
-            self._made[resource_type] = list(self._search(resource_type, {}))
-        return [one for one in self._made[resource_type] if one.get("meta", {}).get("source") == partition.source]
+            self._made[resource_type] = search(self.url, resource_type)
+        return [one for one in self._made[resource_type] if partition.made(one)]
 
     def subject_of(self, resource: Resource) -> list[Mapping[str, str]]:
         """The identifiers of the resource's subject; none where there is no such Patient."""
-        answer = requests.get(f"{self.url}/{resource['subject'].get('reference', 'Patient')}", timeout=60)
+        reference = relative(resource.get("subject", {}))
+        if not reference:
+            return []
+        answer = requests.get(f"{self.url}/{reference}", headers=_FRESH, timeout=60)
         identifiers: list[Mapping[str, str]] = answer.json().get("identifier", []) if answer.ok else []
         return identifiers
 
     def patients(self, identifier: Mapping[str, str]) -> list[Resource]:
         """All Patients that have the identifier."""
-        return list(self._search("Patient", {"identifier": f"{identifier.get('system', '')}|{identifier['value']}"}))
+        return search(self.url, "Patient", identifier=f"{identifier.get('system', '')}|{identifier['value']}")
 
-    def _search(self, resource_type: str, query: Mapping[str, str]) -> Iterator[Resource]:
-        url: str | None = f"{self.url}/{resource_type}"
-        params: dict[str, str] | None = {**query, "_count": "100"}
-        while url:
-            bundle = requests.get(url, params=params, timeout=60).json()
-            yield from (entry["resource"] for entry in bundle.get("entry", []) if "resource" in entry)
-            url = next((link["url"] for link in bundle.get("link", []) if link["relation"] == "next"), None)
-            params = None
+
+def search(url: str, resource_type: str, **query: str) -> list[Resource]:
+    """What the FHIR server at the base URL finds now, over all pages. Raises SearchError where that is not all."""
+    page = f"{url}/{resource_type}"
+    params: dict[str, str] | None = {"_count": _PAGE, **query}
+    found: list[Resource] = []
+    for number in range(_MAX_PAGES):
+        answer = requests.get(page, params=params, headers=_FRESH, timeout=60)
+        bundle = answer.json()
+        if bundle.get("resourceType") != "Bundle":
+            raise SearchError(f"a search for {resource_type} is answered with status {answer.status_code}")
+        found += [one for one in _resources(bundle) if one["resourceType"] == resource_type]
+        following = next((link["url"] for link in bundle.get("link", []) if link["relation"] == "next"), None)
+        if following is None:
+            # A server that gives a part and no link to the rest would make missing what is there.
+            if number == 0 and len(found) < bundle.get("total", 0):
+                raise SearchError(f"{len(found)} of {bundle['total']} {resource_type} given, and no link to the rest")
+            return found
+        page, params = urljoin(answer.url, following), None
+    raise SearchError(f"more than {_MAX_PAGES} pages of {resource_type}")
+
+
+def relative(reference: Mapping[str, str]) -> str:
+    """`Type/id` of a reference, however it is written: relative, absolute, of a version; empty where it has none.
+
+    Servers behind a proxy write another host than the one asked, so the host says nothing.
+    """
+    parts = reference.get("reference", "").partition("/_history/")[0].split("/")
+    return "/".join(parts[-2:]) if len(parts) > 1 else ""
 
 
 def listed(study: Resource) -> set[tuple[str, str]]:
@@ -87,3 +127,7 @@ def counts(study: Resource) -> Mapping[str, int]:
         series["uid"]: len(series.get("instance", ())) or series.get("numberOfInstances", 0)
         for series in study.get("series", [])
     }
+
+
+def _resources(bundle: Resource) -> Iterator[Resource]:
+    return (entry["resource"] for entry in bundle.get("entry", []) if "resource" in entry)

@@ -25,7 +25,7 @@ class StackError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run. `ready` is asked until it is true; `log` is where the output goes, None: to the terminal."""
+    """What to run. `ready` is asked for `ready_seconds`; `log` is where the output goes, None: to the terminal."""
 
     name: str
     command: Sequence[str]
@@ -33,6 +33,7 @@ class Program:
     log: Path | None
     directory: Path
     environment: Mapping[str, str]
+    ready_seconds: float = READY_SECONDS
 
 
 class Running:
@@ -55,13 +56,14 @@ class Running:
             output.close()
 
     def await_ready(self) -> None:
-        """Raises StackError with the end of the log where it died, or is not ready in 30 s."""
-        deadline = time.monotonic() + READY_SECONDS
+        """Raises StackError with the end of the log where it died, or is not ready in time."""
+        deadline = time.monotonic() + self.program.ready_seconds
         while not self.program.ready():
             if self.process.poll() is not None:
                 raise StackError(f"{self.program.name} ended with code {self.process.returncode}{self._log_tail()}")
             if time.monotonic() > deadline:
-                raise StackError(f"{self.program.name} is not ready after {READY_SECONDS} s{self._log_tail()}")
+                seconds = f"{self.program.ready_seconds:g}"
+                raise StackError(f"{self.program.name} is not ready after {seconds} s{self._log_tail()}")
             time.sleep(0.05)
 
     def stop(self) -> None:
@@ -86,7 +88,7 @@ class Running:
     def _log_tail(self) -> str:
         if self.program.log is None:
             return ""
-        lines = self.program.log.read_text(errors="replace").splitlines()[-20:]
+        lines = self.program.log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:]
         return f"; see {self.program.log}\n" + "\n".join(f"    {line}" for line in lines)
 
 

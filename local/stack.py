@@ -46,7 +46,7 @@ class StackOptions:
     """`directory` takes logs and what the parts are told. `state`: databases are kept here; None: all in memory.
 
     `settings` are app settings over the stack's own; `settings_file` is a file to use in their place. `fhir_url`: the
-    base URL of a FHIR server that runs already; None: the stack starts one of its own.
+    base URL of a FHIR server that runs already, whatever the file says; None: the stack starts one of its own.
     """
 
     ports: Ports
@@ -81,7 +81,7 @@ class Stack:
     @property
     def settings(self) -> dict[str, str]:
         """The app settings for this stack."""
-        sample = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
+        sample = json.loads((ROOT / "local.settings.sample.json").read_text(encoding="utf-8"))["Values"]
         own = {
             "AzureWebJobsStorage": self.storage_connection,
             "DicomWeb__Endpoint": self.dicom_url,
@@ -162,7 +162,8 @@ class Stack:
                     "log_inbound": False,
                     "simulator": {"enabled": False},
                 }
-            )
+            ),
+            encoding="utf-8",
         )
         sekmet = str(Path(sys.executable).with_name("sekmet"))
         command = [sekmet, "serve", "--config", str(config), "--host", "127.0.0.1", "--port", str(self.ports.fhir)]
@@ -181,18 +182,28 @@ class Stack:
             command = [sys.executable, "-m", "local.functions_host", "--port", str(self.ports.functions)]
             command += ["--settings", str(self._settings_file()), f"--key={self.function_key}"]
         ready = answers(f"{self.functions_url}/admin/host/status")
-        return self._child("functions", command, ready, show=self.options.show_host)
+        # The environment is before the file, for our host as for Core Tools.
+        over = {"Fhir__Endpoint": self.fhir_url} if self.options.settings_file and self.options.fhir_url else {}
+        return self._child("functions", command, ready, over, show=self.options.show_host)
 
     def _settings_file(self) -> Path:
         if self.options.settings_file:
             return self.options.settings_file
         path = self.options.directory / "local.settings.json"
-        path.write_text(json.dumps({"IsEncrypted": False, "Values": self.settings}, indent=2))
+        path.write_text(json.dumps({"IsEncrypted": False, "Values": self.settings}, indent=2), encoding="utf-8")
         return path
 
-    def _child(self, name: str, command: Sequence[str], ready: Callable[[], bool], *, show: bool = False) -> Program:
+    def _child(
+        self,
+        name: str,
+        command: Sequence[str],
+        ready: Callable[[], bool],
+        environment: Mapping[str, str] | None = None,
+        *,
+        show: bool = False,
+    ) -> Program:
         log = None if show else self.options.directory / f"{name}.log"
-        return Program(name, command, ready, log, ROOT, {"PYTHONUNBUFFERED": "1"})
+        return Program(name, command, ready, log, ROOT, {"PYTHONUNBUFFERED": "1", **(environment or {})})
 
 
 def _node() -> str:

@@ -8,28 +8,36 @@ from shared.setting import FaultError, Setting, boolean, optional, read_rows, te
 
 
 class AuthenticationType(StrEnum):
-    """DICOM Cast's three; the last is for servers that know no other."""
+    """DICOM Cast's three, of which the last is for servers that know no other; and HTTP Basic (RFC 7617)."""
 
     MANAGED_IDENTITY = "ManagedIdentity"
     CLIENT_CREDENTIAL = "OAuth2ClientCredential"
     USER_PASSWORD_CREDENTIAL = "OAuth2UserPasswordCredential"  # noqa: S105 a name
+    BASIC = "Basic"
 
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """What a token is asked with. `resource` is the token's audience, to the letter; None: the service's usual one.
+    """What a token is asked with, or with `Basic` a request sent.
 
-    Secrets are left out of the representation, so that no traceback or log shows them.
+    `resource` is the token's audience, to the letter; None: the service's usual one. Secrets are left out of the
+    representation, so that no traceback or log shows them.
     """
 
     kind: AuthenticationType
-    resource: str | None
-    client_id: str | None
+    resource: str | None = None
+    client_id: str | None = None
     token_uri: str | None = None
     scope: str | None = None
     username: str | None = None
     client_secret: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
+
+
+def _username(value: str) -> str:
+    if ":" in value:
+        raise FaultError("a name without a colon is expected: HTTP Basic ends the name there")
+    return value
 
 
 def _kind(value: str) -> AuthenticationType:
@@ -42,8 +50,8 @@ def _kind(value: str) -> AuthenticationType:
 # ruff: noqa: E501  one row per line, as in the README
 # fmt: off
 SWITCHES: tuple[Setting, ...] = (
-    Setting("Authentication__Enabled",            "enabled", boolean, "false",           "`true`: the app sends a token"),
-    Setting("Authentication__AuthenticationType", "kind",    _kind,   "ManagedIdentity", "or `OAuth2ClientCredential`, `OAuth2UserPasswordCredential`"),
+    Setting("Authentication__Enabled",            "enabled", boolean, "false",           "`true`: the app sends a token, or with `Basic` a password"),
+    Setting("Authentication__AuthenticationType", "kind",    _kind,   "ManagedIdentity", "or `OAuth2ClientCredential`, `OAuth2UserPasswordCredential`, `Basic`"),
 )
 CREDENTIALS: Mapping[AuthenticationType, tuple[Setting, ...]] = {
     AuthenticationType.MANAGED_IDENTITY: (
@@ -66,14 +74,18 @@ CREDENTIALS: Mapping[AuthenticationType, tuple[Setting, ...]] = {
         Setting("Authentication__OAuth2UserPasswordCredential__Resource",     "resource",      optional(text), "",   "sent as `resource` if given"),
         Setting("Authentication__OAuth2UserPasswordCredential__Scope",        "scope",         optional(text), "",   "sent as `scope` if given"),
     ),
+    AuthenticationType.BASIC: (
+        Setting("Authentication__BasicCredential__Username", "username", _username, None, "the user's name"),
+        Setting("Authentication__BasicCredential__Password", "password", text,      None, "the user's password, sent with each request; best a Key Vault reference", secret=True),
+    ),
 }
 # fmt: on
 
 
 def read_authentication(service: str, given: Mapping[str, str]) -> tuple[Authentication | None, list[str]]:
-    """None where no token is wanted; else the record, or every fault. `service` is `DicomWeb` or `Fhir`.
+    """None where neither token nor password is to be sent; else the record, or every fault.
 
-    Only the rows of the chosen kind are read: what stands in the others does not matter.
+    `service` is `DicomWeb` or `Fhir`. Only the rows of the chosen kind are read: what stands in others does not matter.
     """
     switches, faults = read_rows(SWITCHES, given, f"{service}__")
     if faults or not switches["enabled"]:

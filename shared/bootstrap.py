@@ -14,7 +14,7 @@ from shared.clients.change_feed import ChangeFeedV1, ChangeFeedV2
 from shared.clients.change_feed_reader import FeedReader
 from shared.clients.dicomweb import DicomWeb
 from shared.clients.error_tables import ErrorTables
-from shared.clients.fhir import FhirClient
+from shared.clients.fhir.client import FhirClient
 from shared.clients.http import HttpService
 from shared.clients.journal_table import JournalTable
 from shared.clients.lease import CONTAINER, BlobLease

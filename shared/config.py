@@ -25,6 +25,7 @@ from shared.setting import (
     whole,
     worker_switch,
 )
+from shared.transport import Transport, read_transport, shown_transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,10 @@ class Settings:
     dicom_private_url: str | None
     dicom_api_version: str
     dicom_authentication: Authentication | None
+    dicom_transport: Transport
     fhir_url: str
     fhir_authentication: Authentication | None
+    fhir_transport: Transport
     allow_plain_http: bool
     batch_size: int
     max_batches: int
@@ -97,15 +100,18 @@ SETTINGS: tuple[Setting, ...] = (
 )
 # fmt: on
 """`SyncSchedule` is read by the Functions host itself."""
+SERVICES = {"DicomWeb": "dicom", "Fhir": "fhir"}
+"""The prefix of a service's settings, and of its fields."""
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Raises SettingsError naming every fault. Names are matched in any letter case, as the Functions host does."""
     given = _given(environment)
     values, faults = read_rows(SETTINGS, given)
-    for service, name in (("DicomWeb", "dicom_authentication"), ("Fhir", "fhir_authentication")):
-        values[name], more = read_authentication(service, given)
-        faults += more
+    for service, name in SERVICES.items():
+        values[f"{name}_authentication"], more = read_authentication(service, given)
+        values[f"{name}_transport"], yet_more = read_transport(service, given)
+        faults += more + yet_more
     faults = faults or [*_storage_faults(values), *_plain_http_faults(values)]
     if faults:
         raise SettingsError(faults)
@@ -116,7 +122,9 @@ def shown_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """The settings in force by name, without secrets."""
     given = _given(environment)
     shown = {row.name: row.shown(given) for row in SETTINGS}
-    return shown | shown_authentication("DicomWeb", given) | shown_authentication("Fhir", given)
+    for service in SERVICES:
+        shown |= shown_authentication(service, given) | shown_transport(service, given)
+    return shown
 
 
 def _given(environment: Mapping[str, str]) -> dict[str, str]:
@@ -135,14 +143,21 @@ def _plain_http_faults(values: Mapping[str, Any]) -> list[str]:
     if values["allow_plain_http"]:
         return []
     private = values["dicom_private_url"]
-    called = {
-        "DicomWeb__PrivateEndpoint" if private else "DicomWeb__Endpoint": private or values["dicom_url"],
-        "Fhir__Endpoint": values["fhir_url"],
+    dicom = "DicomWeb__PrivateEndpoint" if private else "DicomWeb__Endpoint"
+    called = {"dicom": {dicom: private or values["dicom_url"]}, "fhir": {"Fhir__Endpoint": values["fhir_url"]}}
+    for service, name in SERVICES.items():
+        if authentication := values[f"{name}_authentication"]:
+            called[name][f"{service}__Authentication__{authentication.kind}__TokenUri"] = authentication.token_uri
+    plain = [
+        setting
+        for name, urls in called.items()
+        for setting, url in urls.items()
+        if url and is_plain_http(url, values[f"{name}_transport"].proxy)
+    ]
+    storage = {
         "AzureWebJobsStorage__blobServiceUri": values["blob_service_url"],
         "AzureWebJobsStorage__tableServiceUri": values["table_service_url"],
     }
-    for service, name in (("DicomWeb", "dicom_authentication"), ("Fhir", "fhir_authentication")):
-        if authentication := values[name]:
-            called[f"{service}__Authentication__{authentication.kind}__TokenUri"] = authentication.token_uri
-    said = "https:// is expected; DicomCast__AllowPlainHttp = true sends patient data and tokens unencrypted"
-    return [f"{name}: {said}" for name, url in called.items() if url and is_plain_http(url)]
+    plain += [setting for setting, url in storage.items() if url and is_plain_http(url)]
+    said = "https:// is expected; DicomCast__AllowPlainHttp = true sends patient data, tokens and passwords unencrypted"
+    return [f"{setting}: {said}" for setting in plain]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import requests
 from azure.data.tables import TableServiceClient
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient, LinearRetry
@@ -12,6 +13,7 @@ from shared.clients.http import TIMEOUTS_SECONDS, HttpService
 from shared.clients.identity import BearerAuth, token_source
 from shared.clients.telemetry import SILENT, Telemetry
 from shared.config import Settings
+from shared.transport import Transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,39 +37,53 @@ DICOM_AUDIENCE = "https://dicom.healthcareapis.azure.com"
 class Access:
     """How the app proves itself to one service, and what to do where it is refused. Its token is kept and shared."""
 
-    auth: BearerAuth | None
+    auth: requests.auth.AuthBase | None
     remedy: str
+    transport: Transport
 
 
 def dicom_access(settings: Settings) -> Access:
     """Of the DICOM service."""
-    return _access("DICOM service", "DicomWeb", settings.dicom_authentication, DICOM_AUDIENCE, "DICOM Data Reader")
+    authentication, transport = settings.dicom_authentication, settings.dicom_transport
+    return _access("DICOM service", authentication, transport, DICOM_AUDIENCE, "DICOM Data Reader")
 
 
 def fhir_access(settings: Settings) -> Access:
     """Of the FHIR server."""
-    return _access("FHIR server", "Fhir", settings.fhir_authentication, settings.fhir_url, "FHIR Data Contributor")
+    authentication, transport = settings.fhir_authentication, settings.fhir_transport
+    return _access("FHIR server", authentication, transport, settings.fhir_url, "FHIR Data Contributor")
 
 
-def _access(name: str, setting: str, authentication: Authentication | None, audience: str, role: str) -> Access:
+def _access(name: str, authentication: Authentication | None, transport: Transport, audience: str, role: str) -> Access:
+    prefix = f"{transport.service}__Authentication__"
     if authentication is None:
-        return Access(None, f"the app sends no token; {setting}__Authentication__Enabled turns it on")
+        return Access(None, f"the app sends no token; {prefix}Enabled turns it on", transport)
+    if authentication.kind is AuthenticationType.BASIC:
+        remedy = f"mend {prefix}BasicCredential__Username and __Password, or give this user the right to read and write"
+        return Access(_basic(authentication), remedy, transport)
     audience = authentication.resource or audience
     if authentication.kind is not AuthenticationType.MANAGED_IDENTITY:
         audience = authentication.resource or authentication.scope or "not asked for"
     remedy = f"give the app's identity the role {role}; the token's audience was {audience}"
-    return Access(BearerAuth(token_source(name, authentication, audience)), remedy)
+    return Access(BearerAuth(token_source(name, authentication, audience, transport)), remedy, transport)
+
+
+def _basic(authentication: Authentication) -> requests.auth.HTTPBasicAuth:
+    """In UTF-8 (RFC 7617, 2.1). A 401 is final: there is nothing to renew."""
+    username, password = authentication.username or "", authentication.password or ""
+    return requests.auth.HTTPBasicAuth(username.encode(), password.encode())
 
 
 def dicom_service(settings: Settings, access: Access, patience: Patience, telemetry: Telemetry = SILENT) -> HttpService:
     """The DICOM service, by its private URL where it has one."""
     url = settings.dicom_private_url or settings.dicom_url
-    return HttpService("DICOM service", url, access.auth, access.remedy, patience.http, telemetry)
+    return HttpService("DICOM service", url, access.auth, access.remedy, patience.http, telemetry, access.transport)
 
 
 def fhir_server(settings: Settings, access: Access, patience: Patience, telemetry: Telemetry = SILENT) -> HttpService:
     """The FHIR server."""
-    return HttpService("FHIR server", settings.fhir_url, access.auth, access.remedy, patience.http, telemetry)
+    url = settings.fhir_url
+    return HttpService("FHIR server", url, access.auth, access.remedy, patience.http, telemetry, access.transport)
 
 
 def storage(settings: Settings, patience: Patience) -> tuple[BlobServiceClient, TableServiceClient]:

@@ -7,7 +7,8 @@ DicomCastError
 ├── EntryError               one entry cannot be synced as it is: recorded in `table`, passed
 │   ├── InvalidDicomTag…     the DICOM data is at fault
 │   └── FhirRefused…         the FHIR server will not take it
-│       └── StudyTooLarge…   its list of instances is left out
+│       ├── StudyTooLarge…   its list of instances is left out
+│       └── DeleteRefused…   what is to go stays, emptied
 ├── TransientError           trying again may help: its study is carried, others go on
 │   ├── ThrottledError       fewer requests at once
 │   └── ConflictError        somebody else wrote first: read again, merge again
@@ -33,7 +34,7 @@ class SettingsError(DicomCastError):
 
     def __init__(self, faults: list[str]) -> None:
         self.faults = faults
-        super().__init__("The app's settings are not usable:\n" + "\n".join(f"  - {fault}" for fault in faults))
+        super().__init__("The app's settings are not usable: " + "; ".join(faults))
 
 
 class RequestError(DicomCastError):
@@ -96,13 +97,30 @@ class MultipleMatchingResourcesError(EntryError):
 
 
 class FhirRefusedError(EntryError):
-    """The FHIR server refused the bundle for good (400, 404, 410, 422)."""
+    """The FHIR server refused the bundle for good (400, 404, 410, 422).
+
+    `may_be_limit`: it was larger than any that the server has taken, and nothing says that its content is at fault.
+    """
 
     table = ErrorTable.FHIR
+
+    def __init__(self, message: str, *, may_be_limit: bool = False) -> None:
+        super().__init__(message)
+        self.may_be_limit = may_be_limit
 
 
 class StudyTooLargeError(FhirRefusedError):
     """The FHIR server takes no resource of this size (413). Fate: its instances are counted, not listed."""
+
+
+class DeleteRefusedError(FhirRefusedError):
+    """The FHIR server keeps what DICOM has no more, as others link to it. Fate: it stays, marked, without content."""
+
+
+class PagingError(EntryError):
+    """The pages of a search cannot be followed: they lead to another host, or have no end."""
+
+    table = ErrorTable.FHIR
 
 
 class EndpointMismatchError(EntryError):
@@ -114,12 +132,14 @@ class EndpointMismatchError(EntryError):
 class TransientError(DicomCastError):
     """A passing fault (408, 429, 5xx, connection, time-out). Fate: tried again.
 
-    `retry_after_seconds` is what the server asked for, None where it did not.
+    `retry_after_seconds` is what the server asked for, None where it did not. `status`: what it answered to a
+    transaction, None where it answered nothing, or to something else.
     """
 
-    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+    def __init__(self, message: str, retry_after_seconds: float | None = None, *, status: int | None = None) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+        self.status = status
 
 
 class ThrottledError(TransientError):

@@ -74,6 +74,18 @@ class StoredWatermark:
     failed_through: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What the FHIR server says of one entry of a transaction. None: not told.
+
+    `created`: 201, and so what we sent. `reference` is `Patient/7`, `version` its `meta.versionId`.
+    """
+
+    created: bool
+    reference: str | None
+    version: str | None
+
+
 class PatientUpdatePolicy(StrEnum):
     """What a sync may change on a Patient that the FHIR server holds already."""
 

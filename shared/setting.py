@@ -81,16 +81,19 @@ def token_url(value: str) -> str:
     return value
 
 
-def is_plain_http(value: str) -> bool:
-    """Whether what is sent to this URL can be read on the way: no TLS, and not this machine's loopback."""
-    parts = urlsplit(value)
-    host = parts.hostname or ""
-    if parts.scheme != "http" or host == "localhost" or host.endswith(".localhost"):
-        return False
-    try:
-        return not ip_address(host).is_loopback
-    except ValueError:
+def is_plain_http(value: str, proxy: str | None = None) -> bool:
+    """Whether what is sent to this URL can be read on the way: no TLS, and a host beyond this machine's loopback."""
+    hosts = (urlsplit(one).hostname or "" for one in (value, proxy) if one)
+    return urlsplit(value).scheme == "http" and not all(map(_is_loopback, hosts))
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
         return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def boolean(value: str) -> bool:

@@ -8,6 +8,7 @@ from hypothesis import settings
 from local.dicom_service.app import create_app
 from local.stack import Ports, Stack, StackOptions
 from tests.integration.dicom_service_client import emptied, running
+from tests.servers.server import NEEDS, missing, started
 
 settings.register_profile("house", deadline=None)  # machines are noisy: what a thing costs is a benchmark's to say
 settings.load_profile("house")
@@ -20,12 +21,44 @@ def pytest_xdist_node_collection_finished(node, ids):
         raise pytest.UsageError(f"several tests are named {', '.join(twice)}")
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--fhir-server",
+        default="local",
+        help=f"the FHIR server that the tests run on: local, {', '.join(NEEDS)}, or the base URL of one that runs already",
+    )
+    parser.addoption(
+        "--fhir-server-needed", action="store_true", help="a FHIR server that cannot be started here fails the tests"
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves out the tests that rest on manners which the FHIR server has not."""
+    name = config.getoption("--fhir-server")
+    left_out = [item for item in items if any(name in mark.args for mark in item.iter_markers("not_on"))]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture(scope="session")
-def backends(tmp_path_factory):
+def other_fhir_url(request, tmp_path_factory):
+    """The base URL of the FHIR server that `--fhir-server` names; None for the local one."""
+    name = request.config.getoption("--fhir-server")
+    if name not in NEEDS:
+        yield None if name == "local" else name.rstrip("/")
+        return
+    if (programs := missing(name)) and not request.config.getoption("--fhir-server-needed"):
+        pytest.skip(f"no {', no '.join(programs)} here: {name} is left out")
+    with started(name, tmp_path_factory.mktemp(name) / "log") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def backends(tmp_path_factory, other_fhir_url):
     """Azurite and the FHIR server. Tests keep apart by table prefixes, patients and UIDs of their own."""
-    stack = Stack(StackOptions(Ports.free(), tmp_path_factory.mktemp("stack")))
+    stack = Stack(StackOptions(Ports.free(), tmp_path_factory.mktemp("stack"), fhir_url=other_fhir_url))
     try:
-        stack.start("azurite", "fhir")
+        stack.start("azurite", *([] if other_fhir_url else ["fhir"]))
         yield stack
     finally:
         stack.stop()

@@ -11,7 +11,17 @@ from shared.clients.telemetry import SILENT
 from shared.errors import ConflictError, LeaseLostError
 from shared.failures import CarriedEntry, ErrorQuery, ErrorRow, ErrorTable, FailedEntry, OpenErrors
 from shared.journal import Journal, Slot
-from shared.model import Action, ChangeFeedEntry, FeedPage, LeaseState, Resource, State, StoredWatermark, Watermark
+from shared.model import (
+    Action,
+    ChangeFeedEntry,
+    FeedPage,
+    LeaseState,
+    Resource,
+    State,
+    StoredWatermark,
+    Watermark,
+    Written,
+)
 from shared.outcome import TickRecord
 from shared.replay import Replay, ReplayRequest, ReplayState
 from shared.sync.ports import Ports
@@ -87,12 +97,18 @@ class FakeFeed:
 
 @dataclass
 class FakeFhir:
-    """A FHIR server in memory. `faults` are raised by the next transactions; None lets one through."""
+    """A FHIR server in memory. `faults` are raised by the next transactions; None lets one through.
+
+    `bundles` are what was sent, but for those that make an Endpoint, which no fault strikes: these are `endpoints`.
+    """
 
     resources: list[Resource] = field(default_factory=list)
     bundles: list[Resource] = field(default_factory=list)
+    endpoints: list[Resource] = field(default_factory=list)
     faults: list[Exception | None] = field(default_factory=list)
     calls: int = 0
+    most: int = 500
+    limits: list[int] = field(default_factory=list)
 
     def check(self) -> None:
         pass
@@ -114,28 +130,40 @@ class FakeFhir:
         self.calls -= max(0, len(searches) - 1)
         return found
 
-    def transact(self, bundle: Resource) -> list[Resource]:
+    def transact(self, bundle: Resource) -> list[Written]:
         self.calls += 1
-        if self.faults and (fault := self.faults.pop(0)):
+        is_endpoint = is_of_endpoint(bundle)
+        if not is_endpoint and self.faults and (fault := self.faults.pop(0)):
             raise fault
-        self.bundles.append(copy.deepcopy(bundle))
+        (self.endpoints if is_endpoint else self.bundles).append(copy.deepcopy(bundle))
         ids: dict[str, str] = {}
         before = list(self.resources)
         try:
-            answers = [self._apply(one, ids) for one in copy.deepcopy(bundle["entry"])]
+            written = [self._apply(one, ids) for one in copy.deepcopy(bundle["entry"])]
         except ConflictError:
             self.resources[:] = before  # all or nothing
             raise
-        for resource in self.resources[-len(answers) :]:  # what was written stands last
+        for resource in self.resources[-len(written) :]:  # what was written stands last
             _resolve(resource, ids)
-        return answers
+        return written
 
-    def _apply(self, one: Resource, ids: dict[str, str]) -> Resource:
+    def read(self, reference: str) -> Resource | None:
+        self.calls += 1
+        found = [one for one in self.resources if f"{one['resourceType']}/{one['id']}" == reference]
+        return copy.deepcopy(found[0]) if found else None
+
+    def most_entries(self, *, conditional: bool) -> int:
+        return self.most
+
+    def too_many_entries(self, size: int, *, conditional: bool) -> None:
+        self.limits.append(size)
+
+    def _apply(self, one: Resource, ids: dict[str, str]) -> Written:
         request = one["request"]
         if request["method"] == "POST":
             if found := self.found(request["url"], request["ifNoneExist"]):
                 ids[one["fullUrl"]] = f"{request['url']}/{found[0]['id']}"
-                return {"response": {"status": "200 OK"}}
+                return Written(created=False, reference=ids[one["fullUrl"]], version=None)
             number = len([held for held in self.resources if held["resourceType"] == request["url"]]) + 1
             resource = one["resource"] | {
                 "id": str(number),
@@ -143,7 +171,7 @@ class FakeFhir:
             }
             ids[one["fullUrl"]] = f"{request['url']}/{number}"
             self.resources.append(resource)
-            return {"response": {"status": "201 Created", "location": f"{request['url']}/{number}/_history/1"}}
+            return Written(created=True, reference=ids[one["fullUrl"]], version="1")
         held = next(held for held in self.resources if f"{held['resourceType']}/{held['id']}" == request["url"])
         version = held["meta"]["versionId"]
         if request["ifMatch"] != f'W/"{version}"':
@@ -153,7 +181,12 @@ class FakeFhir:
             self.resources.append(
                 one["resource"] | {"meta": one["resource"]["meta"] | {"versionId": str(int(version) + 1)}}
             )
-        return {"response": {"status": "200 OK", "location": f"{request['url']}/_history/{int(version) + 1}"}}
+        return Written(created=False, reference=request["url"], version=str(int(version) + 1))
+
+
+def is_of_endpoint(bundle: Resource) -> bool:
+    """Whether the transaction makes the Endpoint, which has one to itself."""
+    return [entry["request"]["url"] for entry in bundle["entry"]] == ["Endpoint"]
 
 
 def _search(query: str) -> Callable[[Resource], bool]:

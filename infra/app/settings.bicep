@@ -23,6 +23,10 @@ type appSettings = {
   Patient__PatientSystemId: string?
   Patient__IsIssuerIdUsed: string?
   Patient__UpdatePolicy: string?
+  DicomWeb__Tls__CaFile: string?
+  DicomWeb__Tls__ClientCertificateFile: string?
+  DicomWeb__Tls__ClientKeyFile: string?
+  DicomWeb__Proxy: string?
   DicomWeb__Authentication__Enabled: string?
   DicomWeb__Authentication__AuthenticationType: string?
   DicomWeb__Authentication__ManagedIdentityCredential__Resource: string?
@@ -39,6 +43,12 @@ type appSettings = {
   DicomWeb__Authentication__OAuth2UserPasswordCredential__Password: string?
   DicomWeb__Authentication__OAuth2UserPasswordCredential__Resource: string?
   DicomWeb__Authentication__OAuth2UserPasswordCredential__Scope: string?
+  DicomWeb__Authentication__BasicCredential__Username: string?
+  DicomWeb__Authentication__BasicCredential__Password: string?
+  Fhir__Tls__CaFile: string?
+  Fhir__Tls__ClientCertificateFile: string?
+  Fhir__Tls__ClientKeyFile: string?
+  Fhir__Proxy: string?
   Fhir__Authentication__Enabled: string?
   Fhir__Authentication__AuthenticationType: string?
   Fhir__Authentication__ManagedIdentityCredential__Resource: string?
@@ -55,4 +65,6 @@ type appSettings = {
   Fhir__Authentication__OAuth2UserPasswordCredential__Password: string?
   Fhir__Authentication__OAuth2UserPasswordCredential__Resource: string?
   Fhir__Authentication__OAuth2UserPasswordCredential__Scope: string?
+  Fhir__Authentication__BasicCredential__Username: string?
+  Fhir__Authentication__BasicCredential__Password: string?
 }

@@ -167,7 +167,7 @@ def _teller(asked: Asked) -> Callable[[str], None]:
 @contextmanager
 def _logged(file: Path) -> Iterator[None]:
     """The app's log goes into the file meanwhile."""
-    handler = logging.FileHandler(file)
+    handler = logging.FileHandler(file, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(threadName)s %(message)s"))
     logging.getLogger("shared").setLevel(logging.INFO)
     logging.getLogger().addHandler(handler)

@@ -42,7 +42,7 @@ class Ledger:
     def open(cls, root: Path, run: str) -> Self:
         """A run of before. A line that its end tore is passed over. Raises LedgerError."""
         try:
-            lines = (root / str(UUID(run)) / FILE).read_text().splitlines()
+            lines = (root / str(UUID(run)) / FILE).read_text(encoding="utf-8").splitlines()
             fhir_url = json.loads(lines[0])["fhir"]
         except (ValueError, OSError, IndexError, KeyError):
             raise LedgerError(f"there is no run {run} under {root}") from None
@@ -82,5 +82,5 @@ class Ledger:
                 getattr(self, kind)[name] = None
 
     def _append(self, lines: list[tuple[str, str]]) -> None:
-        with (self.directory / FILE).open("a") as file:
+        with (self.directory / FILE).open("a", encoding="utf-8") as file:
             file.writelines(json.dumps({kind: name}) + "\n" for kind, name in lines)

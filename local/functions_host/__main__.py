@@ -51,7 +51,8 @@ def _arguments() -> argparse.Namespace:
 async def _serve(arguments: argparse.Namespace) -> None:
     root: Path = arguments.app_root.resolve()
     settings = read_app_settings(arguments.settings or root / "local.settings.json")
-    os.environ.update({name: value for name, value in settings.items() if name not in os.environ})
+    given = {name.lower() for name in os.environ}  # for the app a name in any case is the same
+    os.environ.update({name: value for name, value in settings.items() if name.lower() not in given})
     host_json = read_host_json(root)
     if listens(arguments.port):
         raise HostError(f"port {arguments.port} is taken; stop what uses it or name another with --port")

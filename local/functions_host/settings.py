@@ -40,7 +40,7 @@ def resolved(text: str, settings: Mapping[str, str], where: str) -> str:
 
 def _read_object(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise HostError(f"{path} is not there") from None
     except json.JSONDecodeError as error:

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from urllib.parse import urljoin
 
 import requests
-from requests.adapters import HTTPAdapter
 
+from shared.clients.session import cut_off, refusal_on_the_way, session_by, transport_fault
 from shared.clients.telemetry import SILENT, Telemetry
 from shared.errors import OutageError, TransientError
+from shared.transport import DIRECT, Transport
 
 TIMEOUTS_SECONDS = (5, 100)
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -43,19 +45,18 @@ class HttpService:
         remedy: str = "it wants authentication, and the app has none",
         timeouts: tuple[float, float] = TIMEOUTS_SECONDS,
         telemetry: Telemetry = SILENT,
+        transport: Transport = DIRECT,
     ) -> None:
         self.name = name
         self._telemetry = telemetry
         self._timeouts = timeouts
         self.remedy = remedy
         self.url = url.rstrip("/")
+        self._origin = urljoin(self.url, "/")
         self.calls = 0
-        self._session = requests.Session()
+        self._transport = transport
+        self._session = session_by(transport)
         self.auth = self._session.auth = auth
-        self._session.trust_env = False  # a .netrc of the host must not speak for the app
-        adapter = HTTPAdapter(pool_connections=4, pool_maxsize=16)
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
 
     def send(
         self,
@@ -66,11 +67,11 @@ class HttpService:
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """The answer, whatever its status but 401 and 403. `path` may be a whole URL of this service.
+        """The answer, whatever its status but 401 and 403. `path` may be a whole URL on the service's own origin.
 
         Raises OutageError where the service is not reached or refuses us, TransientError where an answer was torn.
         """
-        url = path if path.startswith(f"{self.url}/") else f"{self.url}{path}"
+        url = path if path.startswith(self._origin) else f"{self.url}{path}"
         self.calls += 1
         try:
             with self._telemetry.call(self.name, self.url, method, url.removeprefix(self.url)) as tell:
@@ -87,14 +88,10 @@ class HttpService:
                     # In one piece: `requests` would read 10 KB at a time, of a page that has a megabyte.
                     content = b"".join(response.iter_content(None))
                 tell(response.status_code)
-        except requests.ConnectTimeout as error:
-            raise OutageError(self.name, f"no connection to {self.url} within {self._timeouts[0]} s") from error
-        except requests.ReadTimeout as error:
-            raise TransientError(f"{self.name}: no answer from {self.url} in {self._timeouts[1]} s") from error
-        except requests.ConnectionError as error:
-            raise self._connection_fault(error) from error
-        except requests.RequestException as error:
-            raise TransientError(f"{self.name}: {type(error).__name__} at {self.url}") from error
+        except OSError as error:  # each of `requests` is one, and so is a file of the settings that is gone
+            raise self._fault(error) from error
+        if said := refusal_on_the_way(response, content, self._transport):
+            raise OutageError(self.name, f"{self.url}: {said}")
         if response.status_code in (401, 403):
             raise OutageError(self.name, f"{response.status_code} from {self.url}: {self.remedy}")
         return Answer(response.status_code, response.headers, content)
@@ -113,11 +110,19 @@ class HttpService:
             raise OutageError(self.name, f"{answer.status_code} from {self.url}{path}{asked}")
         return answer
 
-    def _connection_fault(self, error: requests.ConnectionError) -> OutageError | TransientError:
+    def _fault(self, error: OSError) -> OutageError | TransientError:
+        if said := transport_fault(error, self._transport):
+            return OutageError(self.name, f"{self.url}: {said}")
+        if isinstance(error, requests.ConnectTimeout):
+            return OutageError(self.name, f"no connection to {self.url} within {self._timeouts[0]} s")
+        if isinstance(error, requests.ReadTimeout):
+            return TransientError(f"{self.name}: no answer from {self.url} in {self._timeouts[1]} s")
         cause = error.args[0] if error.args else None
         if type(cause).__name__ == "ProtocolError":  # the connection stood, and broke before the whole answer was there
-            return TransientError(f"{self.name}: the connection to {self.url} broke")
-        return OutageError(self.name, f"{self.url} is not reachable")
+            return TransientError(f"{self.name}: the connection to {self.url} broke{cut_off(error, self._transport)}")
+        if isinstance(error, requests.ConnectionError):
+            return OutageError(self.name, f"{self.url} is not reachable")
+        return TransientError(f"{self.name}: {type(error).__name__} at {self.url}")
 
 
 def served_at(answer: Answer) -> datetime:

@@ -12,7 +12,9 @@ from azure.core.exceptions import AzureError
 from azure.identity import DefaultAzureCredential
 
 from shared.authentication import Authentication, AuthenticationType
+from shared.clients.session import cut_off, refusal_on_the_way, session_by, transport_fault
 from shared.errors import OutageError
+from shared.transport import DIRECT, Transport
 
 RENEWED_BEFORE_SECONDS = 300
 """How long before its end a token is renewed, or a quarter of its life where that is less."""
@@ -91,11 +93,16 @@ class BearerAuth(requests.auth.AuthBase):
         return answer
 
 
-def token_source(service: str, authentication: Authentication, audience: str) -> Callable[[], Token]:
-    """What asks for a new token. `service` is what errors call it; `audience` is for the platform's identity."""
+def token_source(
+    service: str, authentication: Authentication, audience: str, transport: Transport = DIRECT
+) -> Callable[[], Token]:
+    """What asks for a new token. `service` is what errors call it; `audience` is for the platform's identity.
+
+    An OAuth2 endpoint is reached by `transport`. The platform's identity is not: its endpoint is the host's own.
+    """
     if authentication.kind is AuthenticationType.MANAGED_IDENTITY:
         return lambda: _platform_token(service, authentication.client_id, audience)
-    return lambda: _endpoint_token(service, authentication)
+    return lambda: _endpoint_token(service, authentication, transport)
 
 
 def _platform_token(service: str, client_id: str | None, audience: str) -> Token:
@@ -112,7 +119,7 @@ def _platform_token(service: str, client_id: str | None, audience: str) -> Token
     return Token.living(token.token, now, token.expires_on)
 
 
-def _endpoint_token(service: str, authentication: Authentication) -> Token:
+def _endpoint_token(service: str, authentication: Authentication, transport: Transport) -> Token:
     """RFC 6749, 4.3 and 4.4, with the client's secret in the body (2.3.1); `resource` is Entra ID's v1."""
     asked = {
         "grant_type": _GRANTS[authentication.kind],
@@ -126,21 +133,22 @@ def _endpoint_token(service: str, authentication: Authentication) -> Token:
     form = {name: value for name, value in asked.items() if value}
     now = time.time()
     try:
-        with requests.Session() as session:
-            session.trust_env = False
+        with session_by(transport) as session:
             answer = session.post(
                 authentication.token_uri or "", data=form, timeout=_TIMEOUT_SECONDS, allow_redirects=False
             )
-        return _token_of(answer, now)
-    except requests.RequestException as error:  # `from None`: an error's request holds the form
-        fault = type(error).__name__
+        return _token_of(answer, now, transport)
+    except OSError as error:  # `from None`: an error's request holds the form
+        fault = transport_fault(error, transport) or f"{type(error).__name__}{cut_off(error, transport)}"
     except ValueError as error:
         fault = str(error)
     raise OutageError(f"identity for the {service}", f"no token from {authentication.token_uri}: {fault}") from None
 
 
-def _token_of(answer: requests.Response, now: float) -> Token:
+def _token_of(answer: requests.Response, now: float, transport: Transport) -> Token:
     """Raises ValueError; its message never holds the answer's body, but for an error code of RFC 6749, 5.2."""
+    if said := refusal_on_the_way(answer, answer.content, transport):
+        raise ValueError(said)
     try:
         body = answer.json()
     except requests.JSONDecodeError:

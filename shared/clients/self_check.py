@@ -9,7 +9,7 @@ from uuid import uuid4
 from azure.core.exceptions import ResourceNotFoundError
 
 from shared.clients.change_feed import ChangeFeed
-from shared.clients.fhir import FhirClient
+from shared.clients.fhir.client import FhirClient
 from shared.clients.http import HttpService, served_at
 from shared.clients.identity import BearerAuth
 from shared.clients.lease import BlobLease
@@ -121,8 +121,10 @@ def _impossible(name: str) -> Resource:
 
 
 def _token(service: HttpService) -> str:
-    if not isinstance(service.auth, BearerAuth):
+    if service.auth is None:
         raise NotAskedError("no authentication is set: requests are sent without a token")
+    if not isinstance(service.auth, BearerAuth):
+        raise NotAskedError("HTTP Basic is set: requests are sent with a password")
     service.auth.token()
     return "a token was given"
 

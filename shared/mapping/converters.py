@@ -19,6 +19,8 @@ from shared.model import DEFAULT_PARTITION, PatientUpdatePolicy
 
 DICOM_UID_SYSTEM = "urn:dicom:uid"
 URI_SYSTEM = "urn:ietf:rfc:3986"
+SIGN_SYSTEM = "urn:dicom-cast:source"
+"""Of what says for which DICOM service the app made a resource: its URL, as a tag and as the Endpoint's identifier."""
 MODALITY_SYSTEM = "http://dicom.nema.org/resources/ontology/DCM"
 CONNECTION_TYPE_SYSTEM = "http://terminology.hl7.org/CodeSystem/endpoint-connection-type"
 IDENTIFIER_TYPE_SYSTEM = "http://terminology.hl7.org/CodeSystem/v2-0203"
@@ -195,6 +197,11 @@ def service_url(options: MappingOptions) -> str:
     return options.service_url
 
 
+def endpoint_identifier(options: MappingOptions) -> list[dict[str, str]]:
+    """One of our own: a conditional create by identifier is what all servers take (docs/adr/0016)."""
+    return [{"system": SIGN_SYSTEM, "value": options.service_url}]
+
+
 def endpoint_name(options: MappingOptions) -> str:
     return f"DICOM WADO-RS endpoint {options.service_url}"
 
@@ -210,3 +217,12 @@ def patient_link(options: MappingOptions, patient_id: str, issuer: str | None) -
 
 def source(options: MappingOptions) -> dict[str, str]:
     return {"source": options.service_url}
+
+
+def tag(options: MappingOptions) -> dict[str, Any]:
+    return {"tag": [tag_of(options.service_url)]}
+
+
+def tag_of(service_url: str) -> dict[str, str]:
+    """The sign of what the app made for a DICOM service, or for a data partition of it."""
+    return {"system": SIGN_SYSTEM, "code": service_url}

@@ -35,12 +35,18 @@ def merge_endpoint(existing: Resource | None, wanted: Fragment) -> Resource | No
     """Endpoint: created once. Raises EndpointMismatchError where ours has another address: a link would mislead."""
     if existing is None:
         return apply(None, {"resourceType": "Endpoint"}, wanted, {})
-    address = wanted.create["address"]
-    if str(existing.get("address", "")).rstrip("/") != address.rstrip("/"):
+    if not has_address(existing, wanted):
+        address = wanted.create["address"]
         raise EndpointMismatchError(
             f"Endpoint/{existing.get('id')} has our name but not the address {address}: correct or delete it"
         )
     return None
+
+
+def has_address(existing: Resource, wanted: Fragment) -> bool:
+    """Whether the Endpoint leads where ours does."""
+    address: str = wanted.create["address"]
+    return str(existing.get("address", "")).rstrip("/") == address.rstrip("/")
 
 
 def apply(existing: Resource | None, new: Resource, wanted: Fragment, links: Links) -> Resource:
@@ -81,7 +87,7 @@ def linked(value: Any, links: Links) -> Any:
 def _same(key: str, existing: Any, wanted: Any) -> bool:
     if key == "reference" and isinstance(existing, str):
         # A server may answer with an absolute or versioned reference to the same resource.
-        bare = existing.split("/_history/")[0]
+        bare, wanted = existing.split("/_history/")[0].casefold(), wanted.casefold()
         return bare == wanted or bare.endswith(f"/{wanted}")
     return contains(existing, wanted)
 

@@ -13,9 +13,9 @@ from shared.mapping.converters import MappingOptions
 from shared.mapping.dose import MappedReport, WantedObservation
 from shared.mapping.dose_table import OUR_CODES
 from shared.mapping.merge import Links, apply, contains
-from shared.mapping.merge_study import is_ours
 from shared.mapping.observation import EVENT_CODE, SUMMARY_CODE
 from shared.mapping.resources import Fragment
+from shared.mapping.sign import by_id, is_only_ours, is_ours, named
 from shared.mapping.table import How, rows_of
 from shared.mapping.transaction import Create, Delete, Update, Write, coded_query, identifier_query
 from shared.model import Resource
@@ -45,13 +45,16 @@ def merge_report(held: Sequence[Resource], report: MappedReport, links: Links, o
     writes: list[Write] = []
     kept: set[str] = set()
     for wanted in report.observations:
-        existing = _existing(by_uid, wanted, options.uid_system)
+        existing = _existing(by_uid, wanted, options)
         merged = merge_observation(existing, wanted.fragment, links)
         if existing is not None:
             kept.add(existing["id"])
         if merged is not None:
             query = _query(wanted, options.uid_system)
-            writes.append(Update(merged) if existing is not None else Create(wanted.name, merged, query))
+            found_by = report_query(report.sop_instance_uid, options)
+            writes.append(
+                Update(merged, found_by) if existing is not None else Create(wanted.name, merged, query, found_by)
+            )
     unsaid = [one for one in held if one["id"] not in kept]
     return [*writes, *remove_report(unsaid, report.sop_instance_uid, options)]
 
@@ -60,11 +63,12 @@ def remove_report(held: Sequence[Resource], sop_instance_uid: str, options: Mapp
     """The deletes of the Observations that we made of a report; `held`: the answer to `report_query`."""
     uid = f"urn:oid:{sop_instance_uid}"
     return [
-        Delete(one)
+        Delete(one, _withdrawn(one))
         for one in held
         if is_ours(one, options.service_url)
         and uid in _uids(one.get("identifier", []), options.uid_system)
         and any(contains(one.get("code"), code) for code in (_bare(SUMMARY_CODE), _bare(EVENT_CODE)))
+        and _is_left_to_us(one, options)
     ]
 
 
@@ -72,7 +76,7 @@ def merge_observation(existing: Resource | None, wanted: Fragment, links: Links)
     """The Observation to write, None where nothing changes."""
     said = dict(wanted.set)
     components = said.pop("component", [])
-    if existing is not None and existing.get("status", "final") not in _STATED_BY_DEVICES:
+    if existing is not None and not _is_status_ours(existing):
         del said["status"]
     if existing is not None and any(name.startswith("effective") and name not in _DERIVED for name in existing):
         said.pop("effectiveDateTime", None)  # of a choice of types FHIR takes one
@@ -83,6 +87,23 @@ def merge_observation(existing: Resource | None, wanted: Fragment, links: Links)
     if together := _components((existing or {}).get("component", []), components):
         merged["component"] = together
     return None if merged == existing else merged
+
+
+def _withdrawn(observation: Resource) -> Resource:
+    """What it says once its report is gone, until it is deleted or the report is stored again."""
+    kept = {name: value for name, value in observation.items() if name not in ("partOf", "derivedFrom")}
+    return {**kept, "status": "entered-in-error"}
+
+
+def _is_status_ours(observation: Resource) -> bool:
+    """One that is in error and of no study was withdrawn by us; of a study, it is somebody's word on it."""
+    status = observation.get("status", "final")
+    return status in _STATED_BY_DEVICES or (status == "entered-in-error" and "derivedFrom" not in observation)
+
+
+def _is_left_to_us(observation: Resource, options: MappingOptions) -> bool:
+    components = observation.get("component", [])
+    return is_only_ours(observation, options) and _is_status_ours(observation) and all(map(_is_of_ours, components))
 
 
 def _components(existing: Sequence[Resource], wanted: Sequence[Resource]) -> list[Resource]:
@@ -123,7 +144,8 @@ def _bare(concept: Resource) -> Resource:
     return {"coding": [{name: coding[name] for name in ("system", "code")} for coding in concept["coding"]]}
 
 
-def _existing(by_uid: dict[str, list[Resource]], wanted: WantedObservation, system: str) -> Resource | None:
+def _existing(by_uid: dict[str, list[Resource]], wanted: WantedObservation, options: MappingOptions) -> Resource | None:
+    system = options.uid_system
     own = _uids(wanted.fragment.add["identifier"], system)
     code = _bare(wanted.fragment.set["code"])
     found = [
@@ -131,10 +153,11 @@ def _existing(by_uid: dict[str, list[Resource]], wanted: WantedObservation, syst
         for one in by_uid.get(own[0], [])
         if contains(one.get("code"), code) and set(own) <= set(_uids(one.get("identifier", []), system))
     ]
-    if len(found) > 1:
-        ids = ", ".join(f"Observation/{one['id']}" for one in found)
-        raise MultipleMatchingResourcesError(f"several resources have the same identity: {ids}; delete all but one")
-    return found[0] if found else None
+    if len(found) > 1 and not all(is_ours(one, options.service_url) and _is_left_to_us(one, options) for one in found):
+        raise MultipleMatchingResourcesError(
+            f"several resources have the same identity: {named(found)}; delete all but one"
+        )
+    return min(found, key=by_id, default=None)  # of doubles that we made the others are said by no report: they go
 
 
 def _uids(identifiers: Iterable[Any], system: str) -> list[str]:

@@ -40,6 +40,8 @@ def merge_study(
         merged = apply(merged, {"resourceType": "ImagingStudy"}, fragment, links)
     if merged is None:
         return None
+    if fragments and is_cancelled(merged):
+        merged = {**merged, "status": fragments[-1].create["status"]}
     series = _SeriesIndex(merged.get("series", []), _endpoints_of_series(merged, fragments, links) if counted else [])
     for change in changes:
         if isinstance(change, RemovedInstance):
@@ -50,9 +52,28 @@ def merge_study(
     return None if merged == existing else merged
 
 
-def is_ours(study: Resource, service_url: str) -> bool:
-    """Whether we made the ImagingStudy: its `meta.source` is the DICOM service."""
-    return str(study.get("meta", {}).get("source", "")).split("#")[0].rstrip("/") == service_url.rstrip("/")
+def cancelled(study: Resource) -> Resource:
+    """What an ImagingStudy says once DICOM holds none of it, until it is deleted or stored again."""
+    emptied = {name: value for name, value in study.items() if name not in ("series", "modality")}
+    counts: Resource = {name: 0 for name in ("numberOfSeries", "numberOfInstances") if name in study}
+    return {**emptied, "status": "cancelled", **counts}
+
+
+def with_series_of(study: Resource | None, doubles: Sequence[Resource]) -> Resource | None:
+    """The study with the series and instances that doubles of it list besides."""
+    if study is None or not doubles:
+        return study
+    series: dict[str, Resource] = {}
+    for one in (one for resource in (study, *doubles) for one in resource.get("series", ())):
+        held = series.get(one["uid"], one)
+        instances = {instance["uid"]: instance for part in (one, held) for instance in part.get("instance", ())}
+        series[one["uid"]] = {**held, "instance": list(instances.values())} if instances else held
+    return {**study, "series": list(series.values())} if series else study
+
+
+def is_cancelled(study: Resource) -> bool:
+    """Whether it says so already; with the sign of ours it is we who said it."""
+    return study.get("status") == "cancelled" and not study.get("series")
 
 
 def counts_only(study: Resource, counts: Mapping[str, int]) -> Resource:

@@ -160,7 +160,7 @@ def map_scope(scope: Scope, metadata: Mapping[str, Any], options: MappingOptions
         elif row.how is ADD:
             add.setdefault(row.element, []).extend(value)
         elif row.how is CREATE:
-            create[row.element] = value
+            create[row.element] = {**create[row.element], **value} if row.element in create else value
         elif row.how is FILL:
             fill[row.element] = value
         else:

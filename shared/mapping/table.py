@@ -81,11 +81,14 @@ REASONS     = "(0040,100A) ReasonForRequestedProcedureCodeSequence + (0040,0275)
 
 TABLE: tuple[Row, ...] = (
     #    FHIR path                                            (gggg,eeee) Keyword                required converter              how     note
+    _row("Patient.meta.tag",                                  "",                                NO,  to.tag,                  CREATE, "`urn:dicom-cast:source` and the root URL of the DICOM service: it says that we made the resource"),
     _row("Patient.identifier.where(system = '')",             PATIENT_ID,                        YES, to.patient_identifier,   ADD,    "`Patient__PatientSystemId` as system, or the issuer with `Patient__IsIssuerIdUsed`"),
     _row("Patient.name.where(use = 'usual')",                 "(0010,0010) PatientName",         NO,  to.patient_name,         SET,    "one HumanName per component group, told apart by iso21090-EN-representation"),
     _row("Patient.gender",                                    "(0010,0040) PatientSex",          NO,  to.gender,               SET,    "M, F, O; anything else is an invalid tag"),
     _row("Patient.birthDate",                                 "(0010,0030) PatientBirthDate",    NO,  to.birth_date,           CREATE, ""),
 
+    _row("Endpoint.meta.tag",                                 "",                                NO,  to.tag,                  CREATE, "as Patient.meta.tag"),
+    _row("Endpoint.identifier",                               "",                                NO,  to.endpoint_identifier,  CREATE, "`urn:dicom-cast:source` and the root URL of the DICOM service: the condition of its create"),
     _row("Endpoint.status",                                   "",                                NO,  to.constant("active"),   CREATE, "`active`"),
     _row("Endpoint.name",                                     "",                                NO,  to.endpoint_name,        CREATE, "`DICOM WADO-RS endpoint <url>`; found again by it and the connection type; of a data partition `<url>/partitions/<name>`"),
     _row("Endpoint.connectionType",                           "",                                NO,  to.constant({"system": to.CONNECTION_TYPE_SYSTEM, "code": "dicom-wado-rs"}), CREATE, "`dicom-wado-rs`"),
@@ -96,6 +99,7 @@ TABLE: tuple[Row, ...] = (
     _row("ImagingStudy.identifier.where(system = 'urn:dicom:uid')", "(0020,000D) StudyInstanceUID", YES, to.study_identifier,  ADD,    "value `urn:oid:<uid>`; in a data partition the system is its URL"),
     _row("ImagingStudy.identifier.where(type.coding.code = 'ACSN')", "(0008,0050) AccessionNumber", NO, to.accession_identifier, ADD,  "type `v2-0203|ACSN`, no system; an update replaces it"),
     _row("ImagingStudy.meta.source",                          "",                                NO,  to.source,               CREATE, "root URL of the DICOM service: it says that we made the resource"),
+    _row("ImagingStudy.meta.tag",                             "",                                NO,  to.tag,                  CREATE, "as Patient.meta.tag: the sign where a server drops `meta.source`"),
     _row("ImagingStudy.status",                               "",                                NO,  to.constant("available"), CREATE, "`available`"),
     _row("ImagingStudy.modality",                             "(0008,0060) Modality",            NO,  to.modality,             DERIVE, "the distinct modalities of the series"),
     _row("ImagingStudy.subject",                              PATIENT_ID,                        YES, to.patient_link,         SET,    "the Patient above"),
@@ -129,6 +133,7 @@ TABLE: tuple[Row, ...] = (
     _row("Observation.identifier.where(type.coding.code = 'sop-instance-uid')", "(0008,0018) SOPInstanceUID", YES, dose.report_identifier, ADD, "system `urn:dicom:uid`, value `urn:oid:<uid>`; on the events' Observations too, besides their `irradiation-event-uid`"),
     _row("Observation.identifier.where(type.coding.code = 'ACSN')", "(0008,0050) AccessionNumber", NO, to.accession_identifier, ADD,   "of the summary"),
     _row("Observation.meta.source",                           "",                                NO,  to.source,               CREATE, "root URL of the DICOM service: it says that we made the resource"),
+    _row("Observation.meta.tag",                              "",                                NO,  to.tag,                  CREATE, "as Patient.meta.tag"),
     _row("Observation.status",                                "(0040,A493) VerificationFlag + (0040,A491) CompletionFlag", NO, dose.status, SET, "`final` where VERIFIED or COMPLETE, else `preliminary`; what others amended or withdrew stays so"),
     _row("Observation.category",                              "",                                NO,  to.constant([dose.CATEGORY]), ADD, "`imaging`"),
     _row("Observation.code",                                  "",                                NO,  to.constant(dose.SUMMARY_CODE), SET, "LOINC 73569-6 of the summary, DCM 113852 of an irradiation event"),

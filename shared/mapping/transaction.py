@@ -1,13 +1,12 @@
 """What is to be written -> one transaction Bundle (FHIR R4, http.html#transaction), and what its answer says."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-from shared.model import Resource
+from shared.model import Resource, Written
 
 _LINKS = ("subject", "endpoint")
 """Where an ImagingStudy points to what may be made beside it."""
@@ -16,11 +15,15 @@ _ESCAPED = str.maketrans({"\\": "\\\\", "|": "\\|", ",": "\\,", "$": "\\$"})
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """A resource to create unless a search for `if_none_exist` finds one. `name` is its `urn:uuid:`."""
+    """A resource to create unless a search for `if_none_exist` finds one. `name` is its `urn:uuid:`.
+
+    `query` is the search that we find it by.
+    """
 
     name: str
     resource: Resource
     if_none_exist: str
+    query: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,33 +36,49 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """A resource to delete, if it is still the version that we read. `query` is the search that finds it."""
+    """A resource to delete, if it is still the version that we read. `query` is the search that finds it.
+
+    Not all servers heed If-Match on a delete: it is replaced by `marked` first, which says that it is to go.
+    """
 
     resource: Resource
+    marked: Resource
     query: str = ""
 
 
 Write = Create | Update | Delete
 
 
-def written(writes: Sequence[Write], answers: Sequence[Resource]) -> list[Resource | None]:
+def name_of(write: Write) -> str:
+    """What tells one write of a transaction from the others."""
+    return write.name if isinstance(write, Create) else reference_of(write.resource)
+
+
+def reference_of(resource: Resource) -> str:
+    """`Patient/7`."""
+    return f"{resource['resourceType']}/{resource['id']}"
+
+
+def marking(writes: Sequence[Write]) -> list[Write]:
+    """The writes of the first transaction: what is to be deleted is marked, unless it is so already."""
+    marked = [Update(one.marked, one.query) if isinstance(one, Delete) else one for one in writes]
+    return [new for new, old in zip(marked, writes, strict=True) if new.resource != old.resource or new is old]
+
+
+def written(writes: Sequence[Write], answers: Sequence[Written]) -> list[Resource | None]:
     """The resources as the server holds them now, by what it answered; None for what is gone, or not told.
 
     Names inside the bundle (`urn:uuid:...`) are replaced by the references that they became.
     """
-    places = [_place(answer) for answer in answers]
-    placed = list(zip(writes, places, strict=True))
-    names = {write.name: place[0] for write, place in placed if isinstance(write, Create) and place}
+    told = list(zip(writes, answers, strict=True))
+    names = {write.name: one.reference for write, one in told if isinstance(write, Create) and one.reference}
+    references = [one.reference or (None if isinstance(write, Create) else name_of(write)) for write, one in told]
     return [
-        None if place is None or isinstance(write, Delete) else _held(write.resource, *place, names)
-        for write, place in placed
+        _held(write.resource, reference, one.version, names)
+        if reference and one.version and not isinstance(write, Delete)
+        else None
+        for (write, one), reference in zip(told, references, strict=True)
     ]
-
-
-def _place(answer: Resource) -> tuple[str, str] | None:
-    """Type and id, and the version, out of `location`: `[base/]Patient/7/_history/2`."""
-    told = re.search(r"([A-Za-z]+/[A-Za-z0-9.-]+)/_history/([^/]+)$", str(answer["response"].get("location", "")))
-    return (told[1], told[2]) if told else None
 
 
 def _held(resource: Resource, reference: str, version: str, names: Mapping[str, str]) -> Resource:
@@ -90,7 +109,8 @@ def identifier_query(system: str, value: str) -> str:
 @lru_cache(maxsize=1024)
 def endpoint_query(name: str, system: str, code: str) -> str:
     """The search that finds our Endpoint again: by its whole name and its connection type."""
-    return f"name:exact={quote(_escape(name), safe='')}&connection-type={quote(f'{system}|{code}', safe='')}"
+    # HAPI answers 500 to a condition that begins with a modifier, and takes it behind another parameter.
+    return f"connection-type={quote(f'{system}|{code}', safe='')}&name:exact={quote(_escape(name), safe='')}"
 
 
 def coded_query(system: str, values: Sequence[str], coding: Mapping[str, str]) -> str:
@@ -109,7 +129,7 @@ def _entry(write: Write) -> Resource:
     if isinstance(write, Create):
         request = {"method": "POST", "url": resource["resourceType"], "ifNoneExist": write.if_none_exist}
         return {"fullUrl": write.name, "resource": resource, "request": request}
-    url = f"{resource['resourceType']}/{resource['id']}"
+    url = reference_of(resource)
     request = {"url": url, "ifMatch": f'W/"{resource["meta"]["versionId"]}"'}
     if isinstance(write, Delete):
         return {"request": {"method": "DELETE", **request}}

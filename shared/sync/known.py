@@ -1,19 +1,26 @@
 """What this host has written of late. It need not be read again: If-Match tells when somebody else wrote after us."""
 
 from collections import OrderedDict
-from contextlib import suppress
-from threading import Lock
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from threading import Condition, Lock
 
 from shared.model import Resource
 
 MAX_WEIGHT = 60_000
 """Instances and resources together: some 50 MB."""
+MAX_TRACES = 20_000
+"""Searches whose results are known to lag, or may: some 10 MB."""
 
 
 class KnownResources:
-    """Resources by the search that finds them; the ones used longest ago are let go. Threads may share it."""
+    """Resources by the search that finds them; the ones used longest ago are let go. Threads may share it.
 
-    def __init__(self, max_weight: int = MAX_WEIGHT) -> None:
+    `traces`: see there; None: of one's own.
+    """
+
+    def __init__(self, max_weight: int = MAX_WEIGHT, traces: "Traces | None" = None) -> None:
+        self.traces = traces or Traces()
         self._max_weight = max_weight
         self._weight = 0
         self._held: OrderedDict[str, Resource] = OrderedDict()
@@ -39,6 +46,55 @@ class KnownResources:
             while self._weight > self._max_weight:
                 _, old = self._held.popitem(last=False)
                 self._weight -= _weight(old)
+
+
+class Traces:
+    """Which resources this host wrote, by the search that should find them: some servers' searches lag behind writes.
+
+    What a search does not show yet is read by its id; that it is missing there is no reason to make a second one.
+    """
+
+    def __init__(self) -> None:
+        self._versions: OrderedDict[str, dict[str, str | None]] = OrderedDict()
+        self._making: set[str] = set()
+        self._changed = Condition()
+
+    def note(self, query: str, reference: str, version: str | None) -> None:
+        """A resource was written, or a conditional create has named it."""
+        with self._changed:
+            self._versions[query] = {**self._versions.get(query, {}), reference: version}
+            self._versions.move_to_end(query)
+            if len(self._versions) > MAX_TRACES:
+                self._versions.popitem(last=False)
+
+    def drop(self, query: str, reference: str) -> None:
+        """It is gone."""
+        with self._changed:
+            left = {name: version for name, version in self._versions.get(query, {}).items() if name != reference}
+            self._versions[query] = left
+
+    def of(self, query: str) -> list[tuple[str, str | None]]:
+        """References, each with the version that we wrote, None where it was not told."""
+        return list(self._versions.get(query, {}).items())
+
+    @contextmanager
+    def making(self, names: Collection[str]) -> Iterator[bool]:
+        """While resources of these names are made no other lane makes any of them: it waits, and is told so by True.
+
+        Conditional create is no lock on every server: two at once may make two. All names are taken at once, so that
+        no two lanes wait for each other.
+        """
+        wanted = set(names)
+        with self._changed:
+            waited = not wanted.isdisjoint(self._making)
+            self._changed.wait_for(lambda: wanted.isdisjoint(self._making))
+            self._making |= wanted
+        try:
+            yield waited
+        finally:
+            with self._changed:
+                self._making -= wanted
+                self._changed.notify_all()
 
 
 def _weight(resource: Resource) -> int:

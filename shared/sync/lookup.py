@@ -1,12 +1,16 @@
 """Finds what the FHIR server holds of a study: by identifier, never by a guess."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from shared.errors import MultipleMatchingResourcesError
-from shared.mapping.merge import contains
+from shared.mapping.converters import MappingOptions
+from shared.mapping.merge import contains, has_address
+from shared.mapping.merge_observation import report_query
 from shared.mapping.resources import Fragment
-from shared.mapping.transaction import endpoint_query, identifier_query
+from shared.mapping.sign import are_doubles, by_id, named
+from shared.mapping.transaction import endpoint_query, identifier_query, reference_of
 from shared.model import Resource
 from shared.sync.known import KnownResources
 from shared.sync.ports import FhirServer
@@ -14,24 +18,25 @@ from shared.sync.ports import FhirServer
 Search = tuple[str, str]
 """Resource type and query."""
 
+logger = logging.getLogger(__name__)
+
 
 class Lookup:
-    """Searches that give one resource or none. Raises MultipleMatchingResourcesError for more.
+    """Searches by identity. `known`: ImagingStudies that need no search, and what searches may not show yet.
 
-    `uid_system` is that of the identifiers which are StudyInstanceUIDs. `known`: ImagingStudies that need no search.
+    A resource is given with its version: where searches do not tell it, it is read.
     """
 
-    def __init__(self, fhir: FhirServer, known: KnownResources, uid_system: str) -> None:
+    def __init__(self, fhir: FhirServer, known: KnownResources, options: MappingOptions) -> None:
         self._fhir = fhir
         self._known = known
-        self._uid_system = uid_system
+        self._options = options
         self._read: dict[Search, list[Resource]] = {}
+        self._afresh: set[Search] = set()
+        self._told: set[str] = set()
 
     def read_ahead(self, searches: Iterable[Search]) -> None:
-        """Makes many searches at once; each answers one look-up, so that after a conflict the server is asked again.
-
-        That there is no Endpoint yet is an answer to all, until it is forgotten: they are about to make it together.
-        """
+        """Makes many searches at once; each answers one look-up, so that after a conflict the server is asked again."""
         wanted = list(dict.fromkeys(searches))
         if len(wanted) > 1:
             self._read |= dict(zip(wanted, self._fhir.search_many(wanted), strict=True))
@@ -39,32 +44,50 @@ class Lookup:
     def is_known(self, uid: str) -> bool:
         return self._known.get(self.study_query(uid)) is not None
 
-    def study(self, uid: str) -> Resource | None:
+    def studies(self, uid: str) -> list[Resource]:
+        """The ImagingStudy, and doubles of it that we made."""
         query = self.study_query(uid)
         if (known := self._known.get(query)) is not None:
-            return known
-        identifier = {"system": self._uid_system, "value": f"urn:oid:{uid}"}
-        return self._one(("ImagingStudy", query), lambda found: _is_identified(found, identifier))
+            return [known]
+        identifier = {"system": self._options.uid_system, "value": f"urn:oid:{uid}"}
+        return self._same(("ImagingStudy", query), identifier)
 
-    def patient(self, identifier: Mapping[str, str]) -> Resource | None:
-        return self._one(self.patient_search(identifier), lambda found: _is_identified(found, identifier))
+    def patients(self, identifier: Mapping[str, str]) -> list[Resource]:
+        """The Patient, and doubles of it that we made."""
+        return self._same(self.patient_search(identifier), identifier)
 
     def endpoint(self, wanted: Fragment) -> Resource | None:
+        """Of several with our address the oldest: they say the same, and the app, or DICOM Cast, made them all."""
         said = {"name": wanted.create["name"], "connectionType": wanted.create["connectionType"]}
-        search = self.endpoint_search(wanted)
-        if self._read.get(search) == []:
-            return None
-        return self._one(search, lambda found: contains(found, said))
+        own = wanted.create["identifier"][0]
+        found = self._found(self.endpoint_search(wanted), lambda one: contains(one, said) or _is_identified(one, own))
+        found.sort(
+            key=lambda one: (not has_address(one, wanted), one.get("meta", {}).get("lastUpdated", ""), by_id(one))
+        )
+        if len(found) > 1 and (ids := named(found)) not in self._told:
+            self._told.add(ids)
+            logger.warning("%s are doubles: the first is used; delete the others once nothing links to them", ids)
+        return found[0] if found else None
 
-    def forget(self, search: Search) -> None:
-        """The answer that was read ahead may be true no more."""
-        self._read.pop(search, None)
+    def observations(self, sop_instance_uid: str) -> list[Resource]:
+        """All that say they are of the report."""
+        identifier = {"system": self._options.uid_system, "value": f"urn:oid:{sop_instance_uid}"}
+        return self._found(
+            ("Observation", report_query(sop_instance_uid, self._options)),
+            lambda found: _is_identified(found, identifier),
+        )
+
+    def read_afresh(self, searches: Iterable[Search]) -> None:
+        """After a conflict: what was read ahead is forgotten, and what a search finds next is read by its id too."""
+        for search in searches:
+            self._read.pop(search, None)
+            self._afresh.add(search)
 
     def study_search(self, uid: str) -> Search:
         return "ImagingStudy", self.study_query(uid)
 
     def study_query(self, uid: str) -> str:
-        return identifier_query(self._uid_system, f"urn:oid:{uid}")
+        return identifier_query(self._options.uid_system, f"urn:oid:{uid}")
 
     @staticmethod
     def patient_search(identifier: Mapping[str, str]) -> Search:
@@ -78,18 +101,50 @@ class Lookup:
         connection = wanted.create["connectionType"]
         return endpoint_query(wanted.create["name"], connection["system"], connection["code"])
 
-    def _one(self, search: Search, fits: Callable[[Resource], bool]) -> Resource | None:
+    def _same(self, search: Search, identifier: Mapping[str, Any]) -> list[Resource]:
+        """Raises MultipleMatchingResourcesError where there are several, and not all of our making."""
+        found = sorted(self._found(search, lambda one: _is_identified(one, identifier)), key=by_id)
+        if len(found) > 1 and not are_doubles(found, self._options):
+            raise MultipleMatchingResourcesError(
+                f"several resources have the same identity: {named(found)}; merge or delete all but one"
+            )
+        return found
+
+    def _found(self, search: Search, fits: Callable[[Resource], bool]) -> list[Resource]:
+        """A server that ignores a parameter it does not know answers with everything: believe only what fits."""
         matches = self._read.pop(search, None)
         if matches is None:
             matches = self._fhir.search(*search)
-        # A server that ignores a parameter it does not know answers with everything: believe only what fits.
-        found = [resource for resource in matches if fits(resource)]
-        if len(found) > 1:
-            ids = ", ".join(f"{search[0]}/{resource['id']}" for resource in found)
-            raise MultipleMatchingResourcesError(
-                f"several resources have the same identity: {ids}; merge or delete all but one"
-            )
-        return found[0] if found else None
+        found = {_key(reference_of(one)): one for one in matches if fits(one)}
+        written = {_key(reference): (reference, version) for reference, version in self._known.traces.of(search[1])}
+        afresh = search in self._afresh
+        self._afresh.discard(search)
+        for key in [*found, *(key for key in written if key not in found)]:
+            one = found.get(key)
+            reference, version = written.get(key, ("", None))
+            if one is None or afresh or _version(one) is None or version not in (None, _version(one)):
+                one = self._as_it_is(search[1], reference_of(one) if one else reference, fits)
+                found = {name: held for name, held in found.items() if name != key} | ({key: one} if one else {})
+        return list(found.values())
+
+    def _as_it_is(self, query: str, reference: str, fits: Callable[[Resource], bool]) -> Resource | None:
+        """The resource as a read by its id gives it, which no search's lag or memory is before."""
+        one = self._fhir.read(reference)
+        if one is None or not fits(one):
+            self._known.traces.drop(query, reference)
+            return None
+        self._known.traces.note(query, reference, _version(one))
+        return one
+
+
+def _version(resource: Resource) -> str | None:
+    version = resource.get("meta", {}).get("versionId")
+    return version if isinstance(version, str) else None
+
+
+def _key(reference: str) -> str:
+    """Some servers answer with ids in another letter case than they were made in."""
+    return reference.casefold()
 
 
 def _is_identified(resource: Resource, identifier: Mapping[str, Any]) -> bool:

@@ -1,19 +1,30 @@
 """Reads what FHIR holds of a study, and says what is to be written so that it says what the archive holds."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from shared.mapping.converters import MappingOptions, urn
 from shared.mapping.dose_report import may_be_dose_report
-from shared.mapping.merge import merge_endpoint, merge_patient
+from shared.mapping.merge import merge_patient
 from shared.mapping.merge_observation import merge_report, remove_report, report_query
-from shared.mapping.merge_study import RemovedInstance, counted_series, counts_only, is_ours, merge_study
-from shared.mapping.resources import MappedInstance, map_endpoint
-from shared.mapping.transaction import Create, Delete, Update, Write
+from shared.mapping.merge_study import (
+    RemovedInstance,
+    cancelled,
+    counted_series,
+    counts_only,
+    merge_study,
+    with_series_of,
+)
+from shared.mapping.resources import MappedInstance
+from shared.mapping.sign import is_only_ours, is_ours, named, signed
+from shared.mapping.transaction import Create, Delete, Update, Write, reference_of
 from shared.model import Resource
 from shared.sync.lookup import Lookup, Search
 from shared.sync.mapped_entries import Changes, gone
+from shared.sync.our_endpoint import OurEndpoint
 from shared.sync.ports import Ports
+
+PATIENT_REMEDY = "the study is linked to one; move what links to the others, and delete them"
 
 
 class StudyMerger:
@@ -22,19 +33,19 @@ class StudyMerger:
     def __init__(self, ports: Ports, options: MappingOptions, partition: str) -> None:
         self.options = options.of_partition(partition)
         self._partition = partition
-        self._fhir = ports.fhir
         self._archive = ports.archive
         self._known = ports.known
-        self._lookup = Lookup(ports.fhir, ports.known, self.options.uid_system)
-        self._endpoint = map_endpoint(self.options)
+        self._lookup = Lookup(ports.fhir, ports.known, self.options)
+        self._endpoint = OurEndpoint(ports, self._lookup, self.options)
+        self._known_doubles: dict[str, Sequence[Resource]] = {}
 
     def searches(self, wanted: Changes) -> list[Search]:
-        """What `writes` will look up."""
+        """What `writes` will look up, but for Observations."""
         uid = wanted.study_instance_uid
         searches = [] if self._lookup.is_known(uid) else [self._lookup.study_search(uid)]
         patients = [change.patient.add["identifier"][0] for change in _by_patient(wanted)]
-        if patients and self._known.get(self._lookup.endpoint_query(self._endpoint)) is None:
-            searches.append(self._lookup.endpoint_search(self._endpoint))
+        if patients and not self._endpoint.is_known:
+            searches.append(self._endpoint.search)
         return searches + [self._lookup.patient_search(identifier) for identifier in patients]
 
     def read_ahead(self, searches: Iterable[Search]) -> None:
@@ -42,13 +53,12 @@ class StudyMerger:
         self._lookup.read_ahead(searches)
 
     def forget(self, wanted: Changes) -> bool:
-        """What was remembered may be true no more; whether there was anything."""
-        queries = (self._lookup.study_query(wanted.study_instance_uid), self._lookup.endpoint_query(self._endpoint))
-        known = [query for query in queries if self._known.get(query) is not None]
-        for query in known:
-            self._known.put(query, None)
-        self._lookup.forget(self._lookup.endpoint_search(self._endpoint))
-        return bool(known)
+        """What was remembered may be true no more, and is read anew; whether there was anything."""
+        known = [self._endpoint.forget(), self._lookup.is_known(wanted.study_instance_uid)]
+        self._known.put(self._lookup.study_query(wanted.study_instance_uid), None)
+        reports = [("Observation", report_query(uid, self.options)) for uid in wanted.reports]
+        self._lookup.read_afresh([*self.searches(wanted), *reports])
+        return any(known)
 
     def writes(self, wanted: Changes) -> list[Write]:
         """In the order of the references. Raises MultipleMatchingResourcesError, TransientError, OutageError."""
@@ -56,62 +66,82 @@ class StudyMerger:
         writes = self._writes(wanted)
         if was_known and not any(write.resource["resourceType"] == "ImagingStudy" for write in writes):
             # If-Match guards what is written. That there is nothing to write to the study has to be seen.
-            self.forget(wanted)
+            self._known.put(self._lookup.study_query(wanted.study_instance_uid), None)
             return self._writes(wanted)
         return writes
 
+    def doubles(self, wanted: Changes) -> list[str]:
+        """What is to be told of Patients of the study that we, two hosts of us, have made twice."""
+        told: list[str] = []
+        for change in _by_patient(wanted):
+            patients = self._known_doubles.get(change.study.set["subject"]["reference"], ())
+            if patients:
+                told.append(f"{named(patients)} are doubles that the app has made: {PATIENT_REMEDY}")
+        return told
+
     def _writes(self, wanted: Changes) -> list[Write]:
         uid = wanted.study_instance_uid
-        study = self._lookup.study(uid)
+        found = self._lookup.studies(uid)
+        study, doubles = (found[0], found[1:]) if found else (None, [])
         if wanted.held is not None:
             wanted = replace(wanted, changes=[*wanted.changes, *gone(study, uid, wanted.held)])
         links: dict[str, str] = {}
         writes: list[Write] = []
         if of_patients := _by_patient(wanted):
-            writes += self._link_endpoint(links)
+            links[self._endpoint.name] = self._endpoint.reference()
             for change in of_patients:
-                writes += self._link_patient(change, links)
-        writes += self._study(study, wanted, links)
+                writes += self._link_patient(change, study, links)
+        writes += self._study(study, doubles, wanted, links)
         if study is not None:
-            links[urn("ImagingStudy", uid)] = f"ImagingStudy/{study['id']}"
+            links[urn("ImagingStudy", uid)] = reference_of(study)
         return writes + self._observations(study, wanted, links)
 
-    def _link_endpoint(self, links: dict[str, str]) -> list[Write]:
-        name, query = urn("Endpoint", self.options.service_url), self._lookup.endpoint_query(self._endpoint)
-        held = self._known.get(query) or self._lookup.endpoint(self._endpoint)
-        created = merge_endpoint(held, self._endpoint)
-        if held is None:
-            assert created is not None
-            return [Create(name, created, query)]
-        self._known.put(query, held)
-        links[name] = f"Endpoint/{held['id']}"
-        return []
-
-    def _link_patient(self, change: MappedInstance, links: dict[str, str]) -> list[Write]:
-        identifier = change.patient.add["identifier"][0]
-        name = change.study.set["subject"]["reference"]
-        held = self._lookup.patient(identifier)
+    def _link_patient(self, change: MappedInstance, study: Resource | None, links: dict[str, str]) -> list[Write]:
+        """Of doubles that we made the one that the study has already, else the first by its id."""
+        identifier, name = change.patient.add["identifier"][0], change.study.set["subject"]["reference"]
+        query = self._lookup.patient_search(identifier)[1]
+        patients = self._lookup.patients(identifier)
+        self._known_doubles[name] = patients[1:] and patients
+        subject = (study or {}).get("subject", {}).get("reference")
+        linked = [one for one in patients if reference_of(one) == subject]
+        held = next(iter([*linked, *patients]), None)
         merged = merge_patient(held, change.patient, self.options.patient_update_policy)
         if held is None:
             assert merged is not None
-            return [Create(name, merged, self._lookup.patient_search(identifier)[1])]
-        links[name] = f"Patient/{held['id']}"
-        return [Update(merged)] if merged is not None else []
+            return [Create(name, merged, query, query)]
+        links[name] = reference_of(held)
+        return [Update(merged, query)] if merged is not None else []
 
-    def _study(self, study: Resource | None, wanted: Changes, links: Mapping[str, str]) -> list[Write]:
+    def _study(
+        self, study: Resource | None, doubles: Sequence[Resource], wanted: Changes, links: Mapping[str, str]
+    ) -> list[Write]:
+        """What doubles list is taken over, before they go."""
+        query = self._lookup.study_query(wanted.study_instance_uid)
+        gone_ = [Delete(one, cancelled(one), query) for one in doubles]
+        merged = self._merged(study, with_series_of(study, doubles), wanted, links)
+        if merged is None:
+            return []
+        if study is None:
+            return [Create(urn("ImagingStudy", wanted.study_instance_uid), merged, query, query)]
+        if not merged.get("series") and is_ours(study, self.options.service_url):
+            if is_only_ours(merged, self.options):
+                return [Delete(study, signed(cancelled(study), self.options.service_url), query), *gone_]
+            merged = cancelled(merged)
+        if merged == study:
+            return []
+        if is_ours(study, self.options.service_url):
+            merged = signed(merged, self.options.service_url)
+        return [Update(merged, query), *gone_]
+
+    def _merged(
+        self, study: Resource | None, base: Resource | None, wanted: Changes, links: Mapping[str, str]
+    ) -> Resource | None:
         uid, asked = wanted.study_instance_uid, self._of_our_archive(study, wanted)
-        known = study if study is None or wanted.held is None else _without(study, counted_series(study) & asked)
+        known = base if base is None or wanted.held is None else _without(base, counted_series(base) & asked)
         merged = merge_study(known, wanted.changes, links, counted=self.options.extended) or known
         if merged is not None and self._is_counted_only(study, merged, wanted, asked):
-            merged = counts_only(merged, {**dict.fromkeys(asked, 0), **self._archive.counts(uid, self._partition)})
-        if merged is None or merged == study:
-            return []
-        query = self._lookup.study_query(uid)
-        if study is None:
-            return [Create(urn("ImagingStudy", uid), merged, query)]
-        if not merged.get("series") and is_ours(merged, self.options.service_url):
-            return [Delete(study, query)]
-        return [Update(merged, query)]
+            return counts_only(merged, {**dict.fromkeys(asked, 0), **self._archive.counts(uid, self._partition)})
+        return merged
 
     def _of_our_archive(self, study: Resource | None, wanted: Changes) -> set[str]:
         """The series that the archive can count: of a study that others made, those that a change is about."""
@@ -134,10 +164,10 @@ class StudyMerger:
             uid = change.entry.sop_instance_uid
             if isinstance(change, RemovedInstance):
                 if _may_have_observations(study, change):
-                    held = self._fhir.search("Observation", report_query(uid, self.options))
+                    held = self._lookup.observations(uid)
                     writes += remove_report(held, uid, self.options)
             elif report := wanted.reports.get(uid):
-                held = self._fhir.search("Observation", report_query(uid, self.options))
+                held = self._lookup.observations(uid)
                 writes += merge_report(held, report, links, self.options)
         return writes
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from shared.failures import CarriedEntry, ErrorQuery, ErrorRow, FailedEntry, OpenErrors
 from shared.journal import Journal, Slot
-from shared.model import ChangeFeedEntry, FeedEntry, FeedPage, LeaseState, Resource, StoredWatermark, Watermark
+from shared.model import ChangeFeedEntry, FeedEntry, FeedPage, LeaseState, Resource, StoredWatermark, Watermark, Written
 from shared.outcome import TickRecord
 from shared.replay import Replay, ReplayRequest
 from shared.sync.known import KnownResources
@@ -82,8 +82,20 @@ class FhirServer(Protocol):
         """The same for many, in one request where the server takes that: types and queries."""
         ...
 
-    def transact(self, bundle: Resource) -> list[Resource]:
-        """The answer's entries, one per entry sent, each a 2xx. Raises also ConflictError."""
+    def read(self, reference: str) -> Resource | None:
+        """One resource, `Patient/7`, as it is now, whatever searches say of it yet; None: it is gone."""
+        ...
+
+    def transact(self, bundle: Resource) -> list[Written]:
+        """What became of each entry sent, in their order. Raises also ConflictError."""
+        ...
+
+    def most_entries(self, *, conditional: bool) -> int:
+        """Entries that a transaction may have, with `ifNoneExist` or without."""
+        ...
+
+    def too_many_entries(self, size: int, *, conditional: bool) -> None:
+        """A transaction of so many was refused, and its parts were taken: it is remembered."""
         ...
 
 

@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 
-from shared.model import Resource
+from shared.mapping.transaction import reference_of
+from shared.model import Resource, Written
 from shared.replay import PlannedWrite
 from shared.sync.ports import FhirServer
 
 
 class Rehearsal:
-    """Answers as if every transaction had been applied; `writes` says what they were, each once."""
+    """Answers as if every transaction had been applied, and reads so; `writes` says what they were, each once."""
 
     def __init__(self, fhir: FhirServer) -> None:
         self._fhir = fhir
         self._writes: dict[str, PlannedWrite] = {}
+        self._planned: dict[str, Resource | None] = {}
 
     @property
     def calls(self) -> int:
@@ -34,14 +36,33 @@ class Rehearsal:
     def search_many(self, searches: Sequence[tuple[str, str]]) -> list[list[Resource]]:
         return self._fhir.search_many(searches)
 
-    def transact(self, bundle: Resource) -> list[Resource]:
-        for entry in bundle["entry"]:
-            request = entry["request"]
-            # The Endpoint is named in every bundle until it is there: its name tells that it is the same one.
-            name = entry.get("fullUrl", request["url"])
-            self._writes[name] = PlannedWrite(request["method"], request["url"], _study_uid(entry.get("resource", {})))
-        created = {"POST": "201", "PUT": "200", "DELETE": "204"}
-        return [{"response": {"status": created[entry["request"]["method"]]}} for entry in bundle["entry"]]
+    def read(self, reference: str) -> Resource | None:
+        return self._planned[reference] if reference in self._planned else self._fhir.read(reference)
+
+    def transact(self, bundle: Resource) -> list[Written]:
+        return [self._plan(entry) for entry in bundle["entry"]]
+
+    def most_entries(self, *, conditional: bool) -> int:
+        return self._fhir.most_entries(conditional=conditional)
+
+    def too_many_entries(self, size: int, *, conditional: bool) -> None:
+        """Nothing is refused here."""
+
+    def _plan(self, entry: Resource) -> Written:
+        request, resource = entry["request"], entry.get("resource", {})
+        created = request["method"] == "POST"
+        if created:
+            resource = {**resource, "id": entry["fullUrl"].removeprefix("urn:uuid:")}
+        reference = reference_of(resource) if resource else request["url"]
+        version = f"planned-{len(self._planned) + 1}"
+        meta = {"meta": {**resource.get("meta", {}), "versionId": version}}
+        self._planned[reference] = {**resource, **meta} if resource else None
+        planned = PlannedWrite(request["method"], request["url"], _study_uid(resource))
+        before = self._writes.get(reference)
+        if before is not None and before.method == "POST":
+            planned = before  # what is made is made, whatever becomes of it
+        self._writes[reference] = planned
+        return Written(created, reference, version)
 
 
 def _study_uid(resource: Resource) -> str:

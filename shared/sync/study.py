@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from shared.errors import (
     ConflictError,
+    DeleteRefusedError,
     EntryError,
     FhirRefusedError,
     StudyTooLargeError,
@@ -13,15 +14,18 @@ from shared.errors import (
 )
 from shared.failures import ErrorTable, FailedEntry
 from shared.mapping.converters import MappingOptions
+from shared.mapping.merge_study import RemovedInstance
 from shared.mapping.transaction import Write
-from shared.sync.mapped_entries import Changes, failed, map_entries
+from shared.sync.mapped_entries import Change, Changes, failed, map_entries
 from shared.sync.merging import StudyMerger
+from shared.sync.parts import Parts
 from shared.sync.plan import Study
 from shared.sync.ports import Ports
-from shared.sync.transact import MAX_WRITES, Size, together, transact
+from shared.sync.transact import Size, together, transact
 
 MAX_CONFLICTS = 5
 """How often a study is read and merged again because somebody else wrote first, before it waits for the next tick."""
+PATIENT_ID = "(0010,0020) PatientID (LO)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,7 @@ class StudySync:
                 outcomes[position] = self._alone(task)
                 continue
             size += Size.of(writes)
-            if transaction and not size.is_fit:
+            if transaction and not size.is_fit(self._ports.fhir):
                 outcomes |= self._written(tasks, transaction, is_again=is_again)
                 transaction, size = {}, Size.of(writes)
             transaction[position] = writes
@@ -114,8 +118,14 @@ class StudySync:
             return dict.fromkeys(wanted, error)
         except ConflictError:
             part = [tasks[position] for position in wanted]
-            if not is_again:  # the Endpoint, it may be, which another lane has just made
+            if not is_again:  # a Patient, it may be, whom another lane has just made
                 return dict(zip(wanted, self._once_more(part), strict=True))
+            writes = None
+        except DeleteRefusedError:
+            writes = None
+        except FhirRefusedError as error:
+            if len(wanted) > 1:
+                return self._halved(tasks, wanted, Size.of(writes or ()), error)
             writes = None
         except (EntryError, TransientError):
             writes = None
@@ -123,8 +133,26 @@ class StudySync:
             return {position: self._alone(tasks[position]) for position in wanted}
         # What a conflict was about is told once more: the rest of that transaction was written.
         return {
-            position: StudyResult(bool(some) or is_again, tasks[position].failures) for position, some in wanted.items()
+            position: StudyResult(bool(some) or is_again, (*tasks[position].failures, *self._doubles(tasks[position])))
+            for position, some in wanted.items()
         }
+
+    def _halved(
+        self, tasks: Sequence[_Task], wanted: dict[int, list[Write]], size: Size, error: FhirRefusedError
+    ) -> dict[int, StudyOutcome]:
+        """A refused transaction of several studies in two: one of them is at fault, or it was larger than is taken.
+
+        Where all parts are taken it was too large, and the next groups are smaller.
+        """
+        positions = list(wanted)
+        half = len(positions) // 2
+        outcomes: dict[int, StudyOutcome] = {}
+        for part in (positions[:half], positions[half:]):
+            outcomes |= self._written(tasks, {position: wanted[position] for position in part}, is_again=False)
+        written = [one for one in outcomes.values() if isinstance(one, StudyResult)]
+        if error.may_be_limit and len(written) == len(wanted) and not any(map(_is_refused, written)):
+            self._ports.fhir.too_many_entries(size.writes, conditional=size.conditional)
+        return outcomes
 
     def _once_more(self, tasks: Sequence[_Task]) -> list[StudyOutcome]:
         """Read and merged again, after somebody else wrote first."""
@@ -144,7 +172,14 @@ class StudySync:
             wrote, refused = self._write_what_is_taken(task.merger, task.changes)
         except TransientError as error:
             return error
-        return StudyResult(wrote, (*task.failures, *refused))
+        return StudyResult(wrote, (*task.failures, *refused, *self._doubles(task)))
+
+    def _doubles(self, task: _Task) -> list[FailedEntry]:
+        """A row that tells of Patients that are there twice: the study is synced, and somebody has to look."""
+        if task.changes is None or not (told := task.merger.doubles(task.changes)):
+            return []
+        entry = task.changes.changes[-1].entry
+        return [FailedEntry.of(entry, ErrorTable.INVALID_TAG, "DoubledPatient", f"{PATIENT_ID}: {'; '.join(told)}")]
 
     def _write_what_is_taken(self, merger: StudyMerger, study: Changes) -> tuple[bool, list[FailedEntry]]:
         """Whether anything had to be written, and the entries to blame where the server refused a bundle.
@@ -154,6 +189,8 @@ class StudySync:
         """
         try:
             return self._write(merger, study), []
+        except DeleteRefusedError as error:
+            return True, [failed(_last_removed(study).entry, error)]
         except StudyTooLargeError as error:
             refusal: EntryError = error
             if counted := self._write_counted(merger, study, error):
@@ -180,38 +217,53 @@ class StudySync:
         return wrote, [_counted_only(study, error)]
 
     def _write(self, merger: StudyMerger, study: Changes) -> bool:
-        """Whether anything had to be written."""
-        attempts = passed = 0
-        before: list[Write] = []
-        while True:
+        """Whether anything had to be written. What one transaction does not take goes with the next, merged anew."""
+        wrote, again = False, 0
+        parts = Parts(self._ports.fhir)
+        while writes := merger.writes(study):
+            part = parts.first(writes)
             try:
-                writes = merger.writes(study)
-                # A server that still lacks what it was sent only rehearses: it is told the rest.
-                passed = passed + MAX_WRITES if writes == before else 0
-                part = writes[passed : passed + MAX_WRITES]
-                if not part:
-                    # A conditional create that found something wrote the rest.
-                    return bool(before) or attempts > 0
                 self._transact(part)
             except ConflictError:
                 merger.forget(study)
-                attempts += 1
-                if attempts == MAX_CONFLICTS:
+                again += 1
+                if again == MAX_CONFLICTS:
                     raise
-            except StudyTooLargeError:
+            except FhirRefusedError as error:
+                if not parts.are_smaller(part, error):
+                    if again or not self._is_race(merger, study, writes, error):
+                        raise
+                    again += 1
+            except TransientError:
+                merger.forget(study)
                 raise
-            except FhirRefusedError:
-                # What we remembered may be gone: it is read anew, once.
-                if attempts or study.is_part or not merger.forget(study):
-                    raise
-                attempts += 1
             else:
-                before = writes
-                if len(writes) <= passed + MAX_WRITES:
-                    return True
+                wrote = True
+                parts.taken(part, is_last=len(part) == len(writes))
+                if len(part) == len(writes):
+                    break
+        return wrote or again > 0  # a conditional create that found something wrote the rest
+
+    @staticmethod
+    def _is_race(merger: StudyMerger, study: Changes, writes: list[Write], error: FhirRefusedError) -> bool:
+        """Whether what was read, or remembered, is true no more: some servers tell a lost race as a refusal."""
+        if study.is_part or isinstance(error, DeleteRefusedError):
+            return False
+        merger.forget(study)
+        return merger.writes(study) != writes
 
     def _transact(self, writes: Sequence[Write]) -> None:
         transact(self._ports.fhir, self._ports.lease, self._ports.known, writes)
+
+
+def _last_removed(study: Changes) -> Change:
+    """The change to tell of where a delete was refused: the last that takes something out."""
+    removed = [change for change in study.changes if isinstance(change, RemovedInstance)]
+    return removed[-1] if removed else study.changes[-1]
+
+
+def _is_refused(result: StudyResult) -> bool:
+    return any(failure.table is ErrorTable.FHIR for failure in result.failures)
 
 
 def _counted_only(study: Changes, error: StudyTooLargeError) -> FailedEntry:

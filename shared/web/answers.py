@@ -86,7 +86,9 @@ def openapi() -> func.HttpResponse:
 
 
 def _file(path: Path) -> func.HttpResponse:
-    return _answer(path.read_text(), HTTPStatus.OK, _TYPES[path.suffix], {"Content-Security-Policy": PAGE_POLICY})
+    return _answer(
+        path.read_text(encoding="utf-8"), HTTPStatus.OK, _TYPES[path.suffix], {"Content-Security-Policy": PAGE_POLICY}
+    )
 
 
 def _answer(body: str, status: HTTPStatus, mimetype: str, headers: dict[str, str]) -> func.HttpResponse:

@@ -5,7 +5,7 @@ import logging
 import threading
 from contextlib import contextmanager
 
-from shared.clients.fhir import FhirClient
+from shared.clients.fhir.client import FhirClient
 from shared.clients.http import HttpService
 from shared.errors import FhirRefusedError, OutageError, TransientError
 from shared.mapping.converters import MappingOptions

@@ -130,6 +130,17 @@ def test_a_study_that_is_only_counted_matches(compared):
     assert compared.differences() == []
 
 
+def test_references_match_however_they_are_written(compared):
+    """Servers behind a proxy write absolute ones, of a host of theirs."""
+    study = compared.study()
+    subject = {"reference": f"https://fhir.example.org/base/{study['subject']['reference']}"}
+    compared.put(study, subject=subject)
+    for one in compared.observations():
+        derived = [{"reference": f"https://fhir.example.org/base/ImagingStudy/{study['id']}"}]
+        compared.put(one, subject=subject, derivedFrom=derived)
+    assert compared.differences() == []
+
+
 def test_what_dicom_alone_knows_is_told(compared):
     """An update, deletes: FHIR is behind until they are synced."""
     world = compared.world

@@ -103,7 +103,7 @@ def test_the_log_holds_no_patient_values(tmp_path):
         service.get("/v2/studies", PatientID="secret-query")
         service.bulk_update("1.2", PatientName="secret-name", PatientComments="secret-comment")
         service.bulk_update("1.2", PatientID="secret-id" * 9, ManufacturerModelName="secret-model")
-    text = log.read_text()
+    text = log.read_text(encoding="utf-8")
     assert "stored 1, refused 1 {272: 1}" in text
     assert "updated 1 instances of 1 studies" in text
     assert not [word for word in ("secret", "Nightingale", "Lastname", "GET", "POST") if word in text]
@@ -129,7 +129,7 @@ def test_a_database_of_an_earlier_version_is_brought_up_to_date(tmp_path):
     path = tmp_path / "dicom.db"
     metadata = json.dumps({"00100020": {"vr": "LO", "Value": ["P1"]}})
     with sqlite3.connect(path) as connection:
-        connection.executescript(SCHEMA[0].read_text())
+        connection.executescript(SCHEMA[0].read_text(encoding="utf-8"))
         key = ("Microsoft.Default", "1.2", "1.2.3", "1.2.3.4")
         connection.execute("UPDATE counter SET last_sequence = 7")
         connection.execute("INSERT INTO change VALUES (7, 17700000000000000, 'create', ?, ?, ?, ?, 7)", key)

@@ -11,6 +11,7 @@ import requests
 from azure.data.tables import TableServiceClient
 from pydicom.data import get_charset_files
 
+from local.fhir_account import search
 from shared import bootstrap
 from shared.config import read_settings
 from shared.model import Watermark
@@ -68,9 +69,7 @@ def uids():
 
 def study_in(fhir_url, uids):
     """The ImagingStudy, None where there is none; never two."""
-    query = {"identifier": f"urn:dicom:uid|urn:oid:{uids.study}"}
-    bundle = requests.get(f"{fhir_url}/ImagingStudy", params=query, timeout=30).json()
-    found = [one["resource"] for one in bundle.get("entry", [])]
+    found = search(fhir_url, "ImagingStudy", identifier=f"urn:dicom:uid|urn:oid:{uids.study}")
     assert len(found) <= 1
     return found[0] if found else None
 
@@ -294,8 +293,7 @@ def test_names_in_other_scripts(file, names, app, dicom, fhir_url):
     dicom.store(Path(path).read_bytes())
     app.tick()
     patient_id = {"chrH31.dcm": "H31EXAMPLE", "chrArab.dcm": "SCSARAB"}[file]
-    found = requests.get(f"{fhir_url}/Patient", params={"identifier": f"|{patient_id}"}, timeout=30).json()
-    (patient,) = [one["resource"] for one in found["entry"]]
+    (patient,) = search(fhir_url, "Patient", identifier=f"|{patient_id}")
     held = [
         ((one.get("extension") or [{}])[0].get("valueCode"), one["family"], one["given"]) for one in patient["name"]
     ]
@@ -314,7 +312,11 @@ def test_no_patient_data_in_the_log(app, dicom, uids, caplog):
     assert not [line for line in ours if "Secret" in line or uids.patient in line]
 
 
-@pytest.mark.parametrize("patient_id", ["a,b|c$d\\e&f", "Ωmega 7", 'quo"te', "100%?x=1#y", "+49"])
+COMMA = pytest.mark.not_on("medplum", reason="its in-memory repository splits a token at an escaped comma")
+PATIENT_IDS = [pytest.param("a,b|c$d\\e&f", marks=COMMA), "a|b$c", "Ωmega 7", 'quo"te', "100%?x=1#y", "+49"]
+
+
+@pytest.mark.parametrize("patient_id", PATIENT_IDS)
 def test_any_patient_id_is_found_again(app, dicom, uids, fhir_url, patient_id):
     """Escaped for the search and the URL: a second study of the patient makes no second Patient."""
     patient_id = (

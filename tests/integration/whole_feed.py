@@ -7,6 +7,7 @@ from pydicom import Dataset
 
 from local.compare import compare
 from local.failures import recorded_failures
+from local.fhir_account import search
 from shared import bootstrap
 from shared.config import read_settings
 from shared.outcome import Outcome
@@ -66,8 +67,7 @@ class World:
         raise AssertionError("not synced after 20 ticks")
 
     def search(self, resource_type, query):
-        bundle = requests.get(f"{self.fhir_url}/{resource_type}", params={"identifier": query}, timeout=30).json()
-        return [one["resource"] for one in bundle.get("entry", [])]
+        return search(self.fhir_url, resource_type, identifier=query)
 
     def imaging_study(self, system="urn:dicom:uid"):
         (found,) = self.search("ImagingStudy", f"{system}|urn:oid:{self.study}")

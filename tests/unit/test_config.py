@@ -110,7 +110,9 @@ def test_authentication_is_read_per_service():
     [
         ({"Fhir__Authentication__OAuth2UserPasswordCredential__Password": ""}, ["Fhir__Authentication__OAuth2UserPasswordCredential__Password is missing"]),
         ({"Fhir__Authentication__OAuth2UserPasswordCredential__TokenUri": "http://login.example.org/token"}, ["Fhir__Authentication__OAuth2UserPasswordCredential__TokenUri"]),
-        ({"Fhir__Authentication__AuthenticationType": "Basic"}, ["Fhir__Authentication__AuthenticationType"]),
+        ({"Fhir__Authentication__AuthenticationType": "Digest"}, ["Fhir__Authentication__AuthenticationType"]),
+        ({"Fhir__Authentication__AuthenticationType": "basic"}, [f"Fhir__Authentication__BasicCredential__{name} is missing" for name in ("Username", "Password")]),
+        ({"Fhir__Authentication__AuthenticationType": "Basic", "Fhir__Authentication__BasicCredential__Username": "a:b", "Fhir__Authentication__BasicCredential__Password": "x"}, ["Fhir__Authentication__BasicCredential__Username"]),
         ({"Fhir__Authentication__AuthenticationType": "OAuth2ClientCredential"}, [f"Fhir__Authentication__OAuth2ClientCredential__{name} is missing" for name in ("TokenUri", "ClientId", "ClientSecret")]),
         ({"Fhir__Authentication__AuthenticationType": "ManagedIdentity"}, []),
         ({"Fhir__Authentication__Enabled": "false", "Fhir__Authentication__OAuth2UserPasswordCredential__Password": ""}, []),
@@ -134,7 +136,9 @@ def test_an_offset_may_be_west():
 
 def test_the_sample_settings_are_good():
     """What a newcomer copies works."""
-    sample = json.loads((Path(__file__).parents[2] / "local.settings.sample.json").read_text())["Values"]
+    sample = json.loads((Path(__file__).parents[2] / "local.settings.sample.json").read_text(encoding="utf-8"))[
+        "Values"
+    ]
     assert read_settings(sample).gap_grace_seconds == 2
     known = {setting.name for setting in SETTINGS} | {"FUNCTIONS_WORKER_RUNTIME", "SyncSchedule"}
     assert set(sample) <= known

@@ -11,16 +11,18 @@ from shared.web import answers
 
 WEB = Path(__file__).parents[2] / "shared/web"
 FILES = {path.name: path for path in (WEB / "dashboard").iterdir()}
-PAGE = FILES["dashboard.html"].read_text()
+PAGE = FILES["dashboard.html"].read_text(encoding="utf-8")
 MODULES = {
-    name: path.read_text() for name, path in FILES.items() if name.endswith(".js") and not name.startswith("uPlot")
+    name: path.read_text(encoding="utf-8")
+    for name, path in FILES.items()
+    if name.endswith(".js") and not name.startswith("uPlot")
 }
 MAX_LINES = 150
 
 
 def test_every_file_is_served_and_described():
     """But for the page itself, which is at /dashboard, and the licence of uPlot."""
-    description = yaml.safe_load((WEB / "openapi.yaml").read_text())
+    description = yaml.safe_load((WEB / "openapi.yaml").read_text(encoding="utf-8"))
     [parameter] = description["paths"]["/dashboard/{file}"]["get"]["parameters"]
     assert set(parameter["schema"]["enum"]) == FILES.keys() - {"dashboard.html", "uPlot.LICENSE.txt"}
     assert {answers.page(name).status_code for name in parameter["schema"]["enum"]} == {HTTPStatus.OK}

@@ -80,7 +80,7 @@ def observations(metadata):
 def test_golden(case):
     """The Observations are the file's, and R4 by two validators."""
     made = observations(CASES[case])
-    assert made == json.loads((FOLDER / f"{case}.json").read_text())
+    assert made == json.loads((FOLDER / f"{case}.json").read_text(encoding="utf-8"))
     assert [faults(resource) for resource in made] == [[]] * len(made)
 
 
@@ -106,7 +106,7 @@ def main():
     """Writes each case's Observations as they come out now."""
     for case, metadata in CASES.items():
         made = json.dumps(observations(metadata), indent=2, ensure_ascii=False)
-        (FOLDER / f"{case}.json").write_text(made + "\n")
+        (FOLDER / f"{case}.json").write_text(made + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Golden cases: entries + what FHIR holds -> the transaction that is sent; the second run must write nothing.
 
 A case is a folder of tests/data/cases: `entry.json` (change feed entries as the service gives them), `existing.json`
-(what the FHIR server holds), `bundle.json` (what is sent, null where nothing is). Where there is an `options.json` it has
+(what the FHIR server holds, the Endpoint among it unless it is to be made), `bundle.json` (the transactions that are
+sent, in their order). Where there is an `options.json` it has
 fields of MappingOptions, an `archive.json` how many instances the DICOM service has: StudyInstanceUID -> SeriesInstanceUID
 -> number. `python -m tests.unit.test_golden` writes the bundles anew: read the difference before you commit it.
 """
@@ -22,7 +23,7 @@ CASES = sorted(path for path in (Path(__file__).parents[1] / "data/cases").iterd
 
 def load(case, name):
     path = case / name
-    return json.loads(path.read_text()) if path.exists() else {}
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def archive(case):
@@ -46,10 +47,14 @@ def test_golden(case):
     """The bundle is the file's; run again, nothing is sent."""
     fhir = FakeFhir(resources=load(case, "existing.json"))
     run(case, fhir)
-    assert (fhir.bundles or [None])[0] == load(case, "bundle.json")
-    sent = len(fhir.bundles)
+    assert sent(fhir) == load(case, "bundle.json")
+    before = len(sent(fhir))
     run(case, fhir)
-    assert len(fhir.bundles) == sent
+    assert len(sent(fhir)) == before
+
+
+def sent(fhir):
+    return fhir.endpoints + fhir.bundles
 
 
 def main():
@@ -57,8 +62,8 @@ def main():
     for case in CASES:
         fhir = FakeFhir(resources=load(case, "existing.json"))
         run(case, fhir)
-        text = json.dumps((fhir.bundles or [None])[0], indent=2, ensure_ascii=False)
-        (case / "bundle.json").write_text(text + "\n")
+        text = json.dumps(sent(fhir), indent=2, ensure_ascii=False)
+        (case / "bundle.json").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""The ports that the local stack and the tests are given."""
+"""The ports that the local stack and the tests are given, and how long a program is waited for."""
 
 import socket
+import sys
 
 import pytest
 
-from local.processes import free_port, listens
+from local.processes import Program, Running, StackError, free_port, listens
 
 
 def test_a_free_port_is_kept_for_who_asked():
@@ -22,3 +23,18 @@ def test_no_free_port_is_given_twice():
     """However many are asked for: what an app wrote under one's URL is not another's."""
     ports = [free_port() for _ in range(500)]
     assert len(set(ports)) == len(ports)
+
+
+def test_a_program_is_waited_for_as_long_as_it_may_take(tmp_path):
+    """A FHIR server that is built first is given minutes; one that ends meanwhile is told of at once."""
+    log = tmp_path / "log"
+    command = [sys.executable, "-c", "print('still building', flush=True); import time; time.sleep(60)"]
+    running = Running(Program("server", command, lambda: False, log, tmp_path, {}, ready_seconds=1.5))
+    try:
+        with pytest.raises(StackError, match=r"(?s)server is not ready after 1\.5 s.*still building"):
+            running.await_ready()
+    finally:
+        running.stop()
+    ended = Running(Program("server", [sys.executable, "-c", "exit(3)"], lambda: False, log, tmp_path, {}, 60))
+    with pytest.raises(StackError, match="server ended with code 3"):
+        ended.await_ready()

@@ -52,8 +52,9 @@ def test_a_real_file(path):
         assert REFUSED[path.name] in final[0].message
         return
     assert final == []
-    (bundle,) = fhir.bundles
-    assert [faults(one["resource"]) for one in bundle["entry"]] == [[], [], []]
+    sent = [one["resource"] for bundle in fhir.endpoints + fhir.bundles for one in bundle["entry"]]
+    assert [one["resourceType"] for one in sent] == ["Endpoint", "Patient", "ImagingStudy"]
+    assert [faults(one) for one in sent] == [[], [], []]
     (again,) = StudySync(ports(fhir=fhir), OPTIONS).run_all([Study([entry])])
     assert not again.wrote
 

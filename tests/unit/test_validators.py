@@ -11,7 +11,7 @@ from tests.unit.test_golden import CASES, load
 
 def resources():
     for case in CASES:
-        for one in (load(case, "bundle.json") or {"entry": []})["entry"]:
+        for one in (entry for bundle in load(case, "bundle.json") for entry in bundle["entry"]):
             if "resource" in one:
                 yield pytest.param(one["resource"], id=f"{case.name}-{one['resource']['resourceType']}")
 

@@ -31,7 +31,7 @@ CHECKS = (
 
 def described():
     """Path and method -> whether the key is wanted."""
-    paths = yaml.safe_load(DESCRIPTION.read_text())["paths"]
+    paths = yaml.safe_load(DESCRIPTION.read_text(encoding="utf-8"))["paths"]
     return {
         (path, method): operation.get("security") != []
         for path, item in paths.items()
@@ -59,7 +59,10 @@ def test_every_route_is_described():
 def test_the_app_serves_its_description(api):
     """To the byte, to anybody."""
     answer = requests.get(f"{api.stack.functions_url}/api/openapi.yaml", timeout=30)
-    assert (answer.text, answer.headers["Content-Type"]) == (DESCRIPTION.read_text(), "application/yaml; charset=utf-8")
+    assert (answer.text, answer.headers["Content-Type"]) == (
+        DESCRIPTION.read_text(encoding="utf-8"),
+        "application/yaml; charset=utf-8",
+    )
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.integration.faults.proxy import proxy_to
+from tests.integration.faults.proxy import origin, proxy_to
 from tests.integration.faults.world import World
 
 
@@ -12,11 +12,10 @@ from tests.integration.faults.world import World
 def world(dicom, fhir_url, storage):
     table_url = re.search(r"TableEndpoint=(http://[^/]+)", storage)[1]
     blob_url = re.search(r"BlobEndpoint=(http://[^/]+)", storage)[1]
-    upstream = fhir_url.removesuffix("/fhir")
     with (
         proxy_to(dicom.url) as feed,
-        proxy_to(upstream) as fhir,
+        proxy_to(origin(fhir_url)) as fhir,
         proxy_to(table_url) as tables,
         proxy_to(blob_url) as blobs,
     ):
-        yield World(dicom, feed, fhir, tables, blobs, storage)
+        yield World(dicom, feed, fhir, tables, blobs, storage, fhir_url)

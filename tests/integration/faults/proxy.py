@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 import requests
 
@@ -58,9 +59,9 @@ class Proxy(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, handler: type["Handler"] | None = None) -> None:
         port = free_port()  # no earlier proxy's: the FHIR server keeps what an app wrote under that one's URL
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__(("127.0.0.1", port), handler or Handler)
         self.upstream = upstream
         self.url = f"http://127.0.0.1:{port}"
         self.faults: list[Fault] = []
@@ -68,13 +69,17 @@ class Proxy(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.accepts: Callable[[str | None], bool] = lambda authorization: True
         """Which `Authorization` is let through; the others are answered 401."""
+        self.takes: Callable[[bytes], bool] = lambda body: True
+        """Which bodies are let through; the others are answered 400."""
         self.rewrite: Callable[[bytes], bytes] = lambda content: content
         """What becomes of an answer's content on its way."""
         self.headers: dict[str, str] = {}
         """Laid over those of every answer."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Serves one connection."""
+
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # else the content of each answer waits 40 ms for its headers to be acknowledged
     server: Proxy
@@ -83,11 +88,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.began, self.action = time.monotonic(), self.headers.get("x-ms-lease-action", "")
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         with self.server.lock:
-            refused = not self.server.accepts(self.headers.get("Authorization"))
+            refusal = 0 if self.server.takes(body) else 400
+            refusal = refusal if self.server.accepts(self.headers.get("Authorization")) else 401
             asked = (self.command, self.path, self.action)
             fault = next((one for one in self.server.faults if one.strikes(*asked)), None)
-        if refused:
-            return self._answer(401, {}, b"")
+        if refusal:
+            return self._answer(refusal, {}, b"")
         if fault and fault.delay:
             time.sleep(fault.delay)
             fault = None
@@ -95,6 +101,17 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(fault.status, {**fault.headers}, b"")
         if fault and not fault.after and not fault.torn:
             return self._close()
+        status, headers, content = self.passed_on(body)
+        if fault and fault.after and fault.status:
+            return self._answer(fault.status, {**fault.headers}, b"")
+        if fault and fault.after:
+            return self._close()
+        headers = {name: value for name, value in headers.items() if name.title() not in self.server.headers}
+        headers |= self.server.headers
+        return self._answer(status, headers, self.server.rewrite(content), torn=bool(fault and fault.torn))
+
+    def passed_on(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        """The answer of the real server: its status, headers and content."""
         headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
         # The signature of a storage request covers its path, so the path must arrive as it was sent.
         answer = requests.request(
@@ -105,16 +122,8 @@ class _Handler(BaseHTTPRequestHandler):
             timeout=60,
             allow_redirects=False,
         )
-        if fault and fault.after and fault.status:
-            return self._answer(fault.status, {**fault.headers}, b"")
-        if fault and fault.after:
-            return self._close()
         passed = {name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP}
-        passed = {name: value for name, value in passed.items() if name.title() not in self.server.headers}
-        passed |= self.server.headers
-        return self._answer(
-            answer.status_code, passed, self.server.rewrite(answer.content), torn=bool(fault and fault.torn)
-        )
+        return answer.status_code, passed, answer.content
 
     def _answer(self, status: int, headers: dict[str, str], content: bytes, *, torn: bool = False) -> None:
         self._saw(status)
@@ -144,10 +153,24 @@ class _Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
 
+def origin(url: str) -> str:
+    """The URL's scheme, host and port: what a proxy stands before."""
+    return url.removesuffix(urlsplit(url).path)
+
+
+Served = TypeVar("Served", bound=Proxy)
+
+
 @contextmanager
 def proxy_to(upstream: str) -> Iterator[Proxy]:
     """A running proxy."""
-    server = Proxy(upstream)
+    with serving(Proxy(upstream)) as server:
+        yield server
+
+
+@contextmanager
+def serving(server: Served) -> Iterator[Served]:
+    """The proxy, running."""
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

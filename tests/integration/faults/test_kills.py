@@ -8,6 +8,7 @@ import os
 import random
 import time
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import requests
@@ -17,34 +18,42 @@ from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 
 from local.compare import compare
 from local.failures import recorded_failures
+from local.fhir_account import search
 from local.stack import Ports, Stack, StackOptions
 from local.stow import multipart
 from tests.integration.dicom_service_client import dicom_file
+from tests.integration.fhir_versions import times_written
 
 KILLS = int(os.environ.get("KILLS", "50"))
 SEED = int(os.environ.get("SEED", "20240506"))
+RUN = uuid4().int >> 64
+STUDIES = f"2.25.{RUN}"
 PLANTED = "Plantagenet"
 
 
 @pytest.fixture
-def stack(tmp_path):
+def stack(tmp_path, fhir_url):
     settings = {"SyncSchedule": "* * * * * *", "DicomCast__GapGracePeriod": "00:00:01", "DicomCast__BatchSize": "40"}
-    running = Stack(StackOptions(Ports.free(), tmp_path, settings=settings))
+    running = Stack(StackOptions(Ports.free(), tmp_path, settings=settings, fhir_url=fhir_url))
     try:
-        running.start("azurite", "fhir", "dicom")
+        running.start("azurite", "dicom")
         yield running
     finally:
         running.stop()
 
 
+def patient_id(number):
+    return f"{PLANTED}-{RUN % 10**9}-{number}"
+
+
 def store(stack, number, chance):
     """A study of one to six instances, one in five without a PatientID."""
-    patient = None if chance.random() < 0.2 else f"{PLANTED}-{number}"
+    patient = None if chance.random() < 0.2 else patient_id(number)
     files = [
         dicom_file(
-            StudyInstanceUID=f"1.2.{number}",
-            SeriesInstanceUID=f"1.2.{number}.1",
-            SOPInstanceUID=f"1.2.{number}.1.{instance}",
+            StudyInstanceUID=f"{STUDIES}.{number}",
+            SeriesInstanceUID=f"{STUDIES}.{number}.1",
+            SOPInstanceUID=f"{STUDIES}.{number}.1.{instance}",
             PatientID=patient,
             PatientName=f"{PLANTED}^Geoffrey",
         )
@@ -74,7 +83,7 @@ def test_killed_again_and_again(stack):
     for number in range(KILLS):
         store(stack, number, chance)
         if number and chance.random() < 0.2:
-            gone = f"{stack.dicom_url}/v1/studies/1.2.{chance.randrange(number)}"
+            gone = f"{stack.dicom_url}/v1/studies/{STUDIES}.{chance.randrange(number)}"
             requests.delete(gone, timeout=30)
         stack.start("functions")
         time.sleep(chance.uniform(0.0, 1.5))
@@ -95,12 +104,14 @@ def test_killed_again_and_again(stack):
 
 def doubled(stack):
     """Patients that are there twice, and studies that were written more often than there were changes to write."""
-    patients = requests.get(f"{stack.fhir_url}/Patient?_count=1000", timeout=60).json().get("entry", [])
-    ids = [one["resource"]["identifier"][0]["value"] for one in patients]
-    studies = requests.get(f"{stack.fhir_url}/ImagingStudy?_count=1000", timeout=60).json().get("entry", [])
-    # A study's instances are stored at once, and at most cut in two by the end of a batch.
-    rewritten = [one["resource"]["id"] for one in studies if int(one["resource"]["meta"]["versionId"]) > 2]
-    return [one for one in ids if ids.count(one) > 1] + rewritten
+    twice, rewritten = [], []
+    for number in range(KILLS):
+        patients = search(stack.fhir_url, "Patient", identifier=f"|{patient_id(number)}")
+        studies = search(stack.fhir_url, "ImagingStudy", identifier=f"urn:dicom:uid|urn:oid:{STUDIES}.{number}")
+        twice += [one["id"] for one in patients[1:]]
+        # A study's instances are stored at once, and at most cut in two by the end of a batch.
+        rewritten += [one["id"] for one in studies if times_written(stack.fhir_url, one) > 2]
+    return twice + rewritten
 
 
 def tables(stack):

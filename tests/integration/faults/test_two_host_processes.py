@@ -5,18 +5,23 @@ import re
 import time
 from contextlib import ExitStack
 from dataclasses import replace
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 import requests
 
 from local.compare import compare
+from local.fhir_account import search
 from local.processes import free_port
 from local.stack import Ports, Stack, StackOptions
 from local.stow import multipart
 from tests.integration.dicom_service_client import dicom_file
-from tests.integration.faults.proxy import Fault, proxy_to
+from tests.integration.faults.proxy import Fault, origin, proxy_to
+from tests.integration.fhir_versions import times_written
 
 STUDIES, INSTANCES = 60, 2
+RUN = uuid4().int >> 64
 FOLLOWED_WITHIN = 60  # seconds
 SETTINGS = {
     "SyncSchedule": "* * * * * *",
@@ -32,7 +37,7 @@ class HostProcess:
         self.blobs, self.fhir = blobs, fhir
         self.killed_at: float | None = None
         storage = re.sub(r"BlobEndpoint=http://[^/]+", f"BlobEndpoint={blobs.url}", parts.storage_connection)
-        through = {"AzureWebJobsStorage": storage, "Fhir__Endpoint": f"{fhir.url}/fhir"}
+        through = {"AzureWebJobsStorage": storage, "Fhir__Endpoint": fhir.url + urlsplit(parts.fhir_url).path}
         ports = replace(parts.ports, functions=free_port())
         self.stack = Stack(StackOptions(ports, directory, settings=SETTINGS | through))
 
@@ -67,10 +72,10 @@ class HostProcess:
 
 
 @pytest.fixture
-def parts(tmp_path):
-    running = Stack(StackOptions(Ports.free(), tmp_path))
+def parts(tmp_path, fhir_url):
+    running = Stack(StackOptions(Ports.free(), tmp_path, fhir_url=fhir_url))
     try:
-        running.start("azurite", "fhir", "dicom")
+        running.start("azurite", "dicom")
         yield running
     finally:
         running.stop()
@@ -83,8 +88,8 @@ def hosts(parts, tmp_path):
         both = []
         for name in ("one", "two"):
             blobs = proxies.enter_context(proxy_to(f"http://127.0.0.1:{parts.ports.blob}"))
-            fhir = proxies.enter_context(proxy_to(parts.fhir_url.removesuffix("/fhir")))
-            fhir.faults.append(Fault("POST", "/fhir", times=10_000, delay=0.1))
+            fhir = proxies.enter_context(proxy_to(origin(parts.fhir_url)))
+            fhir.faults.append(Fault("POST", "/", times=10_000, delay=0.1))
             both.append(HostProcess(parts, tmp_path / name, blobs, fhir))
         try:
             yield both
@@ -93,13 +98,17 @@ def hosts(parts, tmp_path):
                 host.stack.stop()
 
 
+def study_uid(number):
+    return f"2.25.{RUN}.{number}"
+
+
 def store(parts, numbers):
     files = [
         dicom_file(
-            StudyInstanceUID=f"1.2.{number}",
-            SeriesInstanceUID=f"1.2.{number}.1",
-            SOPInstanceUID=f"1.2.{number}.1.{instance}",
-            PatientID="P-1",  # studies of one patient go one after the other
+            StudyInstanceUID=study_uid(number),
+            SeriesInstanceUID=f"{study_uid(number)}.1",
+            SOPInstanceUID=f"{study_uid(number)}.1.{instance}",
+            PatientID=f"P-{RUN}",  # studies of one patient go one after the other
         )
         for number in numbers
         for instance in range(1, INSTANCES + 1)
@@ -109,9 +118,9 @@ def store(parts, numbers):
     assert requests.post(url, data=body, headers={"Content-Type": content_type}, timeout=60).status_code == 200
 
 
-def versions(parts, resource_type):
-    bundle = requests.get(f"{parts.fhir_url}/{resource_type}", params={"_count": "1000"}, timeout=60).json()
-    return [one["resource"]["meta"]["versionId"] for one in bundle["entry"]]
+def written(parts, resources):
+    """How often each was."""
+    return [times_written(parts.fhir_url, one) for one in resources]
 
 
 def await_(reached, seconds=90):
@@ -148,6 +157,8 @@ def test_the_other_follows(parts, hosts):
         assert all(any(start <= at <= end for start, end in mine) for at in host.wrote()), "written without the lease"
 
     assert [one for one in compare(parts.dicom_url, parts.fhir_url, ()) if one.differences] == []
-    assert versions(parts, "ImagingStudy") == ["1"] * (STUDIES + 20)
-    assert versions(parts, "Patient") == ["1"]
-    assert versions(parts, "Endpoint") == ["1"]
+    studies = ",".join(f"urn:dicom:uid|urn:oid:{study_uid(number)}" for number in range(STUDIES + 20))
+    assert written(parts, search(parts.fhir_url, "ImagingStudy", identifier=studies)) == [1] * (STUDIES + 20)
+    assert written(parts, search(parts.fhir_url, "Patient", identifier=f"|P-{RUN}")) == [1]
+    endpoints = [one for one in search(parts.fhir_url, "Endpoint") if one["address"] == parts.dicom_url]
+    assert written(parts, endpoints) == [1]

@@ -9,11 +9,13 @@ import requests
 
 from local.compare import compare
 from local.failures import recorded_failures
+from local.fhir_account import relative, search
 from local.stack import Ports, Stack, StackOptions
 from local.stow import multipart
 from tests.integration.dicom_service_client import dicom_file
 from tests.integration.faults.proxy import Fault
 from tests.integration.faults.test_kills import end_lease, status
+from tests.integration.fhir_versions import times_written
 from tests.integration.whole_feed import dose_file
 
 GENERATE = {"DicomCast__Features__GenerateObservations": "true"}
@@ -24,7 +26,7 @@ class Updated:
     """One study of the fault tests' world, with a dose report of two scans."""
 
     def __init__(self, world):
-        self.world, self.fhir_url = world, f"{world.fhir.upstream}/fhir"
+        self.world, self.fhir_url = world, world.fhir_url
         self.study = f"2.25.{world.run}.0"
         self.uid = f"{self.study}.9.1"
         self.patient = f"Plantagenet-{world.run % 10**9}-0"
@@ -44,13 +46,8 @@ class Updated:
     def update(self, **tags):
         assert self.world.dicom.bulk_update(self.study, **tags).status_code == 202
 
-    def search(self, resource_type, identifier):
-        query = {"identifier": identifier}
-        bundle = requests.get(f"{self.fhir_url}/{resource_type}", params=query, timeout=30).json()
-        return [one["resource"] for one in bundle.get("entry", [])]
-
     def imaging_study(self):
-        (study,) = self.search("ImagingStudy", f"urn:dicom:uid|urn:oid:{self.study}")
+        (study,) = search(self.fhir_url, "ImagingStudy", identifier=f"urn:dicom:uid|urn:oid:{self.study}")
         return study
 
     def put(self, resource):
@@ -58,14 +55,17 @@ class Updated:
         requests.put(url, json=resource, timeout=30).raise_for_status()
 
     def versions(self):
-        """Of all that was written: a version number per resource, by what it is."""
-        found = {
-            "study": self.search("ImagingStudy", f"urn:dicom:uid|urn:oid:{self.study}"),
-            "observations": self.search("Observation", f"urn:dicom:uid|urn:oid:{self.uid}"),
-            "patient": self.search("Patient", f"|{self.patient}"),
-            "other": self.search("Patient", f"|{self.other}"),
+        """Of all that was written: how often each resource was, by what it is."""
+        identifiers = {
+            "study": ("ImagingStudy", f"urn:dicom:uid|urn:oid:{self.study}"),
+            "observations": ("Observation", f"urn:dicom:uid|urn:oid:{self.uid}"),
+            "patient": ("Patient", f"|{self.patient}"),
+            "other": ("Patient", f"|{self.other}"),
         }
-        return {name: [int(one["meta"]["versionId"]) for one in held] for name, held in found.items()}
+        return {
+            name: [times_written(self.fhir_url, one) for one in search(self.fhir_url, resource_type, identifier=value)]
+            for name, (resource_type, value) in identifiers.items()
+        }
 
     def read_again(self):
         """The whole feed from its beginning, by an app that has never seen it."""
@@ -138,7 +138,7 @@ def test_updates_there_and_back(updated):
 
 @pytest.mark.parametrize("is_remembered", [True, False])
 def test_another_update_and_somebody_else_while_one_is_merged(updated, is_remembered):
-    """412: what he wrote, what the first update says and what the second says are all there."""
+    """A conflict: what he wrote, what the first update says and what the second says are all there."""
     updated.store()
     updated.store_report()
     updated.world.drain()
@@ -167,10 +167,10 @@ def test_another_update_and_somebody_else_while_one_is_merged(updated, is_rememb
     check(updated, study=[4], observations=[2] * 3, patient=[1], other=[1])
 
 
-PATIENT = ("fhir", "GET", "/fhir/Patient?")
-OBSERVATIONS = ("fhir", "GET", "/fhir/Observation?")
-TRANSACTION = ("fhir", "POST", "/fhir")
-READ_AHEAD = ("fhir", "POST", "/fhir")  # and the transaction: both are Bundles
+PATIENT = ("fhir", "GET", "/Patient?")
+OBSERVATIONS = ("fhir", "GET", "/Observation?")
+TRANSACTION = ("fhir", "POST", "/")
+READ_AHEAD = ("fhir", "POST", "/")  # and the transaction: both are Bundles
 WATERMARK = ("tables", "POST|PATCH|PUT|MERGE", "SyncStateTable")
 FAULTS = [
     # where, method, path, whether the study is remembered by the app, how it strikes
@@ -216,31 +216,58 @@ STUDIES = 40
 
 
 @pytest.fixture
-def stack(tmp_path):
+def stack(tmp_path, fhir_url):
     settings = {"SyncSchedule": "* * * * * *", "DicomCast__GapGracePeriod": "00:00:01", **GENERATE}
-    running = Stack(StackOptions(Ports.free(), tmp_path, settings=settings))
+    running = Stack(StackOptions(Ports.free(), tmp_path, settings=settings, fhir_url=fhir_url))
     try:
-        running.start("azurite", "fhir", "dicom", "functions")
+        running.start("azurite", "dicom", "functions")
         yield running
     finally:
         running.stop()
 
 
-def store(stack):
-    """Studies of an image and a dose report, each of a patient of its own."""
-    for number in range(STUDIES):
-        study, patient = f"1.2.{number}", f"P-{number}"
-        image = dicom_file(StudyInstanceUID=study, SeriesInstanceUID=f"{study}.1", SOPInstanceUID=f"{study}.1.1", PatientID=patient)  # fmt: skip
-        body, content_type = multipart([image, dose_file(f"{study}.9.1", study, patient)])
-        url = f"{stack.dicom_url}/v1/studies"
-        requests.post(url, data=body, headers={"Content-Type": content_type}, timeout=60).raise_for_status()
+class Moving:
+    """Studies of an image and a dose report, each of a patient of its own, in a stack; then of one patient."""
 
+    def __init__(self, stack):
+        self.stack, run = stack, uuid4().int >> 64
+        self.studies = [f"2.25.{run}.{number}" for number in range(STUDIES)]
+        self.patients = [f"P-{run}-{number}" for number in range(STUDIES)]
+        self.patient = f"P-{run}-all"
+        self.reports = [f"{study}.9.1" for study in self.studies]
 
-def update(stack, patient):
-    """All studies are one patient's now."""
-    change = {"00100020": {"vr": "LO", "Value": [patient]}}
-    body = {"studyInstanceUids": [f"1.2.{number}" for number in range(STUDIES)], "changeDataset": change}
-    requests.post(f"{stack.dicom_url}/v2/studies/$bulkUpdate", json=body, timeout=60).raise_for_status()
+    def store(self):
+        for study, patient, report in zip(self.studies, self.patients, self.reports, strict=True):
+            image = dicom_file(
+                StudyInstanceUID=study, SeriesInstanceUID=f"{study}.1", SOPInstanceUID=f"{study}.1.1", PatientID=patient
+            )
+            body, content_type = multipart([image, dose_file(report, study, patient)])
+            url = f"{self.stack.dicom_url}/v1/studies"
+            requests.post(url, data=body, headers={"Content-Type": content_type}, timeout=60).raise_for_status()
+
+    def update(self):
+        """All studies are one patient's now."""
+        change = {"00100020": {"vr": "LO", "Value": [self.patient]}}
+        body = {"studyInstanceUids": self.studies, "changeDataset": change}
+        requests.post(f"{self.stack.dicom_url}/v2/studies/$bulkUpdate", json=body, timeout=60).raise_for_status()
+
+    def held(self, resource_type):
+        named = {
+            "ImagingStudy": [f"urn:dicom:uid|urn:oid:{uid}" for uid in self.studies],
+            "Observation": [f"urn:dicom:uid|urn:oid:{uid}" for uid in self.reports],
+            "Patient": [f"|{value}" for value in (*self.patients, self.patient)],
+        }
+        return search(self.stack.fhir_url, resource_type, identifier=",".join(named[resource_type]))
+
+    def written(self, *resource_types):
+        """How often each resource was."""
+        return [times_written(self.stack.fhir_url, one) for type_ in resource_types for one in self.held(type_)]
+
+    def moved(self):
+        """How many studies are in FHIR as the one patient's."""
+        patients = search(self.stack.fhir_url, "Patient", identifier=f"|{self.patient}")
+        subjects = [f"Patient/{one['id']}" for one in patients]
+        return sum(relative(one["subject"]) in subjects for one in self.held("ImagingStudy"))
 
 
 def await_(reached, seconds=90):
@@ -250,25 +277,16 @@ def await_(reached, seconds=90):
         time.sleep(0.02)
 
 
-def held(stack, resource_type, **query):
-    bundle = requests.get(f"{stack.fhir_url}/{resource_type}", params={"_count": "1000", **query}, timeout=60).json()
-    return [one["resource"] for one in bundle.get("entry", [])]
-
-
-def moved(stack):
-    """How many studies are in FHIR as written twice."""
-    return sum(one["meta"]["versionId"] == "2" for one in held(stack, "ImagingStudy"))
-
-
 def test_a_host_killed_while_studies_move(stack):
     """Twice amid an update of forty studies: all are the one patient's, who is there once; each was written once more."""
-    store(stack)
+    moving = Moving(stack)
+    moving.store()
     await_(lambda: status(stack)["lag"]["entries"] == 0)
-    update(stack, "P-all")
+    moving.update()
     for before in (0, STUDIES // 2):
-        await_(lambda before=before: moved(stack) > before)
+        await_(lambda before=before: moving.moved() > before)
         stack.kill("functions")
-        assert moved(stack) < STUDIES, "killed too late to be in the middle"
+        assert moving.moved() < STUDIES, "killed too late to be in the middle"
         end_lease(stack)
         stack.start("functions")
     await_(lambda: status(stack)["lag"]["entries"] == 0)
@@ -276,7 +294,7 @@ def test_a_host_killed_while_studies_move(stack):
     told = compare(stack.dicom_url, stack.fhir_url, (), with_observations=True)
     assert [one.differences for one in told if one.differences] == []
     assert {one.observations for one in told} == {3}
-    assert {one["meta"]["versionId"] for one in held(stack, "ImagingStudy") + held(stack, "Observation")} == {"2"}
-    patients = [one["identifier"][0]["value"] for one in held(stack, "Patient")]
-    assert len(patients) == len(set(patients)) == STUDIES + 1
-    assert {one["meta"]["versionId"] for one in held(stack, "Patient")} == {"1"}
+    assert set(moving.written("ImagingStudy", "Observation")) == {2}
+    patients = [one["identifier"][0]["value"] for one in moving.held("Patient")]
+    assert sorted(patients) == sorted([*moving.patients, moving.patient])
+    assert set(moving.written("Patient")) == {1}

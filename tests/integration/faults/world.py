@@ -1,16 +1,19 @@
 """The app between fault-injecting proxies and the real parts, and what is to come out in the end."""
 
+import json
 import re
+from urllib.parse import urlsplit
 from uuid import uuid4
 
-import requests
 from azure.data.tables import TableServiceClient
 
 from local.compare import compare
 from local.failures import recorded_failures
+from local.fhir_account import search
 from shared import bootstrap
 from shared.config import read_settings
 from tests.integration.dicom_service_client import dicom_file
+from tests.integration.fhir_versions import times_written
 
 PLANTED = ("Plantagenet", "19010203")
 """Patient data that must turn up nowhere but in FHIR."""
@@ -19,15 +22,16 @@ PLANTED = ("Plantagenet", "19010203")
 class World:
     """The app between proxies, and what is to come out."""
 
-    def __init__(self, dicom, feed, fhir, tables, blobs, storage):
+    def __init__(self, dicom, feed, fhir, tables, blobs, storage, fhir_url):
         self.dicom, self.feed, self.fhir, self.tables, self.blobs = dicom, feed, fhir, tables, blobs
+        self.fhir_url = fhir_url  # without the proxy
         self.storage, self.prefix, self.run = storage, f"t{uuid4().hex[:8]}", uuid4().int >> 64
         through = re.sub(r"TableEndpoint=http://[^/]+", f"TableEndpoint={tables.url}", storage)
         through = re.sub(r"BlobEndpoint=http://[^/]+", f"BlobEndpoint={blobs.url}", through)
         self.settings = {
             "AzureWebJobsStorage": through,
             "DicomWeb__Endpoint": feed.url,
-            "Fhir__Endpoint": fhir.url + "/fhir",
+            "Fhir__Endpoint": fhir.url + urlsplit(fhir_url).path,
             "DicomCast__GapGracePeriod": "00:00:01",
             "TableStore__TableNamePrefix": self.prefix,
         }
@@ -42,7 +46,7 @@ class World:
 
     def other_host(self):
         """An app of the same deployment that no proxy stands before, but for the change feed's, whose URL is in FHIR."""
-        direct = {"AzureWebJobsStorage": self.storage, "Fhir__Endpoint": self.fhir.upstream + "/fhir"}
+        direct = {"AzureWebJobsStorage": self.storage, "Fhir__Endpoint": self.fhir_url}
         return bootstrap.build(read_settings(self.settings | direct))
 
     def store(self, studies=3, instances=2, **tags):
@@ -68,7 +72,7 @@ class World:
 
     def search_one_by_one(self):
         """As with a FHIR server that takes no batches."""
-        self.fhir.rewrite = lambda content: content.replace(b'"code":"batch"', b'"code":"history-system"')
+        self.fhir.takes = lambda body: not body.startswith(b"{") or json.loads(body).get("type") != "batch"
 
     def tick(self):
         """One tick, after which the watermark must not be ahead of what is done."""
@@ -89,9 +93,9 @@ class World:
         passed = max((row["SyncedSequence"].value for row in self.rows() if "SyncedSequence" in row), default=0)
         final = [one for one in recorded_failures(self.storage, self.prefix) if one.is_final]
         recorded, done = {one.sequence for one in final}, {one.sop_instance_uid for one in final}
-        for study in self._search("ImagingStudy", {"_count": "1000"}):
-            done |= {one["uid"] for series in study.get("series", []) for one in series.get("instance", [])}
         entries = self.dicom.feed("v1", offset=0, limit=100, includeMetadata="false")
+        for study in self._studies({one["StudyInstanceUid"] for one in entries}):
+            done |= {one["uid"] for series in study.get("series", []) for one in series.get("instance", [])}
         there = [one for one in entries if one["Sequence"] <= passed and one["State"].lower() != "deleted"]
         return [
             one["Sequence"] for one in there if one["SopInstanceUid"] not in done and one["Sequence"] not in recorded
@@ -114,7 +118,7 @@ class World:
     def _compared(self, failed):
         told = compare(
             self.dicom.url,
-            f"{self.fhir.upstream}/fhir",
+            self.fhir_url,
             failed,
             service_url=self.feed.url,
             with_observations=self.with_observations,
@@ -122,10 +126,11 @@ class World:
         return [one for one in told if one.differences]
 
     def versions(self, studies=3):
-        """The version numbers of the studies' ImagingStudy resources; exactly one resource each."""
-        queries = [{"identifier": f"urn:dicom:uid|urn:oid:2.25.{self.run}.{study}"} for study in range(studies)]
-        return [one["meta"]["versionId"] for query in queries for one in self._search("ImagingStudy", query)]
+        """How often each study's ImagingStudy was written; exactly one resource each."""
+        uids = [f"2.25.{self.run}.{study}" for study in range(studies)]
+        return [times_written(self.fhir_url, one) for one in self._studies(uids)]
 
-    def _search(self, resource_type, query):
-        bundle = requests.get(f"{self.fhir.upstream}/fhir/{resource_type}", params=query, timeout=30).json()
-        return [one["resource"] for one in bundle.get("entry", [])]
+    def _studies(self, uids):
+        """Their ImagingStudy resources."""
+        names = ",".join(f"urn:dicom:uid|urn:oid:{uid}" for uid in uids)
+        return search(self.fhir_url, "ImagingStudy", identifier=names) if names else []

@@ -7,7 +7,7 @@ import pytest
 from shared.errors import EndpointMismatchError
 from shared.mapping.converters import MODALITY_SYSTEM, MappingOptions
 from shared.mapping.merge import contains, merge_endpoint, merge_patient
-from shared.mapping.merge_study import RemovedInstance, is_ours, merge_study
+from shared.mapping.merge_study import RemovedInstance, merge_study
 from shared.mapping.resources import StudyMapper, map_endpoint
 from shared.mapping.table import TABLE
 from shared.model import Action, PatientUpdatePolicy, State
@@ -197,20 +197,6 @@ def test_a_delete_of_what_is_not_there_changes_nothing():
     assert study_of(deleted(2, instance="9.9"), existing=study) is None
     assert study_of(deleted(2, series="9.9"), existing=study) is None
     assert study_of(deleted(2)) is None
-
-
-@pytest.mark.parametrize(
-    ("source", "ours"),
-    [
-        ("https://dicom.example.org", True),
-        ("https://dicom.example.org/", True),  # as the original wrote it
-        ("https://elsewhere", False),
-        (None, False),
-    ],
-)
-def test_a_study_is_ours_by_its_source(source, ours):
-    """Only what we made may be deleted when it is empty."""
-    assert is_ours({"meta": {"source": source} if source else {}}, "https://dicom.example.org") is ours
 
 
 @pytest.mark.parametrize(

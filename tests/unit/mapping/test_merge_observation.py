@@ -136,11 +136,13 @@ def test_components_of_one_code_keep_their_order():
 
 
 def test_two_of_one_identity_are_an_error():
-    """Never a pick of the first."""
+    """Never a pick of the first, unless we made them all and nobody has put anything on any: then one goes."""
     metadata = ct(ct_event(1))
     held = held_after(metadata)
     with pytest.raises(MultipleMatchingResourcesError, match="Observation/2, Observation/9"):
-        merged([*held, held[1] | {"id": "9"}], metadata)
+        merged([*held, held[1] | {"id": "9", "interpretation": [{"text": "high"}]}], metadata)
+    (delete,) = merged([*held, held[1] | {"id": "9"}], metadata)
+    assert (delete.resource["id"], delete.marked["status"]) == ("9", "entered-in-error")
 
 
 def test_a_removed_report_takes_its_own_observations_only():

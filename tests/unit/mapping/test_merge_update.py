@@ -179,7 +179,7 @@ def test_a_partition_is_a_service_of_its_own(name, url, system):
         name
     )
     study, endpoint = StudyMapper(options).map(entry(1)).study, map_endpoint(options)
-    assert study.create["meta"] == {"source": url}
+    assert study.create["meta"] == {"source": url, "tag": [{"system": "urn:dicom-cast:source", "code": url}]}
     assert study.add["identifier"] == [{"system": system, "value": "urn:oid:1.2.3"}]
     assert (endpoint.create["address"], endpoint.create["name"]) == (url, f"DICOM WADO-RS endpoint {url}")
     assert (options.patient_system, options.generate_observations, options.max_instances) == ("urn:p", True, 7)

@@ -102,6 +102,8 @@ def test_the_issuer_can_be_the_system():
 def test_the_endpoint_says_where_the_studies_are():
     """The specification's Endpoint table."""
     assert map_endpoint(OPTIONS).create == {
+        "meta": {"tag": [{"system": "urn:dicom-cast:source", "code": "https://dicom.example.org"}]},
+        "identifier": [{"system": "urn:dicom-cast:source", "value": "https://dicom.example.org"}],
         "status": "active",
         "name": "DICOM WADO-RS endpoint https://dicom.example.org",
         "connectionType": {

@@ -93,7 +93,7 @@ def test_an_outage_ends_the_batch_with_what_is_done():
 
 def test_a_lost_lease_stops_between_two_studies():
     """And never moves the watermark."""
-    fakes = ports(three_studies(), lease=FakeLease(checks=4))
+    fakes = ports(three_studies(), lease=FakeLease(checks=5))
     with pytest.raises(LeaseLostError):
         run_batches(fakes, OPTIONS)
     assert len(fakes.fhir.bundles) == 2
@@ -118,7 +118,7 @@ def test_nothing_is_sent_once_the_lease_is_lost(checks, faults):
 @pytest.mark.parametrize("failed_through", [0, 9])
 def test_nothing_is_recorded_or_resolved_once_the_lease_is_lost(failed_through):
     """The other host has its own word on these entries."""
-    fakes = ports([entry(1, t00100020=None), entry(2, instance="1.9")], lease=FakeLease(checks=2))
+    fakes = ports([entry(1, t00100020=None), entry(2, instance="1.9")], lease=FakeLease(checks=3))
     fakes.watermarks.stored = replace(fakes.watermarks.stored, failed_through=failed_through)
     with pytest.raises(LeaseLostError):
         run_batches(fakes, OPTIONS)

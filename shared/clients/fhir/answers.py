@@ -1,0 +1,134 @@
+"""What FHIR servers answer, read into records of what we need; raises ValueError, whose text carries no content."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.model import Resource, Written
+
+_REFERENCE = re.compile(r"(?:^|/)([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/([A-Za-z0-9\-.]{1,64}))?$")
+_NAMED = re.compile(r"\b((?:[A-Z][a-z]+){1,4}/[A-Za-z0-9\-.]{1,64})\b")
+"""A resource that the text of an OperationOutcome names: what links to another is told by servers in words only."""
+_VERSION = re.compile(r'^(?:W/)?"?([A-Za-z0-9\-.]{1,64})"?$')
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """Of a CapabilityStatement. None: it does not say. `software` is name and version; `base` is the server's own."""
+
+    fhir_version: str
+    software: str | None
+    base: str | None
+    transactions: bool | None
+    batches: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a search: the resources of the type that was asked for, and the link to what follows."""
+
+    resources: list[Resource]
+    following: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Of an OperationOutcome. `text` has codes and places, never the issues' own texts: servers quote patients there.
+
+    `has_places`: an issue points into what was sent. `references`: resources that it names.
+    """
+
+    text: str = ""
+    has_places: bool = False
+    references: tuple[str, ...] = ()
+
+
+def statement_of(content: Resource) -> Statement:
+    """Of the server's own `rest`, not of one that it has as a client (capabilitystatement.html, rest.mode)."""
+    if content.get("resourceType") != "CapabilityStatement":
+        raise ValueError("no CapabilityStatement")
+    rests = [one for one in _objects(content.get("rest")) if one.get("mode", "server") == "server"]
+    codes = {one.get("code") for rest in rests for one in _objects(rest.get("interaction"))}
+    software = content.get("software") if isinstance(content.get("software"), Mapping) else {}
+    named = [str(software[name]) for name in ("name", "version") if name in software] if software else []
+    implementation = content.get("implementation")
+    base = implementation.get("url") if isinstance(implementation, Mapping) else None
+    return Statement(
+        fhir_version=str(content.get("fhirVersion", "none")),
+        software=" ".join(named) or None,
+        base=base if isinstance(base, str) else None,
+        transactions="transaction" in codes if codes else None,
+        batches=True if "batch" in codes else None,  # some take them and do not say so
+    )
+
+
+def page_of(content: Resource, resource_type: str) -> Page:
+    """Of a searchset Bundle."""
+    if content.get("resourceType") != "Bundle":
+        raise ValueError("no Bundle")
+    found = [one.get("resource") for one in _objects(content.get("entry"))]
+    resources = [one for one in found if isinstance(one, dict) and one.get("resourceType") == resource_type]
+    if any(not isinstance(one.get("id"), str) for one in resources):
+        raise ValueError(f"a {resource_type} without an id")
+    links = [one for one in _objects(content.get("link")) if one.get("relation") == "next"]
+    following = links[0].get("url") if links else None
+    return Page(resources, following if isinstance(following, str) else None)
+
+
+def entries_of(content: Resource, count: int) -> list[Resource]:
+    """The entries of the answer to a batch or transaction of `count`."""
+    entries = list(_objects(content.get("entry")))
+    if len(entries) != count:
+        raise ValueError(f"{len(entries)} entries in answer to {count}")
+    return entries
+
+
+def written_of(entry: Resource) -> Written:
+    """Of one entry of the answer to a transaction (bundle.html, Bundle.entry.response)."""
+    response = entry.get("response")
+    status = str(response.get("status", "")).split()[:1] if isinstance(response, Mapping) else []
+    if not status or not status[0].startswith("2"):
+        raise ValueError("an entry that does not say that it was done")
+    assert isinstance(response, Mapping)
+    resource = entry.get("resource") if isinstance(entry.get("resource"), Mapping) else {}
+    told = _REFERENCE.search(str(response.get("location", "")))
+    reference, version = (told[1], told[2]) if told else (_reference_of(resource or {}), None)
+    return Written(status[0] == "201", reference, version or version_of(str(response.get("etag", ""))))
+
+
+def version_of(etag: str) -> str | None:
+    """The version that an ETag names: `W/"2"`, as some write it `2`."""
+    told = _VERSION.match(etag)
+    return told[1] if told else None
+
+
+def is_done(entry: Resource) -> bool:
+    """Whether one entry of a batch's answer is a 2xx."""
+    response = entry.get("response")
+    return isinstance(response, Mapping) and str(response.get("status", "")).startswith("2")
+
+
+def refusal_of(content: Any) -> Refusal:
+    """Of what came with an error; empty where it is no OperationOutcome."""
+    if not isinstance(content, dict) or content.get("resourceType") != "OperationOutcome":
+        return Refusal()
+    told: list[str] = []
+    named: list[str] = []
+    has_places = False
+    for issue in _objects(content.get("issue")):
+        places = [str(one) for one in issue.get("expression") or issue.get("location") or () if one]
+        has_places |= bool(places)
+        told.append(f"{issue.get('severity')} {issue.get('code')}" + (f" at {', '.join(places)}" if places else ""))
+        details = issue.get("details") if isinstance(issue.get("details"), Mapping) else {}
+        named += _NAMED.findall(f"{issue.get('diagnostics', '')} {(details or {}).get('text', '')}")
+    return Refusal(": " + "; ".join(told) if told else "", has_places, tuple(dict.fromkeys(named)))
+
+
+def _reference_of(resource: Mapping[str, Any]) -> str | None:
+    kind, id_ = resource.get("resourceType"), resource.get("id")
+    return f"{kind}/{id_}" if isinstance(kind, str) and isinstance(id_, str) else None
+
+
+def _objects(value: Any) -> Iterator[Resource]:
+    return (one for one in value if isinstance(one, dict)) if isinstance(value, list) else iter(())

@@ -1,0 +1,114 @@
+"""What a FHIR server does where R4 leaves it open: read from its metadata, tried, and learned where it refuses."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import Any
+
+from shared.clients.fhir.answers import Statement
+from shared.model import Resource
+
+MAX_ENTRIES = 500
+"""Entries of one transaction: more Azure's service does not take."""
+FORGOTTEN_AFTER_SECONDS = 3600
+"""A limit, or what was refused, is tried again after so long: a server is reconfigured without telling."""
+_TRIED_AGAIN = frozenset({"batches", "post_searches"})
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Of a kind of bundle, in entries: the largest that was taken, and the smallest that was too large, if any was."""
+
+    taken: int = 0
+    refused: int | None = None
+
+    @property
+    def most(self) -> int:
+        """Entries that are not known to be too many."""
+        return MAX_ENTRIES if self.refused is None else max(1, min(self.taken, self.refused - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """The record. None: not known yet.
+
+    `conditional` and `plain` are the limits of transactions with `ifNoneExist` and of those without it. `page_size`: of
+    the largest page that another followed.
+    """
+
+    fhir_version: str | None = None
+    software: str | None = None
+    base: str | None = None
+    batches: bool | None = None
+    post_searches: bool | None = None
+    versions_in_searches: bool | None = None
+    source_kept: bool | None = None
+    tag_kept: bool | None = None
+    conflict_status: int | None = None
+    delete_if_match: bool | None = None
+    page_size: int | None = None
+    conditional: Limit = field(default_factory=Limit)
+    plain: Limit = field(default_factory=Limit)
+
+    def limit(self, *, conditional: bool) -> Limit:
+        """Of one kind."""
+        return self.conditional if conditional else self.plain
+
+
+class Learned:
+    """The record as it grows, for the life of the process. Threads may share it."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._lock = Lock()
+        self._known = Capabilities()
+        self._refused_at: dict[str, float] = {}
+
+    @property
+    def known(self) -> Capabilities:
+        """As it is now; what was refused long ago counts no more."""
+        with self._lock:
+            for name, at in list(self._refused_at.items()):
+                if self._monotonic() - at > FORGOTTEN_AFTER_SECONDS:
+                    del self._refused_at[name]
+                    was = getattr(self._known, name)
+                    forgotten: Any = replace(was, refused=None) if isinstance(was, Limit) else None
+                    self._known = replace(self._known, **{name: forgotten})
+            return self._known
+
+    def declared(self, statement: Statement) -> None:
+        """What the server says of itself; what it was seen to do counts more."""
+        self.learn(fhir_version=statement.fhir_version, software=statement.software, base=statement.base)
+        if statement.batches and self.known.batches is None:
+            self.learn(batches=True)
+
+    def learn(self, **seen: Any) -> None:
+        """Values of the record's fields by name."""
+        with self._lock:
+            self._known = replace(self._known, **seen)
+            for name, value in seen.items():
+                if value is False and name in _TRIED_AGAIN:
+                    self._refused_at[name] = self._monotonic()
+
+    def took(self, size: int, *, conditional: bool) -> None:
+        """A transaction of so many entries was applied."""
+        limit = self._known.limit(conditional=conditional)
+        if size > limit.taken:
+            self.learn(**{_kind(conditional): replace(limit, taken=size)})
+
+    def too_many(self, size: int, *, conditional: bool) -> None:
+        """One of so many was refused, and its parts were taken."""
+        limit = self.known.limit(conditional=conditional)
+        with self._lock:
+            self._refused_at[_kind(conditional)] = self._monotonic()
+        self.learn(**{_kind(conditional): replace(limit, refused=min(size, limit.refused or size))})
+
+    def found(self, resources: list[Resource]) -> None:
+        """What a search answered: whether it tells versions."""
+        if resources and self._known.versions_in_searches is None:
+            self.learn(versions_in_searches="versionId" in (resources[0].get("meta") or {}))
+
+
+def _kind(conditional: bool) -> str:
+    return "conditional" if conditional else "plain"

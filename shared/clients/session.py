@@ -1,0 +1,126 @@
+"""A session to an outside system, by the way that the settings name, and what is told where that way is at fault."""
+
+import re
+import ssl
+from collections.abc import Iterator
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from shared.transport import Transport, file_faults
+
+_WRONG_HOST = frozenset({62, 64})  # X509_V_ERR_HOSTNAME_MISMATCH, ..._IP_ADDRESS_MISMATCH
+_WRONG_TIME = frozenset({9, 10})  # X509_V_ERR_CERT_NOT_YET_VALID, ..._CERT_HAS_EXPIRED
+_NOT_TRUSTED = frozenset({2, 18, 19, 20, 21})  # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT and its kin
+
+_ABOUT_THE_CLIENT = re.compile("ALERT_.*(CERTIFICATE|UNKNOWN_CA|HANDSHAKE_FAILURE|DECRYPT_ERROR|ACCESS_DENIED)")
+"""OpenSSL's names of the alerts (RFC 8446, 6.2) by which a server refuses a client."""
+_NGINX_WANTS_CERTIFICATE = re.compile(rb"<title>400 (No required SSL certificate was sent|The SSL certificate error)<")
+"""nginx ends the handshake and answers 400 (ngx_http_special_response.c, 495 and 496)."""
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")  # http.client
+
+
+def session_by(transport: Transport) -> requests.Session:
+    """A session whose TLS and proxy are the transport's, and nobody else's."""
+    session = requests.Session()
+    session.trust_env = False  # a .netrc of the host must not speak for the app
+    if transport.ca_file:
+        session.verify = transport.ca_file
+    if transport.client_certificate_file:
+        certificate, key = transport.client_certificate_file, transport.client_key_file
+        session.cert = (certificate, key) if key else certificate
+    if transport.proxy:
+        session.proxies = {"http": transport.proxy, "https": transport.proxy}
+    adapter = HTTPAdapter(pool_connections=4, pool_maxsize=16)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    return session
+
+
+def transport_fault(error: OSError, transport: Transport) -> str | None:
+    """What is wrong with TLS, the proxy or their files, and the setting to mend; None: the fault is another."""
+    if isinstance(error, requests.exceptions.ProxyError):
+        return _proxy_fault(error, transport)
+    if faults := file_faults(transport):  # they were good at start
+        return "; ".join(faults)
+    if isinstance(error, requests.exceptions.SSLError):
+        return _tls_fault(error, transport)
+    return None
+
+
+def cut_off(error: OSError, transport: Transport) -> str:
+    """What may be behind a connection that was reset, where the settings speak of TLS; else nothing.
+
+    By TLS 1.3 a client is refused after its handshake, while it sends: the server's alert is then often lost.
+    """
+    is_reset = any(isinstance(one, ConnectionResetError | BrokenPipeError) for one in _causes(error))
+    if is_reset and (transport.ca_file or transport.client_certificate_file):
+        return f"; it may be that {_client_certificate_fault(transport)}"
+    return ""
+
+
+def refusal_on_the_way(response: requests.Response, content: bytes, transport: Transport) -> str | None:
+    """What an answer says that comes from a proxy, or from one in front of the server, and not from the server."""
+    if transport.proxy and response.status_code == requests.codes.proxy_authentication_required:
+        return _logon_wanted(transport)
+    if response.status_code == requests.codes.bad_request and _NGINX_WANTS_CERTIFICATE.search(content[:500]):
+        return _client_certificate_fault(transport)
+    return None
+
+
+def _proxy_fault(error: Exception, transport: Transport) -> str:
+    status = next((match[1] for cause in _causes(error) if (match := _TUNNEL.match(str(cause)))), None)
+    if status == "407":
+        return _logon_wanted(transport)
+    mend = f"mend {transport.service}__Proxy"
+    if status:
+        return f"the proxy {transport.proxy} answers {status} to CONNECT: it must let the app through, or {mend}"
+    return f"the proxy {transport.proxy} is not reachable: {mend}"
+
+
+def _logon_wanted(transport: Transport) -> str:
+    setting = f"{transport.service}__Proxy"
+    return f"407 from the proxy {transport.proxy}: the app cannot log on to one; name in {setting} one without logon"
+
+
+def _tls_fault(error: Exception, transport: Transport) -> str:
+    cause = next((one for one in _causes(error) if isinstance(one, ssl.SSLError)), None)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return _verification_fault(cause, transport)
+    reason = getattr(cause, "reason", None) or ""
+    told = reason.lower().replace("_", " ")
+    if _ABOUT_THE_CLIENT.search(reason):
+        return f"it seems that {_client_certificate_fault(transport)} (TLS: {told})"
+    if isinstance(cause, ssl.SSLEOFError):  # likely for the reason that `cut_off` gives
+        return f"the connection was cut off; it may be that {_client_certificate_fault(transport)}"
+    if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
+        return "there is no TLS on this port: the URL in the settings must be an http:// one, or name another port"
+    return f"TLS failed ({told or 'no reason given'})"
+
+
+def _verification_fault(cause: ssl.SSLCertVerificationError, transport: Transport) -> str:
+    setting, code, said = f"{transport.service}__Tls__CaFile", cause.verify_code, cause.verify_message
+    if code in _WRONG_HOST:
+        return "its certificate is for another host: the URL in the settings must have a name that stands in it"
+    if code in _WRONG_TIME:
+        return f"a certificate is out of its time ({said}): the server's must be renewed, or the CA's in {setting}"
+    if code in _NOT_TRUSTED:
+        if transport.ca_file:
+            return f"its certificate is not from a CA in the file of {setting} ({said}): add the CA's certificate there"
+        return f"its certificate is not from a public CA ({said}): name a file with the private CA's in {setting}"
+    return f"its certificate, or that of a CA in {setting}, is refused: {said}"
+
+
+def _client_certificate_fault(transport: Transport) -> str:
+    setting = f"{transport.service}__Tls__ClientCertificateFile"
+    if transport.client_certificate_file:
+        return f"the client certificate is refused: {setting} must name one that the server trusts, and not expired"
+    return f"a client certificate is wanted, and {setting} names none"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The errors that an error of `requests` was made of, from urllib3's down to the system's own."""
+    for one in (getattr(error, "reason", None), *error.args):
+        if isinstance(one, BaseException):
+            yield one
+            yield from _causes(one)

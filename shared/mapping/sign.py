@@ -1,0 +1,98 @@
+"""The sign that says which resources the app made, and what others have put on them since.
+
+Servers differ in what they keep of `meta`: HAPI drops `meta.source` by default, others keep it and drop tags. We write
+both, and know a resource as ours by either.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from shared.mapping.converters import SIGN_SYSTEM, MappingOptions, tag_of
+from shared.mapping.table import rows_of
+from shared.model import Resource
+
+_NEUTRAL = {"resourceType", "id", "meta", "text", "implicitRules", "language"}
+"""What every resource has, or a server adds by itself."""
+
+
+def signed(resource: Resource, service_url: str) -> Resource:
+    """The resource with our tag: those made before tags were written get theirs when there is a reason to write."""
+    if _has_tag(resource, service_url):
+        return resource
+    meta = resource.get("meta", {})
+    return {**resource, "meta": {**meta, "tag": [*meta.get("tag", []), tag_of(service_url)]}}
+
+
+def is_ours(resource: Resource, service_url: str) -> bool:
+    """Whether we made the resource for this DICOM service: by `meta.source`, to which HAPI adds `#...`, or its tag.
+
+    A source that is another system's says that it has made the resource its own: servers keep a tag through that.
+    """
+    source = str(resource.get("meta", {}).get("source", "")).split("#")[0]
+    return _same(source, service_url) if source else _has_tag(resource, service_url)
+
+
+def is_only_ours(resource: Resource, options: MappingOptions) -> bool:
+    """Whether nothing on a resource of ours is somebody else's: an element, or an item of a list, that we do not write.
+
+    What others have made their own is never deleted.
+    """
+    kind = resource["resourceType"]
+    known = _NEUTRAL | {row.element for row in rows_of(kind)} | {"series"}
+    return resource.keys() <= known and all(
+        rule(resource, item, options)
+        for element, rule in _OWN_ITEMS.get(kind, {}).items()
+        for item in resource.get(element, [])
+    )
+
+
+def are_doubles(resources: Sequence[Resource], options: MappingOptions) -> bool:
+    """Whether we made them all, and nobody else has put anything on any: two hosts made one resource twice."""
+    return all(is_ours(one, options.service_url) and is_only_ours(one, options) for one in resources)
+
+
+def by_id(resource: Resource) -> tuple[int, str]:
+    """An order of doubles that no write changes."""
+    return len(resource["id"]), resource["id"]
+
+
+def named(resources: Sequence[Resource]) -> str:
+    """The resources as a message names them."""
+    return ", ".join(f"{one['resourceType']}/{one['id']}" for one in resources)
+
+
+def _has_tag(resource: Resource, service_url: str) -> bool:
+    return any(
+        one.get("system") == SIGN_SYSTEM and _same(one.get("code", ""), service_url)
+        for one in resource.get("meta", {}).get("tag", [])
+    )
+
+
+def _same(url: str, service_url: str) -> bool:
+    return url.rstrip("/") == service_url.rstrip("/")
+
+
+def _is_uid_or_accession(_resource: Resource, identifier: Mapping[str, Any], options: MappingOptions) -> bool:
+    """Ours are DICOM UIDs, irradiation events' among them, and accession numbers without a system."""
+    if identifier.get("system") == options.uid_system:
+        return True
+    codings = identifier.get("type", {}).get("coding", [])
+    return "system" not in identifier and any(one.get("code") == "ACSN" for one in codings)
+
+
+def _is_description(study: Resource, note: Mapping[str, Any], _options: MappingOptions) -> bool:
+    """A note of ours is a text alone, and the study's description; without the extended mapping it is the only one."""
+    described = study.get("description")
+    return note.keys() == {"text"} and (note["text"] == described if described else len(study["note"]) == 1)
+
+
+def _is_only(element: str) -> "_Rule":
+    return lambda resource, _item, _options: len(resource[element]) == 1
+
+
+_Rule = Callable[[Resource, Any, MappingOptions], bool]
+_OWN_ITEMS: Mapping[str, Mapping[str, _Rule]] = {
+    "ImagingStudy": {"identifier": _is_uid_or_accession, "note": _is_description, "endpoint": _is_only("endpoint")},
+    "Observation": {"identifier": _is_uid_or_accession, "partOf": _is_only("partOf")},
+    "Patient": {"identifier": _is_only("identifier")},
+}

@@ -1,0 +1,48 @@
+"""Parts of a bundle that the server may not take whole: in the order of references, each small enough."""
+
+from collections.abc import Sequence
+
+from shared.errors import FhirRefusedError, TransientError
+from shared.mapping.transaction import Write
+from shared.sync.ports import FhirServer
+from shared.sync.transact import Size
+
+
+class Parts:
+    """Of one study's writes. What follows a part is merged anew, so that it names what the part has made.
+
+    A crash between two parts heals by itself: the entry is synced only when its last part is, and is merged again.
+    """
+
+    def __init__(self, fhir: FhirServer) -> None:
+        self._fhir = fhir
+        self._most: int | None = None
+        self._refused: Size | None = None
+        self._last: list[Write] | None = None
+
+    def first(self, writes: Sequence[Write]) -> list[Write]:
+        """All, if not known to be too many; else Patient and ImagingStudy, and then as many Observations as fit."""
+        known = self._fhir.most_entries(conditional=Size.of(writes).conditional)
+        most = min(known, self._most or known)
+        part = list(writes)
+        if len(writes) > most:
+            before = [write for write in writes if write.resource["resourceType"] != "Observation"]
+            part = (before or part)[:most]
+        if part == self._last:
+            raise TransientError("FHIR server: what a transaction wrote is not there when it is read again")
+        return part
+
+    def taken(self, part: list[Write], *, is_last: bool) -> None:
+        """Written; with the last part it is known that what was refused was too large."""
+        self._last = part
+        if is_last and self._refused is not None:
+            self._fhir.too_many_entries(self._refused.writes, conditional=self._refused.conditional)
+
+    def are_smaller(self, refused: Sequence[Write], error: FhirRefusedError) -> bool:
+        """Whether it is to be tried in smaller parts: the refusal may be a limit, and there is what can be parted."""
+        kinds = {write.resource["resourceType"] for write in refused}
+        if not error.may_be_limit or "Observation" not in kinds or len(refused) == 1:
+            return False
+        self._refused = self._refused or Size.of(refused)
+        self._most = len(refused) // 2
+        return True

@@ -1,0 +1,81 @@
+"""Conditional create is no lock everywhere: what many need is made once, and doubles of our own stop nothing."""
+
+import pytest
+import requests
+
+from shared.outcome import Outcome
+from tests.integration.manners import manners as m
+
+pytestmark = pytest.mark.timeout(90)
+
+STUDIES = 80
+
+
+def endpoints(world):
+    return world.named("Endpoint", f"DICOM WADO-RS endpoint {world.feed.url}")
+
+
+def test_the_first_tick_makes_one_endpoint(mannered):
+    """Of eighty studies in eight lanes, whose first transactions all find none before any has made it."""
+    world = mannered(
+        m.Racy(at_once=4), DicomCast__MaxConcurrency="8", DicomCast__Features__GenerateObservations="false"
+    )
+    world.store(studies=STUDIES, instances=1)
+    assert world.tick().outcome is Outcome.SYNCED
+    (endpoint,) = endpoints(world)
+    studies = [one for number in range(STUDIES) for one in world.studies(number)]
+    assert len(studies) == STUDIES
+    assert {one["reference"] for study in studies for one in study["endpoint"]} == {f"Endpoint/{endpoint['id']}"}
+    assert world.all_differences() == []
+    assert world.open_rows() == []
+
+
+ORDERS = [
+    # name, the manners
+    ("the older is found first", ()),
+    ("the newer is found first", (m.newest_first,)),
+    ("without a lock", (m.Racy(),)),
+]
+
+
+@pytest.mark.parametrize(("name", "manners"), ORDERS, ids=[row[0] for row in ORDERS])
+def test_doubles_of_our_endpoint_stop_no_study(mannered, caplog, name, manners):
+    """The older is used by all studies, now and by every other host; the newer is told of in a warning, and stays."""
+    world = mannered(*manners)
+    world.store_study(0, "a")
+    world.drain()
+    (older,) = endpoints(world)
+    double = older | {
+        "meta": {name: older["meta"][name] for name in ("source", "tag") if name in older.get("meta", {})}
+    }
+    newer = requests.post(f"{world.fhir_url}/Endpoint", json=double, timeout=30).json()
+    assert len(endpoints(world)) == 2
+    world.build()
+    world.store_one(0, 7, PatientID=world.patient("a"))
+    world.store_study(2, "b")
+    world.drain()
+    world.update(0, StudyDescription="Another description")
+    world.drain()
+    before = world.versions()
+    world.read_again()
+    assert world.versions() == before
+    assert world.all_differences() == []
+    assert world.open_rows() == []
+    assert [one["endpoint"] for number in (0, 2) for one in world.studies(number)] == [
+        [{"reference": f"Endpoint/{older['id']}"}]
+    ] * 2
+    told = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert any(f"Endpoint/{newer['id']}" in one for one in told)
+    assert {one["id"] for one in endpoints(world)} == {older["id"], newer["id"]}
+
+
+def test_a_server_that_refuses_every_transaction_is_told_as_that(mannered):
+    """500 for each, while searches are answered: no outage like another; nothing is recorded, nothing passed."""
+    world = mannered(m.Refusing(lambda entry: True, 500))
+    world.store(studies=5, instances=1)
+    record = world.tick()
+    assert record.outcome is Outcome.FAILED
+    assert "refuses every transaction" in record.error
+    assert "status 500" in record.error
+    assert world.app.status().watermark.sequence == 0
+    assert world.final() == []

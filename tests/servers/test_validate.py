@@ -1,0 +1,76 @@
+"""What the app writes, judged by HL7's own validator: HAPI FHIR's `$validate`."""
+
+import json
+
+import pytest
+import requests
+
+from shared.sync.plan import Study
+from shared.sync.study import StudySync
+from tests.fakes import FakeFhir, ports
+from tests.unit import test_real_dose_reports as dose
+from tests.unit.test_golden import CASES
+from tests.unit.test_real_files import FILES, OPTIONS, REFUSED, entry_of_file
+
+pytestmark = pytest.mark.not_on("local", "medplum", reason="they have no $validate")
+SYNCED = [path for path in FILES if path.name not in REFUSED]
+REPORTS = [path for path in dose.FILES if path.name not in dose.NOT_OF_DOSES]
+
+
+def issues(fhir_url, resource):
+    """What the validator says of the resource, an OperationOutcome's issues."""
+    url = f"{fhir_url}/{resource['resourceType']}/$validate"
+    answer = requests.post(url, json=resource, headers={"Content-Type": "application/fhir+json"}, timeout=120).json()
+    assert answer["resourceType"] == "OperationOutcome"
+    return answer["issue"]
+
+
+def errors(fhir_url, resources):
+    """Each with where it is."""
+    return [
+        (resource["resourceType"], issue.get("location"), issue.get("diagnostics"))
+        for resource in resources
+        for issue in issues(fhir_url, resource)
+        if issue["severity"] in ("error", "fatal")
+    ]
+
+
+def written_for(path):
+    """The resources that a file becomes on an empty FHIR server."""
+    fhir = FakeFhir()
+    StudySync(ports(fhir=fhir), OPTIONS).run_all([Study([entry_of_file(path)])])
+    return [one["resource"] for bundle in fhir.bundles for one in bundle["entry"]]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
+def test_a_golden_case(fhir_url, case):
+    """What its transaction creates and updates has no error."""
+    bundle = json.loads((case / "bundle.json").read_text()) or {"entry": []}
+    assert errors(fhir_url, [one["resource"] for one in bundle["entry"] if "resource" in one]) == []
+
+
+@pytest.mark.parametrize("path", SYNCED, ids=lambda path: path.name)
+def test_a_real_file(fhir_url, path):
+    """Patient, Endpoint and ImagingStudy have no error."""
+    resources = written_for(path)
+    assert len(resources) >= 3
+    assert errors(fhir_url, resources) == []
+
+
+@pytest.mark.skipif(not REPORTS, reason="no dose reports here: `make test-servers` fetches the packages with them")
+@pytest.mark.parametrize("path", REPORTS, ids=lambda path: path.name)
+def test_a_real_dose_report(fhir_url, path):
+    """Its Observations have no error; of many events of one kind some stand for the others."""
+    assert errors(fhir_url, dose.observations_of(path)[:4]) == []
+
+
+def test_an_error_is_seen(fhir_url):
+    """The tests above could fail: a code of no value set, a missing element, a UID that is no OID."""
+    study = {
+        "resourceType": "ImagingStudy",
+        "status": "there",
+        "identifier": [{"system": "urn:ietf:rfc:3986", "value": "urn:oid:1.02"}],
+    }
+    told = errors(fhir_url, [study])
+    assert any("subject" in diagnostics for _, _, diagnostics in told)
+    assert any("there" in diagnostics for _, _, diagnostics in told)
