@@ -11,7 +11,7 @@ BESIDE_EACH_OTHER := -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 # Only where it is asked for by name: a variable that happens to be in the environment is no consent to write there.
 OTHER_FHIR := $(if $(filter command,$(firstword $(origin FHIR))),--fhir '$(FHIR)')
 
-.PHONY: demo run check test test-kills test-servers servers-hapi servers-medplum test-worker test-browser check-infra package lint bench bench-quick setup docs lock clean
+.PHONY: demo run check acceptance test test-kills test-servers servers-hapi servers-medplum test-worker test-browser check-infra package lint bench bench-quick setup docs lock clean
 
 # Python 3.13 for the language worker's own library, where there is one: by its name, or by pyenv's.
 PYTHON_313 := $(shell for python in python3.13 "env PYENV_VERSION=$$(pyenv latest 3.13 2>/dev/null) python3.13"; do \
@@ -25,6 +25,10 @@ check: setup ## The self-check of the app that `make run` started
 
 run: setup   ## The same stack, staying up until Ctrl-C; FHIR=<base URL> uses that FHIR server instead of the local one
 	@$(RUN) -m local run $(OTHER_FHIR)
+
+acceptance: setup  ## The life cycle on your test FHIR server: FHIR=<base URL>, YES=1 to write, SETTINGS=file, CLEAN=run to clean up
+	@$(RUN) -m local acceptance $(OTHER_FHIR) $(if $(SETTINGS),--settings '$(SETTINGS)') $(if $(YES),--yes) $(if $(JSON),--json) \
+	  $(if $(CLEAN),--clean '$(CLEAN)')
 
 test: lint $(VENV)/dose-reports/ready  ## Lint, types, unit and integration tests on the real parts
 	$(RUN) -m pytest $(BESIDE_EACH_OTHER)

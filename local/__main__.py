@@ -1,10 +1,12 @@
-"""`python -m local run | demo | load | check`: the stack for one machine."""
+"""`python -m local run | demo | load | check | acceptance`: the stack for one machine."""
 
 import argparse
 import signal
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from local.acceptance import command as acceptance
 from local.check import check
 from local.demo import demo
 from local.load import load
@@ -21,13 +23,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell's `&` has it ignored
     try:
-        if arguments.command == "demo":
-            return demo(Ports(), STATE / "demo")
-        if arguments.command == "load":
-            return load(arguments.dicom.rstrip("/"), arguments.paths, arguments.partition)
-        if arguments.command == "check":
-            return check(arguments.functions.rstrip("/"), arguments.key)
-        return run(Ports(), STATE, ROOT / "local.settings.json", arguments.fhir.rstrip("/") if arguments.fhir else None)
+        return _COMMANDS[arguments.command](arguments)
     except StackError as error:
         print(error, file=sys.stderr)
         return 1
@@ -50,6 +46,7 @@ def _arguments() -> argparse.Namespace:
     checking = commands.add_parser("check", help="the self-check of an app: by default the one that `make run` started")
     checking.add_argument("--functions", default=f"http://127.0.0.1:{Ports().functions}", metavar="URL")
     checking.add_argument("--key", default=_key(), help="its function key")
+    acceptance.add_command(commands)
     return parser.parse_args()
 
 
@@ -57,6 +54,35 @@ def _key() -> str:
     """That of the app which `run` started last."""
     file = key_file(STATE)
     return file.read_text(encoding="utf-8") if file.exists() else ""
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    return run(Ports(), STATE, ROOT / "local.settings.json", arguments.fhir.rstrip("/") if arguments.fhir else None)
+
+
+def _demo(_: argparse.Namespace) -> int:
+    return demo(Ports(), STATE / "demo")
+
+
+def _load(arguments: argparse.Namespace) -> int:
+    return load(arguments.dicom.rstrip("/"), arguments.paths, arguments.partition)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    return check(arguments.functions.rstrip("/"), arguments.key)
+
+
+def _acceptance(arguments: argparse.Namespace) -> int:
+    return acceptance.accept(arguments, STATE / "acceptance")
+
+
+_COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "run": _run,
+    "demo": _demo,
+    "load": _load,
+    "check": _check,
+    "acceptance": _acceptance,
+}
 
 
 if __name__ == "__main__":

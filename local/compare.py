@@ -43,7 +43,7 @@ class StudyComparison:
 
 def compare(
     dicom_url: str,
-    fhir_url: str,
+    fhir: str | FhirAccount,
     failed: Collection[str],
     *,
     service_url: str | None = None,
@@ -51,14 +51,15 @@ def compare(
 ) -> list[StudyComparison]:
     """All studies of the DICOM service, data partition by data partition, each followed by what only FHIR holds.
 
-    `failed`: SOPInstanceUIDs that are recorded as failed, and so need not be in FHIR. `service_url`: what the app calls
-    the DICOM service, where that is not `dicom_url`. `with_observations`: dose reports must be Observations.
+    `fhir`: the base URL, or an account of one that is asked otherwise. `failed`: SOPInstanceUIDs that are recorded as
+    failed, and so need not be in FHIR. `service_url`: what the app calls the DICOM service, where that is not
+    `dicom_url`. `with_observations`: dose reports must be Observations.
     """
-    fhir = FhirAccount(fhir_url)
+    account = FhirAccount(fhir) if isinstance(fhir, str) else fhir
     told: list[StudyComparison] = []
     for one in requests.get(f"{dicom_url}/v2/partitions", timeout=60).json():
         partition = Partition(one["PartitionName"], service_url or dicom_url)
-        comparison = _Comparison(f"{dicom_url}/v2{partition.path}", fhir, partition, failed, with_observations)
+        comparison = _Comparison(f"{dicom_url}/v2{partition.path}", account, partition, failed, with_observations)
         told += comparison.studies()
     return told
 

@@ -35,8 +35,8 @@ def observations_expected(report: Mapping[str, Any]) -> int:
     return 1 + len(set(_event_uids(report))) if _values(report, _CONTENT) else 0
 
 
-def ct_dose_report(study: Dataset) -> Dataset:
-    """A CT dose report (PS3.16 TID 10011) of two scans, as an instance of the study."""
+def ct_dose_report(study: Dataset, scans: int = 2) -> Dataset:
+    """A CT dose report (PS3.16 TID 10011) of so many scans, as an instance of the study."""
     report = Dataset()
     report.update({element.tag: element for element in study if element.keyword in _SHARED})
     report.SOPClassUID = XRayRadiationDoseSRStorage
@@ -45,7 +45,7 @@ def ct_dose_report(study: Dataset) -> Dataset:
     report.ContentDate, report.ContentTime = study.StudyDate, study.StudyTime
     report.Manufacturer = "Demo"
     report.CompletionFlag, report.VerificationFlag = "COMPLETE", "UNVERIFIED"
-    doses = (4.2, 151.2), (8.4, 302.4)
+    doses = [(round(4.2 * number, 1), round(151.2 * number, 1)) for number in range(1, scans + 1)]
     report.update(_container("113701", "X-Ray Radiation Dose Report", [_accumulated(doses), *map(_scan, doses)]))
     del report.RelationshipType  # of the root
     return report
@@ -53,7 +53,7 @@ def ct_dose_report(study: Dataset) -> Dataset:
 
 def _accumulated(doses: Sequence[tuple[float, float]]) -> Dataset:
     """TID 10012; of each scan the mean CTDIvol in mGy and the DLP in mGy.cm."""
-    total = sum(dlp for _, dlp in doses)
+    total = round(sum(dlp for _, dlp in doses), 1)
     items = [
         _number("113812", "Total Number of Irradiation Events", len(doses), "{events}"),
         _number("113813", "CT Dose Length Product Total", total, "mGy.cm"),

@@ -40,13 +40,13 @@ def with_invalid_tags() -> bytes:
         return _file(dataset)
 
 
-def ct_study() -> Iterator[bytes]:
-    """A CT study of 300 instances in three series, as PS3.10 files."""
+def ct_study(instances: int = _INSTANCES) -> Iterator[bytes]:
+    """A CT study in three series, as PS3.10 files."""
     study = generate_uid()
     series = [generate_uid() for _ in _SERIES]
     now = datetime.now().astimezone()
-    for number in range(_INSTANCES):
-        position = number * len(series) // _INSTANCES
+    for number in range(instances):
+        position = number * len(series) // instances
         dataset = _instance(study, series[position], now)
         dataset.SeriesNumber = position + 1
         dataset.SeriesDescription = _SERIES[position]
@@ -54,9 +54,9 @@ def ct_study() -> Iterator[bytes]:
         yield _file(dataset)
 
 
-def dose_report(instance: bytes) -> bytes:
+def dose_report(instance: bytes, scans: int = 2) -> bytes:
     """The radiation dose report of the CT study that the instance is of, as a PS3.10 file."""
-    report = ct_dose_report(pydicom.dcmread(io.BytesIO(instance), stop_before_pixels=True))
+    report = ct_dose_report(pydicom.dcmread(io.BytesIO(instance), stop_before_pixels=True), scans)
     report.file_meta = FileMetaDataset()
     report.file_meta.MediaStorageSOPClassUID = report.SOPClassUID
     report.file_meta.MediaStorageSOPInstanceUID = report.SOPInstanceUID

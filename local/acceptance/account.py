@@ -1,0 +1,49 @@
+"""What the user's FHIR server says of the run's studies, for the comparison with DICOM."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from local.acceptance.ledger import Ledger
+from local.acceptance.server import FhirServer, reference_of
+from local.fhir_account import FhirAccount, Partition, Resource
+
+Identifiers = list[Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunAccount(FhirAccount):
+    """Asked with the app's own identity, by names that only the run has: the server may hold millions of others.
+
+    `in_dicom`: the UIDs that the DICOM service holds of the ledger's; the others must be gone. One account is one
+    moment: what was read of a subject or a Patient is not read again.
+    """
+
+    server: FhirServer
+    ledger: Ledger
+    in_dicom: Collection[str]
+    _subjects: dict[str, Identifiers] = field(default_factory=dict)
+    _patients: dict[str, list[Resource]] = field(default_factory=dict)
+
+    def identified(self, resource_type: str, partition: Partition, uid: str) -> list[Resource]:
+        """What a search for the UID finds."""
+        return list(self.server.identified(resource_type, partition.system, f"urn:oid:{uid}"))
+
+    def made_for(self, partition: Partition, resource_type: str) -> list[Resource]:
+        """What there is of studies and reports that DICOM no longer holds."""
+        uids = self.ledger.studies if resource_type == "ImagingStudy" else self.ledger.reports
+        gone = [uid for uid in uids if uid not in self.in_dicom]
+        return [one for uid in gone for one in self.identified(resource_type, partition, uid)]
+
+    def subject_of(self, resource: Resource) -> Identifiers:
+        """The identifiers of the resource's subject; none where there is no such Patient."""
+        reference = reference_of(resource.get("subject", {}).get("reference", "")) or "Patient/none"
+        if reference not in self._subjects:
+            self._subjects[reference] = (self.server.read(reference) or {}).get("identifier", [])
+        return self._subjects[reference]
+
+    def patients(self, identifier: Mapping[str, str]) -> list[Resource]:
+        """All Patients that have the identifier."""
+        value = identifier["value"]
+        if value not in self._patients:
+            self._patients[value] = list(self.server.identified("Patient", identifier.get("system", ""), value))
+        return self._patients[value]

@@ -1,0 +1,178 @@
+"""`python -m local acceptance`: says what it will do, does it, removes it, and tells what held."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from local.acceptance.archive import Archive
+from local.acceptance.host import NotSyncedError, settings_for
+from local.acceptance.ledger import Ledger, LedgerError
+from local.acceptance.life_cycle import LifeCycle
+from local.acceptance.probe import told
+from local.acceptance.promises import BrokenError, Promises
+from local.acceptance.removal import Removal, Removed
+from local.acceptance.report import document, removed_lines, server_rows, table
+from local.acceptance.scene import Scene
+from local.acceptance.search_probes import SearchProbes
+from local.acceptance.server import FAULTS, FhirServer
+from local.acceptance.sizes import WHOLE, Sizes
+from local.acceptance.traffic import Traffic
+from local.acceptance.write_probes import WriteProbes, traffic_rows
+from local.functions_host.settings import HostError
+from local.processes import StackError
+from local.stack import Ports, Stack, StackOptions
+from shared.config import read_settings
+from shared.connections import AT_WORK, fhir_access, fhir_server
+from shared.errors import DicomCastError
+
+HELD, BROKEN, NOT_ASKED_TO = 0, 1, 2
+_NO_STORAGE = "UseDevelopmentStorage=true"  # not called: only the FHIR server is
+_WILL = """\
+run        {run}
+It will write to this server: some 70 studies with their Patients, Observations and one Endpoint, under PatientIDs, UIDs
+and a DICOM service URL that are of this run alone; some of them it updates and deletes again. It writes to nothing
+else, and removes all of it at the end. The ids are noted in {directory}.
+Use a server of a test environment: versions and audit records of what was removed may stay there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line says. `root`: where runs are noted."""
+
+    fhir_url: str | None
+    settings: Path | None
+    is_agreed: bool
+    as_json: bool
+    clean: str | None
+    root: Path
+    sizes: Sizes = WHOLE
+
+
+def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """`acceptance` and its options."""
+    said = "try the app's whole life cycle on a FHIR server of a test environment, and remove all that it wrote"
+    parser = commands.add_parser("acceptance", help=said, description=f"{said}.")
+    parser.add_argument("--fhir", metavar="URL", help="base URL of the FHIR R4 server")
+    parser.add_argument(
+        "--settings", type=Path, metavar="FILE", help="the app's settings for it, Fhir__*, as in local.settings.json"
+    )
+    parser.add_argument("--yes", action="store_true", help="write; without it the server is only asked what it is")
+    parser.add_argument("--json", action="store_true", help="print the outcome as one JSON document")
+    parser.add_argument("--clean", metavar="RUN", help="only remove what a run left that was interrupted")
+
+
+def accept(arguments: argparse.Namespace, root: Path, sizes: Sizes = WHOLE) -> int:
+    """The exit code: 0 only if every promise holds and nothing is left; 2 without `--yes`. Raises StackError."""
+    asked = Asked(arguments.fhir, arguments.settings, arguments.yes, arguments.json, arguments.clean, root, sizes)
+    if not (asked.fhir_url or asked.clean):
+        raise StackError("name the FHIR server: --fhir URL")
+    try:
+        return _clean(asked) if asked.clean else _accept(asked)
+    except (LedgerError, HostError, DicomCastError, *FAULTS) as error:
+        raise StackError(str(error)) from error
+
+
+def _accept(asked: Asked) -> int:
+    assert asked.fhir_url
+    tell = _teller(asked)
+    run = str(uuid4())
+    ledger = Ledger(asked.root / run, run, asked.fhir_url.rstrip("/"))
+    server = _server(ledger, asked.settings)
+    rows = server_rows(server.url, server.statement())
+    tell(table(rows))
+    tell(_WILL.format(run=run, directory=ledger.directory))
+    if not asked.is_agreed:
+        print("nothing was written: say --yes to go on", file=sys.stderr)
+        return NOT_ASKED_TO
+    ledger = Ledger.begin(asked.root, run, server.url)
+    promises = Promises(tell)
+    with _logged(ledger.directory / "app.log"):
+        try:
+            rows |= _live(asked, ledger, server, promises)
+        except BaseException:
+            tell("the run was cut short: removing what it made")
+            _tell_removed(tell, _remove(server, ledger), ledger)
+            raise
+        removed = _remove(server, ledger)
+    with promises.judged("all that the run made can be removed") as seen:
+        if removed.left:
+            raise BrokenError(f"{len(removed.left)} resources are left")
+        seen.append(f"{removed.count} resources")
+    tell(f"\nwhat the server does\n{table(rows)}\n")
+    _tell_removed(tell, removed, ledger)
+    tell("every promise holds" if promises.all_hold else "not every promise holds on this server")
+    if asked.as_json:
+        print(document(run, rows, promises, removed))
+    return HELD if promises.all_hold else BROKEN
+
+
+def _live(asked: Asked, ledger: Ledger, server: FhirServer, promises: Promises) -> dict[str, str]:
+    """The life cycle and the probes, beside a DICOM service and Azurite; what the server does."""
+    searches = SearchProbes(server, ledger)
+    rows = dict(told([*WriteProbes(server, ledger).rows(), *searches.rows()]))
+    stack = Stack(StackOptions(Ports.free(), ledger.directory))
+    try:
+        stack.start("azurite", "dicom")
+        settings = settings_for(ledger, asked.settings, stack.storage_connection, stack.dicom_url)
+        traffic = Traffic(ledger)
+        life = LifeCycle(Scene(settings, Archive(stack.dicom_url), server, ledger, traffic, asked.sizes))
+        promises.try_all(life.storing(), NotSyncedError)
+        rows |= dict(told(searches.page_rows(life.report_uid)))
+        promises.try_all(life.changing(), NotSyncedError)
+        return rows | dict(traffic_rows(traffic))
+    finally:
+        stack.stop()
+
+
+def _clean(asked: Asked) -> int:
+    assert asked.clean
+    ledger = Ledger.open(asked.root, asked.clean)
+    server = _server(ledger, asked.settings)
+    tell = _teller(asked)
+    tell(table(server_rows(server.url, server.statement())))
+    removed = _remove(server, ledger)
+    _tell_removed(tell, removed, ledger)
+    if asked.as_json:
+        print(document(ledger.run, {"URL": server.url}, Promises(tell), removed))
+    return BROKEN if removed.left else HELD
+
+
+def _server(ledger: Ledger, file: Path | None) -> FhirServer:
+    """Reached and authenticated by the app's own settings."""
+    settings = read_settings(settings_for(ledger, file, _NO_STORAGE, "http://127.0.0.1"))
+    return FhirServer(fhir_server(settings, fhir_access(settings), AT_WORK))
+
+
+def _remove(server: FhirServer, ledger: Ledger) -> Removed:
+    return Removal(server, ledger).remove_all()
+
+
+def _tell_removed(tell: Callable[[str], None], removed: Removed, ledger: Ledger) -> None:
+    for line in removed_lines(removed):
+        tell(line)
+    if removed.left:
+        tell(f"to try again: python -m local acceptance --clean {ledger.run}")
+
+
+def _teller(asked: Asked) -> Callable[[str], None]:
+    """Where JSON goes to the output, all else goes beside it."""
+    return lambda line: print(line, file=sys.stderr if asked.as_json else sys.stdout, flush=True)
+
+
+@contextmanager
+def _logged(file: Path) -> Iterator[None]:
+    """The app's log goes into the file meanwhile."""
+    handler = logging.FileHandler(file, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(threadName)s %(message)s"))
+    logging.getLogger("shared").setLevel(logging.INFO)
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
