@@ -44,6 +44,7 @@ from shared.mapping.resources import MAPPED_KEYS, map_endpoint
 from shared.mapping.transaction import endpoint_query
 from shared.sync.batch import BatchOptions
 from shared.sync.check import Check, Step, StepState
+from shared.sync.handover import Handover
 from shared.sync.lanes import Pace
 from shared.sync.outages import OutageLog
 from shared.sync.ports import Ports
@@ -138,6 +139,7 @@ def _ports(
         now=_utc_now,
         sleep=time.sleep,
         pace=Pace(settings.max_concurrency),
+        handover=Handover(settings.search_delay_seconds),
     )
 
 

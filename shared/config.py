@@ -50,6 +50,7 @@ class Settings:
     max_batches: int
     max_concurrency: int
     gap_grace_seconds: float
+    search_delay_seconds: float
     lease_seconds: int
     tick_budget_seconds: float
     health_max_age_seconds: float
@@ -83,6 +84,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DicomCast__MaxBatchesPerTick",                      "max_batches",           whole(0, 1000),  "1",         "batches in one tick; 0: until the feed is caught up or the time budget ends"),
     Setting("DicomCast__MaxConcurrency",                         "max_concurrency",       whole(1, 64),    "8",         "studies, or groups of small ones, that are synced at once; 429 lowers it for a while"),
     Setting("DicomCast__GapGracePeriod",                         "gap_grace_seconds",     duration,        "00:00:30",  "how old the entry after a missing sequence number must be before the gap is passed"),
+    Setting("Fhir__SearchDelay",                                 "search_delay_seconds",  duration,        "00:00:00",  "how long the FHIR server's searches may lag behind its writes: a host that starts, or takes over, waits so long"),
     Setting("DicomCast__LeaseDuration",                          "lease_seconds",         lease_duration,  "00:00:30",  "how long a host that died keeps others out"),
     Setting("DicomCast__TickTimeBudget",                         "tick_budget_seconds",   duration,        "00:04:00",  "after it a tick begins nothing new; well below `functionTimeout` in host.json"),
     Setting("DicomCast__HealthMaxAge",                           "health_max_age_seconds", duration,       "00:05:00",  "`/api/health` answers 503 where no tick has ended well for so long; above the time budget"),

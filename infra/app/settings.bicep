@@ -9,6 +9,7 @@ type appSettings = {
   DicomCast__MaxConcurrency: string?
   DicomCast__MaxInstancesPerStudy: string?
   DicomCast__GapGracePeriod: string?
+  Fhir__SearchDelay: string?
   DicomCast__LeaseDuration: string?
   DicomCast__TickTimeBudget: string?
   DicomCast__HealthMaxAge: string?

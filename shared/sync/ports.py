@@ -11,6 +11,7 @@ from shared.journal import Journal, Slot
 from shared.model import ChangeFeedEntry, FeedEntry, FeedPage, LeaseState, Resource, StoredWatermark, Watermark, Written
 from shared.outcome import TickRecord
 from shared.replay import Replay, ReplayRequest
+from shared.sync.handover import Handover
 from shared.sync.known import KnownResources
 from shared.sync.lanes import Pace
 
@@ -214,7 +215,7 @@ class Telemetry(Protocol):
 class Ports:
     """All of them. `now` is the host's clock, in UTC; `sleep` waits so many seconds.
 
-    `known` and `pace` are what the host remembers of the FHIR server from batch to batch.
+    `known`, `pace` and `handover` are what the host remembers of the FHIR server from batch to batch.
     """
 
     feed: Feed
@@ -230,3 +231,4 @@ class Ports:
     sleep: Callable[[float], None]
     known: KnownResources = field(default_factory=KnownResources)
     pace: Pace = field(default_factory=Pace)
+    handover: Handover = field(default_factory=Handover)

@@ -62,8 +62,9 @@ def _worked(ports: Ports, options: BatchOptions, replay: Replay, portion: Portio
     through = max((entry.sequence for study in portion.studies for entry in study.entries), default=0)
     books = ReplayBooks(ports, ports.watermarks.read(), Watermark(through), replay.request)
     fhir = Rehearsal(ports.fhir)
-    # A replay trusts nothing that is remembered: somebody has a reason to look again.
-    afresh = replace(ports, known=KnownResources(max_weight=0))
+    # A replay trusts nothing that is remembered: somebody has a reason to look again. What a dry run plans is not there.
+    traces = None if replay.request.dry_run else ports.known.traces
+    afresh = replace(ports, known=KnownResources(max_weight=0, traces=traces))
     sync = StudySync(replace(afresh, fhir=fhir) if replay.request.dry_run else afresh, options.mapping)
     limits = Limits(ports.now() + timedelta(seconds=options.tick_budget_seconds), options.total_retry_seconds)
     tried = Attempts(replay.tries, replay.failing_since, replay.updated) if replay.failing_since else None

@@ -24,6 +24,7 @@ def tick(ports: Ports, options: BatchOptions, outages: OutageLog) -> TickRecord:
     started = ports.now()
     try:
         if not ports.lease.acquire():
+            ports.handover.lost()
             record = TickRecord(started, 0.0, Outcome.LEASE_HELD)
         else:
             try:
@@ -42,6 +43,7 @@ def _work(ports: Ports, options: BatchOptions, started: datetime, outages: Outag
     result, error = None, None
     try:
         ports.fhir.check()
+        ports.handover.begin(ports.sleep)
         result = run_batches(ports, options)
         outcome = result.outcome
         outages.up()
@@ -50,6 +52,7 @@ def _work(ports: Ports, options: BatchOptions, started: datetime, outages: Outag
         outages.down(outage)
         outcome, error = Outcome.FAILED, _told(outage)
     except LeaseLostError as lost:
+        ports.handover.lost()
         outcome, error = Outcome.STOPPED, _told(lost)
         logger.warning("the tick stopped: %s", lost)
     except DicomCastError as failure:

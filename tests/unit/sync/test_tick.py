@@ -10,9 +10,10 @@ from shared.mapping.converters import MappingOptions
 from shared.outcome import Outcome
 from shared.replay import ReplayRequest, ReplayState, SequenceRange
 from shared.sync.batch import BatchOptions
+from shared.sync.handover import Handover
 from shared.sync.outages import OutageLog
 from shared.sync.tick import tick
-from tests.fakes import FakeFeed, FakeFhir, FakeLease, entry, ports
+from tests.fakes import FakeClock, FakeFeed, FakeFhir, FakeLease, entry, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)
 
@@ -35,6 +36,27 @@ def broken(error):
     feed = BrokenFeed()
     feed.error = error
     return feed
+
+
+@pytest.mark.parametrize(
+    ("leases", "slept"),
+    [
+        ([True], [7.0]),
+        ([True, True, True], [7.0]),
+        ([False, True, True], [7.0]),
+        ([True, False, True, True], [7.0, 7.0]),
+        ([False, False], []),
+    ],
+    ids=str,
+)
+def test_a_host_that_takes_over_waits_for_searches_to_catch_up(leases, slept):
+    """As long as the setting says, before its first batch; it knows what it wrote itself, and waits for others' alone."""
+    lease, clock = FakeLease(), FakeClock()
+    fakes = ports([entry(1)], lease=lease, sleep=clock.sleep, now=clock.now, handover=Handover(7.0))
+    for is_free in leases:
+        lease.free = is_free
+        run(fakes)
+    assert clock.slept == slept
 
 
 def test_a_held_lease_ends_the_tick_well(caplog):
