@@ -128,7 +128,7 @@ class HttpService:
 def served_at(answer: Answer) -> datetime:
     """The service's own clock, whole seconds (RFC 9110, 6.6.1); ours where it sends no `Date`."""
     with contextlib.suppress(KeyError, ValueError):
-        return parsedate_to_datetime(answer.headers["Date"])
+        return _date(answer.headers["Date"])
     return datetime.now(UTC)
 
 
@@ -140,5 +140,11 @@ def retry_after_seconds(answer: Answer) -> float | None:
     if text.isdigit():
         return float(text)
     with contextlib.suppress(ValueError):
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+        return max(0.0, (_date(text) - datetime.now(UTC)).total_seconds())
     return None
+
+
+def _date(text: str) -> datetime:
+    """An HTTP date; a header that a proxy has given twice, or one without a zone, is UTC too. Raises ValueError."""
+    moment = parsedate_to_datetime(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -62,7 +62,7 @@ def _worked(ports: Ports, options: BatchOptions, replay: Replay, portion: Portio
     through = max((entry.sequence for study in portion.studies for entry in study.entries), default=0)
     books = ReplayBooks(ports, ports.watermarks.read(), Watermark(through), replay.request)
     fhir = Rehearsal(ports.fhir)
-    # A replay trusts nothing that is remembered: somebody has a reason to look again. What a dry run plans is not there.
+    # A replay trusts nothing that is remembered: somebody has a reason to look again. A dry run leaves no trace.
     traces = None if replay.request.dry_run else ports.known.traces
     afresh = replace(ports, known=KnownResources(max_weight=0, traces=traces))
     sync = StudySync(replace(afresh, fhir=fhir) if replay.request.dry_run else afresh, options.mapping)

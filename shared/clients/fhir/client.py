@@ -60,7 +60,7 @@ class FhirClient:
             raise IncompatibleServerError(
                 self._name, f"{self._url} is not a FHIR R4 server (its metadata is no CapabilityStatement)"
             ) from None
-        if not statement.fhir_version.startswith("4.0."):
+        if not f"{statement.fhir_version}.".startswith("4.0."):
             raise IncompatibleServerError(
                 self._name, f"{self._url} is not a FHIR R4 server (fhirVersion {statement.fhir_version})"
             )
