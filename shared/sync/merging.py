@@ -37,7 +37,7 @@ class StudyMerger:
         self._known = ports.known
         self._lookup = Lookup(ports.fhir, ports.known, self.options)
         self._endpoint = OurEndpoint(ports, self._lookup, self.options)
-        self._known_doubles: dict[str, Sequence[Resource]] = {}
+        self._doubles: dict[str, Sequence[Resource]] = {}
 
     def searches(self, wanted: Changes) -> list[Search]:
         """What `writes` will look up, but for Observations."""
@@ -72,12 +72,9 @@ class StudyMerger:
 
     def doubles(self, wanted: Changes) -> list[str]:
         """What is to be told of Patients of the study that we, two hosts of us, have made twice."""
-        told: list[str] = []
-        for change in _by_patient(wanted):
-            patients = self._known_doubles.get(change.study.set["subject"]["reference"], ())
-            if patients:
-                told.append(f"{named(patients)} are doubles that the app has made: {PATIENT_REMEDY}")
-        return told
+        names = [change.study.set["subject"]["reference"] for change in _by_patient(wanted)]
+        found = [named(self._doubles[name]) for name in names if name in self._doubles]
+        return [f"{told} are doubles that the app has made: {PATIENT_REMEDY}" for told in found]
 
     def _writes(self, wanted: Changes) -> list[Write]:
         uid = wanted.study_instance_uid
@@ -101,7 +98,8 @@ class StudyMerger:
         identifier, name = change.patient.add["identifier"][0], change.study.set["subject"]["reference"]
         query = self._lookup.patient_search(identifier)[1]
         patients = self._lookup.patients(identifier)
-        self._known_doubles[name] = patients[1:] and patients
+        if len(patients) > 1:
+            self._doubles[name] = patients
         subject = (study or {}).get("subject", {}).get("reference")
         linked = [one for one in patients if reference_of(one) == subject]
         held = next(iter([*linked, *patients]), None)
@@ -128,7 +126,7 @@ class StudyMerger:
                 return [Delete(study, signed(cancelled(study), self.options.service_url), query), *gone_]
             merged = cancelled(merged)
         if merged == study:
-            return []
+            return list(gone_)
         if is_ours(study, self.options.service_url):
             merged = signed(merged, self.options.service_url)
         return [Update(merged, query), *gone_]
