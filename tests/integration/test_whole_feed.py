@@ -185,8 +185,7 @@ def test_a_study_that_the_server_takes_only_without_its_lists(world):
     """413: it falls back to counts by itself, and says so in a table; a rebuild lists them again once that is taken."""
     with proxy_to(world.fhir_url.removesuffix("/fhir")) as fhir:
         world.build(Fhir__Endpoint=f"{fhir.url}/fhir")
-        fhir.rewrite = lambda content: content.replace(b'"code":"batch"', b'"code":"history-system"')
-        fhir.faults.append(Fault("POST", "/fhir", times=1, status=413))
+        fhir.faults.append(Fault("POST", "/fhir", times=1, status=413, body=b'"resourceType":"ImagingStudy"'))
         world.dicom.store(*(world.file(number) for number in (1, 2, 3)))
         world.synced()
     assert counted(world) == (3, {f"{world.study}.1": 3})

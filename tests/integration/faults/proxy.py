@@ -23,6 +23,7 @@ class Fault:
     `status`: answered in the server's place, with `headers`. `after`: the server gets the request first, so that it is
     applied although its answer is lost. `torn`: the connection is closed amid the answer. `delay`: the server gets the
     request after so many seconds. None of these: the connection is closed without an answer. `action`: of a lease.
+    `body`: stands in what is sent.
     """
 
     method: str
@@ -34,9 +35,11 @@ class Fault:
     torn: bool = False
     delay: float = 0.0
     action: str = ""
+    body: bytes = b""
 
-    def strikes(self, method: str, path: str, action: str) -> bool:
+    def strikes(self, method: str, path: str, action: str, body: bytes) -> bool:
         fits = method in self.method.split("|") and self.path in path and self.action in ("", action)
+        fits = fits and self.body in body
         if self.times > 0 and fits:
             self.times -= 1
             return True
@@ -90,7 +93,7 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             refusal = 0 if self.server.takes(body) else 400
             refusal = refusal if self.server.accepts(self.headers.get("Authorization")) else 401
-            asked = (self.command, self.path, self.action)
+            asked = (self.command, self.path, self.action, body)
             fault = next((one for one in self.server.faults if one.strikes(*asked)), None)
         if refusal:
             return self._answer(refusal, {}, b"")
