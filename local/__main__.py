@@ -1,4 +1,4 @@
-"""`python -m local run | demo | load | check | acceptance`: the stack for one machine."""
+"""`python -m local run | demo | load | check | acceptance | mark`: the stack for one machine."""
 
 import argparse
 import signal
@@ -10,6 +10,7 @@ from local.acceptance import command as acceptance
 from local.check import check
 from local.demo import demo
 from local.load import load
+from local.mark import command as marking
 from local.processes import StackError
 from local.run import key_file, run
 from local.stack import ROOT, Ports
@@ -47,6 +48,7 @@ def _arguments() -> argparse.Namespace:
     checking.add_argument("--functions", default=f"http://127.0.0.1:{Ports().functions}", metavar="URL")
     checking.add_argument("--key", default=_key(), help="its function key")
     acceptance.add_command(commands)
+    marking.add_command(commands)
     return parser.parse_args()
 
 
@@ -82,6 +84,7 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "load": _load,
     "check": _check,
     "acceptance": _acceptance,
+    "mark": marking.mark,
 }
 
 

@@ -23,15 +23,13 @@ from local.acceptance.server import FAULTS, FhirServer
 from local.acceptance.sizes import WHOLE, Sizes
 from local.acceptance.traffic import Traffic
 from local.acceptance.write_probes import WriteProbes, traffic_rows
+from local.fhir_settings import reached, read_with
 from local.functions_host.settings import HostError
 from local.processes import StackError
 from local.stack import Ports, Stack, StackOptions
-from shared.config import read_settings
-from shared.connections import AT_WORK, fhir_access, fhir_server
 from shared.errors import DicomCastError
 
 HELD, BROKEN, NOT_ASKED_TO = 0, 1, 2
-_NO_STORAGE = "UseDevelopmentStorage=true"  # not called: only the FHIR server is
 _WILL = """\
 run        {run}
 It will write to this server: some 70 studies with their Patients, Observations and one Endpoint, under PatientIDs, UIDs
@@ -144,8 +142,7 @@ def _clean(asked: Asked) -> int:
 
 def _server(ledger: Ledger, file: Path | None) -> FhirServer:
     """Reached and authenticated by the app's own settings."""
-    settings = read_settings(settings_for(ledger, file, _NO_STORAGE, "http://127.0.0.1"))
-    return FhirServer(fhir_server(settings, fhir_access(settings), AT_WORK))
+    return FhirServer(reached(read_with(file, ledger.fhir_url, ledger.service_url)))
 
 
 def _remove(server: FhirServer, ledger: Ledger) -> Removed:

@@ -8,15 +8,13 @@ from pathlib import Path
 from local.acceptance.ledger import Ledger
 from local.acceptance.promises import BrokenError
 from local.acceptance.traffic import Traffic
-from local.functions_host.settings import read_app_settings
+from local.fhir_settings import settings_of
 from shared import bootstrap
 from shared.config import read_settings
 from shared.outcome import Outcome, TickRecord
 
 CATCH_UP_SECONDS = 120
 _HOPELESS = 4  # ticks that fail one after the other
-_TAKEN = ("fhir__", "dicomcast__allowplainhttp", "dicomcast__maxconcurrency")
-"""Settings of the user's file that the run takes over, by the beginning of their names in lower case."""
 
 
 class NotSyncedError(BrokenError):
@@ -25,10 +23,7 @@ class NotSyncedError(BrokenError):
 
 def settings_for(ledger: Ledger, file: Path | None, storage: str, dicom_url: str) -> dict[str, str]:
     """The app settings of a run: the user's for the FHIR server, all else the run's own. Raises HostError."""
-    given = read_app_settings(file) if file else {}
-    taken = {name: value for name, value in given.items() if name.lower().startswith(_TAKEN)}
-    taken = {name: value for name, value in taken.items() if name.lower() != "fhir__endpoint"}
-    return taken | {
+    return settings_of(file) | {
         "AzureWebJobsStorage": storage,
         "DicomWeb__Endpoint": ledger.service_url,
         "DicomWeb__PrivateEndpoint": dicom_url,

@@ -32,6 +32,13 @@ def is_ours(resource: Resource, service_url: str) -> bool:
     return _same(source, service_url) if source else _has_tag(resource, service_url)
 
 
+def bears_no_sign(resource: Resource) -> bool:
+    """Whether nothing says who made the resource: no `meta.source`, and no tag of the app for any DICOM service."""
+    meta = resource.get("meta", {})
+    source = str(meta.get("source", "")).split("#")[0]
+    return not source and all(one.get("system") != SIGN_SYSTEM for one in meta.get("tag", []))
+
+
 def is_only_ours(resource: Resource, options: MappingOptions) -> bool:
     """Whether nothing on a resource of ours is somebody else's: an element, or an item of a list, that we do not write.
 

@@ -226,14 +226,17 @@ def test_on_a_phone(board, api):
     board.is_well_made("phone-dialog")
 
 
-def test_the_self_check_and_the_settings(board, api):
-    """Each step with its outcome; no secret among the settings."""
+def test_the_self_check_the_settings_and_the_fhir_server(board, api):
+    """Each step with its outcome; no secret among the settings; what the check found out of the FHIR server."""
     board.press("Run the self-check")
-    board.awaited(lambda: board.rows("#check-result"))
+    steps = {row[0]: row[1:] for row in board.awaited(lambda: board.rows("#check-result"))}
+    assert steps["FHIR server: what it is like"][0] == "ok"
     for summary in board.driver.find_elements("css selector", "summary"):
         summary.click()
     settings = dict(board.awaited(lambda: board.rows("#settings")))
     assert settings["AzureWebJobsStorage"] == "***"
+    board.awaited(lambda: dict(board.rows("#fhir-server")).get("meta.source") == "kept")
+    assert dict(board.rows("#fhir-server"))["FHIR version"].startswith("4.0.")
     board.awaited(lambda: board.rows("#history-table"))
     board.is_well_made("deployment")
 

@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from local.fhir_account import search
 from local.processes import free_port
 from shared import bootstrap
 from shared.config import read_settings
@@ -54,13 +55,32 @@ def test_a_good_deployment(deployment, dicom, fhir_url):
     """All ok, but for tokens that nobody asked for; nothing is left in FHIR or in the tables."""
     dicom.store(dicom_file())
     before = requests.get(f"{fhir_url}/Endpoint", params={"_summary": "count"}, timeout=30).json()["total"]
-    found = states(deployment.check())
+    steps = deployment.check()
+    found = states(steps)
     assert {name for name, state in found.items() if state != "ok"} == {
         "DICOM service: a token",
         "FHIR server: a token",
     }
     assert set(found.values()) == {"ok", "skipped"}
+    assert "written, read, rolled back and removed" in steps["FHIR server: writes are allowed"].message
+    assert steps["FHIR server: the Endpoint"].message == "not there yet: the first study makes it"
+    assert "entries of a transaction with creates: 1 taken" in steps["FHIR server: what it is like"].message
     assert requests.get(f"{fhir_url}/Endpoint", params={"_summary": "count"}, timeout=30).json()["total"] == before
+
+
+def test_the_endpoint_and_its_doubles(deployment, dicom, fhir_url):
+    """The Endpoint that the sync made is named; where there are two of it the step fails, and names both."""
+    dicom.store(dicom_file())
+    bootstrap.build(read_settings(deployment.settings)).tick()
+    name = f"DICOM WADO-RS endpoint {deployment.settings['DicomWeb__Endpoint']}"
+    (made,) = search(fhir_url, "Endpoint", **{"name:exact": name})
+    step = deployment.check()["FHIR server: the Endpoint"]
+    assert (step.state.value, step.message) == ("ok", f"Endpoint/{made['id']} is the DICOM service's")
+    double = requests.post(f"{fhir_url}/Endpoint", json={**made, "id": None}, timeout=30).json()
+    step = deployment.check()["FHIR server: the Endpoint"]
+    assert step.state.value == "failed"
+    assert all(f"Endpoint/{one['id']}" in step.message for one in (made, double))
+    assert "link to it what links to the others" in step.message
 
 
 def refused(where, method, path):
@@ -120,22 +140,91 @@ def test_a_token_that_cannot_be_had(deployment):
     assert "the-client-secret" not in repr(steps)
 
 
-def test_a_server_whose_transactions_are_not_all_or_nothing(deployment):
-    """It refuses the bundle, and has written the first half of it: FHIR could not be kept true."""
-    kept = []
+class OwnServer:
+    """Endpoints in memory, by the FHIR requests of the check; `faults` are ways in which a server is no good."""
 
-    async def transact(request):
-        kept.append((await request.json())["entry"][0]["resource"])
-        return JSONResponse({"resourceType": "OperationOutcome"}, 412)
+    def __init__(self, *faults):
+        self.faults = faults
+        self.held = {}
 
-    def search(request):
-        found = [{"resource": one} for one in kept if one["name"] == request.query_params.get("name:exact")]
-        return JSONResponse({"resourceType": "Bundle", "entry": found})
+    def app(self):
+        routes = [("/", self.transact, "POST"), ("/{type}", self.search, "GET"), ("/{type}/{id}", self.read, "GET")]
+        return Starlette(routes=[Route(path, answer, methods=[method]) for path, answer, method in routes])
 
-    app = Starlette(routes=[Route("/", transact, methods=["POST"]), Route("/{type}", search)])
-    with running(app) as server:
-        steps = deployment.check(Fhir__Endpoint=server.url)
-    assert "not all-or-nothing" in steps["FHIR server: writes are allowed"].message
+    async def transact(self, request):
+        entries = (await request.json())["entry"]
+        stale = [entry for entry in entries if self.is_stale(entry["request"])]
+        done = [self.apply(entry) for entry in entries if not stale or ("halves" in self.faults and entry not in stale)]
+        return JSONResponse({"resourceType": "OperationOutcome"}, 412) if stale else JSONResponse({"entry": done})
+
+    def is_stale(self, request):
+        held = self.held.get(request["url"])
+        guarded = held and "ifMatch" in request and "takes stale versions" not in self.faults
+        return guarded and request["ifMatch"] != f'W/"{held["meta"]["versionId"]}"'
+
+    def apply(self, entry):
+        request = entry["request"]
+        url = request["url"] if request["method"] != "POST" else f"Endpoint/{len(self.held) + 1}"
+        if request["method"] == "DELETE":
+            if "keeps what is deleted" not in self.faults:
+                self.held.pop(url)
+            return {"response": {"status": "204"}}
+        sent = entry["resource"]
+        version = int(self.held[url]["meta"]["versionId"]) + 1 if url in self.held else 1
+        meta = {} if "drops meta" in self.faults else sent["meta"]
+        if request["method"] == "POST" or "forgets updates" not in self.faults:
+            self.held[url] = {**sent, "id": url.split("/")[1], "meta": {**meta, "versionId": f"{version}"}}
+        return {
+            "response": {"status": "201 Created", "location": f"{url}/_history/{version}", "etag": f'W/"{version}"'}
+        }
+
+    def told(self, held):
+        meta = {
+            name: value
+            for name, value in held["meta"].items()
+            if name != "versionId" or "no versions" not in self.faults
+        }
+        return {**held, "meta": meta}
+
+    def search(self, request):
+        found = [one for one in self.held.values() if one["identifier"][0]["value"] in request.url.query]
+        return JSONResponse(
+            {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": self.told(one)} for one in found]}
+        )
+
+    def read(self, request):
+        held = self.held.get(request.url.path.lstrip("/"))
+        return JSONResponse(self.told(held)) if held else JSONResponse({"resourceType": "OperationOutcome"}, 404)
+
+
+# how the server is no good; what the step says; how many Endpoints are left
+NO_GOOD = [
+    ("halves", "a refused transaction was written in part .* not all-or-nothing", 0),
+    ("takes stale versions", "If-Match is not heeded", 0),
+    ("drops meta", "keeps neither meta.source nor meta.tag", 0),
+    ("no versions", "tells no versions", 0),
+    ("forgets updates", "an update was answered as done and is not there", 0),
+    ("keeps what is deleted", "its delete was taken, and it is there still", 1),
+]
+
+
+@pytest.mark.parametrize(("fault", "said", "left"), NO_GOOD, ids=[row[0] for row in NO_GOOD])
+def test_a_server_whose_writes_are_no_good(deployment, fault, said, left):
+    """The step of writes says what FHIR could not be kept true with; what it made is removed, or named."""
+    server = OwnServer(fault)
+    with running(server.app()) as where:
+        step = deployment.check(Fhir__Endpoint=where.url)["FHIR server: writes are allowed"]
+    assert (step.state.value, len(server.held)) == ("failed", left)
+    assert re.search(said, step.message), step.message
+    assert all(name in step.message for name in server.held)
+
+
+def test_a_server_whose_writes_are_good(deployment):
+    """The server of the test above without a fault: what it is told by is the fault alone."""
+    server = OwnServer()
+    with running(server.app()) as where:
+        step = deployment.check(Fhir__Endpoint=where.url)["FHIR server: writes are allowed"]
+    assert (step.state.value, server.held) == ("ok", {}), step.message
 
 
 def test_settings_that_are_at_fault_are_the_only_step(monkeypatch):

@@ -1,6 +1,6 @@
 """The FHIR server: searches, reads and transactions over its REST API (FHIR R4, http.html)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import requests
 
@@ -87,6 +87,11 @@ class FhirClient:
         path = f"/{resource_type}?{query}"
         return self._matches(resource_type, self._json("GET", path), self._url + path)
 
+    def pages(self, resource_type: str, query: str, most: int) -> Iterator[list[Resource]]:
+        """The matches page by page, at most so many pages: for a search whose matches are too many to hold at once."""
+        path = f"/{resource_type}?{query}&_count={PAGE_SIZE}"
+        return self._pages(resource_type, self._json("GET", path), self._url + path, most)
+
     def search_many(self, searches: Sequence[tuple[str, str]]) -> list[list[Resource]]:
         """The matches of each search: in one request where the server takes batches (http.html#transaction)."""
         if len(searches) == 1 or self.capabilities.batches is False:
@@ -158,28 +163,33 @@ class FhirClient:
         self._learned.learn(**seen)
 
     def _matches(self, resource_type: str, bundle: Resource, asked: str) -> list[Resource]:
-        """Of all pages, each of which is asked for once."""
-        found: list[Resource] = []
+        """Of all pages."""
+        found = [one for page in self._pages(resource_type, bundle, asked, MAX_PAGES) for one in page]
+        self._learned.found(found)
+        return found
+
+    def _pages(self, resource_type: str, bundle: Resource, asked: str, most: int) -> Iterator[list[Resource]]:
+        """Each page is asked for once."""
         seen = {asked}
-        for _ in range(MAX_PAGES):
+        for _ in range(most):
             try:
                 page = answers.page_of(bundle, resource_type)
             except ValueError as error:
                 raise TransientError(f"{self._name}: the answer to a search for {resource_type}: {error}") from None
-            found += page.resources
+            given = len(page.resources)
+            if page.following is None and len(seen) == 1 and given < page.total:
+                raise PagingError(f"{self._name}: {given} of {page.total} {resource_type}s, and no next page")
+            yield page.resources
             if page.following is None:
-                if len(seen) == 1 and len(found) < page.total:
-                    raise PagingError(f"{self._name}: {len(found)} of {page.total} {resource_type}s, and no next page")
-                self._learned.found(found)
-                return found
-            if len(page.resources) > (self.capabilities.page_size or 0):
-                self._learned.learn(page_size=len(page.resources))
+                return
+            if given > (self.capabilities.page_size or 0):
+                self._learned.learn(page_size=given)
             asked = followed(self._url, asked, page.following, self.capabilities.base)
             if asked in seen:
                 raise PagingError(f"{self._name}: a link to the next page of {resource_type} leads to one read before")
             seen.add(asked)
             bundle = self._json("GET", asked)
-        raise PagingError(f"{self._name}: a search for {resource_type} has more than {MAX_PAGES} pages")
+        raise PagingError(f"{self._name}: a search for {resource_type} has more than {most} pages")
 
     def _statement(self, elements: str = "") -> Resource:
         """The CapabilityStatement. A server that cannot even give that is down."""

@@ -1,4 +1,5 @@
-// What /status and /health say: the light, the faults, the numbers of this moment, ticks, carried studies, settings.
+// What /status and /health say: the light, the faults, the numbers of this moment, ticks, carried studies, settings, the
+// FHIR server.
 
 import { byId, draw, element, table, time } from "./dom.js";
 import { count, duration, number, openRows } from "./format.js";
@@ -25,11 +26,12 @@ export function showStatus(status) {
   byId("version").textContent = status.version;
   draw(byId("faults"), status.faults, (faults) =>
     faults.length ? [element("div", { class: "notice bad" }, element("h2", {}, "Down"), element("ul", {}, faults.map((one) => element("li", {}, one))))] : []);
-  draw(byId("now"), { ...status, settings: null, ticks: null }, tiles);
+  draw(byId("now"), { ...status, settings: null, fhirServer: null, ticks: null }, tiles);
   draw(byId("ticks"), status.watermark && status.ticks, tickTable);
   draw(byId("carried"), status.carried, carried);
   draw(byId("totals"), status.totals, (totals) => pairs("Totals since the first tick", totals, number));
   draw(byId("settings"), status.settings, (settings) => pairs("Effective settings", settings, (value) => value));
+  draw(byId("fhir-server"), status.fhirServer, (known) => pairs("What the FHIR server does, as far as this process has seen", known, (value) => value));
 }
 
 function tiles({ watermark, latest, lag, lease, lastTick, entriesPerSecond, errors, carried, replays }) {

@@ -31,6 +31,18 @@ def test_no_secret_and_no_patient_in_any_answer(api):
     assert "Plantagenet" not in log
 
 
+def test_the_status_tells_what_the_fhir_server_does(own_api):
+    """Nothing is known of it but what a tick saw: before the first study a transaction's size is not seen yet."""
+    before = own_api.get("/status").json()["fhirServer"]
+    assert before["entries of a transaction with creates"] == "not seen yet"
+    own_api.store(1)
+    own_api.drained()
+    after = own_api.get("/status").json()["fhirServer"]
+    assert after["FHIR version"].startswith("4.0.")
+    assert after["entries of a transaction with creates"].endswith(" taken, none was too many")
+    assert before.keys() == after.keys()
+
+
 def test_metrics(api):
     """Prometheus' own content type is plain text."""
     answer = api.get("/status?format=prometheus")

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.mapping.converters import MappingOptions
-from shared.mapping.sign import are_doubles, by_id, is_only_ours, is_ours, signed
+from shared.mapping.sign import are_doubles, bears_no_sign, by_id, is_only_ours, is_ours, signed
 
 URL = "https://dicom.example.org"
 OPTIONS = MappingOptions(URL)
@@ -33,6 +33,24 @@ ACCESSION = {"type": {"coding": [{"code": "ACSN"}]}, "value": "A"}
 def test_a_resource_is_ours_by_its_source_or_its_tag(meta, ours):
     """Servers drop the one or the other; another system's source says that it has made the resource its own."""
     assert is_ours({"meta": meta} if meta else {}, URL) is ours
+
+
+@pytest.mark.parametrize(
+    ("meta", "none"),
+    [
+        ({}, True),
+        ({"source": "#aGVsbG8"}, True),
+        ({"tag": [{"system": "urn:other", "code": URL}]}, True),
+        ({"source": URL}, False),
+        ({"source": "https://ris.example.org"}, False),
+        ({"tag": [TAG]}, False),
+        ({"tag": [{"system": TAG["system"], "code": "https://other.example.org"}]}, False),
+    ],
+    ids=str,
+)
+def test_a_resource_that_bears_no_sign(meta, none):
+    """Neither ours nor another's: a request's id that HAPI puts in is no source."""
+    assert bears_no_sign({"meta": meta} if meta else {}) is none
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def said(fakes):
 
 
 def test_it_says_where_the_sync_stands():
-    """Watermark, latest, lag in entries and seconds, the last ticks, open errors, settings."""
+    """Watermark, latest, lag in entries and seconds, the last ticks, open errors, settings, what the FHIR server does."""
     fakes = ports([entry(1), entry(2, study="1.9", t00100020=None)])
     tick(fakes, OPTIONS, OutageLog(fakes.now))
     fakes.feed.held = [*fakes.feed.held, entry(7, study="1.10")]
@@ -58,6 +58,7 @@ def test_it_says_where_the_sync_stands():
     assert found["errors"]["open"][ErrorTable.DICOM] == 1
     assert found["errors"]["newest"][0]["sequence"] == 2
     assert (found["version"], found["settings"], found["faults"]) == ("1.2.3", {"A": "b"}, [])
+    assert found["fhirServer"] == {"software": "fake"}
 
 
 @pytest.mark.parametrize(
@@ -78,6 +79,7 @@ def test_it_answers_whatever_is_down(fakes, unknown, known, fault):
     assert found["faults"] == [fault]
     assert unknown is None or found[unknown] is None
     assert "feed" in fakes or found[known] is not None
+    assert found["fhirServer"] == {"software": "fake"}, "what was learned is told though the server is down"
 
 
 def test_the_same_as_metrics():

@@ -1,0 +1,1 @@
+"""The sign of the app on what it made before it wrote one."""

@@ -1,0 +1,64 @@
+"""`python -m local mark`: puts the app's sign on what it made before, where the FHIR server drops `meta.source`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from local.fhir_settings import reached, read_with
+from local.functions_host.settings import HostError
+from local.mark.marking import Marking
+from local.mark.unsigned import Unsigned
+from local.processes import StackError
+from shared.clients.fhir.client import FhirClient
+from shared.errors import DicomCastError
+from shared.mapping.converters import MappingOptions
+from shared.model import DEFAULT_PARTITION
+
+
+def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """`mark` and its options."""
+    said = "put the app's sign on what it made for a DICOM service, where the FHIR server has dropped meta.source"
+    parser = commands.add_parser("mark", help=said, description=f"{said}.")
+    parser.add_argument("--fhir", required=True, metavar="URL", help="base URL of the FHIR R4 server")
+    parser.add_argument(
+        "--dicom", required=True, metavar="URL", help="the DICOM service, as DicomWeb__Endpoint says it"
+    )
+    parser.add_argument("--partition", default=DEFAULT_PARTITION, metavar="NAME", help="a data partition of it")
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        help="the app's settings for the server, Fhir__*, as in local.settings.json",
+    )
+    parser.add_argument("--yes", action="store_true", help="write; without it they are only counted and named")
+
+
+def mark(arguments: argparse.Namespace) -> int:
+    """The exit code: 0 where nothing that could be marked is left, or nothing was to be written. Raises StackError."""
+    try:
+        settings = read_with(arguments.settings, arguments.fhir.rstrip("/"), arguments.dicom.rstrip("/"))
+        options = MappingOptions(settings.dicom_url).of_partition(arguments.partition)
+        fhir = FhirClient(reached(settings))
+        fhir.check()
+        return _mark(fhir, options, is_agreed=arguments.yes)
+    except (HostError, DicomCastError) as error:
+        raise StackError(str(error)) from error
+
+
+def _mark(fhir: FhirClient, options: MappingOptions, *, is_agreed: bool) -> int:
+    unsigned = Unsigned(fhir, options)
+    studies = unsigned.studies()
+    found = {"ImagingStudy": studies, "Observation": unsigned.observations()}
+    counted = ", ".join(f"{len(references)} {kind}" for kind, references in found.items())
+    if not is_agreed:
+        for reference in (one for references in found.values() for one in references):
+            print(reference)
+        print(f"{counted} made for {options.service_url} bear no sign. Nothing was written: say --yes to mark them.")
+        return 0
+    marking = Marking(fhir, options.service_url)
+    for kind, references in found.items():
+        marking.mark(kind, references)
+    for line in marking.left:
+        print(line, file=sys.stderr)
+    print(f"{counted} bore no sign; {marking.written} were marked, {len(marking.left)} are left")
+    return 1 if marking.left else 0

@@ -1,0 +1,76 @@
+"""The app's sign, written on resources that bear none."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from shared.clients.fhir.client import FhirClient
+from shared.errors import CheckError, ConflictError, FhirRefusedError, TransientError
+from shared.mapping.sign import bears_no_sign, is_ours, signed
+from shared.mapping.transaction import Update, reference_of, transaction_bundle
+from shared.model import Resource
+
+TOGETHER = 20
+"""Resources of one search by id, and of one transaction."""
+TRIES = 5
+"""Of a resource that others write meanwhile."""
+
+
+class Marking:
+    """Writes the sign; what somebody else has written or claimed meanwhile is read again, and theirs stays.
+
+    `written` counts, `left` names what could not be marked and why.
+    """
+
+    def __init__(self, fhir: FhirClient, service_url: str) -> None:
+        self._fhir = fhir
+        self._service_url = service_url
+        self.written = 0
+        self.left: list[str] = []
+
+    def mark(self, kind: str, references: Sequence[str]) -> None:
+        """Raises OutageError, and CheckError where the server does not keep the sign."""
+        for first in range(0, len(references), TOGETHER):
+            part = references[first : first + TOGETHER]
+            self._mark_together(kind, part)
+            print(f"{kind}: {first + len(part)} of {len(references)} done", flush=True)
+
+    def _mark_together(self, kind: str, references: Sequence[str]) -> None:
+        ids = ",".join(reference.split("/")[1] for reference in references)
+        held = [one for one in self._fhir.search(kind, f"_id={ids}") if bears_no_sign(one)]
+        if len(held) == len(references) and all(map(_has_version, held)):
+            with suppress(ConflictError, FhirRefusedError, TransientError):
+                self._write(held)
+                return
+        for reference in references:
+            self._mark_one(reference)
+
+    def _mark_one(self, reference: str) -> None:
+        why = f"others wrote it {TRIES} times meanwhile"
+        for _ in range(TRIES):
+            held = self._fhir.read(reference)
+            if held is None or not bears_no_sign(held):
+                return
+            if not _has_version(held):
+                why = "the server tells no version of it: it could not be written without harm to what others write"
+                break
+            try:
+                self._write([held])
+            except ConflictError:
+                continue
+            except (FhirRefusedError, TransientError) as error:
+                why = str(error)
+                break
+            return
+        self.left.append(f"{reference}: {why}")
+
+    def _write(self, held: Sequence[Resource]) -> None:
+        self._fhir.transact(transaction_bundle([Update(signed(one, self._service_url)) for one in held]))
+        if self.written == 0:
+            now = self._fhir.read(reference_of(held[0]))
+            if now is not None and not is_ours(now, self._service_url):
+                raise CheckError(f"the FHIR server took a tag on {reference_of(held[0])}, and does not keep it")
+        self.written += len(held)
+
+
+def _has_version(resource: Resource) -> bool:
+    return "versionId" in resource.get("meta", {})
