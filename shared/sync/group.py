@@ -33,7 +33,7 @@ class Group:
             self._read_ahead()
         except ThrottledError as error:
             return [error] * len(self._tasks)
-        except TransientError:
+        except (EntryError, TransientError):  # one of the searches may be at fault, for which the others cannot help
             return [self._alone(task) for task in self._tasks]
         if len(self._tasks) == 1:
             return [self._alone(self._tasks[0])]
