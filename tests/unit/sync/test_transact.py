@@ -203,7 +203,7 @@ def test_a_delete_that_fails_in_passing_is_tried_again_later():
 
 
 @pytest.mark.parametrize("meta", [{}, {"meta": {}}, {"meta": {"lastUpdated": "2026-01-01T00:00:00Z"}}])
-@pytest.mark.parametrize("write", [lambda one: Update(one), delete])
+@pytest.mark.parametrize("write", [Update, delete])
 def test_what_has_no_version_is_not_written(meta, write):
     """Nobody's writes would be safe; nothing is sent."""
     server = Server(resource())
