@@ -60,13 +60,15 @@ def cancelled(study: Resource) -> Resource:
 
 
 def with_series_of(study: Resource | None, doubles: Sequence[Resource]) -> Resource | None:
-    """The study with the series and instances that doubles of it list besides."""
+    """The study with the series and instances that doubles of it list besides, behind its own."""
     if study is None or not doubles:
         return study
     series: dict[str, Resource] = {}
     for one in (one for resource in (study, *doubles) for one in resource.get("series", ())):
         held = series.get(one["uid"], one)
-        instances = {instance["uid"]: instance for part in (one, held) for instance in part.get("instance", ())}
+        instances: dict[str, Resource] = {}
+        for instance in (*held.get("instance", ()), *one.get("instance", ())):
+            instances.setdefault(instance["uid"], instance)
         series[one["uid"]] = {**held, "instance": list(instances.values())} if instances else held
     return {**study, "series": list(series.values())} if series else study
 

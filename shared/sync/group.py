@@ -33,7 +33,7 @@ class Group:
             self._read_ahead()
         except ThrottledError as error:
             return [error] * len(self._tasks)
-        except TransientError:
+        except (EntryError, TransientError):  # one of the searches may be at fault, for which the others cannot help
             return [self._alone(task) for task in self._tasks]
         if len(self._tasks) == 1:
             return [self._alone(self._tasks[0])]
@@ -62,15 +62,18 @@ class Group:
     def _written(self, wanted: Wanted, *, is_again: bool) -> dict[int, StudyOutcome]:
         """The outcome of each task of one transaction, which falls apart where it fails."""
         writes = together(wanted.values())
-        if len(wanted) > 1 and not Size.of(writes or ()).is_fit(self._ports.fhir):
+        size = Size.of(writes or ())
+        if len(wanted) > 1 and not size.is_fit(self._ports.fhir):
             return self._halved(wanted)  # another lane has found out meanwhile what is too large
+        if size.writes > self._ports.fhir.most_entries(conditional=size.conditional):
+            return self._each(wanted)  # in parts
         try:
             if writes:
                 transact(self._ports.fhir, self._ports.lease, self._ports.known, writes)
         except ThrottledError as error:
             return dict.fromkeys(wanted, error)
         except (EntryError, TransientError) as error:
-            return self._parted(wanted, Size.of(writes or ()), error, is_again=is_again)
+            return self._parted(wanted, size, error, is_again=is_again)
         if writes is None:
             return self._each(wanted)
         # What a conflict was about is told once more: the rest of that transaction was written.

@@ -1,7 +1,8 @@
 """What this host has written of late. It need not be read again: If-Match tells when somebody else wrote after us."""
 
+import time
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from threading import Condition, Lock
 
@@ -9,6 +10,8 @@ from shared.model import Resource
 
 MAX_WEIGHT = 60_000
 """Instances and resources together: some 50 MB."""
+MAX_AGE_SECONDS = 600
+"""If-Match tells who has written after us, not that another host has made the same once more. A search does."""
 MAX_TRACES = 20_000
 """Searches whose results are known to lag, or may: some 10 MB."""
 GONE = "gone"
@@ -21,32 +24,41 @@ class KnownResources:
     `traces`: see there; None: of one's own.
     """
 
-    def __init__(self, max_weight: int = MAX_WEIGHT, traces: "Traces | None" = None) -> None:
+    def __init__(
+        self,
+        max_weight: int = MAX_WEIGHT,
+        traces: "Traces | None" = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.traces = traces or Traces()
         self._max_weight = max_weight
         self._weight = 0
-        self._held: OrderedDict[str, Resource] = OrderedDict()
+        self._held: OrderedDict[str, tuple[Resource, float]] = OrderedDict()
+        self._monotonic = monotonic
         self._lock = Lock()
 
     def get(self, query: str) -> Resource | None:
         """None where it is not known. No lock, for which lanes would queue: each step is one by itself."""
-        resource = self._held.get(query)
-        if resource is not None:
-            with suppress(KeyError):  # let go meanwhile
-                self._held.move_to_end(query)
+        resource, since = self._held.get(query, (None, 0.0))
+        if resource is None or self._monotonic() - since > MAX_AGE_SECONDS:
+            return None
+        with suppress(KeyError):  # let go meanwhile
+            self._held.move_to_end(query)
         return resource
 
     def put(self, query: str, resource: Resource | None) -> None:
-        """None: it is gone, or not known any more."""
+        """None: it is gone, or not known any more. What is written again is as old as what it was."""
+        now = self._monotonic()
         with self._lock:
-            if (old := self._held.pop(query, None)) is not None:
+            old, since = self._held.pop(query, (None, now))
+            if old is not None:
                 self._weight -= _weight(old)
             if resource is None:
                 return
-            self._held[query] = resource
+            self._held[query] = resource, (since if now - since <= MAX_AGE_SECONDS else now)
             self._weight += _weight(resource)
             while self._weight > self._max_weight:
-                _, old = self._held.popitem(last=False)
+                _, (old, _) = self._held.popitem(last=False)
                 self._weight -= _weight(old)
 
 

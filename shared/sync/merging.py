@@ -126,7 +126,7 @@ class StudyMerger:
                 return [Delete(study, signed(cancelled(study), self.options.service_url), query), *gone_]
             merged = cancelled(merged)
         if merged == study:
-            return list(gone_)
+            return gone_
         if is_ours(study, self.options.service_url):
             merged = signed(merged, self.options.service_url)
         return [Update(merged, query), *gone_]

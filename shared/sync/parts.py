@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from shared.errors import FhirRefusedError, TransientError
-from shared.mapping.transaction import Write
+from shared.mapping.transaction import Delete, Write
 from shared.sync.ports import FhirServer
 from shared.sync.transact import Size
 
@@ -21,13 +21,18 @@ class Parts:
         self._last: list[Write] | None = None
 
     def first(self, writes: Sequence[Write]) -> list[Write]:
-        """All, if not known to be too many; else Patient and ImagingStudy, and then as many Observations as fit."""
+        """All, if not known to be too many; else Patient and ImagingStudy, and then as many Observations as fit.
+
+        What goes, goes after the Observations that link to it: servers refuse to delete it before.
+        """
         known = self._fhir.most_entries(conditional=Size.of(writes).conditional)
         most = min(known, self._most or known)
         part = list(writes)
         if len(writes) > most:
-            before = [write for write in writes if write.resource["resourceType"] != "Observation"]
-            part = (before or part)[:most]
+            others = [write for write in writes if write.resource["resourceType"] != "Observation"]
+            observations = [write for write in writes if write.resource["resourceType"] == "Observation"]
+            before = [write for write in others if not isinstance(write, Delete)]
+            part = (before or observations or others)[:most]
         if part == self._last:
             raise TransientError("FHIR server: what a transaction wrote is not there when it is read again")
         return part

@@ -17,7 +17,7 @@ from shared.sync.study import StudySync
 from shared.sync.task import StudyOutcome, StudyResult
 
 STUDIES_OF_AN_OUTAGE = 3
-"""So many studies that fail, and none that succeeds: it is the server, not the study."""
+"""So many studies that fail, each by itself, and none that succeeds: it is the server, not the study."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,9 @@ class StudyQueue:
             return
         self._ports.fhir.probe()
         failed = [one for one in self._waiting.values() if not isinstance(one.error, ConflictError)]
-        if len(failed) >= STUDIES_OF_AN_OUTAGE:
+        # A group that is throttled fails but once.
+        faults = {id(one.error) if isinstance(one.error, ThrottledError) else id(one) for one in failed}
+        if len(faults) >= STUDIES_OF_AN_OUTAGE:
             refuses = "the server answers searches and refuses every transaction: " if error.status else ""
             raise OutageError("FHIR server", f"{refuses}{error}; nothing succeeds, {len(failed)} studies failed")
 

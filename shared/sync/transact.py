@@ -88,8 +88,11 @@ def _of_version(fhir: FhirServer, delete: Delete, versions: dict[str, str | None
         return delete  # it was marked before
     version = versions[name_of(delete)]
     if version is None:
-        held = fhir.read(name_of(delete)) or {}
-        version = held.get("meta", {}).get("versionId", "")
+        held = fhir.read(name_of(delete))
+        if held is not None and {**held, "meta": {}} != {**delete.marked, "meta": {}}:
+            # Perhaps by the server itself; what is read again then is marked, and of a version that is known.
+            raise ConflictError(f"a {held['resourceType']} was written by somebody else meanwhile")
+        version = (held or {}).get("meta", {}).get("versionId", "")
     return replace(delete, resource={**delete.marked, "meta": {**delete.marked["meta"], "versionId": version}})
 
 

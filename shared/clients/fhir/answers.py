@@ -5,12 +5,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from shared.clients.fhir.resource_types import RESOURCE_TYPES
 from shared.model import Resource, Written
 
 _REFERENCE = re.compile(r"(?:^|/)([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/([A-Za-z0-9\-.]{1,64}))?$")
 _NAMED = re.compile(r"\b((?:[A-Z][a-z]+){1,4}/[A-Za-z0-9\-.]{1,64})\b")
-"""A resource that the text of an OperationOutcome names: what links to another is told by servers in words only."""
+"""What may be a resource that an OperationOutcome names: what links to another is told by servers in words only."""
 _VERSION = re.compile(r'^(?:W/)?"?([A-Za-z0-9\-.]{1,64})"?$')
+_LISTS = ("identifier", "series", "endpoint", "component")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ def statement_of(content: Resource) -> Statement:
     if content.get("resourceType") != "CapabilityStatement":
         raise ValueError("no CapabilityStatement")
     rests = [one for one in _objects(content.get("rest")) if one.get("mode", "server") == "server"]
-    codes = {one.get("code") for rest in rests for one in _objects(rest.get("interaction"))}
+    codes = {_text(one.get("code")) for rest in rests for one in _objects(rest.get("interaction"))}
     software = content.get("software") if isinstance(content.get("software"), Mapping) else {}
     named = [str(software[name]) for name in ("name", "version") if name in software] if software else []
     implementation = content.get("implementation")
@@ -72,13 +74,29 @@ def page_of(content: Resource, resource_type: str) -> Page:
     if content.get("resourceType") != "Bundle":
         raise ValueError("no Bundle")
     found = [one.get("resource") for one in _objects(content.get("entry"))]
-    resources = [one for one in found if isinstance(one, dict) and one.get("resourceType") == resource_type]
-    if any(not isinstance(one.get("id"), str) for one in resources):
-        raise ValueError(f"a {resource_type} without an id")
+    resources = [
+        resource_of(one, resource_type)
+        for one in found
+        if isinstance(one, dict) and one.get("resourceType") == resource_type
+    ]
     links = [one for one in _objects(content.get("link")) if one.get("relation") == "next"]
     following = links[0].get("url") if links else None
     total = content.get("total")
     return Page(resources, following if isinstance(following, str) else None, total if isinstance(total, int) else 0)
+
+
+def resource_of(content: Resource, resource_type: str) -> Resource:
+    """What a read, or an entry of a search, gives: of the type that was asked for, with what tells it from others."""
+    if content.get("resourceType") != resource_type:
+        raise ValueError(f"no {resource_type}")
+    faults = {
+        "without an id": not isinstance(content.get("id"), str),
+        "whose meta is no object": not isinstance(content.get("meta", {}), dict),
+        "with a list that is none of objects": not all(_is_list_of_objects(content.get(name, [])) for name in _LISTS),
+    }
+    if told := next((fault for fault, is_so in faults.items() if is_so), None):
+        raise ValueError(f"a {resource_type} {told}")
+    return content
 
 
 def entries_of(content: Resource, count: int) -> list[Resource]:
@@ -97,9 +115,9 @@ def written_of(entry: Resource) -> Written:
         raise ValueError("an entry that does not say that it was done")
     assert isinstance(response, Mapping)
     resource = entry.get("resource") if isinstance(entry.get("resource"), Mapping) else {}
-    told = _REFERENCE.search(str(response.get("location", "")))
+    told = _REFERENCE.search(_text(response.get("location")))
     reference, version = (told[1], told[2]) if told else (_reference_of(resource or {}), None)
-    return Written(status[0] == "201", reference, version or version_of(str(response.get("etag", ""))))
+    return Written(status[0] == "201", reference, version or version_of(_text(response.get("etag"))))
 
 
 def version_of(etag: str) -> str | None:
@@ -110,8 +128,12 @@ def version_of(etag: str) -> str | None:
 
 def is_done(entry: Resource) -> bool:
     """Whether one entry of a batch's answer is a 2xx."""
-    response = entry.get("response")
-    return isinstance(response, Mapping) and str(response.get("status", "")).startswith("2")
+    return _status(entry).startswith("2")
+
+
+def is_throttled(entry: Resource) -> bool:
+    """Whether one entry of a batch's answer is a 429: as if the batch were."""
+    return _status(entry).startswith("429")
 
 
 def refusal_of(content: Any) -> Refusal:
@@ -122,17 +144,33 @@ def refusal_of(content: Any) -> Refusal:
     named: list[str] = []
     has_places = False
     for issue in _objects(content.get("issue")):
-        places = [str(one) for one in issue.get("expression") or issue.get("location") or () if one]
+        said = issue.get("expression") or issue.get("location")
+        places = [one for one in said if isinstance(one, str)] if isinstance(said, list) else []
         has_places |= bool(places)
-        told.append(f"{issue.get('severity')} {issue.get('code')}" + (f" at {', '.join(places)}" if places else ""))
+        kind = f"{_text(issue.get('severity'))} {_text(issue.get('code'))}"
+        told.append(kind + (f" at {', '.join(places)}" if places else ""))
         details = issue.get("details") if isinstance(issue.get("details"), Mapping) else {}
-        named += _NAMED.findall(f"{issue.get('diagnostics', '')} {(details or {}).get('text', '')}")
+        words = f"{issue.get('diagnostics', '')} {(details or {}).get('text', '')}"
+        named += [one for one in _NAMED.findall(words) if one.split("/")[0] in RESOURCE_TYPES]
     return Refusal(": " + "; ".join(told) if told else "", has_places, tuple(dict.fromkeys(named)))
 
 
 def _reference_of(resource: Mapping[str, Any]) -> str | None:
     kind, id_ = resource.get("resourceType"), resource.get("id")
     return f"{kind}/{id_}" if isinstance(kind, str) and isinstance(id_, str) else None
+
+
+def _status(entry: Resource) -> str:
+    response = entry.get("response")
+    return str(response.get("status", "")) if isinstance(response, Mapping) else ""
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _is_list_of_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, dict) for one in value)
 
 
 def _objects(value: Any) -> Iterator[Resource]:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 from shared.clients.fhir.answers import Statement
@@ -61,7 +61,7 @@ class Learned:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._lock = Lock()
+        self._lock = RLock()
         self._known = Capabilities()
         self._refused_at: dict[str, float] = {}
 
@@ -93,21 +93,22 @@ class Learned:
 
     def took(self, size: int, *, conditional: bool) -> None:
         """A transaction of so many entries was applied."""
-        limit = self._known.limit(conditional=conditional)
-        if size > limit.taken:
-            self.learn(**{_kind(conditional): replace(limit, taken=size)})
+        with self._lock:
+            limit = self._known.limit(conditional=conditional)
+            if size > limit.taken:
+                self.learn(**{_kind(conditional): replace(limit, taken=size)})
 
     def too_many(self, size: int, *, conditional: bool) -> None:
         """One of so many was refused, and its parts were taken."""
-        limit = self.known.limit(conditional=conditional)
         with self._lock:
+            limit = self.known.limit(conditional=conditional)
             self._refused_at[_kind(conditional)] = self._monotonic()
-        self.learn(**{_kind(conditional): replace(limit, refused=min(size, limit.refused or size))})
+            self.learn(**{_kind(conditional): replace(limit, refused=min(size, limit.refused or size))})
 
     def found(self, resources: list[Resource]) -> None:
         """What a search answered: whether it tells versions."""
         if resources and self._known.versions_in_searches is None:
-            self.learn(versions_in_searches="versionId" in (resources[0].get("meta") or {}))
+            self.learn(versions_in_searches="versionId" in resources[0].get("meta", {}))
 
 
 def _kind(conditional: bool) -> str:

@@ -16,6 +16,7 @@ from shared.errors import (
     IncompatibleServerError,
     OutageError,
     PagingError,
+    ThrottledError,
     TransientError,
 )
 from shared.model import Resource, Written
@@ -107,14 +108,16 @@ class FhirClient:
             entries = answers.entries_of(answer, len(searches))
         except ValueError as error:
             raise TransientError(f"{self._name}: the answer to a batch does not match what was sent: {error}") from None
+        if any(map(answers.is_throttled, entries)):
+            raise ThrottledError(f"{self._name}: status 429 to a search of a batch")
         # Some answer 200 to a batch and do none of it: that is no batch to pay for twice.
         self._learned.learn(batches=any(map(answers.is_done, entries)))
         # A search that failed in the batch is asked again by itself: its own answer tells why.
         return [
-            self._matches(one[0], entry["resource"], self._url + "/")
+            self._matches(one[0], entry["resource"], f"{self._url}/{url}")
             if answers.is_done(entry) and isinstance(entry.get("resource"), dict)
             else self.search(*one)
-            for one, entry in zip(searches, entries, strict=True)
+            for one, url, entry in zip(searches, urls, entries, strict=True)
         ]
 
     def read(self, reference: str) -> Resource | None:
@@ -125,10 +128,13 @@ class FhirClient:
         answer = self._send("GET", f"/{reference}")
         if answer.status_code in (requests.codes.not_found, requests.codes.gone):
             return None
-        resource = self._content(answer)
+        try:
+            resource = answers.resource_of(self._content(answer), reference.split("/", maxsplit=1)[0])
+        except ValueError as error:
+            raise TransientError(f"{self._name}: the answer to a read: {error}") from None
         version = answers.version_of(answer.headers.get("ETag", ""))
-        if version and "versionId" not in (resource.get("meta") or {}):
-            resource["meta"] = {**(resource.get("meta") or {}), "versionId": version}
+        if version and "versionId" not in resource.get("meta", {}):
+            resource["meta"] = {**resource.get("meta", {}), "versionId": version}
         return resource
 
     def transact(self, bundle: Resource) -> list[Written]:

@@ -23,7 +23,9 @@ def fault_of(
     status, refusal = answer.status_code, _refusal(answer)
     if sent is not None and status in (requests.codes.precondition_failed, requests.codes.conflict):
         return ConflictError(f"{name}: conflict, status {status}{refusal.text}{_linked(refusal)}", status=status)
-    if status in TRANSIENT_STATUSES or status >= requests.codes.internal_server_error:
+    # A batch, or a search by POST, that the server does not know is asked in another way.
+    is_unknown = sent is None and status == requests.codes.not_implemented
+    if not is_unknown and (status in TRANSIENT_STATUSES or status >= requests.codes.internal_server_error):
         kind = ThrottledError if status == requests.codes.too_many_requests else TransientError
         asked = "" if sent is None else " to a transaction"
         of_transaction = None if sent is None else status

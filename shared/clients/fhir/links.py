@@ -4,11 +4,14 @@ A token goes with each request, and a query may hold a PatientID: neither is giv
 server may name itself by an inner address; what lies under its base there, or under ours, is asked of ours instead.
 """
 
+import re
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 from shared.errors import PagingError
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_ESCAPED_DOT = re.compile("%2e", re.IGNORECASE)
+"""Which the HTTP library would take for a dot."""
 
 
 def followed(base: str, asked: str, link: str, inner_base: str | None = None) -> str:
@@ -19,19 +22,32 @@ def followed(base: str, asked: str, link: str, inner_base: str | None = None) ->
     try:
         target = urlsplit(urljoin(asked, link))
         origin = _origin(target)
-        inner = urlsplit(inner_base or base)
+        path = _ESCAPED_DOT.sub(".", target.path)
+        path = path and urlsplit(urljoin(base, path)).path  # without `..`
     except ValueError:
         raise PagingError("a link to the next page is no URL") from None
-    own, path = urlsplit(base), urlsplit(urljoin(base, target.path)).path  # without `..`
+    own, inner = urlsplit(base), _inner(inner_base, base)
     is_inner = origin == _origin(inner) != _origin(own)
-    for served in (inner.path, own.path) if is_inner else (own.path, inner.path):
-        if path == served or path.startswith(served.rstrip("/") + "/"):
-            below = path.removeprefix(served.rstrip("/"))
+    served_under = (inner.path, own.path) if is_inner else (own.path, inner.path)
+    for served in served_under if target.scheme in _DEFAULT_PORTS else ():
+        under = served.rstrip("/")
+        if path == under or path.startswith(f"{under}/"):
+            below = path.removeprefix(under)
             return urlunsplit((own.scheme, own.netloc, own.path.rstrip("/") + below, target.query, ""))
     raise PagingError(
         f"a link to the next page leads to {target.scheme}://{target.hostname}, and not to {base}: it is not followed;"
         " set the public base URL in the FHIR server, or let its proxy pass X-Forwarded-Host and X-Forwarded-Proto on"
     )
+
+
+def _inner(inner_base: str | None, base: str) -> SplitResult:
+    """What a server calls itself; one that cannot be read is none."""
+    try:
+        inner = urlsplit(inner_base or base)
+        _origin(inner)
+    except ValueError:
+        return urlsplit(base)
+    return inner
 
 
 def _origin(url: SplitResult) -> tuple[str, str, int | None]:

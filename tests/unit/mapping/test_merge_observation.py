@@ -149,3 +149,43 @@ def test_a_removed_report_takes_its_own_observations_only():
     deletes = remove_report([*own, foreign, other_kind, same_event], REPORT, MappingOptions(SERVICE))
     assert [type(write) for write in deletes] == [Delete, Delete]
     assert [write.resource for write in deletes] == own
+
+
+NOTE = {"note": [{"text": "seen by the ward"}]}
+THEIRS = {"code": {"coding": [{"system": "urn:ris", "code": "x"}]}, "valueString": "x"}
+
+REMOVED = [
+    # name, what the Observation says besides, what is written: Delete, Update or nothing
+    ("ours alone", {}, Delete),
+    ("with another's note", NOTE, Update),
+    ("with another's component", {"component": [THEIRS]}, Update),
+    ("another's word on its status", {"status": "amended"}, None),
+    ("in error by another's word", {"status": "entered-in-error"}, None),  # it is of a study still
+    ("withdrawn by us", {"status": "entered-in-error", "partOf": None, "derivedFrom": None}, Delete),
+    ("withdrawn by us, with another's note", NOTE | {"status": "entered-in-error", "partOf": None, "derivedFrom": None}, None),
+    ("another's by now", {"meta": {"versionId": "1", "source": "https://ris.example.org"}}, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "more", "kind"), REMOVED, ids=[row[0] for row in REMOVED])
+def test_what_becomes_of_an_observation_whose_report_is_gone(name, more, kind):
+    """What others have put something on is withdrawn, once, and stays; their word on it is left alone."""
+    (held, *_) = held_after(ct(ct_event(1)))
+    held = {name: value for name, value in (held | more).items() if value is not None}
+    before = copy.deepcopy(held)
+    writes = remove_report([held], REPORT, OPTIONS)
+    assert [type(write) for write in writes] == ([kind] if kind else [])
+    assert held == before
+    for write in writes:
+        says = write.marked if kind is Delete else write.resource
+        assert says["status"] == "entered-in-error"
+        assert not {"partOf", "derivedFrom"} & says.keys()
+        assert says.get("note") == held.get("note")
+
+
+def test_a_withdrawn_observation_whose_report_is_stored_again():
+    """It says what it said, with what others put on it meanwhile."""
+    held = held_after(ct(ct_event(1)))
+    (update,) = remove_report([held[0] | NOTE], REPORT, OPTIONS)
+    (again,) = merged([update.resource, held[1]], ct(ct_event(1)))
+    assert again.resource == held[0] | NOTE

@@ -1,0 +1,133 @@
+"""A study that DICOM holds no more, one that is stored again, and one that was made twice."""
+
+import copy
+
+import pytest
+
+from shared.mapping.converters import MappingOptions
+from shared.mapping.merge_study import RemovedInstance, cancelled, is_cancelled, merge_study, with_series_of
+from shared.mapping.resources import StudyMapper
+from shared.mapping.sign import is_only_ours, is_ours
+from shared.model import Action, State
+from tests.fakes import INSTANCE, SERIES, STUDY, entry
+
+OPTIONS = MappingOptions("https://dicom.example.org")
+LINKS = {}
+
+
+def mapped(*entries):
+    mapper = StudyMapper(OPTIONS)
+    return [RemovedInstance(one) if one.action is Action.DELETE else mapper.map(one) for one in entries]
+
+
+def made(*entries):
+    return merge_study(None, mapped(*entries), LINKS) | {"id": "1"}
+
+
+REMOVED = mapped(entry(9, Action.DELETE, state=State.DELETED))
+
+CANCELLED = [
+    # what the study says, what it says once it is cancelled
+    ({"status": "available", "series": [{"uid": "1"}], "modality": [{"code": "CT"}]}, {"status": "cancelled"}),
+    ({"status": "available", "numberOfSeries": 2, "numberOfInstances": 7}, {"status": "cancelled", "numberOfSeries": 0, "numberOfInstances": 0}),
+    ({"numberOfSeries": 2}, {"status": "cancelled", "numberOfSeries": 0}),
+    ({"status": "cancelled"}, {"status": "cancelled"}),
+    ({"note": [{"text": "x"}], "subject": {"reference": "Patient/1"}}, {"status": "cancelled", "note": [{"text": "x"}], "subject": {"reference": "Patient/1"}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "says"), CANCELLED, ids=str)
+def test_a_study_that_is_cancelled(said, says):
+    """Its series and what follows from them are out; what others wrote stays. Again, nothing changes."""
+    before = copy.deepcopy(said)
+    assert cancelled(said) == says
+    assert said == before
+    assert cancelled(says) == says
+    assert is_cancelled(says)
+
+
+@pytest.mark.parametrize(
+    ("study", "so"),
+    [
+        ({"status": "cancelled"}, True),
+        ({"status": "cancelled", "series": []}, True),
+        ({"status": "cancelled", "series": [{"uid": "1"}]}, False),  # somebody's word on a study that is there
+        ({"status": "available"}, False),
+        ({}, False),
+    ],
+)
+def test_whether_a_study_is_cancelled(study, so):
+    """With series in it, it was not we who said so."""
+    assert is_cancelled(study) is so
+
+
+def test_a_cancelled_study_that_is_stored_again():
+    """It is what it was; what another said of a study with series stays said."""
+    before = made(entry(1))
+    empty = cancelled(before)
+    assert is_ours(empty, OPTIONS.service_url)
+    assert is_only_ours(empty, OPTIONS)
+    assert merge_study(empty, mapped(entry(2)), LINKS) == before
+    theirs = {**before, "status": "cancelled"}
+    assert merge_study(theirs, mapped(entry(2)), LINKS) is None
+    assert merge_study(theirs, mapped(entry(2, instance="1.9")), LINKS)["status"] == "cancelled"
+
+
+def test_a_cancelled_study_of_which_more_is_deleted():
+    """Nothing is to be written, and it stays cancelled."""
+    empty = cancelled(made(entry(1)))
+    assert merge_study(empty, REMOVED, LINKS) in (None, empty)
+
+
+def series(uid, *instances, **more):
+    listed = {"instance": [{"uid": one, "of": uid} for one in instances]} if instances else {}
+    return {"uid": uid} | listed | more
+
+
+def uids(study):
+    return {one["uid"]: [instance["uid"] for instance in one.get("instance", ())] for one in study.get("series", ())}
+
+
+DOUBLES = [
+    # name, the series of the study, of its doubles, what is listed then
+    ("the same", [series("1", "a", "b")], [[series("1", "b", "a")]], {"1": ["a", "b"]}),
+    ("fewer", [series("1", "a", "b")], [[series("1", "b")]], {"1": ["a", "b"]}),
+    ("another instance", [series("1", "a")], [[series("1", "b")]], {"1": ["a", "b"]}),
+    ("another series", [series("1", "a")], [[series("2", "b")]], {"1": ["a"], "2": ["b"]}),
+    ("several doubles", [series("1", "a")], [[series("1", "b")], [series("2", "c"), series("1", "c")]], {"1": ["a", "b", "c"], "2": ["c"]}),
+    ("none in the study", [], [[series("1", "a")]], {"1": ["a"]}),
+    ("none in the double", [series("1", "a")], [[]], {"1": ["a"]}),
+    ("none in any", [], [[]], {}),
+    ("counted only", [series("1", numberOfInstances=7)], [[series("1", numberOfInstances=9)]], {"1": []}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "own", "others", "listed"), DOUBLES, ids=[row[0] for row in DOUBLES])
+def test_the_series_of_doubles(name, own, others, listed):
+    """What they list besides stands behind the study's own, which stays as it is."""
+    study = {"id": "1", "series": own} if own else {"id": "1"}
+    doubles = [{"id": "2", "series": some} for some in others]
+    before = copy.deepcopy((study, doubles))
+    result = with_series_of(study, doubles)
+    assert uids(result) == listed
+    assert (study, doubles) == before
+    for one in own:
+        assert result["series"][own.index(one)] | {"instance": 0} == one | {"instance": 0}
+    if name in ("the same", "fewer", "none in the double", "none in any"):
+        assert result == study
+
+
+def test_without_doubles_the_study_is_itself():
+    """No copy is made of a study of many instances."""
+    study = {"series": [series("1", "a")]}
+    assert with_series_of(study, []) is study
+    assert with_series_of(None, []) is None
+
+
+def test_what_doubles_list_is_counted():
+    """The numbers follow what is listed."""
+    study, double = made(entry(1)), made(entry(1), entry(2, instance="1.9"), entry(3, series="1.8", instance="1.8.1"))
+    together = merge_study(with_series_of(study, [double]), mapped(entry(4)), LINKS)
+    assert uids(together) == {SERIES: [INSTANCE, "1.9"], "1.8": ["1.8.1"]}
+    assert (together["numberOfSeries"], together["numberOfInstances"]) == (2, 3)
+    assert together["identifier"][0]["value"] == f"urn:oid:{STUDY}"

@@ -1,0 +1,114 @@
+"""What a host remembers of its own writes: for a while, by the search that finds it, and one lane makes a thing at a time."""
+
+import threading
+import time
+from contextlib import suppress
+
+from shared.sync import known
+from shared.sync.known import GONE, MAX_AGE_SECONDS, KnownResources, Traces
+
+SECONDS = 10  # a thread that has not ended by then hangs
+
+
+def test_what_is_remembered_is_searched_for_again_after_a_while():
+    """Another host may have made the same once more; that this one has written it again meanwhile makes it no younger."""
+    now = 0.0
+    held = KnownResources(monotonic=lambda: now)
+    held.put("a", {"id": "1"})
+    now = MAX_AGE_SECONDS
+    assert held.get("a") == {"id": "1"}
+    held.put("a", {"id": "2"})
+    assert held.get("a") == {"id": "2"}
+    now += 1
+    assert held.get("a") is None
+    held.put("a", {"id": "3"})
+    assert held.get("a") == {"id": "3"}
+    held.put("a", None)
+    assert held.get("a") is None
+
+
+def test_traces_of_what_was_written():
+    """References with their versions; the last word counts, and what is gone says so."""
+    traces = Traces()
+    traces.note("q", "Patient/1", "1")
+    traces.note("q", "Patient/2", None)
+    traces.note("q", "Patient/1", "2")
+    traces.note("p", "Patient/3", "1")
+    assert traces.of("q") == [("Patient/1", "2"), ("Patient/2", None)]
+    traces.gone("q", "Patient/1")
+    assert traces.of("q") == [("Patient/1", GONE), ("Patient/2", None)]
+    assert traces.of("x") == []
+
+
+def test_traces_are_bounded(monkeypatch):
+    """Those of the searches that were noted longest ago go first."""
+    monkeypatch.setattr(known, "MAX_TRACES", 2)
+    traces = Traces()
+    for query in ("a", "b", "a", "c"):
+        traces.note(query, "Patient/1", "1")
+    assert [bool(traces.of(query)) for query in "abc"] == [True, False, True]
+
+
+class Lane(threading.Thread):
+    """Makes what has these names; `inside` once it does, until `may_end`."""
+
+    def __init__(self, traces, *names, may_end=None):
+        super().__init__(daemon=True)
+        self.traces, self.names = traces, names
+        self.inside, self.may_end = threading.Event(), may_end or threading.Event()
+        self.waited = None
+        self.start()
+
+    def run(self):
+        with self.traces.making(self.names) as waited:
+            self.waited = waited
+            self.inside.set()
+            self.may_end.wait(SECONDS)
+
+
+def test_two_lanes_make_one_thing_one_after_the_other():
+    """The second waits, and is told that it did; one that makes something else does not wait."""
+    traces = Traces()
+    first = Lane(traces, "patient", "study 1")
+    assert first.inside.wait(SECONDS)
+    second, other = Lane(traces, "patient", "study 2"), Lane(traces, "study 3")
+    assert other.inside.wait(SECONDS)
+    assert not second.inside.wait(0.1)
+    first.may_end.set()
+    assert second.inside.wait(SECONDS)
+    assert (first.waited, second.waited, other.waited) == (False, True, False)
+    second.may_end.set()
+    other.may_end.set()
+
+
+def test_what_fails_is_made_by_the_next():
+    """An error ends the making too."""
+    traces = Traces()
+    with suppress(ZeroDivisionError), traces.making(["patient"]):
+        _ = 1 / 0
+    with traces.making(["patient"]) as waited:
+        assert not waited
+
+
+def test_lanes_never_wait_for_each_other():
+    """Names that overlap in a ring, in any order: all are taken at once, so that no two lanes hold what the other wants."""
+    traces, here, clashes, lock = Traces(), set(), [], threading.Lock()
+
+    def work(number):
+        names = [f"{number % 4}", f"{(number + 1) % 4}"]
+        for _ in range(50):
+            with traces.making(names if number % 2 else names[::-1]):
+                with lock:
+                    clashes.extend(here & set(names))
+                    here.update(names)
+                time.sleep(0)
+                with lock:
+                    here.difference_update(names)
+
+    lanes = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(8)]
+    for lane in lanes:
+        lane.start()
+    for lane in lanes:
+        lane.join(SECONDS)
+    assert not any(lane.is_alive() for lane in lanes)
+    assert clashes == []
