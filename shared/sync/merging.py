@@ -73,7 +73,7 @@ class StudyMerger:
     def doubles(self, wanted: Changes) -> list[str]:
         """What is to be told of Patients of the study that we, two hosts of us, have made twice."""
         names = [change.study.set["subject"]["reference"] for change in _by_patient(wanted)]
-        found = [named(self._doubles[name]) for name in names if name in self._doubles]
+        found = [named(self._doubles[name]) for name in names if self._doubles.get(name)]
         return [f"{told} are doubles that the app has made: {PATIENT_REMEDY}" for told in found]
 
     def _writes(self, wanted: Changes) -> list[Write]:
@@ -98,8 +98,7 @@ class StudyMerger:
         identifier, name = change.patient.add["identifier"][0], change.study.set["subject"]["reference"]
         query = self._lookup.patient_search(identifier)[1]
         patients = self._lookup.patients(identifier)
-        if len(patients) > 1:
-            self._doubles[name] = patients
+        self._doubles[name] = patients[1:] and patients
         subject = (study or {}).get("subject", {}).get("reference")
         linked = [one for one in patients if reference_of(one) == subject]
         held = next(iter([*linked, *patients]), None)
@@ -115,7 +114,7 @@ class StudyMerger:
     ) -> list[Write]:
         """What doubles list is taken over, before they go."""
         query = self._lookup.study_query(wanted.study_instance_uid)
-        gone_ = [Delete(one, cancelled(one), query) for one in doubles]
+        gone_: list[Write] = [Delete(one, cancelled(one), query) for one in doubles]
         merged = self._merged(study, with_series_of(study, doubles), wanted, links)
         if merged is None:
             return []

@@ -7,6 +7,7 @@ from shared.errors import (
     DeleteRefusedError,
     EntryError,
     FhirRefusedError,
+    PagingError,
     StudyTooLargeError,
     ThrottledError,
     TransientError,
@@ -14,7 +15,8 @@ from shared.errors import (
 from shared.failures import ErrorTable, FailedEntry
 from shared.mapping.merge_study import RemovedInstance
 from shared.mapping.transaction import Write
-from shared.sync.mapped_entries import Change, Changes, failed
+from shared.model import Action, ChangeFeedEntry, State
+from shared.sync.mapped_entries import Changes, failed
 from shared.sync.parts import Parts
 from shared.sync.ports import Ports
 from shared.sync.task import StudyOutcome, StudyResult, Task
@@ -55,12 +57,12 @@ class OneStudy:
         try:
             return self._write(study), []
         except DeleteRefusedError as error:
-            return True, [failed(_last_removed(study).entry, error)]
+            return True, [failed(_last_removed(study), error)]
         except StudyTooLargeError as error:
             refusal: EntryError = error
             if counted := self._write_counted(study, error):
                 return counted
-        except FhirRefusedError as error:
+        except (FhirRefusedError, PagingError) as error:
             refusal = error
         except EntryError as error:
             return False, [failed(change.entry, error) for change in study.changes]
@@ -132,10 +134,12 @@ class OneStudy:
                 raise FhirRefusedError(f"{error}, again and again, while others are written") from again
 
 
-def _last_removed(study: Changes) -> Change:
-    """The change to tell of where a delete was refused: the last that takes something out."""
+def _last_removed(study: Changes) -> ChangeFeedEntry:
+    """The entry to tell of where a delete was refused: the last that takes something out; a rebuild may have none."""
     removed = [change for change in study.changes if isinstance(change, RemovedInstance)]
-    return removed[-1] if removed else study.changes[-1]
+    if last := [*study.changes, *removed][-1:]:
+        return last[0].entry
+    return ChangeFeedEntry(0, study.study_instance_uid, "", "", Action.DELETE, State.DELETED, timestamp="")
 
 
 def _counted_only(study: Changes, error: StudyTooLargeError) -> FailedEntry:

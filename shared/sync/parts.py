@@ -7,6 +7,9 @@ from shared.mapping.transaction import Delete, Write
 from shared.sync.ports import FhirServer
 from shared.sync.transact import Size
 
+MAX_PARTS = 100
+"""In one go: others wait for the lane, and the tick has to end. What is left is merged again, and found."""
+
 
 class Parts:
     """Of one study's writes. What follows a part is merged anew, so that it names what the part has made.
@@ -19,6 +22,7 @@ class Parts:
         self._most: int | None = None
         self._refused: Size | None = None
         self._last: list[Write] | None = None
+        self._count = 0
 
     def first(self, writes: Sequence[Write]) -> list[Write]:
         """All, if not known to be too many; else Patient and ImagingStudy, and then as many Observations as fit.
@@ -31,15 +35,18 @@ class Parts:
         if len(writes) > most:
             others = [write for write in writes if write.resource["resourceType"] != "Observation"]
             observations = [write for write in writes if write.resource["resourceType"] == "Observation"]
-            before = [write for write in others if not isinstance(write, Delete)]
+            before: list[Write] = [write for write in others if not isinstance(write, Delete)]
             part = (before or observations or others)[:most]
         if part == self._last:
             raise TransientError("FHIR server: what a transaction wrote is not there when it is read again")
+        if self._count == MAX_PARTS:
+            raise TransientError(f"FHIR server: {MAX_PARTS} parts of the study are written, the rest has to wait")
         return part
 
     def taken(self, part: list[Write], *, is_last: bool) -> None:
         """Written; with the last part it is known that what was refused was too large."""
         self._last = part
+        self._count += 1
         if is_last and self._refused is not None:
             self._fhir.too_many_entries(self._refused.writes, conditional=self._refused.conditional)
 
