@@ -36,8 +36,8 @@ test: lint $(VENV)/dose-reports/ready  ## Lint, types, unit and integration test
 test-kills: setup  ## As in `make test`, but a host is killed 500 times; SEED=... for another run of luck
 	KILLS=500 $(RUN) -m pytest tests/integration/faults/test_kills.py --timeout 3600
 
-SERVERS_TESTS := tests/integration/test_sync.py tests/integration/test_dose_observations.py tests/servers \
-  $(addprefix tests/integration/faults/test_,faults.py updates.py two_host_processes.py kills.py)
+# The life cycle, kills, two hosts and updates; test_sync.py, test_faults.py and others run there too, by --fhir-server.
+SERVERS_TESTS := tests/servers $(addprefix tests/integration/faults/test_,updates.py two_host_processes.py kills.py)
 
 test-servers: setup $(VENV)/dose-reports/ready  ## On HAPI FHIR (Java, Maven) and Medplum's router (Node); NEEDED=1: neither may be left out
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target servers-hapi servers-medplum
