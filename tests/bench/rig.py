@@ -67,10 +67,10 @@ class FhirServer:
 
 
 class WorkerProcess:
-    """See worker.py."""
+    """See worker.py; `module` is another of its kind."""
 
-    def __init__(self, told: Json) -> None:
-        command = [sys.executable, "-m", "tests.bench.worker", json.dumps(told)]
+    def __init__(self, told: Json, module: str = "tests.bench.worker") -> None:
+        command = [sys.executable, "-m", module, json.dumps(told)]
         self._process = subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def __enter__(self) -> Self:

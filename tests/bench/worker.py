@@ -108,12 +108,12 @@ def peak_rss_mb() -> float:
     return int(match[1]) / 1024
 
 
-def main() -> None:
-    worker = Worker(json.loads(sys.argv[1]))
+def serve(worker: Any) -> None:
+    """Answers each command of standard input by the worker's method of that name."""
     for line in sys.stdin:
         name, arguments = json.loads(line)
         print(json.dumps(getattr(worker, name)(*arguments)), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    serve(Worker(json.loads(sys.argv[1])))
