@@ -388,12 +388,13 @@ class Racy:
     """As Azure's server (#1382): conditional create is a search and then an insert, without a lock.
 
     The first transactions that would make an Endpoint wait for each other between the two, until so many are there or
-    none has come for a while.
+    none has come for a while. `between` is done once, between the two, for a transaction that makes an ImagingStudy.
     """
 
     at_once: int = 1
     patience_seconds: float = 0.5
     waiting: int = 0
+    between: Callable[[], object] | None = None
     is_open: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -408,6 +409,9 @@ class Racy:
             entries.append({**entry, "request": asked})
         if "Endpoint" in missing:
             self._meet()
+        if "ImagingStudy" in missing and self.between:
+            between, self.between = self.between, None
+            between()
         return pass_on(request.with_writes(entries) if entries else request)
 
     def _meet(self) -> None:

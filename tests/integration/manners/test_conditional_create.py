@@ -1,5 +1,7 @@
 """Conditional create is no lock everywhere: what many need is made once, and doubles of our own stop nothing."""
 
+from uuid import uuid4
+
 import pytest
 import requests
 
@@ -67,6 +69,69 @@ def test_doubles_of_our_endpoint_stop_no_study(mannered, caplog, name, manners):
     told = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
     assert any(f"Endpoint/{newer['id']}" in one for one in told)
     assert {one["id"] for one in endpoints(world)} == {older["id"], newer["id"]}
+
+
+@pytest.fixture
+def doubled(mannered):
+    """The world after two hosts were at work at once, each on all of the feed: one froze before its transaction arrived."""
+    racy = m.Racy()
+    world = mannered(racy)
+    world.store_study(0, "a")
+    world.build({"TableStore__TableNamePrefix": f"t{uuid4().hex[:8]}"})  # has a lease and a watermark of its own
+    frozen = world.app
+    world.build()
+    racy.between = world.app.tick
+    frozen.tick()
+    assert racy.between is None
+    assert world.counts() == {"Patient": 2, "Endpoint": 1, "ImagingStudy": 2}
+    return world
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_doubles_of_two_hosts(doubled, goes_on):
+    """The studies become one with the instances of both; it is one Patient's for ever, and a row names both Patients."""
+    world = doubled
+    if goes_on:  # it remembers the one that it made, and writes to that
+        world.store_one(0, 7, PatientID=world.patient("a"))
+        world.drain()
+        assert len(world.studies(0)) == 2
+    world.build()
+    world.store_one(0, 8, PatientID=world.patient("a"))
+    world.drain()
+    study = world.imaging_study(0)
+    assert len(study["series"][0]["instance"]) == 3 + goes_on
+    patients = {f"Patient/{one['id']}" for one in world.patients("a")}
+    assert len(patients) == 2
+    assert study["subject"]["reference"] in patients
+    rows = world.open_rows()
+    assert len(rows) == 1 + goes_on
+    for row in rows:
+        assert row["PartitionKey"] == "DoubledPatient"
+        assert "(0010,0020)" in row["Exception"]
+        assert all(one in row["Exception"] for one in patients)
+    assert world.final() == []
+    before = world.versions()
+    for _ in range(2):
+        world.read_again()
+        assert world.versions() == before
+
+
+def test_a_double_that_is_not_ours(doubled):
+    """Nobody knows which Patient is meant: the study has its row, which names both, and is linked to no other."""
+    world = doubled
+    theirs = max(world.patients("a"), key=lambda one: one["meta"]["lastUpdated"])
+    world.edit(theirs, meta={}, active=True)
+    world.build()
+    before = world.studies(0)
+    world.store_one(0, 7, PatientID=world.patient("a"))
+    world.drain()
+    ((table, _, reason),) = world.final()
+    assert (table, reason.split(":")[0]) == (
+        "FhirFailToStoreExceptionTable",
+        "several resources have the same identity",
+    )
+    assert all(f"Patient/{one['id']}" in reason for one in world.patients("a"))
+    assert world.studies(0) == before
 
 
 def test_a_server_that_refuses_every_transaction_is_told_as_that(mannered):

@@ -72,6 +72,8 @@ IN_PASSING = [
     ("the connection broke", [TransientError("the connection broke")], others()),
     ("now one, now another", [status(500), status(503)] * 20, others()),
     ("500 and the like", [status(500), status(408)] * 20, others()),
+    ("500 at the last try", [status(503)] * 4 + [status(500)], others()),
+    ("503 in between, at the very last", [status(500)] * 6 + [status(503), status(500)], others()),
     ("500, and nothing succeeds", [status(500)], []),
 ]
 

@@ -93,6 +93,7 @@ BASES = [
     ("https://gate/a/b", "http://inner:8080", "http://inner:8080/Patient?p=1", "https://gate/a/b/Patient?p=1"),
     ("https://gate/a/b", "http://inner:8080/", "http://inner:8080?p=1", "https://gate/a/b?p=1"),
     ("https://gate/fhir", "http://inner/fhir/fhir", "http://inner/fhir/fhir?p=1", "https://gate/fhir?p=1"),
+    ("https://gate/fhir", "http://inner/fhir/fhir", "http://inner:80/fhir/fhir?p=1", "https://gate/fhir?p=1"),
     # a base that it calls its own, and that can be none
     ("http://host/fhir", "http://[", "http://host/fhir?p=1", "http://host/fhir?p=1"),
     ("http://host/fhir", "http://inner:port/fhir", "http://host/fhir?p=1", "http://host/fhir?p=1"),
