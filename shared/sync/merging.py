@@ -117,7 +117,7 @@ class StudyMerger:
     ) -> list[Write]:
         """What doubles list is taken over, before they go."""
         query = self._lookup.study_query(wanted.study_instance_uid)
-        gone_ = [Delete(one, cancelled(one), query) for one in doubles]
+        gone_: list[Write] = [Delete(one, cancelled(one), query) for one in doubles]
         merged = self._merged(study, with_series_of(study, doubles), wanted, links)
         if merged is None:
             return []

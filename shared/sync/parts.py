@@ -31,7 +31,7 @@ class Parts:
         if len(writes) > most:
             others = [write for write in writes if write.resource["resourceType"] != "Observation"]
             observations = [write for write in writes if write.resource["resourceType"] == "Observation"]
-            before = [write for write in others if not isinstance(write, Delete)]
+            before: list[Write] = [write for write in others if not isinstance(write, Delete)]
             part = (before or observations or others)[:most]
         if part == self._last:
             raise TransientError("FHIR server: what a transaction wrote is not there when it is read again")
