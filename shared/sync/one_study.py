@@ -65,9 +65,9 @@ class OneStudy:
         except (FhirRefusedError, PagingError) as error:
             refusal = error
         except EntryError as error:
-            return False, [failed(change.entry, error) for change in study.changes]
+            return False, _blamed(study, error)
         if len(study.changes) <= 1:
-            return False, [failed(change.entry, refusal) for change in study.changes]
+            return False, _blamed(study, refusal)
         halves = [self._write_what_is_taken(half) for half in study.halves()]
         return any(wrote for wrote, _ in halves), [failure for _, refused in halves for failure in refused]
 
@@ -134,11 +134,15 @@ class OneStudy:
                 raise FhirRefusedError(f"{error}, again and again, while others are written") from again
 
 
+def _blamed(study: Changes, error: EntryError) -> list[FailedEntry]:
+    return [failed(change.entry, error) for change in study.changes] or [failed(_last_removed(study), error)]
+
+
 def _last_removed(study: Changes) -> ChangeFeedEntry:
     """The entry to tell of where a delete was refused: the last that takes something out; a rebuild may have none."""
     removed = [change for change in study.changes if isinstance(change, RemovedInstance)]
-    if last := [*study.changes, *removed][-1:]:
-        return last[0].entry
+    for change in reversed(removed or study.changes):
+        return change.entry
     return ChangeFeedEntry(0, study.study_instance_uid, "", "", Action.DELETE, State.DELETED, timestamp="")
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import requests
 
 from shared import bootstrap
-from shared.clients.fhir.client import FHIR_JSON
+from shared.clients.fhir.exchange import FHIR_JSON
 from shared.config import read_settings
 from tests.bench.worker import ADVANCES, Json, serve
 from tests.bench.workloads import ROOT_UID

@@ -3,7 +3,8 @@
 import pytest
 
 from shared.clients.fhir.capabilities import Limit
-from shared.clients.fhir.client import MAX_PAGES, MAX_URL, PAGE_SIZE, FhirClient
+from shared.clients.fhir.client import FhirClient
+from shared.clients.fhir.searches import MAX_PAGES, MAX_URL, PAGE_SIZE
 from shared.errors import (
     ConflictError,
     FhirRefusedError,
