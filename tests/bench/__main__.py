@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 
 from local.stack import ROOT
-from tests.bench import mapping, report
+from tests.bench import hapi, mapping, report
 from tests.bench.bars import OWN_STAGES, WIRE_STAGES, bars, cost, pair
 from tests.bench.others import PYTHON, dicom2fhir
 from tests.bench.plan import FULL, QUICK, Sizes, rows
@@ -27,21 +27,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes; print, and write nothing")
     is_quick = parser.parse_args().quick
-    measured = _measured(QUICK if is_quick else FULL)
+    measured, on_hapi = _measured(QUICK if is_quick else FULL)
     if is_quick:
-        _show(measured)
+        _show(measured, on_hapi)
         return
     unit, costs = mapping.baseline(), list(mapping.costs())
-    held = list(bars(measured, costs))
+    held = [*bars(measured, costs), *hapi.bars(on_hapi)]
     others = [dicom2fhir(ct_studies(1, 1_000)), dicom2fhir(cr_studies(200))]
-    DOCUMENT.write_text(report.document("make bench", measured, held, others, unit, costs))
+    DOCUMENT.write_text(report.document("make bench", measured, on_hapi, held, others, unit, costs))
     _draw(measured)
     _print(report.bar_lines(held))
     print(f"\nwritten: {DOCUMENT.relative_to(ROOT)}, {PLOT.relative_to(ROOT)}")
     sys.exit(not all(bar.is_met for bar in held))
 
 
-def _measured(sizes: Sizes) -> list[Row]:
+def _measured(sizes: Sizes) -> tuple[list[Row], list[hapi.Beside]]:
     """Tells each row on the way."""
     started = time.monotonic()
     measured = []
@@ -51,10 +51,11 @@ def _measured(sizes: Sizes) -> list[Row]:
             told = f"{row.title}{report.KINDS.get(row.kind, '')}, {row.server}, {row.latency_ms} ms"
             passed = time.monotonic() - started
             print(f"{passed:4.0f} s  {told}: {row.who} {row.per_second:,.0f} entries/s ({row.how})", flush=True)
-    return measured
+        on_hapi = [] if hapi.left_out() else list(hapi.measured(parts, sizes.repeats, 60 if sizes.is_quick else 600))
+    return measured, on_hapi
 
 
-def _show(measured: Sequence[Row]) -> None:
+def _show(measured: Sequence[Row], on_hapi: Sequence[hapi.Beside]) -> None:
     large, _ = pair(measured, "large", 0)
     unit, costs = mapping.baseline(), list(mapping.costs(mapping.SIZES[:1]))
     for server in ("memory", "sekmet"):
@@ -65,7 +66,8 @@ def _show(measured: Sequence[Row]) -> None:
         report.function_lines(measured),
         report.growth_lines(large),
         mapping.table(unit, costs),
-        report.bar_lines(list(bars(measured, costs))),
+        report.hapi_lines(on_hapi),
+        report.bar_lines([*bars(measured, costs), *hapi.bars(on_hapi)]),
     ):
         print()
         _print(lines)

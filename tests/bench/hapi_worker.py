@@ -1,7 +1,7 @@
 """The process that syncs to HAPI, and then sends what it sent once more with nothing around it.
 
-`python -m tests.bench.hapi_worker '{"storage": ..., "fhir": ...}'` takes commands as worker.py does: `sync` (the app ticks until
-nothing is left, its requests are seen as they leave it) and `replay` (the transactions of the last `sync`, with other
+`python -m tests.bench.hapi_worker '{"storage": ..., "fhir": ...}'` takes commands as worker.py does: `begin` (the app anew), `sync`
+(it ticks until nothing is left, its requests are seen as they leave it) and `replay` (the transactions of the last `sync`, with other
 UIDs and PatientIDs in them, as many at once as the app has lanes).
 """
 
@@ -11,7 +11,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock, local
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 
@@ -21,6 +21,9 @@ from shared.config import read_settings
 from tests.bench.worker import ADVANCES, Json, serve
 from tests.bench.workloads import ROOT_UID
 
+if TYPE_CHECKING:
+    from shared.app import App
+
 OK = 200
 
 
@@ -29,15 +32,13 @@ class HapiWorker:
 
     def __init__(self, told: Json) -> None:
         self._told = told
+        self._app: App | None = None
         self._sent: list[bytes] = []
         self._lanes = 0
         self._lock = Lock()
 
-    def sync(self, name: str, dicom: str) -> Json:
-        """A new app on the DICOM service at `dicom`; entries, seconds, and what went to the FHIR server.
-
-        The CapabilityStatement, HAPI's has 1.8 MB, is read before: a process asks for it once.
-        """
+    def begin(self, name: str, dicom: str) -> Json:
+        """An app on the DICOM service at `dicom`. It has read HAPI's CapabilityStatement, 1.8 MB, as a process does once."""
         settings = read_settings(
             {
                 "AzureWebJobsStorage": self._told["storage"],
@@ -47,18 +48,24 @@ class HapiWorker:
                 "DicomCast__MaxBatchesPerTick": "0",
             }
         )
-        app = bootstrap.build(settings)
+        self._app = bootstrap.build(settings)
         bootstrap.settle()
         self._lanes = settings.max_concurrency
         self._sent = []
-        fhir: Any = app.ports.fhir
+        fhir: Any = self._app.ports.fhir
         fhir.check()
         fhir.service._session.hooks["response"].append(self._saw)
+        return {}
+
+    def sync(self) -> Json:
+        """Entries, seconds, and what went to the FHIR server."""
+        assert self._app
+        fhir: Any = self._app.ports.fhir
         before = fhir.calls
         entries = 0
         started = time.perf_counter()
         while True:
-            record = app.tick()
+            record = self._app.tick()
             result = record.result
             if record.outcome not in ADVANCES or result is None or record.lag is None or result.failed:
                 raise RuntimeError(f"the tick did not end well: {record}")

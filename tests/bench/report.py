@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from local.stack import ROOT
-from tests.bench import mapping
+from tests.bench import hapi, mapping
 from tests.bench.bars import OWN_STAGES, WIRE_STAGES, Bar, cost, growth, pair, rss_rows
 from tests.bench.mapping import Cost
 from tests.bench.others import Dicom2Fhir
@@ -99,9 +99,16 @@ def dicom2fhir_lines(others: Sequence[Dicom2Fhir], rows: Sequence[Row]) -> Itera
         yield f"| {one.work.title} | {one.done:,} of {one.work.entries:,} | {theirs:,.0f} | {own:,.0f} | {theirs / own:,.0f} |"
 
 
+def hapi_lines(seen: Sequence[hapi.Beside]) -> Iterator[str]:
+    """Why there are none, where this machine cannot start it."""
+    why = hapi.left_out()
+    return iter([why]) if why else hapi.lines(seen)
+
+
 def document(
     command: str,
     rows: Sequence[Row],
+    on_hapi: Sequence[hapi.Beside],
     bars: Sequence[Bar],
     others: Sequence[Dicom2Fhir],
     unit: float,
@@ -120,6 +127,7 @@ def document(
         "bars": bar_lines(bars),
         "memory": throughput_lines(rows, "memory"),
         "sekmet": throughput_lines(rows, "sekmet"),
+        "hapi": hapi_lines(on_hapi),
         "stages": stage_lines(rows),
         "functions": function_lines(rows),
         "growth": growth_lines(large),

@@ -12,11 +12,13 @@ from local.compare import compare
 from local.dicom_service import store
 from shared import bootstrap
 from shared.config import read_settings
+from tests.bench import hapi
 from tests.bench.bars import Bar
+from tests.bench.hapi_worker import renumbered
 from tests.bench.memory_fhir import MemoryFhir
 from tests.bench.reference import Reference
 from tests.bench.sampler import stage_of
-from tests.bench.workloads import ct_studies, hospital_day, instances
+from tests.bench.workloads import ROOT_UID, cr_studies, ct_studies, hospital_day, instances
 from tests.integration.dicom_service_client import running
 
 
@@ -168,3 +170,24 @@ def test_the_work_is_what_it_says():
     changes = sum(one.study_instance_uid != other.study_instance_uid for one, other in pairwise(made))
     assert changes > len(day.studies)
     assert not re.search("@[A-Z]+@", "".join(one.metadata for one in made[:200]))
+
+
+def test_a_replay_is_of_other_studies_and_patients():
+    """No number of the transaction is left, wherever it stands, and no byte is added."""
+    number, other = 1_100_001, 6_100_001
+    sent = (
+        f'{{"value":"urn:oid:{ROOT_UID}.{number}","uid":"{ROOT_UID}.{number}.0.1","patient":"BENCH-{number}",'
+        f'"ifNoneExist":"identifier=urn%3Adicom%3Auid%7Curn%3Aoid%3A{ROOT_UID}.{number}"}}'
+    )
+    assert renumbered(sent.encode(), 11, 61).decode() == sent.replace(str(number), str(other))
+    assert hapi.FIRST // hapi.APART + hapi.REPLAYED // hapi.APART == 60
+
+
+def test_the_bars_on_hapi():
+    """Calls are counted per 600 studies whatever was measured, and a ratio is of rates: below 1 the app is slower."""
+    one = hapi.Beside(cr_studies(60), 2.0, 1.0, 3.0, 2.0, 7, 2, 1000)
+    calls, ratio = hapi.bars([one])
+    assert (calls.measured, calls.is_met) == (70, False)
+    assert (ratio.measured, ratio.is_met) == (0.5, False)
+    (ratio,) = hapi.bars([hapi.Beside(ct_studies(1, 10), 1.0, 0.9, 3.0, 2.0, 3, 1, 1000)])
+    assert (ratio.measured, ratio.is_met) == (0.9, True)

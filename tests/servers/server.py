@@ -35,13 +35,20 @@ def install(name: str) -> int:
 @contextmanager
 def started(name: str, log: Path) -> Iterator[str]:
     """The base URL of a server of one's own, empty at its start. Raises StackError where it cannot be started."""
+    with started_process(name, log) as (url, _):
+        yield url
+
+
+@contextmanager
+def started_process(name: str, log: Path) -> Iterator[tuple[str, int]]:
+    """The same, and the id of its process."""
     port = free_port()
     url = f"http://127.0.0.1:{port}/fhir"
     command = [str(HERE / name / "start"), str(port)]
     server = Running(Program(name, command, answers(f"{url}/metadata"), log, HERE, {}, READY_SECONDS))
     try:
         server.await_ready()
-        yield url
+        yield url, server.process.pid
     finally:
         server.stop()
 
