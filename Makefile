@@ -119,7 +119,7 @@ local/azurite/node_modules/ready: local/azurite/package-lock.json $(VENV)/ready
 	@PATH="$$PATH:$(CURDIR)/$(VENV)/bin" npm ci --prefix local/azurite --silent --no-audit --no-fund
 	@touch $@
 
-bench: setup .venv-bench/ready ## Measure the app beside the original's algorithm and dicom2fhir; write docs/benchmarks.md (Linux, 15 min)
+bench: setup .venv-bench/ready ## Measure the app beside the original's algorithm and dicom2fhir; write docs/benchmarks.md (Linux, 20 min; HAPI: Java, Maven)
 	@$(RUN) -m tests.bench
 
 bench-quick: setup ## The same at small sizes, printed (2 min)
