@@ -13,7 +13,7 @@ MAX_ENTRIES = 500
 """Entries of one transaction: more Azure's service does not take."""
 FORGOTTEN_AFTER_SECONDS = 3600
 """A limit, or what was refused, is tried again after so long: a server is reconfigured without telling."""
-_TRIED_AGAIN = frozenset({"batches", "post_searches"})
+_TRIED_AGAIN = frozenset({"batches", "post_searches", "joined_searches"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class Capabilities:
     base: str | None = None
     batches: bool | None = None
     post_searches: bool | None = None
+    joined_searches: bool | None = None
     versions_in_searches: bool | None = None
     source_kept: bool | None = None
     tag_kept: bool | None = None
@@ -121,6 +122,7 @@ def told_capabilities(known: Capabilities) -> dict[str, str]:
         "software": known.software or "not told",
         "FHIR version": known.fhir_version or _NOT_YET,
         "batches of searches": _told(known.batches, "taken", "refused"),
+        "searches of several values": _told(known.joined_searches, "taken", "refused"),
         "long searches by POST": _told(known.post_searches, "taken", "refused"),
         "versions in searches": _told(known.versions_in_searches, "told", "not told: resources are read one by one"),
         "meta.source": _told(known.source_kept, "kept", "dropped"),

@@ -15,6 +15,10 @@ MAX_PAGES = 200
 PAGE_SIZE = 200
 """Resources: some servers give 20 and no link to the rest. More than 200 many do not take."""
 
+MAX_JOINED = 50
+"""Identifiers of one search: what they find is to fit a page."""
+_IDENTIFIER = "identifier="
+
 
 class Searches:
     """What they show of the server is learned."""
@@ -44,18 +48,37 @@ class Searches:
         return self._pages(resource_type, self._exchange.json("GET", path), self._exchange.url + path, most)
 
     def many(self, searches: Sequence[tuple[str, str]]) -> list[list[Resource]]:
-        """The matches of each search: in one request where the server takes batches (http.html#transaction)."""
+        """What each search matches, and maybe more: all in as few requests and searches as the server takes.
+
+        Searches by one identifier become one of several values (search.html#combining), which costs a server a tenth:
+        which resource has which identifier is the caller's to see.
+        """
+        is_taken = self._learned.known.joined_searches is not False
+        joined = _joined(searches) if is_taken else {one: [one] for one in searches}
+        found: dict[tuple[str, str], list[Resource]] = {}
+        for search, matches in zip(joined, self._answered(list(joined)), strict=True):
+            if matches is not None and len(joined[search]) > 1:
+                self._learned.learn(joined_searches=True)
+            found |= dict.fromkeys(joined[search], matches) if matches is not None else self._one_by_one(joined[search])
+        return [found[one] for one in searches]
+
+    def _one_by_one(self, searches: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[Resource]]:
+        """After they were refused together: each one's own answer tells why."""
+        if len(searches) > 1:
+            self._learned.learn(joined_searches=False)
+        return {one: self.one(*one) for one in searches}
+
+    def _answered(self, searches: Sequence[tuple[str, str]]) -> list[list[Resource] | None]:
+        """By a batch where the server takes it (http.html#transaction); None for what was refused."""
         if len(searches) == 1 or self._learned.known.batches is False:
-            return [self.one(*one) for one in searches]
+            return [self._unless_refused(*one) for one in searches]
         urls = [f"{resource_type}?{query}&_count={PAGE_SIZE}" for resource_type, query in searches]
         requests_ = [{"request": {"method": "GET", "url": url}} for url in urls]
         try:
-            answer = self._exchange.json(
-                "POST", "", body={"resourceType": "Bundle", "type": "batch", "entry": requests_}
-            )
+            answer = self._exchange.json("POST", "", {"resourceType": "Bundle", "type": "batch", "entry": requests_})
         except FhirRefusedError:
             self._learned.learn(batches=False)
-            return [self.one(*one) for one in searches]
+            return [self._unless_refused(*one) for one in searches]
         try:
             entries = answers.entries_of(answer, len(searches))
         except ValueError as error:
@@ -64,13 +87,20 @@ class Searches:
             raise ThrottledError(f"{self._name}: status 429 to a search of a batch")
         # Some answer 200 to a batch and do none of it: that is no batch to pay for twice.
         self._learned.learn(batches=any(map(answers.is_done, entries)))
-        # A search that failed in the batch is asked again by itself: its own answer tells why.
         return [
-            self._matches(one[0], entry["resource"], f"{self._exchange.url}/{url}")
+            self._matches(resource_type, entry["resource"], f"{self._exchange.url}/{url}")
             if answers.is_done(entry) and isinstance(entry.get("resource"), dict)
-            else self.one(*one)
-            for one, url, entry in zip(searches, urls, entries, strict=True)
+            else None
+            for (resource_type, _), url, entry in zip(searches, urls, entries, strict=True)
         ]
+
+    def _unless_refused(self, resource_type: str, query: str) -> list[Resource] | None:
+        try:
+            return self.one(resource_type, query)
+        except FhirRefusedError:
+            if "," not in query:
+                raise
+            return None
 
     def _matches(self, resource_type: str, bundle: Resource, asked: str) -> list[Resource]:
         """Of all pages."""
@@ -100,3 +130,20 @@ class Searches:
             seen.add(asked)
             bundle = self._exchange.json("GET", asked)
         raise PagingError(f"{self._name}: a search for {resource_type} has more than {most} pages")
+
+
+def _joined(searches: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """The searches to make, each with those that it answers: a comma in a value is escaped, one between two is not."""
+    by_type: dict[str, list[str]] = {}
+    joined: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for resource_type, query in searches:
+        if query.startswith(_IDENTIFIER) and "&" not in query:
+            by_type.setdefault(resource_type, []).append(query)
+        else:
+            joined[resource_type, query] = [(resource_type, query)]
+    for resource_type, queries in by_type.items():
+        for start in range(0, len(queries), MAX_JOINED):
+            part = queries[start : start + MAX_JOINED]
+            values = ",".join(query.removeprefix(_IDENTIFIER) for query in part)
+            joined[resource_type, _IDENTIFIER + values] = [(resource_type, query) for query in part]
+    return joined

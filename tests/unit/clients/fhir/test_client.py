@@ -4,7 +4,7 @@ import pytest
 
 from shared.clients.fhir.capabilities import Limit
 from shared.clients.fhir.client import FhirClient
-from shared.clients.fhir.searches import MAX_PAGES, MAX_URL, PAGE_SIZE
+from shared.clients.fhir.searches import MAX_JOINED, MAX_PAGES, MAX_URL, PAGE_SIZE
 from shared.errors import (
     ConflictError,
     FhirRefusedError,
@@ -343,3 +343,61 @@ def test_a_server_without_a_statement_is_down(given):
     for asked in (client.check, client.probe):
         with pytest.raises(OutageError):
             asked()
+
+
+MANY = [("Patient", f"identifier=%7C{number}") for number in range(120)] + [
+    ("Endpoint", "connection-type=c&name:exact=E")
+]
+
+
+def joining(*, is_joined=True):
+    """A client of a server that answers a batch, and a search of several values where it `is_joined`."""
+
+    def found(url):
+        kind, query = url.split("?")
+        if "," in query and not is_joined:
+            return None
+        numbers = [one.removeprefix("%7C") for one in query.split("&")[0].removeprefix("identifier=").split(",")]
+        return page(*({"resourceType": kind, "id": number} for number in numbers))
+
+    def respond(request):
+        if not request.is_batch:
+            return answer(found(request.path[1:]))
+        pages = [found(one["request"]["url"]) for one in request.body["entry"]]
+        entries = [
+            {"response": {"status": "200"}, "resource": one} if one else {"response": {"status": "400"}}
+            for one in pages
+        ]
+        return answer({"resourceType": "Bundle", "entry": entries})
+
+    return client_of(respond)
+
+
+def test_searches_by_one_identifier_are_joined():
+    """So many values in one search; what others match may stand beside what one search asks for."""
+    client, http = joining()
+    found = client.search_many(MANY)
+    (request,) = http.asked
+    urls = [one["request"]["url"] for one in request.body["entry"]]
+    assert sorted(url.count(",") + 1 for url in urls) == [1, 20, MAX_JOINED, MAX_JOINED]
+    for number, matches in enumerate(found[:120]):
+        assert str(number) in [one["id"] for one in matches]
+    assert [one["resourceType"] for one in found[120]] == ["Endpoint"]
+
+
+def test_a_server_that_joins_no_values_is_asked_one_by_one():
+    """Once it is seen the next searches are a batch of single ones."""
+    client, http = joining(is_joined=False)
+    assert [len(one) for one in client.search_many(MANY)] == [1] * 121
+    assert client.capabilities.joined_searches is False
+    calls = http.calls
+    assert [len(one) for one in client.search_many(MANY)] == [1] * 121
+    assert http.calls == calls + 1
+
+
+def test_a_comma_in_a_value_joins_nothing():
+    """It is escaped, and stays one value (search.html#escaping)."""
+    client, http = joining()
+    client.search_many([("Patient", "identifier=%7Ca%5C%2Cb"), ("Patient", "identifier=%7Cc")])
+    (request,) = http.asked
+    assert request.path == f"/Patient?identifier=%7Ca%5C%2Cb,%7Cc&_count={PAGE_SIZE}"
