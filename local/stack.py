@@ -4,6 +4,7 @@ import json
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -16,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 _ACCOUNT = "devstoreaccount1"
 _ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 """Azurite's well-known account; no secret."""
+_PORT_SECONDS = 30
 _PART_NAMES = ("functions host", "DICOM service", "FHIR server", "Azurite blobs", "Azurite queues", "Azurite tables")
 
 
@@ -111,7 +113,19 @@ class Stack:
         for name in names:
             self._running[name] = Running(self._program(name))
         for name in names:
-            self._running[name].await_ready()
+            self._await(name)
+
+    def _await(self, name: str) -> None:
+        """Of a part that ended, and is started again, the port may be another connection's own for a moment."""
+        deadline = time.monotonic() + _PORT_SECONDS
+        while True:
+            try:
+                return self._running[name].await_ready()
+            except StackError as error:
+                if "address already in use" not in str(error).lower() or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.5)
+            self._running[name] = Running(self._program(name))
 
     def stop(self) -> None:
         """Ends what still runs."""

@@ -3,12 +3,16 @@
 import json
 import os
 import signal
+import socket
 import sqlite3
+import struct
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +22,7 @@ from pydicom.data import get_charset_files, get_testdata_file, get_testdata_file
 from local.dicom_service import create_app
 from local.dicom_service.database import SCHEMA
 from local.processes import free_port
+from local.stack import Ports, Stack, StackOptions
 from tests.integration.dicom_service_client import Client, dicom_file, running
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns of what the tests do on purpose
@@ -164,3 +169,16 @@ def test_every_dicom_file_of_pydicom_is_stored_or_refused_for_a_reason():
         assert all(len(attribute["vr"]) == 2 for attribute in metadata.values())
         assert not [tag for tag in metadata if tag.endswith("0000") or tag.startswith(("0000", "0002"))]
         json.dumps(metadata, allow_nan=False)
+
+
+def test_a_part_waits_for_a_port_that_a_connection_has_for_a_moment(tmp_path):
+    """The system gives a dead part's port to any connection as its own: the part is started again once that is over."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as passing:
+        stack = Stack(StackOptions(replace(Ports.free(), dicom=passing.getsockname()[1]), tmp_path))
+        passing.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # its end frees the port
+        threading.Timer(3, passing.close).start()
+        try:
+            stack.start("dicom")
+            assert requests.get(f"{stack.dicom_url}/health", timeout=30).ok
+        finally:
+            stack.stop()
