@@ -41,7 +41,7 @@ def errors(fhir_url, resources):
 
 
 def written_for(path):
-    """The resources that a file becomes on an empty FHIR server."""
+    """The resources that a file becomes on an empty FHIR server, but for the Endpoint, which is the same for all."""
     fhir = FakeFhir()
     StudySync(ports(fhir=fhir), OPTIONS).run_all([Study([entry_of_file(path)])])
     return [one["resource"] for bundle in fhir.bundles for one in bundle["entry"]]
@@ -57,9 +57,9 @@ def test_a_golden_case(fhir_url, case):
 
 @pytest.mark.parametrize("path", SYNCED, ids=lambda path: path.name)
 def test_a_real_file(fhir_url, path):
-    """Patient, Endpoint and ImagingStudy have no error."""
+    """Patient and ImagingStudy have no error."""
     resources = written_for(path)
-    assert len(resources) >= 3
+    assert len(resources) >= 2
     assert errors(fhir_url, resources) == []
 
 
