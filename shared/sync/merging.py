@@ -52,13 +52,12 @@ class StudyMerger:
         """Makes the searches of several studies at once."""
         self._lookup.read_ahead(searches)
 
-    def forget(self, wanted: Changes) -> bool:
-        """What was remembered may be true no more, and is read anew; whether there was anything."""
-        known = [self._endpoint.forget(), self._lookup.is_known(wanted.study_instance_uid)]
+    def forget(self, wanted: Changes) -> None:
+        """What was remembered may be true no more, and is read anew."""
+        self._endpoint.forget()
         self._known.put(self._lookup.study_query(wanted.study_instance_uid), None)
         reports = [("Observation", report_query(uid, self.options)) for uid in wanted.reports]
         self._lookup.read_afresh([*self.searches(wanted), *reports])
-        return any(known)
 
     def writes(self, wanted: Changes) -> list[Write]:
         """In the order of the references. Raises MultipleMatchingResourcesError, TransientError, OutageError."""

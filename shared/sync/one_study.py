@@ -9,7 +9,6 @@ from shared.errors import (
     FhirRefusedError,
     PagingError,
     StudyTooLargeError,
-    ThrottledError,
     TransientError,
 )
 from shared.failures import ErrorTable, FailedEntry
@@ -120,8 +119,6 @@ class OneStudy:
         """Of a suspect: once more after a pause, then what is answered is its refusal."""
         try:
             transact(self._ports.fhir, self._ports.lease, self._ports.known, writes)
-        except ThrottledError:
-            raise
         except TransientError as error:
             if not self._is_suspect or error.status not in SUSPECT_STATUSES:
                 raise
