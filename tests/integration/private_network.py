@@ -1,6 +1,6 @@
 """A private network for the tests: a CA, servers behind TLS that may want a client certificate, a forward proxy."""
 
-import select
+import selectors
 import socket
 import ssl
 import struct
@@ -159,13 +159,15 @@ class _Forwarding(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _tunnel(self, upstream: socket.socket) -> None:
-        ends = {self.connection: upstream, upstream: self.connection}
-        while True:
-            for end in select.select(list(ends), [], [], 30)[0]:
-                data = end.recv(65536)
-                if not data:
-                    return
-                ends[end].sendall(data)
+        with selectors.DefaultSelector() as readable:  # select() knows no descriptor above 1023
+            readable.register(self.connection, selectors.EVENT_READ, upstream)
+            readable.register(upstream, selectors.EVENT_READ, self.connection)
+            while True:
+                for key, _ in readable.select(30):
+                    data = key.fileobj.recv(65536)
+                    if not data:
+                        return
+                    key.data.sendall(data)
 
     def _forward(self) -> None:
         self.server.seen.append((self.command, self.path))

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -171,9 +171,20 @@ def test_every_dicom_file_of_pydicom_is_stored_or_refused_for_a_reason():
         json.dumps(metadata, allow_nan=False)
 
 
+def connected_from_a_port_of_nobody(address: tuple[str, int]) -> socket.socket:
+    """From a port below those that the system gives away, which once it is free stays so."""
+    for port in range(21000, 32000):
+        with suppress(OSError):
+            return socket.create_connection(address, source_address=("127.0.0.1", port))
+    raise AssertionError("no port is free")
+
+
 def test_a_part_waits_for_a_port_that_a_connection_has_for_a_moment(tmp_path):
     """The system gives a dead part's port to any connection as its own: the part is started again once that is over."""
-    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as passing:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        connected_from_a_port_of_nobody(server.getsockname()) as passing,
+    ):
         stack = Stack(StackOptions(replace(Ports.free(), dicom=passing.getsockname()[1]), tmp_path))
         passing.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # its end frees the port
         threading.Timer(3, passing.close).start()
