@@ -164,12 +164,15 @@ def _teller(asked: Asked) -> Callable[[str], None]:
 @contextmanager
 def _logged(file: Path) -> Iterator[None]:
     """The app's log goes into the file meanwhile."""
+    app, root = logging.getLogger("shared"), logging.getLogger()
+    level = app.level
     handler = logging.FileHandler(file, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(threadName)s %(message)s"))
-    logging.getLogger("shared").setLevel(logging.INFO)
-    logging.getLogger().addHandler(handler)
+    app.setLevel(logging.INFO)
+    root.addHandler(handler)
     try:
         yield
     finally:
-        logging.getLogger().removeHandler(handler)
+        app.setLevel(level)
+        root.removeHandler(handler)
         handler.close()
