@@ -339,22 +339,44 @@ class FakeJournal:
         return [self.held.slot] if self.held.slot and self.held.slot.start >= since else []
 
 
+class ReadByInstances:
+    """An archive that answers everything from `instances`."""
+
+    def instances(
+        self, study_instance_uid: str, partition: str, series_instance_uid: str | None = None
+    ) -> Iterator[ChangeFeedEntry]:
+        raise NotImplementedError
+
+    def series(self, study_instance_uid: str, partition: str) -> list[str]:
+        return list(self.counts(study_instance_uid, partition))
+
+    def one_of(self, study_instance_uid: str, series_instance_uid: str, partition: str) -> ChangeFeedEntry | None:
+        return next(self.instances(study_instance_uid, partition, series_instance_uid), None)
+
+    def listed(self, study_instance_uid: str, series_instance_uid: str, partition: str) -> frozenset[str]:
+        held = self.instances(study_instance_uid, partition, series_instance_uid)
+        return frozenset(one.sop_instance_uid for one in held)
+
+    def counts(self, study_instance_uid: str, partition: str) -> dict[str, int]:
+        return Counter(one.series_instance_uid for one in self.instances(study_instance_uid, partition))
+
+
 @dataclass
-class FakeArchive:
+class FakeArchive(ReadByInstances):
     """Studies by StudyInstanceUID; `whole` is the whole metadata of instances by SOPInstanceUID."""
 
     studies: dict[str, list[ChangeFeedEntry]] = field(default_factory=dict)
     whole: dict[str, Resource] = field(default_factory=dict)
 
-    def instances(self, study_instance_uid: str, partition: str) -> list[ChangeFeedEntry]:
-        held = [one for one in self.studies.get(study_instance_uid, []) if one.partition == partition]
-        return [replace(one, sequence=0) for one in held]
+    def instances(
+        self, study_instance_uid: str, partition: str, series_instance_uid: str | None = None
+    ) -> Iterator[ChangeFeedEntry]:
+        for one in self.studies.get(study_instance_uid, []):
+            if one.partition == partition and series_instance_uid in (None, one.series_instance_uid):
+                yield replace(one, sequence=0)
 
     def metadata(self, entry: ChangeFeedEntry) -> Resource | None:
         return self.whole.get(entry.sop_instance_uid)
-
-    def counts(self, study_instance_uid: str, partition: str) -> dict[str, int]:
-        return Counter(one.series_instance_uid for one in self.instances(study_instance_uid, partition))
 
 
 @dataclass

@@ -32,6 +32,7 @@ _STUDIES_SERVICE = [
     Route("/studies", studies.store_instances, methods=["POST"]),
     Route(_STUDY, studies.store_instances, methods=["POST"]),
     Route(f"{_STUDY}/series", studies.search_series),
+    *(Route(f"{path}/instances", studies.search_instances) for path in (_STUDY, _SERIES)),
     *(Route(f"{path}/metadata", studies.retrieve_metadata) for path in (_STUDY, _SERIES, _INSTANCE)),
     *(Route(path, studies.delete, methods=["DELETE"]) for path in (_STUDY, _SERIES, _INSTANCE)),
 ]

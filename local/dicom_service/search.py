@@ -1,4 +1,4 @@
-"""QIDO-RS (PS3.18 10.6): studies by StudyInstanceUID and PatientID, and the series of one study."""
+"""QIDO-RS (PS3.18 10.6): studies by StudyInstanceUID and PatientID, and the series and instances of one study."""
 
 import json
 import sqlite3
@@ -28,6 +28,14 @@ _SERIES_ATTRIBUTES = (
     "0020000E",  # SeriesInstanceUID
     "00200011",  # SeriesNumber
 )
+_INSTANCE_ATTRIBUTES = (
+    "00080005",  # SpecificCharacterSet
+    "00080016",  # SOPClassUID
+    "00080018",  # SOPInstanceUID
+    "0020000D",  # StudyInstanceUID
+    "0020000E",  # SeriesInstanceUID
+    "00200013",  # InstanceNumber
+)
 INSTANCES_OF_SERIES = "00201209"
 """NumberOfSeriesRelatedInstances: computed, and told only where it is asked for."""
 
@@ -54,6 +62,15 @@ _SERIES = """
     WHERE partition_name = :partition AND study_instance_uid = :study
     GROUP BY series_instance_uid
     ORDER BY arrival
+    LIMIT :limit OFFSET :offset
+"""
+
+_INSTANCES = """
+    SELECT metadata
+    FROM instance
+    WHERE partition_name = :partition AND study_instance_uid = :study
+      AND (:series IS NULL OR series_instance_uid = :series)
+    ORDER BY coalesce(original_version, version)
     LIMIT :limit OFFSET :offset
 """
 
@@ -85,6 +102,15 @@ def series(
             told[INSTANCES_OF_SERIES] = {"vr": "IS", "Value": [row["instances"]]}
         found.append(told)
     return found
+
+
+def instances(
+    database: Database, *, partition: str, study: str, series: str | None, limit: int, offset: int
+) -> list[dict[str, Any]]:
+    """The instances of a study, or of one series of it, as DICOM JSON, the oldest first."""
+    parameters = {"partition": partition, "study": study, "series": series, "limit": limit, "offset": offset}
+    found = [json.loads(row["metadata"]) for row in database.rows(_INSTANCES, parameters)]
+    return [{tag: one[tag] for tag in _INSTANCE_ATTRIBUTES if tag in one} for one in found]
 
 
 def _study(row: sqlite3.Row) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The studies service: STOW-RS, WADO-RS metadata, QIDO-RS for studies (PS3.18 chapter 10), and Azure's DELETE.
+"""The studies service: STOW-RS, WADO-RS metadata, QIDO-RS (PS3.18 chapter 10), and Azure's DELETE.
 
 Each serves the partition that its path names (partitions.py).
 """
@@ -77,6 +77,20 @@ def search_series(request: Request) -> Response:
         partition=partitions.existing(request),
         study=request.path_params["study"],
         counted=query.text("includefield") in (search.INSTANCES_OF_SERIES, "NumberOfSeriesRelatedInstances"),
+        limit=query.integer("limit", default=100, least=1, most=200),
+        offset=query.integer("offset", default=0, least=0),
+    )
+    return JSONResponse(found, media_type=DICOM_JSON) if found else Response(status_code=204)
+
+
+def search_instances(request: Request) -> Response:
+    """QIDO-RS: the instances of one study or of one series, 204 where there are none."""
+    query = Parameters(request, "limit", "offset")
+    found = search.instances(
+        request.app.state.database,
+        partition=partitions.existing(request),
+        study=request.path_params["study"],
+        series=request.path_params.get("series"),
         limit=query.integer("limit", default=100, least=1, most=200),
         offset=query.integer("offset", default=0, least=0),
     )

@@ -1,22 +1,28 @@
 """The DICOM service's own account of a study: WADO-RS metadata and QIDO-RS (PS3.18 10.4.1.1.2, 10.6)."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 import requests
 
-from shared.clients.http import Answer, HttpService
+from shared.clients.http import Answer, HttpService, Stream
 from shared.clients.json_body import json_of
 from shared.clients.metadata_parser import MetadataParser
+from shared.clients.metadata_stream import streamed_instances
 from shared.errors import FeedError
 from shared.model import DEFAULT_PARTITION, Action, ChangeFeedEntry, State
 
 DICOM_JSON = "application/dicom+json"
-PAGE = 200  # series; the service allows 1-200
+PAGE = 200  # of a search; the service allows 1-200
+MOST_FOUND = 1_000_000
+_ACCEPT = {"Accept": DICOM_JSON}
 _STUDY_UID, _SERIES_UID, _INSTANCE_UID = "0020000D", "0020000E", "00080018"
 _INSTANCES_OF_SERIES = "00201209"
 """NumberOfSeriesRelatedInstances."""
+_TRIES = 3
 
 
 class DicomWeb:
@@ -27,46 +33,88 @@ class DicomWeb:
         self._version = version
         self._parser = MetadataParser(keep)
 
-    def instances(self, study_instance_uid: str, partition: str) -> list[ChangeFeedEntry]:
-        """All instances that the service holds of a study, none where it is gone.
+    def instances(
+        self, study_instance_uid: str, partition: str, series_instance_uid: str | None = None
+    ) -> Iterator[ChangeFeedEntry]:
+        """All instances that the service holds of a study or of one series, none where it is gone; as they are read.
 
-        They are told as entries of sequence 0, which the feed does not have. Raises FeedError, OutageError.
+        They are told as entries of sequence 0, which the feed does not have. Raises FeedError, OutageError: what came
+        before is then a part, and nobody can say of what.
         """
-        path = f"studies/{study_instance_uid}/metadata"
-        return [_entry(item, partition, path) for item in self._items(partition, path, parse=self._parser.instances)]
+        path = f"{_path(study_instance_uid, series_instance_uid)}/metadata"
+        url = f"{self._service.url}/{path}"
+        with self._opened(partition, path) as stream:
+            if not _is_found(stream, url):
+                return
+            try:
+                for metadata in streamed_instances(stream, self._parser):
+                    yield _entry(metadata, partition, path)
+            except ValueError as error:
+                raise FeedError(f"{url}: {error}") from None
+
+    def series(self, study_instance_uid: str, partition: str) -> list[str]:
+        """The SeriesInstanceUIDs of a study, each once; none where it is gone. Raises FeedError, OutageError."""
+        return list(self._found(partition, f"{_path(study_instance_uid)}/series", _SERIES_UID))
+
+    def listed(self, study_instance_uid: str, series_instance_uid: str, partition: str) -> frozenset[str]:
+        """The SOPInstanceUIDs of a series by QIDO-RS; none where it is gone. Raises FeedError, OutageError."""
+        path = f"{_path(study_instance_uid, series_instance_uid)}/instances"
+        return frozenset(self._found(partition, path, _INSTANCE_UID))
+
+    def one_of(self, study_instance_uid: str, series_instance_uid: str, partition: str) -> ChangeFeedEntry | None:
+        """Any one instance of the series with its metadata; None where there is none. Raises FeedError, OutageError."""
+        path = f"{_path(study_instance_uid, series_instance_uid)}/instances"
+        for _ in range(_TRIES):
+            found = self._items(partition, path, {"limit": "1"})
+            if not found:
+                return None
+            whole = f"{path}/{quote(_uid(found[0], _INSTANCE_UID, path), safe='')}/metadata"
+            answer = self._fetch(partition, whole)
+            if items := self._items_of(answer, whole, self._parser.instances):
+                return _entry(items[0], partition, whole)
+        raise FeedError(f"{self._service.url}/{path}: QIDO-RS finds an instance whose metadata WADO-RS does not have")
 
     def metadata(self, entry: ChangeFeedEntry) -> Mapping[str, Any] | None:
         """All tags of the entry's instance, None where it is gone. Raises FeedError, OutageError."""
-        uids = (entry.study_instance_uid, entry.series_instance_uid, entry.sop_instance_uid)
-        found = self._items(entry.partition, "studies/{}/series/{}/instances/{}/metadata".format(*uids))
+        path = _path(entry.study_instance_uid, entry.series_instance_uid)
+        found = self._items(entry.partition, f"{path}/instances/{quote(entry.sop_instance_uid, safe='')}/metadata")
         return found[0] if found else None
 
     def counts(self, study_instance_uid: str, partition: str) -> dict[str, int]:
         """How many instances each series of the study has. Raises FeedError, OutageError."""
-        counts: dict[str, int] = {}
-        while True:
-            asked = {"includefield": _INSTANCES_OF_SERIES, "limit": str(PAGE), "offset": str(len(counts))}
-            page = self._items(partition, f"studies/{study_instance_uid}/series", asked)
-            found = {str(_value(one, _SERIES_UID)): str(_value(one, _INSTANCES_OF_SERIES)) for one in page}
-            if not all(count.isdigit() for count in found.values()):  # a computed attribute, which is optional
-                return Counter(one.series_instance_uid for one in self.instances(study_instance_uid, partition))
-            counts |= {uid: int(count) for uid, count in found.items()}
-            if len(page) < PAGE:
-                return counts
+        path = f"{_path(study_instance_uid)}/series"
+        found = self._found(partition, path, _SERIES_UID, {"includefield": _INSTANCES_OF_SERIES})
+        counts = {uid: str(_value(one, _INSTANCES_OF_SERIES)) for uid, one in found.items()}
+        if not all(count.isdigit() for count in counts.values()):  # a computed attribute, which is optional
+            return Counter(one.series_instance_uid for one in self.instances(study_instance_uid, partition))
+        return {uid: int(count) for uid, count in counts.items()}
 
-    def _items(
-        self,
-        partition: str,
-        path: str,
-        params: dict[str, str] | None = None,
-        parse: Callable[[Answer], Any] = json_of,
-    ) -> list[Mapping[str, Any]]:
-        answer = self._fetch(partition, path, params)
+    def _found(
+        self, partition: str, path: str, tag: str, params: dict[str, str] | None = None
+    ) -> dict[str, Mapping[str, Any]]:
+        """What a search finds, page by page, by the UID at `tag`. Its pages may overlap: no order is promised."""
         url = f"{self._service.url}/{path}"
-        if answer.status_code in (requests.codes.not_found, requests.codes.no_content):
+        found: dict[str, Mapping[str, Any]] = {}
+        offset = 0
+        while len(found) <= MOST_FOUND:
+            asked = {**(params or {}), "limit": str(PAGE), "offset": str(offset)}
+            answer = self._fetch(partition, path, asked)
+            page, known = self._items_of(answer, path), len(found)
+            found |= {_uid(one, tag, path): one for one in page}
+            if not _is_followed(answer, len(page)):
+                return found
+            if len(found) == known:  # to take it for the end would lose what the service holds back
+                raise FeedError(f"{url}: the page at offset {offset} has what pages before it had")
+            offset += len(page)
+        raise FeedError(f"{url}: more than {MOST_FOUND} found")
+
+    def _items(self, partition: str, path: str, params: dict[str, str] | None = None) -> list[Mapping[str, Any]]:
+        return self._items_of(self._fetch(partition, path, params), path)
+
+    def _items_of(self, answer: Answer, path: str, parse: Callable[[Answer], Any] = json_of) -> list[Mapping[str, Any]]:
+        url = f"{self._service.url}/{path}"
+        if not _is_found(answer, url):
             return []
-        if answer.status_code != requests.codes.ok:
-            raise FeedError(f"{url}: status {answer.status_code}")
         try:
             items = parse(answer)
         except ValueError as error:
@@ -75,23 +123,64 @@ class DicomWeb:
             raise FeedError(f"{url}: the answer is not a JSON array of DICOM JSON objects")
         return items
 
-    def _fetch(self, partition: str, path: str, params: dict[str, str] | None) -> Answer:
-        headers = {"Accept": DICOM_JSON}
+    def _fetch(self, partition: str, path: str, params: dict[str, str] | None = None) -> Answer:
+        *others, last = self._ways(partition, path)
+        for way in others:
+            answer = self._service.fetch(way, params=params, headers=_ACCEPT)
+            if answer.status_code != requests.codes.bad_request:
+                return answer
+        return self._service.fetch(last, params=params, headers=_ACCEPT)
+
+    @contextmanager
+    def _opened(self, partition: str, path: str) -> Iterator[Stream]:
+        *others, last = self._ways(partition, path)
+        for way in others:
+            with self._service.stream(way, headers=_ACCEPT) as stream:
+                if stream.status_code != requests.codes.bad_request:
+                    yield stream
+                    return
+        with self._service.stream(last, headers=_ACCEPT) as stream:
+            yield stream
+
+    def _ways(self, partition: str, path: str) -> list[str]:
+        """To a path within a partition; the next is for where the one before is a bad request."""
         within = f"/{self._version}/partitions/{partition}/{path}"
         if partition != DEFAULT_PARTITION:
-            return self._service.fetch(within, params=params, headers=headers)
-        answer = self._service.fetch(f"/{self._version}/{path}", params=params, headers=headers)
-        if answer.status_code == requests.codes.bad_request:  # where partitions are on, every path names one
-            return self._service.fetch(within, params=params, headers=headers)
-        return answer
+            return [within]
+        return [f"/{self._version}/{path}", within]  # where partitions are on, every path names one
+
+
+def _path(study_instance_uid: str, series_instance_uid: str | None = None) -> str:
+    study = f"studies/{quote(study_instance_uid, safe='')}"
+    return study if series_instance_uid is None else f"{study}/series/{quote(series_instance_uid, safe='')}"
+
+
+def _is_found(answer: Answer | Stream, url: str) -> bool:
+    if answer.status_code in (requests.codes.not_found, requests.codes.no_content):
+        return False
+    if answer.status_code != requests.codes.ok:
+        raise FeedError(f"{url}: status {answer.status_code}")
+    return True
+
+
+def _is_followed(answer: Answer, count: int) -> bool:
+    """A page that is not the last: it is full, or a service that gives fewer at once says so (PS3.18 8.3.4.4).
+
+    One that has more than was asked for is of a service without pages.
+    """
+    return count == PAGE or (0 < count < PAGE and "299" in answer.headers.get("Warning", ""))
 
 
 def _entry(metadata: Mapping[str, Any], partition: str, path: str) -> ChangeFeedEntry:
-    uids = [str(_value(metadata, tag)).strip(" \0") for tag in (_STUDY_UID, _SERIES_UID, _INSTANCE_UID)]
-    if not all(uids):
-        raise FeedError(f"{path}: an instance without StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID")
-    study, series, instance = uids
+    study, series, instance = (_uid(metadata, tag, path) for tag in (_STUDY_UID, _SERIES_UID, _INSTANCE_UID))
     return ChangeFeedEntry(0, study, series, instance, Action.CREATE, State.CURRENT, "", partition, metadata)
+
+
+def _uid(metadata: Mapping[str, Any], tag: str, path: str) -> str:
+    uid = str(_value(metadata, tag)).strip(" \0")
+    if not uid:
+        raise FeedError(f"{path}: an instance without StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID")
+    return uid
 
 
 def _value(metadata: Mapping[str, Any], tag: str) -> Any:

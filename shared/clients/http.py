@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -17,6 +17,7 @@ from shared.transport import DIRECT, Transport
 
 TIMEOUTS_SECONDS = (5, 100)
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+PIECE_BYTES = 2**18
 
 # Below an error urllib3 logs whole URLs, and the URL of a FHIR search holds a PatientID.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
@@ -29,6 +30,15 @@ class Answer:
     status_code: int
     headers: Mapping[str, str]
     content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An HTTP response whose body is still to be read, in `pieces` of some 256 KiB at most."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    pieces: Iterator[bytes]
 
 
 class HttpService:
@@ -75,21 +85,63 @@ class HttpService:
         self.calls += 1
         try:
             with self._telemetry.call(self.name, self.url, method, url.removeprefix(self.url)) as tell:
-                with self._session.request(
-                    method,
-                    url,
-                    params=params,
-                    data=body,
-                    headers=headers,
-                    timeout=self._timeouts,
-                    allow_redirects=False,
-                    stream=True,
-                ) as response:
+                with self._response(method, url, params, body, headers) as response:
                     # In one piece: `requests` would read 10 KB at a time, of a page that has a megabyte.
                     content = b"".join(response.iter_content(None))
                 tell(response.status_code)
         except OSError as error:  # each of `requests` is one, and so is a file of the settings that is gone
             raise self._fault(error) from error
+        return self._answer(response, content)
+
+    @contextlib.contextmanager
+    def stream(
+        self, path: str, *, params: dict[str, str] | None = None, headers: dict[str, str] | None = None
+    ) -> Iterator[Stream]:
+        """As `fetch`, but who asks reads the body of a 200, and what is not read when the block is left stays unread.
+
+        Raises OutageError, also where a piece is asked for and the answer is torn. To telemetry the call ends where the
+        body begins, for how long that takes is up to its reader.
+        """
+        self.calls += 1
+        try:
+            with self._telemetry.call(self.name, self.url, "GET", path) as tell:
+                response = self._response("GET", f"{self.url}{path}", params, None, headers)
+                tell(response.status_code)
+        except OSError as error:
+            raise self._outage(error) from error
+        with response:
+            pieces = self._pieces(response)
+            content = b"" if response.status_code == requests.codes.ok else b"".join(pieces)
+            self._no_outage(self._answer(response, content), path)
+            yield Stream(response.status_code, response.headers, pieces)
+
+    def _pieces(self, response: requests.Response) -> Iterator[bytes]:
+        try:
+            yield from response.iter_content(PIECE_BYTES)
+        except OSError as error:
+            raise self._outage(error) from error
+
+    def _response(
+        self,
+        method: str,
+        url: str,
+        params: dict[str, str] | None,
+        body: bytes | None,
+        headers: dict[str, str] | None,
+    ) -> requests.Response:
+        """The response, its body unread."""
+        return self._session.request(
+            method,
+            url,
+            params=params,
+            data=body,
+            headers=headers,
+            timeout=self._timeouts,
+            allow_redirects=False,
+            stream=True,
+        )
+
+    def _answer(self, response: requests.Response, content: bytes) -> Answer:
         if said := refusal_on_the_way(response, content, self._transport):
             raise OutageError(self.name, f"{self.url}: {said}")
         if response.status_code in (401, 403):
@@ -104,11 +156,20 @@ class HttpService:
             answer = self.send("GET", path, params=params, headers=headers)
         except TransientError as error:
             raise OutageError(self.name, str(error)) from error
+        return self._no_outage(answer, path)
+
+    def _no_outage(self, answer: Answer, path: str) -> Answer:
+        """The answer; raises OutageError where the service says that it cannot answer now."""
         if answer.status_code in TRANSIENT_STATUSES:
             wait = retry_after_seconds(answer)
             asked = f", asks to wait {wait:.0f} s" if wait else ""
             raise OutageError(self.name, f"{answer.status_code} from {self.url}{path}{asked}")
         return answer
+
+    def _outage(self, error: OSError) -> OutageError:
+        """Of a GET without which nothing can go on."""
+        fault = self._fault(error)
+        return fault if isinstance(fault, OutageError) else OutageError(self.name, str(fault))
 
     def _fault(self, error: OSError) -> OutageError | TransientError:
         if said := transport_fault(error, self._transport):

@@ -54,11 +54,15 @@ class MetadataParser:
     def instances(self, answer: Answer) -> Any:
         """The JSON of a list of metadata, likewise."""
         try:
-            instances = self._instances.decode(answer.content)
-            for metadata in instances:
-                self._build(metadata)
+            return self.strictly(answer.content)
         except NOT_TAKEN:
             return _each_object(json_of(answer), self._kept)
+
+    def strictly(self, text: bytes) -> list[Any]:
+        """A list of metadata. Raises one of NOT_TAKEN where it is none, or what only a slower parser takes."""
+        instances: list[Any] = self._instances.decode(text)
+        for metadata in instances:
+            self._build(metadata)
         return instances
 
     def _build(self, metadata: dict[str, Any], parse: Callable[[msgspec.Raw], Any] = msgspec.json.decode) -> None:

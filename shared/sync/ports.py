@@ -46,8 +46,31 @@ class Feed(Protocol):
 class Archive(Protocol):
     """The DICOM service's own account of its studies."""
 
-    def instances(self, study_instance_uid: str, partition: str) -> Sequence[ChangeFeedEntry]:
-        """All instances that it holds of a study, as entries of sequence 0. Raises FeedError, OutageError."""
+    def instances(
+        self, study_instance_uid: str, partition: str, series_instance_uid: str | None = None
+    ) -> Iterator[ChangeFeedEntry]:
+        """All instances that it holds of a study or of one series, as entries of sequence 0; none where it is gone.
+
+        They come while they are read. Raises FeedError, OutageError, also in their midst: all of them are then unread.
+        """
+        ...
+
+    def series(self, study_instance_uid: str, partition: str) -> Sequence[str]:
+        """The SeriesInstanceUIDs of a study, each once; none where it is gone. Raises FeedError, OutageError."""
+        ...
+
+    def one_of(self, study_instance_uid: str, series_instance_uid: str, partition: str) -> ChangeFeedEntry | None:
+        """Any one instance of the series, as an entry of sequence 0; None where there is none.
+
+        Raises FeedError, OutageError.
+        """
+        ...
+
+    def listed(self, study_instance_uid: str, series_instance_uid: str, partition: str) -> frozenset[str]:
+        """The SOPInstanceUIDs of a series, as a search finds them; none where it is gone.
+
+        Raises FeedError, OutageError.
+        """
         ...
 
     def metadata(self, entry: ChangeFeedEntry) -> Mapping[str, Any] | None:

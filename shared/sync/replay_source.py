@@ -99,7 +99,7 @@ def _of_errors(ports: Ports, target: StoredErrors, cursor: Cursor, size: int) ->
 def _of_study(ports: Ports, target: StudyRebuild) -> Portion:
     """All instances of the study that the DICOM service holds now, at once."""
     whole = (target.study_instance_uid, target.partition)
-    entries = ports.archive.instances(*whole)
+    entries = list(ports.archive.instances(*whole))
     study = Study(entries, whole=whole)
     count = max(1, len(entries))
     return Portion([study], (), (), lambda unfinished: (Cursor(), 0 if unfinished else count), is_last=True)

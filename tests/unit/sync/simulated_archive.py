@@ -1,9 +1,9 @@
 """A DICOM service whose studies grow, shrink and change, and the change feed of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from shared.model import Action, FeedPage, State, Watermark
-from tests.fakes import entry
+from shared.model import DEFAULT_PARTITION, Action, FeedPage, State, Watermark
+from tests.fakes import ReadByInstances, entry
 
 PATIENTS = 30
 
@@ -15,13 +15,13 @@ class Change:
     action: Action
 
 
-class Archive:
+class Archive(ReadByInstances):
     """`chance` says what happens to which instance. What the feed tells of one is always how it is now."""
 
     def __init__(self, chance) -> None:
         self._chance = chance
         self.changes: list[Change] = []
-        self.instances: dict[str, list[str]] = {}  # by study, those that are there; the first is good, and stays
+        self.held: dict[str, list[str]] = {}  # by study, those that are there; the first is good, and stays
         self.descriptions: dict[str, str] = {}
         self.bad: set[str] = set()  # instances without a PatientID
         self._latest: dict[str, int] = {}  # by instance, the sequence of its last change
@@ -31,31 +31,42 @@ class Archive:
         number = len(self.changes) + 1
         if study is None:
             study = f"1.2.{number}"
-            self.instances[study], self.descriptions[study] = [], "as stored"
+            self.held[study], self.descriptions[study] = [], "as stored"
         instance = f"{study}.9.{number}"
-        if self.instances[study] and self._chance.random() < 0.2:
+        if self.held[study] and self._chance.random() < 0.2:
             self.bad.add(instance)
-        self.instances[study].append(instance)
+        self.held[study].append(instance)
         self._change(study, instance, Action.CREATE)
 
     def delete(self, study) -> None:
         """One instance."""
-        if others := self.instances[study][1:]:
+        if others := self.held[study][1:]:
             gone = self._chance.choice(others)
-            self.instances[study].remove(gone)
+            self.held[study].remove(gone)
             self._change(study, gone, Action.DELETE)
 
     def describe(self, study) -> None:
         """Another StudyDescription, in every instance."""
         self.descriptions[study] = f"as changed by {len(self.changes) + 1}"
-        for instance in self.instances[study]:
+        for instance in self.held[study]:
             self._change(study, instance, Action.UPDATE)
 
     def patient(self, study):
         return f"P-{int(study.rpartition('.')[2]) % PATIENTS}"
 
     def good(self, study):
-        return set(self.instances[study]) - self.bad
+        return set(self.held[study]) - self.bad
+
+    def instances(self, study, partition, series=None):
+        """Of the one partition, and of the one series that every study has."""
+        if partition == DEFAULT_PARTITION and series in (None, f"{study}.9"):
+            for instance in tuple(self.held.get(study, ())):
+                sequence = self._latest[instance]
+                yield replace(self._entry(sequence, self.changes[sequence - 1]), sequence=0)
+
+    def metadata(self, entry):
+        held = self.instances(entry.study_instance_uid, entry.partition, entry.series_instance_uid)
+        return next((one.metadata for one in held if one.sop_instance_uid == entry.sop_instance_uid), None)
 
     def pages(self, after, at_once=1):
         entries = self.entries(range(after.sequence + 1, len(self.changes) + 1))
@@ -77,7 +88,7 @@ class Archive:
         self._latest[instance] = len(self.changes)
 
     def _entry(self, sequence, change):
-        gone = change.instance not in self.instances[change.study]
+        gone = change.instance not in self.held[change.study]
         state = (
             State.DELETED if gone else State.CURRENT if self._latest[change.instance] == sequence else State.REPLACED
         )

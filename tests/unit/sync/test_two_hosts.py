@@ -8,7 +8,7 @@ import pytest
 from shared.errors import LeaseLostError, TransientError
 from shared.model import Action
 from shared.outcome import Outcome
-from tests.fakes import FakeArchive, FakeErrors, FakeFhir, FakeJournal, FakeReplays, FakeWatermarks
+from tests.fakes import FakeErrors, FakeFhir, FakeJournal, FakeReplays, FakeWatermarks
 from tests.unit.sync.simulated_archive import Archive
 from tests.unit.sync.simulated_host import Clock, Host
 from tests.unit.sync.simulated_lease import LEASE_SECONDS, LeaseService
@@ -76,11 +76,11 @@ class World:
     def __init__(self, seed) -> None:
         self.chance = random.Random(seed)
         self.clock = Clock()
-        self.feed = Archive(self.chance)
+        self.feed = self.archive = Archive(self.chance)
         self.fhir = ShakyFhir(self.chance)
         self.watermarks = WatchedRow(self)
         self.errors = FakeErrors(self.clock.now)
-        self.journal, self.replays, self.archive = FakeJournal(), FakeReplays(), FakeArchive()
+        self.journal, self.replays = FakeJournal(), FakeReplays()
         self.lease_service = LeaseService(self.clock, self._acquired)
         self.lives: list[Host] = []
         self.hosts = [self._start(), self._start()]
@@ -103,9 +103,9 @@ class World:
         """In FHIR, gone from FHIR, or recorded."""
         change = self.feed.changes[sequence - 1]
         if change.instance in self.feed.bad:
-            gone = change.instance not in self.feed.instances[change.study]
+            gone = change.instance not in self.feed.held[change.study]
             return gone or change.instance in {row.sop_instance_uid for row in self.errors.rows}
-        if change.instance in self.feed.instances[change.study]:
+        if change.instance in self.feed.held[change.study]:
             return change.instance in self.fhir.instances(change.study)
         return change.action is not Action.DELETE or change.instance not in self.fhir.instances(change.study)
 
@@ -117,7 +117,7 @@ class World:
     def _arrive(self) -> None:
         """Studies that are new, and changes of those that came last."""
         for _ in range(self.chance.randint(1, 6)):
-            recent = list(self.feed.instances)[-6:]
+            recent = list(self.feed.held)[-6:]
             what = self.chance.choices(["new", "more", "delete", "describe"], [5, 2, 2, 1])[0] if recent else "new"
             if what == "new":
                 self.feed.store()
