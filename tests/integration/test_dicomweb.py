@@ -189,6 +189,7 @@ READS = {
     "metadata": lambda told: told.metadata(entry_of(SERIES, f"{SERIES}.1")),
 }
 """All that is asked of an archive."""
+NOTHING = [Response("no", 404), Response(status_code=204), JSONResponse([])]
 
 
 @pytest.mark.parametrize("read", READS)
@@ -203,7 +204,7 @@ def test_another_answer_is_no_account(read, answer, error, told):
 
 
 @pytest.mark.parametrize("read", READS)
-@pytest.mark.parametrize("answer", [Response("no", 404), Response(status_code=204), JSONResponse([])], ids=str)
+@pytest.mark.parametrize("answer", NOTHING, ids=["404", "204", "empty list"])
 def test_nothing_is_said_in_three_ways(read, answer):
     """Services differ in which they use for what."""
     service = Service(metadata=answer, series=answer, instances=answer, instance_metadata=answer)
