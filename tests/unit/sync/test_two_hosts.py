@@ -186,14 +186,14 @@ def test_a_killed_holder_is_followed(world):
 
 def test_everything_is_in_fhir_once(world):
     """As the archive has it now: nothing lost, doubled, brought back, or written more often than it changed."""
-    assert len(world.fhir.of("ImagingStudy")) == len(world.feed.instances)
-    for uid in world.feed.instances:
+    assert len(world.fhir.of("ImagingStudy")) == len(world.feed.held)
+    for uid in world.feed.held:
         (study,) = world.fhir.study(uid)
         assert world.fhir.instances(uid) == world.feed.good(uid)
         assert study["description"] == world.feed.descriptions[uid]
         assert int(study["meta"]["versionId"]) <= len([one for one in world.feed.changes if one.study == uid])
     patients = [one["identifier"][0]["value"] for one in world.fhir.of("Patient")]
-    assert sorted(patients) == sorted({world.feed.patient(uid) for uid in world.feed.instances})
+    assert sorted(patients) == sorted({world.feed.patient(uid) for uid in world.feed.held})
     assert len(world.fhir.of("Endpoint")) == 1
 
 
@@ -201,5 +201,5 @@ def test_what_failed_is_recorded_and_nothing_else(world):
     """Each bad instance that is still there has its row; no study was given up, none is carried."""
     recorded = {row.sop_instance_uid for row in world.errors.rows}
     assert recorded <= world.feed.bad
-    assert recorded >= {bad for bad in world.feed.bad for held in world.feed.instances.values() if bad in held}
+    assert recorded >= {bad for bad in world.feed.bad for held in world.feed.held.values() if bad in held}
     assert not world.errors.retries
