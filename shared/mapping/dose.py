@@ -1,7 +1,8 @@
 """Radiation dose reports (PS3.3 A.35.8, A.35.14) -> the Observations that say the same.
 
 A report gives one summary and one Observation per irradiation event. Each is made from one report alone, and says so
-by an identifier of type `sop-instance-uid`; an event's has that of the event besides. So
+by an identifier of type `sop-instance-uid`; an event's has that of the event besides. Where one report stands in
+several studies or series, each has Observations of its own (dose_owner.py). So
 
 - both together are an event's identity. Devices send cumulative reports: the same event stands in several, sometimes
   corrected. One Observation for all of them would say what the report read last says, and could not be set right
@@ -19,14 +20,20 @@ from typing import Any
 
 from shared.errors import InvalidDicomTagError
 from shared.failures import InvalidTag
-from shared.mapping import content_values, dose_table, observation
-from shared.mapping.converters import SIGN_SYSTEM, MappingOptions, urn
+from shared.mapping import content_values, dicom_json, dose_table, observation
+from shared.mapping.converters import MappingOptions
+from shared.mapping.dicom_json import Tag
 from shared.mapping.dose_report import KEYS, DoseReport
 from shared.mapping.dose_table import ACCUMULATED, COMPONENTS, EVENTS
+from shared.mapping.observation import ReportInstance, own_identifier
 from shared.mapping.resources import Fragment, Scope, map_scope
 from shared.mapping.structured_report import CONTENT, ContentItem
 
 _OBSERVATION = Scope.of("Observation", derived=True)
+
+_INSTANCE = tuple(
+    map(Tag.of, ("(0020,000D) StudyInstanceUID", "(0020,000E) SeriesInstanceUID", "(0008,0018) SOPInstanceUID"))
+)
 
 REPORT_KEYS = KEYS | frozenset(_OBSERVATION.keys)
 """The DICOM JSON names of all that is read of a dose report."""
@@ -47,7 +54,7 @@ class MappedReport:
     `faults` are the tags and content items that were left out.
     """
 
-    sop_instance_uid: str
+    instance: ReportInstance
     observations: tuple[WantedObservation, ...]
     faults: tuple[InvalidTag, ...]
 
@@ -61,28 +68,29 @@ def map_dose_report(metadata: Mapping[str, Any], options: MappingOptions) -> Map
     base = map_scope(_OBSERVATION, metadata, options)
     if base.broken:
         raise InvalidDicomTagError(tuple(dict.fromkeys(base.broken)))
-    (identifier,) = _of_system(base.add["identifier"], options.uid_system)
-    uid = identifier["value"].removeprefix("urn:oid:")
+    instance = ReportInstance(*(dicom_json.read(metadata, tag) for tag in _INSTANCE))
     report = DoseReport.of(metadata)
     observations: list[WantedObservation] = []
     if report.tree.children:
-        observations = _observations(uid, base, report, options)
+        observations = _observations(instance, base, report, options)
     else:
         report.faults.append(CONTENT.invalid("required of a dose report, and missing or empty"))
     faults = tuple(dict.fromkeys((*base.faults, *report.faults)))
     if options.enforce_validation and faults:
         raise InvalidDicomTagError(faults)
-    return MappedReport(uid, tuple(observations), faults)
+    return MappedReport(instance, tuple(observations), faults)
 
 
-def _observations(uid: str, base: Fragment, report: DoseReport, options: MappingOptions) -> list[WantedObservation]:
+def _observations(
+    instance: ReportInstance, base: Fragment, report: DoseReport, options: MappingOptions
+) -> list[WantedObservation]:
     rows = [row for row in COMPONENTS if options.extended or not row.ours]
     events = _events(report)
     base = _with_common(base, report, options, events)
     accumulated = list(report.tree.found(ACCUMULATED))
     components = report.components(accumulated, [row for row in rows if "summary" in row.of])
     summary = _said(base, component=components)
-    observations = [_wanted(summary, options, uid)]
+    observations = [_wanted(summary, options, instance)]
     of_event = [row for row in rows if "event" in row.of]
     for event_uid, containers in events.items():
         fragment = _said(
@@ -95,15 +103,15 @@ def _observations(uid: str, base: Fragment, report: DoseReport, options: Mapping
         report_identifiers = _of_system(base.add["identifier"], options.uid_system)
         identifiers = [observation.event_identifier(options, event_uid), *report_identifiers]
         fragment = replace(fragment, add={**base.add, "identifier": identifiers})
-        observations.append(_wanted(fragment, options, uid, event_uid))
+        observations.append(_wanted(fragment, options, instance, event_uid))
     return observations
 
 
-def _wanted(fragment: Fragment, options: MappingOptions, *uids: str) -> WantedObservation:
-    """With an identifier of its own: the UIDs are those of a report, or of an event that several reports may have."""
-    own = {"system": SIGN_SYSTEM, "value": urn("Observation", options.service_url, *uids)}
+def _wanted(fragment: Fragment, options: MappingOptions, report: ReportInstance, *event_uid: str) -> WantedObservation:
+    """With an identifier of its own, which is its name inside a bundle too."""
+    own = own_identifier(options, report, *event_uid)
     created = replace(fragment, create={**fragment.create, "identifier": [own]})
-    return WantedObservation(urn("Observation", *uids), created)
+    return WantedObservation(own["value"], created)
 
 
 def _events(report: DoseReport) -> dict[str, list[ContentItem]]:

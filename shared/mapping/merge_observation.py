@@ -9,11 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from shared.errors import MultipleMatchingResourcesError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.converters import MappingOptions, urn
 from shared.mapping.dose import MappedReport, WantedObservation
+from shared.mapping.dose_owner import is_own, of_report, shared_with, without_links
 from shared.mapping.dose_table import OUR_CODES
 from shared.mapping.merge import Links, apply, contains
-from shared.mapping.observation import EVENT_CODE, SUMMARY_CODE
+from shared.mapping.observation import EVENT_CODE, SUMMARY_CODE, ReportInstance, own_identifier
 from shared.mapping.resources import Fragment
 from shared.mapping.sign import by_id, is_only_ours, is_ours, named
 from shared.mapping.table import How, rows_of
@@ -30,16 +31,26 @@ def report_query(sop_instance_uid: str, options: MappingOptions) -> str:
     return identifier_query(options.uid_system, f"urn:oid:{sop_instance_uid}")
 
 
-def merge_report(held: Sequence[Resource], report: MappedReport, links: Links, options: MappingOptions) -> list[Write]:
+def merge_report(
+    held: Sequence[Resource],
+    report: MappedReport,
+    links: Links,
+    options: MappingOptions,
+    *,
+    is_elsewhere: bool = False,
+) -> list[Write]:
     """What is to be written so that FHIR says what the report says, and nothing that it says no more.
 
     A report whose content is not known writes nothing, and takes nothing out: only `remove_report` takes out all.
-    `held`: the answer to `report_query`. Raises MultipleMatchingResourcesError where two have one identity.
+    `held`: the answer to `report_query`; what is of another instance is left alone. `is_elsewhere`: see `of_report`.
+    Raises MultipleMatchingResourcesError where two have one identity.
     """
     if not report.observations:
         return []
+    instance, study = report.instance, _study_of(report.instance, links)
+    shown, open_ = of_report(held, instance, study, options, is_elsewhere=is_elsewhere)
     by_uid: dict[str, list[Resource]] = {}
-    for one in held:
+    for one in (*shown, *open_):
         for uid in _uids(one.get("identifier", []), options.uid_system):
             by_uid.setdefault(uid, []).append(one)
     writes: list[Write] = []
@@ -49,22 +60,42 @@ def merge_report(held: Sequence[Resource], report: MappedReport, links: Links, o
         merged = merge_observation(existing, wanted.fragment, links)
         if existing is not None:
             kept.add(existing["id"])
-        if merged is not None:
+        if merged is None:
+            continue
+        found_by = report_query(instance.sop_instance_uid, options)
+        if existing is None:
             query = identifier_query(**wanted.fragment.create["identifier"][0])
-            found_by = report_query(report.sop_instance_uid, options)
-            writes.append(
-                Update(merged, found_by) if existing is not None else Create(wanted.name, merged, query, found_by)
-            )
-    unsaid = [one for one in held if one["id"] not in kept]
-    return [*writes, *remove_report(unsaid, report.sop_instance_uid, options)]
+            writes.append(Create(wanted.name, merged, query, found_by))
+        elif shared_with(existing, instance, study, options):
+            writes.append(Update(merged, found_by))
+        else:
+            writes.append(Update(_owned(merged, wanted.fragment.create["identifier"]), found_by))
+    unsaid = [one for one in shown if one["id"] not in kept]
+    return [*writes, *_removed(unsaid, instance, study, options)]
 
 
-def remove_report(held: Sequence[Resource], sop_instance_uid: str, options: MappingOptions) -> list[Write]:
+def remove_report(
+    held: Sequence[Resource],
+    instance: ReportInstance,
+    links: Links,
+    options: MappingOptions,
+    *,
+    is_elsewhere: bool = False,
+) -> list[Write]:
     """What takes away the Observations that we made of a report; `held`: the answer to `report_query`.
 
-    One on which others have put anything is withdrawn, and stays; one whose status is another's word is left alone.
+    One on which others have put anything is withdrawn, and stays; one whose status is another's word is left alone;
+    one that other studies link to too loses its link to this one.
     """
-    uid, query = f"urn:oid:{sop_instance_uid}", report_query(sop_instance_uid, options)
+    study = _study_of(instance, links)
+    shown, _ = of_report(held, instance, study, options, is_elsewhere=is_elsewhere)
+    return _removed(shown, instance, study, options)
+
+
+def _removed(
+    held: Sequence[Resource], instance: ReportInstance, study: str | None, options: MappingOptions
+) -> list[Write]:
+    uid, query = f"urn:oid:{instance.sop_instance_uid}", report_query(instance.sop_instance_uid, options)
     writes: list[Write] = []
     for one in held:
         is_of_report = (
@@ -74,11 +105,19 @@ def remove_report(held: Sequence[Resource], sop_instance_uid: str, options: Mapp
         )
         if not is_of_report or not _is_status_ours(one):
             continue
+        if shared_with(one, instance, study, options):
+            writes.append(Update(without_links(one, study), query))
+            continue
+        withdrawn = _withdrawn(one, instance, options)
         if _is_left_to_us(one, options):
-            writes.append(Delete(one, _withdrawn(one), query))
-        elif one != _withdrawn(one):
-            writes.append(Update(_withdrawn(one), query))
+            writes.append(Delete(one, withdrawn, query))
+        elif one != withdrawn:
+            writes.append(Update(withdrawn, query))
     return writes
+
+
+def _study_of(instance: ReportInstance, links: Links) -> str | None:
+    return links.get(urn("ImagingStudy", instance.study_instance_uid))
 
 
 def merge_observation(existing: Resource | None, wanted: Fragment, links: Links) -> Resource | None:
@@ -98,10 +137,26 @@ def merge_observation(existing: Resource | None, wanted: Fragment, links: Links)
     return None if merged == existing else merged
 
 
-def _withdrawn(observation: Resource) -> Resource:
-    """What it says once its report is gone, until it is deleted or the report is stored again."""
-    kept = {name: value for name, value in observation.items() if name not in ("partOf", "derivedFrom")}
-    return {**kept, "status": "entered-in-error"}
+def _withdrawn(observation: Resource, instance: ReportInstance, options: MappingOptions) -> Resource:
+    """What it says once its report is gone, until it is deleted or the report is stored again.
+
+    Without a link to its study its own identifier alone tells whose it was.
+    """
+    bare = without_links(observation)
+    kept = {**bare, "status": "entered-in-error"}
+    if bare == observation or is_own(observation, instance, options):
+        return kept
+    report = f"urn:oid:{instance.sop_instance_uid}"
+    uids = _uids(observation.get("identifier", []), options.uid_system)
+    events = [uid.removeprefix("urn:oid:") for uid in uids if uid != report]
+    return _owned(kept, [own_identifier(options, instance, *events[:1])])
+
+
+def _owned(observation: Resource, own: Sequence[Any]) -> Resource:
+    """With the identifier that we find it by: those made before, or by others, get theirs when there is a write."""
+    identifiers = observation.get("identifier", [])
+    missing = [one for one in own if one not in identifiers]
+    return {**observation, "identifier": [*missing, *identifiers]} if missing else observation
 
 
 def _is_status_ours(observation: Resource) -> bool:

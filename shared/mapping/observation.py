@@ -1,9 +1,10 @@
 """DICOM value -> FHIR datatype for dose Observations: what they say besides their components."""
 
+from dataclasses import dataclass
 from datetime import date, timezone
 from typing import Any
 
-from shared.mapping.converters import MODALITY_SYSTEM, MappingOptions, started, urn
+from shared.mapping.converters import MODALITY_SYSTEM, SIGN_SYSTEM, MappingOptions, started, urn
 from shared.mapping.dates import DateTime, TimeOfDay
 
 UID_TYPE_SYSTEM = "http://hl7.org/fhir/uv/radiation-dose-summary/CodeSystem/dicom-identifier-type"
@@ -15,6 +16,28 @@ EVENT_CODE = {"coding": [{"system": MODALITY_SYSTEM, "code": "113852", "display"
 CATEGORY = {
     "coding": [{"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "imaging"}],
 }
+
+
+@dataclass(frozen=True, slots=True)
+class ReportInstance:
+    """A dose report as the DICOM service keys it, in the data partition that the options are of."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+
+
+def own_identifier(options: MappingOptions, report: ReportInstance, *event_uid: str) -> dict[str, str]:
+    """The identifier of the report's summary, or of one of its events: of no other instance's, whatever its UID."""
+    uids = (report.study_instance_uid, report.series_instance_uid, report.sop_instance_uid, *event_uid)
+    return {"system": SIGN_SYSTEM, "value": urn("Observation", options.service_url, *uids)}
+
+
+def own_identifiers(
+    options: MappingOptions, series: str, study: str | None, sop_instance: str | None
+) -> list[dict[str, str]]:
+    """Nothing where a UID is missing, which is told of that UID."""
+    return [own_identifier(options, ReportInstance(study, series, sop_instance))] if study and sop_instance else []
 
 
 def report_identifier(options: MappingOptions, sop_instance_uid: str) -> dict[str, Any]:

@@ -77,6 +77,7 @@ STUDY_DATE  = "(0008,0020) StudyDate + (0008,0030) StudyTime + (0008,0201) Timez
 SERIES_DATE = "(0008,0021) SeriesDate + (0008,0031) SeriesTime + (0008,0201) TimezoneOffsetFromUTC"
 CONTENT_DATE = "(0008,0023) ContentDate + (0008,0033) ContentTime + (0008,0201) TimezoneOffsetFromUTC"
 DEVICE      = "(0008,0070) Manufacturer + (0008,1090) ManufacturerModelName + (0008,1010) StationName"
+INSTANCE    = "(0020,000E) SeriesInstanceUID + (0020,000D) StudyInstanceUID + (0008,0018) SOPInstanceUID"
 REASONS     = "(0040,100A) ReasonForRequestedProcedureCodeSequence + (0040,0275) RequestAttributesSequence"
 
 TABLE: tuple[Row, ...] = (
@@ -133,7 +134,7 @@ TABLE: tuple[Row, ...] = (
     _row("Observation.identifier.where(type.coding.code = 'sop-instance-uid')", "(0008,0018) SOPInstanceUID", YES, dose.report_identifier, ADD, "system `urn:dicom:uid`, value `urn:oid:<uid>`; on the events' Observations too, besides their `irradiation-event-uid`"),
     _row("Observation.identifier.where(type.coding.code = 'ACSN')", "(0008,0050) AccessionNumber", NO, to.accession_identifier, ADD,   "of the summary"),
     _row("Observation.meta.source",                           "",                                NO,  to.source,               CREATE, "root URL of the DICOM service: it says that we made the resource"),
-    _row("Observation.identifier.where(system = 'urn:dicom-cast:source')", "",                       NO,  to.constant(None),       CREATE, "a UUID made of its UIDs: the condition of its create"),
+    _row("Observation.identifier.where(system = 'urn:dicom-cast:source')", INSTANCE,                 YES, dose.own_identifiers,    CREATE, "a UUID made of these and the event's UID: the condition of its create, and whose it is"),
     _row("Observation.meta.tag",                              "",                                NO,  to.tag,                  CREATE, "as Patient.meta.tag"),
     _row("Observation.status",                                "(0040,A493) VerificationFlag + (0040,A491) CompletionFlag", NO, dose.status, SET, "`final` where VERIFIED or COMPLETE, else `preliminary`; what others amended or withdrew stays so"),
     _row("Observation.category",                              "",                                NO,  to.constant([dose.CATEGORY]), ADD, "`imaging`"),

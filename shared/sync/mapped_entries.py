@@ -15,20 +15,22 @@ from shared.model import Action, ChangeFeedEntry, Resource, State
 from shared.sync.ports import Archive
 
 Change = MappedInstance | RemovedInstance
+InstanceKey = tuple[str, str]
+"""SeriesInstanceUID and SOPInstanceUID: an instance of one study, in one data partition."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What is to be done to one study.
 
-    `reports` are the dose reports among the changes, by SOPInstanceUID. `held`: all instances of the study that the
-    archive has, None where that was not asked. `counts_only`: its instances are to be counted, not listed. `is_part`:
-    the whole of it was refused.
+    `reports` are the dose reports among the changes. `held`: all instances of the study that the archive has, None
+    where that was not asked. `counts_only`: its instances are to be counted, not listed. `is_part`: the whole of it
+    was refused.
     """
 
     study_instance_uid: str
     changes: Sequence[Change]
-    reports: Mapping[str, MappedReport]
+    reports: Mapping[InstanceKey, MappedReport]
     held: frozenset[str] | None = None
     counts_only: bool = False
     is_part: bool = False
@@ -42,19 +44,19 @@ class Changes:
 
 def map_entries(
     entries: Sequence[ChangeFeedEntry], options: MappingOptions, archive: Archive
-) -> tuple[list[Change], dict[str, MappedReport], list[FailedEntry]]:
+) -> tuple[list[Change], dict[InstanceKey, MappedReport], list[FailedEntry]]:
     """The changes that the entries make, one per instance, in the feed's order; dose reports; what is to be recorded.
 
     Metadata is always the instance's current one, so that of several entries of one instance only the last matters.
     A create whose instance is gone has nothing to map; a delete whose instance was stored again must not take it out.
     """
-    last = {entry.sop_instance_uid: entry.sequence for entry in entries}
+    last = {key_of(entry): position for position, entry in enumerate(entries)}
     mapper = StudyMapper(options)
     changes: list[Change] = []
-    reports: dict[str, MappedReport] = {}
+    reports: dict[InstanceKey, MappedReport] = {}
     failures: list[FailedEntry] = []
-    for entry in entries:
-        if last[entry.sop_instance_uid] != entry.sequence:
+    for position, entry in enumerate(entries):
+        if last[key_of(entry)] != position:
             continue
         if entry.action is Action.DELETE:
             if entry.state is State.DELETED or entry.metadata is None:
@@ -69,8 +71,13 @@ def map_entries(
                 changes.append(change)
                 failures += _left_out(entry, (*change.faults, *(report.faults if report else ())))
                 if report:
-                    reports[entry.sop_instance_uid] = report
+                    reports[key_of(entry)] = report
     return changes, reports, failures
+
+
+def key_of(entry: ChangeFeedEntry) -> InstanceKey:
+    """What tells the instance from the others of its study."""
+    return entry.series_instance_uid, entry.sop_instance_uid
 
 
 def _report(entry: ChangeFeedEntry, options: MappingOptions, archive: Archive) -> MappedReport | None:

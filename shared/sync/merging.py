@@ -15,12 +15,13 @@ from shared.mapping.merge_study import (
     merge_study,
     with_series_of,
 )
+from shared.mapping.observation import ReportInstance
 from shared.mapping.resources import MappedInstance
 from shared.mapping.sign import is_only_ours, is_ours, named, signed
-from shared.mapping.transaction import Create, Delete, Update, Write, reference_of
+from shared.mapping.transaction import Create, Delete, Update, Write, name_of, reference_of
 from shared.model import Resource
 from shared.sync.lookup import Lookup, Search
-from shared.sync.mapped_entries import Changes, gone
+from shared.sync.mapped_entries import Changes, gone, key_of
 from shared.sync.our_endpoint import OurEndpoint
 from shared.sync.ports import Ports
 
@@ -56,7 +57,7 @@ class StudyMerger:
         """What was remembered may be true no more, and is read anew."""
         self._endpoint.forget()
         self._known.put(self._lookup.study_query(wanted.study_instance_uid), None)
-        reports = [("Observation", report_query(uid, self.options)) for uid in wanted.reports]
+        reports = [("Observation", report_query(uid, self.options)) for _, uid in wanted.reports]
         self._lookup.read_afresh([*self.searches(wanted), *reports])
 
     def writes(self, wanted: Changes) -> list[Write]:
@@ -157,22 +158,41 @@ class StudyMerger:
             return []
         writes: list[Write] = []
         for change in wanted.changes:
-            uid = change.entry.sop_instance_uid
-            if isinstance(change, RemovedInstance):
-                if _may_have_observations(study, change):
-                    held = self._lookup.observations(uid)
-                    writes += remove_report(held, uid, self.options)
-            elif report := wanted.reports.get(uid):
-                held = self._lookup.observations(uid)
-                writes += merge_report(held, report, links, self.options)
+            series, uid = key_of(change.entry)
+            report = wanted.reports.get((series, uid))
+            is_removed = isinstance(change, RemovedInstance) and _may_have_observations(study, change)
+            if not is_removed and report is None:
+                continue
+            taken = {name_of(write) for write in writes}
+            held = [one for one in self._lookup.observations(uid) if reference_of(one) not in taken]
+            is_elsewhere = bool(_series_of(uid, study, wanted) - {series})
+            if report is not None:
+                writes += merge_report(held, report, links, self.options, is_elsewhere=is_elsewhere)
+            else:
+                instance = ReportInstance(wanted.study_instance_uid, series, uid)
+                writes += remove_report(held, instance, links, self.options, is_elsewhere=is_elsewhere)
         return writes
 
 
 def _by_patient(wanted: Changes) -> list[MappedInstance]:
     """The last change says whose the study is, those of dose reports whose the doses are: one for each Patient."""
     mapped = [change for change in wanted.changes if isinstance(change, MappedInstance)]
-    told = [change for change in mapped if change is mapped[-1] or change.entry.sop_instance_uid in wanted.reports]
+    told = [change for change in mapped if change is mapped[-1] or key_of(change.entry) in wanted.reports]
     return list({change.study.set["subject"]["reference"]: change for change in told}.values())
+
+
+def _series_of(sop_instance_uid: str, study: Resource | None, wanted: Changes) -> set[str]:
+    """The series of the study that hold the instance once the changes are made, as far as they are listed."""
+    listed = {
+        one["uid"]
+        for one in (study or {}).get("series", [])
+        if any(instance["uid"] == sop_instance_uid for instance in one.get("instance", []))
+    }
+    for change in wanted.changes:
+        series, uid = key_of(change.entry)
+        if uid == sop_instance_uid:
+            listed = listed - {series} if isinstance(change, RemovedInstance) else listed | {series}
+    return listed
 
 
 def _without(study: Resource, series: Collection[str]) -> Resource:

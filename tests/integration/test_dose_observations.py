@@ -10,6 +10,7 @@ from shared.clients.http import HttpService
 from shared.mapping.converters import MappingOptions, urn
 from shared.mapping.dose import map_dose_report
 from shared.mapping.merge_observation import merge_report, remove_report, report_query
+from shared.mapping.observation import ReportInstance
 from shared.mapping.transaction import Create, transaction_bundle
 from tests.dose_reports import ct, ct_event, num
 
@@ -63,7 +64,7 @@ def test_a_report_from_create_to_delete(fhir, uid, links):
     assert synced(fhir, uid, corrected, links) == 0
     held = fhir.search("Observation", report_query(uid, OPTIONS))
     assert [one["status"] for one in held] == ["final", "final"]
-    fhir.transact(transaction_bundle(remove_report(held, uid, OPTIONS)))
+    fhir.transact(transaction_bundle(remove_report(held, ReportInstance("1.2.3", "1.2.3.9", uid), links, OPTIONS)))
     assert fhir.search("Observation", report_query(uid, OPTIONS)) == []
     assert len(fhir.search("Observation", report_query(other, OPTIONS))) == 2
 

@@ -125,7 +125,7 @@ def test_no_events():
     """A summary alone."""
     (summary,) = mapped(ct()).observations
     assert components(ct())["113812"] == 0
-    assert summary.name == urn("Observation", REPORT)
+    assert summary.name == urn("Observation", "https://dicom.example.org", "1.2.3", "1.2.3.9", REPORT)
 
 
 def test_an_event_without_a_uid_is_left_out():

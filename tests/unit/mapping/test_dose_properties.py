@@ -21,7 +21,7 @@ REPORTS = [
     xray(xray_accumulated("DCM 113620 Plane A", 1), xray_accumulated("DCM 113621 Plane B", 2), xray_event(1)),
     radiopharmaceutical(administration(concepts="SRT")),
 ]
-KEPT = {"00080018", "00100020", "0020000D"}
+KEPT = {"00080018", "00100020", "0020000D", "0020000E"}
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),

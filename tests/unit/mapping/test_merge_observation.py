@@ -9,11 +9,13 @@ from shared.errors import MultipleMatchingResourcesError
 from shared.mapping.converters import MappingOptions, urn
 from shared.mapping.dose import map_dose_report
 from shared.mapping.merge_observation import merge_observation, merge_report, remove_report, report_query
+from shared.mapping.observation import ReportInstance
 from shared.mapping.transaction import Create, Delete, Update
 from tests.dose_reports import REPORT, ct, ct_event, num, xray, xray_event
 
 SERVICE = "https://dicom.example.org"
 OPTIONS = MappingOptions(SERVICE)
+INSTANCE = ReportInstance("1.2.3", "1.2.3.9", REPORT)
 LINKS = {urn("ImagingStudy", "1.2.3"): "ImagingStudy/7", urn("Patient", "", "P-1"): "Patient/8"}
 
 
@@ -38,7 +40,8 @@ def test_a_new_report_is_created():
     writes = merged([], ct(ct_event(1), ct_event(2)))
     assert [type(write) for write in writes] == [Create] * 3
     assert [write.name for write in writes] == [
-        urn("Observation", REPORT, *more) for more in ((), ("1.2.3.9.1.1",), ("1.2.3.9.1.2",))
+        urn("Observation", SERVICE, "1.2.3", "1.2.3.9", REPORT, *more)
+        for more in ((), ("1.2.3.9.1.1",), ("1.2.3.9.1.2",))
     ]
     assert writes[0].resource["derivedFrom"] == writes[0].resource["partOf"] == [{"reference": "ImagingStudy/7"}]
     assert writes[0].resource["subject"] == {"reference": "Patient/8"}
@@ -48,7 +51,7 @@ def test_the_query_of_a_create_names_the_one_observation():
     """By one identifier, which some servers take alone: of this Observation and no other, in this service's partition."""
     summary, event = merged([], ct(ct_event(1)))
     for write, uids in ((summary, [REPORT]), (event, [REPORT, "1.2.3.9.1.1"])):
-        own = urn("Observation", SERVICE, *uids)
+        own = urn("Observation", SERVICE, "1.2.3", "1.2.3.9", *uids)
         assert parse_qsl(write.if_none_exist) == [("identifier", f"urn:dicom-cast:source|{own}")]
         assert {"system": "urn:dicom-cast:source", "value": own} in write.resource["identifier"]
     assert parse_qsl(report_query(REPORT, MappingOptions(SERVICE))) == [
@@ -146,7 +149,7 @@ def test_a_removed_report_takes_its_own_observations_only():
     foreign = own[0] | {"id": "8", "meta": {"source": "https://elsewhere.example.org"}}
     other_kind = own[0] | {"id": "9", "code": {"text": "comment"}}
     (_, same_event) = held_after(ct(ct_event(1), SOPInstanceUID="1.2.3.9.2"))
-    deletes = remove_report([*own, foreign, other_kind, same_event], REPORT, MappingOptions(SERVICE))
+    deletes = remove_report([*own, foreign, other_kind, same_event], INSTANCE, LINKS, MappingOptions(SERVICE))
     assert [type(write) for write in deletes] == [Delete, Delete]
     assert [write.resource for write in deletes] == own
 
@@ -173,7 +176,7 @@ def test_what_becomes_of_an_observation_whose_report_is_gone(name, more, kind):
     (held, *_) = held_after(ct(ct_event(1)))
     held = {name: value for name, value in (held | more).items() if value is not None}
     before = copy.deepcopy(held)
-    writes = remove_report([held], REPORT, OPTIONS)
+    writes = remove_report([held], INSTANCE, LINKS, OPTIONS)
     assert [type(write) for write in writes] == ([kind] if kind else [])
     assert held == before
     for write in writes:
@@ -186,6 +189,6 @@ def test_what_becomes_of_an_observation_whose_report_is_gone(name, more, kind):
 def test_a_withdrawn_observation_whose_report_is_stored_again():
     """It says what it said, with what others put on it meanwhile."""
     held = held_after(ct(ct_event(1)))
-    (update,) = remove_report([held[0] | NOTE], REPORT, OPTIONS)
+    (update,) = remove_report([held[0] | NOTE], INSTANCE, LINKS, OPTIONS)
     (again,) = merged([update.resource, held[1]], ct(ct_event(1)))
     assert again.resource == held[0] | NOTE
