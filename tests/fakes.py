@@ -246,12 +246,15 @@ class FakeWatermarks:
 class FakeErrors:
     """Failures in the order they were recorded, and those carried; `now` is the clock of the rows.
 
-    `faults` are raised by the next records.
+    `faults` are raised by the next records. `closed` are rows that are resolved, until they are recorded again;
+    `waiting` those of carried entries.
     """
 
     now: Callable[[], datetime] = lambda: NOW
     rows: list[FailedEntry] = field(default_factory=list)
     resolved: list[int] = field(default_factory=list)
+    closed: set[tuple[str, str, int, str]] = field(default_factory=set)
+    waiting: dict[int, FailedEntry] = field(default_factory=dict)
     retries: dict[int, CarriedEntry] = field(default_factory=dict)
     faults: list[Exception] = field(default_factory=list)
 
@@ -265,8 +268,10 @@ class FakeErrors:
                 first = held.first_seen if held else now
                 uid, wait = row.study_instance_uid, row.not_before
                 self.retries[row.sequence] = CarriedEntry(row.sequence, uid, retries, first, now, wait)
+                self.waiting[row.sequence] = row
             else:
                 self.rows.append(row)
+                self.closed.discard(_row_key(row))
 
     def carried(self, after: int, through: int) -> list[CarriedEntry]:
         return [row for sequence, row in sorted(self.retries.items()) if after < sequence <= through]
@@ -276,7 +281,9 @@ class FakeErrors:
         return OpenErrors({table: sum(row.table is table for row in rows) for table in ErrorTable}, rows[:5])
 
     def page(self, query: ErrorQuery, size: int, after: tuple[str, str] | None = None) -> list[ErrorRow]:
-        keyed = [((row.exception, f"{row.sequence:020d}"), row) for row in self.rows if row.table is query.table]
+        held = [*self.rows, *self.waiting.values()]
+        rows = {_row_key(row): row for row in held if row.table is query.table}  # the same failure is one row
+        keyed = [((row.exception, f"{row.sequence:020d}{key[3]}"), row) for key, row in rows.items()]
         return [
             ErrorRow(
                 row.table,
@@ -295,15 +302,22 @@ class FakeErrors:
             )
             for key, row in sorted(keyed, key=lambda one: one[0])
             if (after is None or key > after)
-            and not (query.only_open and row.sequence in self.resolved)
+            and not (query.only_open and _row_key(row) in self.closed)
             and query.study_instance_uid in (None, row.study_instance_uid)
             and query.exception in (None, row.exception)
         ][:size]
 
     def resolve(self, sequences: Collection[int]) -> None:
         self.resolved += sorted(sequences)
+        self.closed |= {_row_key(row) for row in self.rows if row.sequence in sequences}
         for sequence in sequences:
             self.retries.pop(sequence, None)
+            self.waiting.pop(sequence, None)
+
+
+def _row_key(row: FailedEntry) -> tuple[str, str, int, str]:
+    tag = row.message.split(" ", 1)[0] if row.table is ErrorTable.INVALID_TAG else ""
+    return row.table, row.exception, row.sequence, tag
 
 
 @dataclass

@@ -1,0 +1,110 @@
+"""What Patients should say: of each patient the feed's last word, as far as the app can have seen it."""
+
+from dataclasses import dataclass
+
+from shared.clients.change_feed_entry import hundred_nanoseconds
+from shared.mapping.converters import GENDERS, patient_identifier
+from shared.model import PatientUpdatePolicy
+from tests.model.oracle import PATIENT_TAGS, ViolatedError, identities, text
+
+
+@dataclass
+class Word:
+    """What an entry said of its patient; `certain`: in a tick that synced all it read."""
+
+    order: tuple[int, int]
+    said: dict
+    certain: bool
+
+
+class PatientWords:
+    """By patient. `mixed`: those of whom, or beside whom, instances of one study have said different things."""
+
+    def __init__(self, options, by_time):
+        self._options = options
+        self._by_time = by_time
+        self._words = {}
+        self._read = []
+        self._made = {}
+        self.mixed = set()
+
+    def read(self, entries):
+        """Entries that the feed has given out, and whose tick has not ended."""
+        self._read += [(len(self._read), entry) for entry in entries if entry.metadata]
+
+    def tick_ended(self, *, clean):
+        for view, entry in self._read:
+            if entry.metadata.get("00080060", {}).get("Value") == ["ct"]:
+                continue
+            place = (hundred_nanoseconds(entry.timestamp), entry.sequence) if self._by_time else (entry.sequence, 0)
+            word = Word((*place, view), said_of(entry.metadata), clean)
+            self._words.setdefault(self.identity(entry.metadata), []).append(word)
+        self._read = []
+
+    def identity(self, metadata):
+        patient, issuer = (_value(metadata, tag) for tag in ("00100020", "00100021"))
+        return text(patient_identifier(self._options, patient, issuer))
+
+    def note_mixed(self, studies):
+        """Of a study whose instances disagree nobody can say which of them has the last word."""
+        for instances in studies.values():
+            if len({one.says(PATIENT_TAGS) for one in instances}) > 1:
+                self.mixed |= {self.identity(one.metadata) for one in instances}
+
+    def check(self, fhir):
+        policy = self._options.patient_update_policy
+        found = {}
+        for patient in fhir.of_type("Patient"):
+            (identity,) = identities(patient)
+            if found.setdefault(identity, patient) is not patient:
+                raise ViolatedError("I5", f"two Patients of {identity}")
+        for identity, patient in found.items():
+            said = {"name": _family(patient), "gender": patient.get("gender"), "birthDate": patient.get("birthDate")}
+            before = self._made.setdefault(patient["id"], said)
+            for element, value in said.items():
+                is_kept = element == "birthDate" or policy is not PatientUpdatePolicy.OVERWRITE
+                if is_kept and before[element] is not None and before[element] != value:
+                    raise ViolatedError("I5", f"Patient {identity}: {element} was {before[element]}, is {value}")
+            self._made[patient["id"]] = said
+            if identity not in self.mixed:
+                self._check_words(identity, said, policy)
+
+    def _check_words(self, identity, said, policy):
+        if policy is PatientUpdatePolicy.NEVER:
+            return
+        for element, value in said.items():
+            wanted = self._wanted(
+                identity, element, last=policy is PatientUpdatePolicy.OVERWRITE and element != "birthDate"
+            )
+            if value not in wanted:
+                raise ViolatedError(
+                    "I5", f"Patient {identity}: {element} is {value}, not {' or '.join(map(str, wanted))}"
+                )
+
+    def _wanted(self, identity, element, *, last):
+        """The last word on it, or any; before the last that is certain all that may have come are good too."""
+        wanted = []
+        for word in sorted(self._words.get(identity, []), key=lambda one: one.order, reverse=True):
+            if (value := word.said.get(element)) is not None:
+                wanted.append(value)
+                if last and word.certain:
+                    return wanted
+        return wanted or [None]
+
+
+def said_of(metadata):
+    day = _value(metadata, "00100030")
+    name = (metadata.get("00100010", {}).get("Value") or [{}])[0].get("Alphabetic")
+    return {
+        "name": name.split("^")[0] if name else None,
+        "gender": GENDERS.get(_value(metadata, "00100040")),
+        "birthDate": f"{day[:4]}-{day[4:6]}-{day[6:]}" if day else None,
+    }
+
+
+def _value(metadata, tag):
+    return (metadata.get(tag, {}).get("Value") or [None])[0]
+
+
+def _family(patient):
+    return next((name.get("family") for name in patient.get("name", []) if name.get("use") == "usual"), None)

@@ -1,0 +1,93 @@
+"""FHIR says what DICOM holds now, whatever the order, the batches and the faults: random lives of an archive.
+
+Each theme is the machine with some of its rules, so that what is rare by chance is common in one of them. `make test`
+runs each for some seconds, `make test-model` for long. What fails is told by its steps, and by what they were in DICOM's
+words. MODEL_SEED and MODEL_SECONDS set the luck and the time of each theme, MODEL_RULES and MODEL_PINS a theme of one's
+own, MODEL_CHECKS what is checked; MODEL_ALL=1 switches on what is not held yet.
+"""
+
+import os
+import time
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.model.machine import RULES, Machine
+from tests.model.world import CHECKS
+
+NOT_YET_HELD = frozenset(
+    [
+        "twice",
+        "move",
+        "restudy",
+        "reseries",
+        "again",
+        "disagree",
+        "update",
+        "others",
+        "equal",
+        "dose",
+        "swap",
+        "sick",
+        "refused",
+        "faults",
+        "replay",
+        "cancel",
+        "crowd",
+        "I2",
+        "I3",
+        "I5",
+        "rows",
+    ]
+)
+"""Rules and checks that the code does not hold yet."""
+
+SECONDS = float(os.environ.get("MODEL_SECONDS", "8"))
+SEED = int(os.environ.get("MODEL_SEED", "1"))
+_CHECKS = frozenset(os.environ.get("MODEL_CHECKS", " ".join(CHECKS)).split())
+_ALL = bool(os.environ.get("MODEL_ALL"))
+
+_BASE = "store restart partitions"
+THEMES = {
+    "moves": ("twice move delete", {}),
+    "corrections": ("restudy reseries again delete update", {}),
+    "doses": ("dose move delete again", {}),
+    "disagreeing": ("disagree delete update again", {}),
+    "others": ("others equal update restudy delete", {}),
+    "patients": ("restudy again delete update", {}),
+    "lanes": ("crowd", {"lanes": 2}),
+    "faults": ("faults sick refused invalid delete move update", {}),
+    "replays": ("replay cancel sick faults delete invalid", {}),
+    "order": ("reserve swap sick faults delete restudy", {"version": "v2"}),
+    "everything": (" ".join(RULES), {}),
+}
+if chosen := os.environ.get("MODEL_RULES"):
+    given = [one.split("=") for one in os.environ.get("MODEL_PINS", "").split()]
+    THEMES = {"chosen": (chosen, {name: int(value) if value.isdigit() else value for name, value in given})}
+
+
+HOW = settings(
+    max_examples=20,
+    stateful_step_count=25,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate, Phase.shrink],
+    print_blob=False,
+    report_multiple_bugs=False,
+)
+settings.register_profile("model", HOW)
+
+
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("theme", THEMES)
+def test_fhir_says_what_dicom_holds(theme):
+    rules, pins = THEMES[theme]
+    off = frozenset() if _ALL else NOT_YET_HELD
+    members = {"rules": frozenset(f"{_BASE} {rules}".split()) - off, "checks": _CHECKS - off, "pins": pins}
+    machine = type(theme.title(), (Machine,), members)
+    began, chunk = time.monotonic(), 0
+    while chunk == 0 or time.monotonic() - began < SECONDS:
+        run_state_machine_as_test(seed(SEED * 1_000_000 + chunk)(machine), settings=HOW)
+        chunk += 1
