@@ -11,7 +11,8 @@ DicomCastError
 │       └── DeleteRefused…   what is to go stays, emptied
 ├── TransientError           trying again may help: its study is carried, others go on
 │   ├── ThrottledError       fewer requests at once
-│   └── ConflictError        somebody else wrote first: read again, merge again
+│   ├── ConflictError        somebody else wrote first: read again, merge again
+│   └── UnreadStudyError     the archive cannot say what it holds of the study
 ├── RequestError             what was asked for over HTTP cannot be done: the caller is told every fault
 │   └── TooManyReplays…
 ├── CheckError               a step of the self-check failed: it says what to do
@@ -148,6 +149,10 @@ class ThrottledError(TransientError):
 
 class ConflictError(TransientError):
     """Somebody else wrote between our read and our write (412, 409)."""
+
+
+class UnreadStudyError(TransientError):
+    """The archive's account of one study cannot be had, or contradicts itself, while the feed can be read."""
 
 
 class OutageError(DicomCastError):

@@ -193,12 +193,22 @@ def is_of_endpoint(bundle: Resource) -> bool:
 
 
 def _search(query: str) -> Callable[[Resource], bool]:
-    """Whether a resource is found by `name:exact`, or by all of its `identifier` and `code` tokens."""
+    """Whether a resource is found by `name:exact`, `series`, `instance`, or all of its `identifier` and `code` tokens."""
     params = parse_qsl(query)
+    for name, uids in params:
+        if name in ("series", "instance"):
+            wanted, of = set(uids.split(",")), name
+            return lambda resource: not wanted.isdisjoint(_listed(resource, of))
     if named := dict(params).get("name:exact"):
         return lambda resource: resource.get("name") == unquote(named)
-    wanted = [(name, tuple(token.replace("\\", "").split("|"))) for name, token in params]
-    return lambda resource: all(token in _tokens(resource, name) for name, token in wanted)
+    tokens = [(name, tuple(token.replace("\\", "").split("|"))) for name, token in params]
+    return lambda resource: all(token in _tokens(resource, name) for name, token in tokens)
+
+
+def _listed(study: Resource, parameter: str) -> set[str]:
+    series = study.get("series", [])
+    listed = series if parameter == "series" else [instance for one in series for instance in one.get("instance", ())]
+    return {one["uid"] for one in listed}
 
 
 def _tokens(resource: Resource, name: str) -> list[tuple[str, str]]:
@@ -451,7 +461,9 @@ class FakeLease:
 
 
 def ports(entries: Sequence[ChangeFeedEntry] = (), **others) -> Ports:
-    """Ports of fakes; name any of them to put another in its place."""
+    """Ports of fakes; name any of them to put another in its place. The archive holds what FHIR and the feed say."""
+    from tests.archive_of_fhir import ArchiveOfFhir  # noqa: PLC0415 it is made of these fakes
+
     clock = FakeClock()
     fakes = {
         "feed": FakeFeed(entries),
@@ -459,11 +471,11 @@ def ports(entries: Sequence[ChangeFeedEntry] = (), **others) -> Ports:
         "watermarks": FakeWatermarks(),
         "errors": FakeErrors(clock.now),
         "journal": FakeJournal(),
-        "archive": FakeArchive(),
         "replays": FakeReplays(),
         "lease": FakeLease(),
         "telemetry": SILENT,
         "now": clock.now,
         "sleep": clock.sleep,
     }
-    return Ports(**fakes | others)
+    made = fakes | others
+    return Ports(**{"archive": ArchiveOfFhir(made["fhir"], made["feed"]), **made})

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 
 from shared.mapping.converters import MODALITY_SYSTEM
 from shared.mapping.merge import Links, apply, contains, linked
-from shared.mapping.merge_update import without_what_was
 from shared.mapping.resources import Fragment, MappedInstance
-from shared.model import Action, ChangeFeedEntry, Resource
+from shared.model import ChangeFeedEntry, Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +31,21 @@ def merge_study(
     A study that is not in FHIR is not made by removals. A result without series is the caller's to judge. `counted`:
     series and instances are counted too.
     """
-    fragments = _distinct(changes)
+    fragments = said_of_study(changes)
     merged = existing
-    if existing is not None and any(change.entry.action is Action.UPDATE for change in changes):
-        merged = without_what_was(existing, fragments)
     for fragment in fragments:
         merged = apply(merged, {"resourceType": "ImagingStudy"}, fragment, links)
     if merged is None:
         return None
     if fragments and is_cancelled(merged):
         merged = {**merged, "status": fragments[-1].create["status"]}
-    series = _SeriesIndex(merged.get("series", []), _endpoints_of_series(merged, fragments, links) if counted else [])
+    series = _SeriesIndex(merged.get("series", []), endpoints_of_series(merged, fragments, links) if counted else [])
     for change in changes:
         if isinstance(change, RemovedInstance):
             series.remove(change.entry.series_instance_uid, change.entry.sop_instance_uid)
         else:
             series.put(change.series, change.instance)
-    merged = _derived(merged, series.items(), counted=counted)
+    merged = derived_study(merged, series.items(), counted=counted)
     return None if merged == existing else merged
 
 
@@ -90,26 +87,26 @@ def counts_only(study: Resource, counts: Mapping[str, int]) -> Resource:
         for one in study.get("series", [])
         if counts.get(one["uid"]) != 0
     ]
-    return _derived(study, series, counted=True)
+    return derived_study(study, series, counted=True)
 
 
 def counted_series(study: Resource) -> set[str]:
     """SeriesInstanceUIDs of the series that have instances and list none."""
-    return {one["uid"] for one in study.get("series", []) if _is_counted(one)}
+    return {one["uid"] for one in study.get("series", []) if is_counted(one)}
 
 
-def _is_counted(series: Resource) -> bool:
+def is_counted(series: Resource) -> bool:
     return bool(series.get("numberOfInstances")) and not series.get("instance")
 
 
-def _endpoints_of_series(study: Resource, fragments: Sequence[Fragment], links: Links) -> list[Resource]:
+def endpoints_of_series(study: Resource, fragments: Sequence[Fragment], links: Links) -> list[Resource]:
     """Our Endpoint, where the study names others too: those of its series that we know are with ours."""
     ours = [linked(one, links) for fragment in fragments for one in fragment.add.get("endpoint", ())][-1:]
     others = [one for one in study.get("endpoint", []) if not any(contains(one, own) for own in ours)]
     return ours if others else []
 
 
-def _distinct(changes: Sequence[MappedInstance | RemovedInstance]) -> list[Fragment]:
+def said_of_study(changes: Sequence[MappedInstance | RemovedInstance]) -> list[Fragment]:
     """What the changes say of the study, each once, by the last change that says it."""
     fragments: dict[int, Fragment] = {}
     for change in changes:
@@ -119,7 +116,7 @@ def _distinct(changes: Sequence[MappedInstance | RemovedInstance]) -> list[Fragm
     return list(fragments.values())
 
 
-def _derived(study: Resource, series: list[Resource], *, counted: bool) -> Resource:
+def derived_study(study: Resource, series: list[Resource], *, counted: bool) -> Resource:
     """The study with its series and what follows from them; modalities of other systems stay as they are."""
     codes = dict.fromkeys(one["modality"].get("code") for one in series if "modality" in one)
     kept = [
@@ -176,7 +173,7 @@ class _SeriesIndex:
                 result.append(series)
             elif instances:
                 result.append({**series, "instance": list(instances.values())})
-            elif _is_counted(series):  # what was left in it was never listed
+            elif is_counted(series):  # what was left in it was never listed
                 result.append(series)
         return result
 

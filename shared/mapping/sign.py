@@ -5,10 +5,13 @@ both, and know a resource as ours by either.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from shared.mapping.converters import SIGN_SYSTEM, MappingOptions, tag_of
-from shared.mapping.table import rows_of
+from shared.mapping.last_applied import LINKS, as_list, mark, recorded
+from shared.mapping.last_applied import URL as RECORD
+from shared.mapping.table import elements_of, rows_of
 from shared.model import Resource
 
 _NEUTRAL = {"resourceType", "id", "meta", "text", "implicitRules", "language"}
@@ -39,23 +42,35 @@ def bears_no_sign(resource: Resource) -> bool:
     return not source and all(one.get("system") != SIGN_SYSTEM for one in meta.get("tag", []))
 
 
-def is_only_ours(resource: Resource, options: MappingOptions) -> bool:
+def is_only_ours(resource: Resource, options: MappingOptions, record: AbstractSet[str] | None = None) -> bool:
     """Whether nothing on a resource of ours is somebody else's: an element, or an item of a list, that we do not write.
 
-    What others have made their own is never deleted.
+    What others have made their own is never deleted. `record`: the marks of what we wrote, where there is a record;
+    without one the shape of an item tells.
     """
     kind = resource["resourceType"]
-    known = _NEUTRAL | {row.element for row in rows_of(kind)} | {"series"}
-    return resource.keys() <= known and all(
+    known = _NEUTRAL | {row.element for row in rows_of(kind)} | {"series", "extension"}
+    if not resource.keys() <= known or any(one.get("url") != RECORD for one in resource.get("extension", ())):
+        return False
+    if record is not None and not _is_recorded(resource, options, record):
+        return False
+    return all(
         rule(resource, item, options)
         for element, rule in _OWN_ITEMS.get(kind, {}).items()
+        if record is None or element in LINKS
         for item in resource.get(element, [])
     )
 
 
+def _is_recorded(resource: Resource, options: MappingOptions, record: AbstractSet[str]) -> bool:
+    names = {*elements_of(resource["resourceType"]).add, "referrer"} - LINKS
+    items = [(name, item) for name in names if name in resource for item in as_list(resource[name])]
+    return all(item.get("system") == options.uid_system or mark(name, item) in record for name, item in items)
+
+
 def are_doubles(resources: Sequence[Resource], options: MappingOptions) -> bool:
     """Whether we made them all, and nobody else has put anything on any: two hosts made one resource twice."""
-    return all(is_ours(one, options.service_url) and is_only_ours(one, options) for one in resources)
+    return all(is_ours(one, options.service_url) and is_only_ours(one, options, recorded(one)) for one in resources)
 
 
 def by_id(resource: Resource) -> tuple[int, str]:

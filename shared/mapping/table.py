@@ -14,6 +14,7 @@ server holds already:
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cache
 
 from shared.mapping import converters as to
 from shared.mapping import observation as dose
@@ -154,3 +155,19 @@ TABLE: tuple[Row, ...] = (
 def rows_of(scope: str) -> tuple[Row, ...]:
     """The rows that one scope is made of, in the table's order."""
     return tuple(row for row in TABLE if row.scope == scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Elements:
+    """The elements of one scope, by how they are merged, in the table's order."""
+
+    set: tuple[str, ...]
+    fill: tuple[str, ...]
+    add: tuple[str, ...]
+
+
+@cache
+def elements_of(scope: str) -> Elements:
+    """Those of a scope of the table."""
+    by_how = {how: tuple(dict.fromkeys(row.element for row in rows_of(scope) if row.how is how)) for how in How}
+    return Elements(by_how[How.SET], by_how[How.FILL], by_how[How.ADD])

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from shared.errors import MultipleMatchingResourcesError
+from shared.errors import EntryError, MultipleMatchingResourcesError
 from shared.mapping.converters import MappingOptions
 from shared.mapping.merge import contains, has_address
 from shared.mapping.merge_observation import report_query
@@ -17,6 +17,9 @@ from shared.sync.ports import FhirServer
 
 Search = tuple[str, str]
 """Resource type and query."""
+
+MOST_ASKED = 10
+"""UIDs of one search for the studies that list them: of a study that was given another UID any of them will do."""
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +54,23 @@ class Lookup:
             return [known]
         identifier = {"system": self._options.uid_system, "value": f"urn:oid:{uid}"}
         return self._same(("ImagingStudy", query), identifier)
+
+    def studies_listing(self, parameter: str, uids: Iterable[str]) -> list[Resource]:
+        """ImagingStudies that list a series or an instance (`parameter`) of these; none where the server cannot tell.
+
+        So many of the UIDs are asked for as one search takes.
+        """
+        asked = set(list(dict.fromkeys(uids))[:MOST_ASKED])
+        try:
+            found = self._fhir.search("ImagingStudy", f"{parameter}={','.join(sorted(asked))}")
+        except EntryError:
+            return []
+        return [one for one in found if asked & _listed(one, parameter) and self.study_uid(one)]
+
+    def study_uid(self, study: Resource) -> str:
+        """Its StudyInstanceUID; empty where it has none of this data partition."""
+        of_ours = (one for one in study.get("identifier", ()) if one.get("system") == self._options.uid_system)
+        return next((str(one.get("value", "")).removeprefix("urn:oid:") for one in of_ours), "")
 
     def patients(self, identifier: Mapping[str, str]) -> list[Resource]:
         """The Patient, and doubles of it that we made."""
@@ -135,6 +155,13 @@ class Lookup:
             return None
         self._known.traces.note(query, reference, _version(one))
         return one
+
+
+def _listed(study: Resource, parameter: str) -> set[str]:
+    series = study.get("series", [])
+    if parameter == "series":
+        return {one.get("uid") for one in series}
+    return {instance.get("uid") for one in series for instance in one.get("instance", ())}
 
 
 def _version(resource: Resource) -> str | None:

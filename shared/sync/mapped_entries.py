@@ -1,6 +1,6 @@
 """The entries of one study, mapped: the changes that they make, the dose reports among them, and what is at fault."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from shared.errors import EntryError, InvalidDicomTagError
@@ -9,37 +9,52 @@ from shared.mapping.converters import MappingOptions
 from shared.mapping.dose import MappedReport, map_dose_report
 from shared.mapping.dose_report import is_dose_report
 from shared.mapping.merge_study import RemovedInstance
+from shared.mapping.reconcile import InstanceKey, StudyRead
 from shared.mapping.resources import MappedInstance, StudyMapper
 from shared.mapping.structured_report import ContentHeld, content_held
 from shared.model import Action, ChangeFeedEntry, Resource, State
 from shared.sync.ports import Archive
 
 Change = MappedInstance | RemovedInstance
-InstanceKey = tuple[str, str]
-"""SeriesInstanceUID and SOPInstanceUID: an instance of one study, in one data partition."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What is to be done to one study.
 
-    `reports` are the dose reports among the changes. `held`: all instances of the study that the archive has, None
-    where that was not asked. `counts_only`: its instances are to be counted, not listed. `is_part`: the whole of it
-    was refused.
+    `reports` are the dose reports among the changes. `only_creates`: so are all entries of the study in this batch; no
+    instance had another life in it. `is_whole`: the changes are all that the archive holds of the study, but for the
+    `unsynced`, which cannot be mapped. `left_out`: instances that are to be left as FHIR has them, as the whole of it
+    was refused. `counts_only`: its instances are to be counted, not listed.
     """
 
     study_instance_uid: str
     changes: Sequence[Change]
     reports: Mapping[InstanceKey, MappedReport]
-    held: frozenset[str] | None = None
+    only_creates: bool = False
+    is_whole: bool = False
+    unsynced: frozenset[InstanceKey] = frozenset()
+    left_out: frozenset[InstanceKey] = frozenset()
     counts_only: bool = False
-    is_part: bool = False
+
+    @property
+    def entries(self) -> list[ChangeFeedEntry]:
+        """The entries that make the changes."""
+        return [change.entry for change in self.changes]
+
+    @property
+    def keys(self) -> frozenset[InstanceKey]:
+        """The instances that the changes are about."""
+        return frozenset(key_of(change.entry) for change in self.changes)
 
     def halves(self) -> tuple["Changes", "Changes"]:
         """Two parts, in the feed's order."""
         half = len(self.changes) // 2
-        part = replace(self, is_part=True)
-        return replace(part, changes=self.changes[:half]), replace(part, changes=self.changes[half:])
+        first, second = replace(self, changes=self.changes[:half]), replace(self, changes=self.changes[half:])
+        return (
+            replace(first, left_out=self.left_out | second.keys),
+            replace(second, left_out=self.left_out | first.keys),
+        )
 
 
 def map_entries(
@@ -58,9 +73,8 @@ def map_entries(
     for position, entry in enumerate(entries):
         if last[key_of(entry)] != position:
             continue
-        if entry.action is Action.DELETE:
-            if entry.state is State.DELETED or entry.metadata is None:
-                changes.append(RemovedInstance(entry))
+        if entry.action is Action.DELETE and (entry.state is State.DELETED or entry.metadata is None):
+            changes.append(RemovedInstance(entry))
         elif entry.state is not State.DELETED:
             try:
                 change = mapper.map(entry)
@@ -90,17 +104,21 @@ def _report(entry: ChangeFeedEntry, options: MappingOptions, archive: Archive) -
     return map_dose_report(metadata, options)
 
 
-def gone(study: Resource | None, study_instance_uid: str, held: Collection[str]) -> list[Change]:
-    """What takes out the instances that FHIR holds of the study and the archive does not."""
+def gone(study: Resource | None, wanted: Changes, read: StudyRead | None) -> list[Change]:
+    """What takes out the instances that FHIR lists and that are out, where no change speaks of them."""
+    if study is None or read is None:
+        return []
     listed = [
         (series["uid"], instance["uid"])
-        for series in (study or {}).get("series", [])
-        for instance in series.get("instance", [])
+        for series in study.get("series", ())
+        for instance in series.get("instance", ())
+        if read.is_out(series["uid"], instance["uid"])
     ]
+    uid = wanted.study_instance_uid
     return [
-        RemovedInstance(ChangeFeedEntry(0, study_instance_uid, series, uid, Action.DELETE, State.DELETED, timestamp=""))
-        for series, uid in listed
-        if uid not in held
+        RemovedInstance(ChangeFeedEntry(0, uid, *key, Action.DELETE, State.DELETED, timestamp=""))
+        for key in listed
+        if key not in wanted.keys
     ]
 
 

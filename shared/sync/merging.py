@@ -1,11 +1,11 @@
 """Reads what FHIR holds of a study, and says what is to be written so that it says what the archive holds."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from shared.mapping.converters import MappingOptions, urn
 from shared.mapping.dose_report import may_be_dose_report
-from shared.mapping.merge import merge_patient
+from shared.mapping.last_applied import assumed, mark, recorded, with_record
+from shared.mapping.merge import Links, contains, merge_patient
 from shared.mapping.merge_observation import merge_report, remove_report, report_query
 from shared.mapping.merge_study import (
     RemovedInstance,
@@ -16,15 +16,21 @@ from shared.mapping.merge_study import (
     with_series_of,
 )
 from shared.mapping.observation import ReportInstance
+from shared.mapping.reconcile import Said, StudyRead, listed_by, takes_out
+from shared.mapping.reconcile_study import applied, is_plain, reconcile_study, standing
 from shared.mapping.resources import MappedInstance
 from shared.mapping.sign import is_only_ours, is_ours, named, signed
+from shared.mapping.table import elements_of
 from shared.mapping.transaction import Create, Delete, Update, Write, name_of, reference_of
-from shared.model import Resource
+from shared.model import Action, Resource
 from shared.sync.lookup import Lookup, Search
-from shared.sync.mapped_entries import Changes, gone, key_of
+from shared.sync.mapped_entries import Change, Changes, gone, key_of
 from shared.sync.our_endpoint import OurEndpoint
 from shared.sync.ports import Ports
+from shared.sync.reading import StudyReader
 
+MAX_PATIENTS = 10
+"""Of one study, so many are looked up: a study of several is a danger, and a row says so."""
 PATIENT_REMEDY = "the study is linked to one; move what links to the others, and delete them"
 
 
@@ -38,6 +44,7 @@ class StudyMerger:
         self._known = ports.known
         self._lookup = Lookup(ports.fhir, ports.known, self.options)
         self._endpoint = OurEndpoint(ports, self._lookup, self.options)
+        self._reader = StudyReader(ports, self.options, partition)
         self._doubles: dict[str, Sequence[Resource]] = {}
 
     def searches(self, wanted: Changes) -> list[Search]:
@@ -80,18 +87,45 @@ class StudyMerger:
         uid = wanted.study_instance_uid
         found = self._lookup.studies(uid)
         study, doubles = (found[0], found[1:]) if found else (None, [])
-        if wanted.held is not None:
-            wanted = replace(wanted, changes=[*wanted.changes, *gone(study, uid, wanted.held)])
+        base = with_series_of(study, doubles)
         links: dict[str, str] = {}
-        writes: list[Write] = []
-        if of_patients := _by_patient(wanted):
-            links[self._endpoint.name] = self._endpoint.reference()
-            for change in of_patients:
-                writes += self._link_patient(change, study, links)
-        writes += self._study(study, doubles, wanted, links)
+        writes = self._link(_by_patient(wanted), study, links)
+        read = self._read(base, wanted, links)
+        if read is not None:
+            writes += self._link(self._unlinked(read, links), study, links)
+        writes += self._study(study, doubles, self._merged(base, wanted, read, links), uid)
         if study is not None:
             links[urn("ImagingStudy", uid)] = reference_of(study)
-        return writes + self._observations(study, wanted, links)
+        writes += self._observations(study, wanted, read, links)
+        return writes + [write for moved in self._moved(study, wanted) for write in self._writes(moved)]
+
+    def _link(
+        self, of_patients: Sequence[MappedInstance], study: Resource | None, links: dict[str, str]
+    ) -> list[Write]:
+        """Writes of Patients; the links to them and to the Endpoint are added."""
+        if of_patients:
+            links[self._endpoint.name] = self._endpoint.reference()
+        return [write for change in of_patients for write in self._link_patient(change, study, links)]
+
+    def _read(self, study: Resource | None, wanted: Changes, links: Links) -> StudyRead | None:
+        """What the archive holds; None where the changes may be merged without, or change nothing."""
+        if study is None:
+            return None
+        if wanted.only_creates:
+            merged = merge_study(study, wanted.changes, links, counted=self.options.extended)
+            if merged is None or is_plain(study, wanted.changes, links):
+                return None
+        own = self._own_series(study, wanted, links)
+        read = self._reader.read(study, wanted, own)
+        said = Said(listed_by(read.instances, lambda one: one.study), False, self._ours(study, links), "", links)
+        if not read.is_whole and takes_out(study, said, elements_of("ImagingStudy")):
+            return self._reader.read(study, wanted, own, is_all=True)
+        return read
+
+    def _unlinked(self, read: StudyRead, links: Links) -> list[MappedInstance]:
+        """An instance of each patient that is linked to not yet; of many, as many as may be looked up."""
+        by_patient = {one.study.set["subject"]["reference"]: one for one in read.instances}
+        return [one for name, one in by_patient.items() if name not in links][:MAX_PATIENTS]
 
     def _link_patient(self, change: MappedInstance, study: Resource | None, links: dict[str, str]) -> list[Write]:
         """Of doubles that we made the one that the study has already, else the first by its id."""
@@ -105,59 +139,86 @@ class StudyMerger:
         merged = merge_patient(held, change.patient, self.options.patient_update_policy)
         if held is None:
             assert merged is not None
+            links[name] = name
             return [Create(name, merged, query, query)]
         links[name] = reference_of(held)
         return [Update(merged, query)] if merged is not None else []
 
     def _study(
-        self, study: Resource | None, doubles: Sequence[Resource], wanted: Changes, links: Mapping[str, str]
+        self, study: Resource | None, doubles: Sequence[Resource], merged: Resource | None, uid: str
     ) -> list[Write]:
         """What doubles list is taken over, before they go."""
-        query = self._lookup.study_query(wanted.study_instance_uid)
-        gone_: list[Write] = [Delete(one, cancelled(one), query) for one in doubles]
-        merged = self._merged(study, with_series_of(study, doubles), wanted, links)
+        query = self._lookup.study_query(uid)
+        gone: list[Write] = [Delete(one, cancelled(one), query) for one in doubles]
         if merged is None:
             return []
         if study is None:
-            return [Create(urn("ImagingStudy", wanted.study_instance_uid), merged, query, query)]
+            return [Create(urn("ImagingStudy", uid), merged, query, query)]
         if not merged.get("series") and is_ours(study, self.options.service_url):
-            if is_only_ours(merged, self.options):
-                return [Delete(study, signed(cancelled(study), self.options.service_url), query), *gone_]
+            if is_only_ours(merged, self.options, recorded(study)):
+                return [Delete(study, signed(cancelled(study), self.options.service_url), query), *gone]
             merged = cancelled(merged)
         if merged == study:
-            return gone_
+            return gone
         if is_ours(study, self.options.service_url):
             merged = signed(merged, self.options.service_url)
-        return [Update(merged, query), *gone_]
+        return [Update(merged, query), *gone]
 
-    def _merged(
-        self, study: Resource | None, base: Resource | None, wanted: Changes, links: Mapping[str, str]
-    ) -> Resource | None:
-        uid, asked = wanted.study_instance_uid, self._of_our_archive(study, wanted)
-        known = base if base is None or wanted.held is None else _without(base, counted_series(base) & asked)
-        merged = merge_study(known, wanted.changes, links, counted=self.options.extended) or known
+    def _merged(self, study: Resource | None, wanted: Changes, read: StudyRead | None, links: Links) -> Resource | None:
+        """The ImagingStudy as it is to be, with the record of what is ours on it."""
+        uid, ours = wanted.study_instance_uid, self._ours(study, links)
+        asked = self._own_series(study, wanted, links)
+        if read is not None and study is not None:
+            held = _without(study, counted_series(study) & asked) if wanted.is_whole else study
+            merged: Resource | None = reconcile_study(held, read, ours, links, counted=self.options.extended)
+            instances = read.instances
+        else:
+            merged = merge_study(study, wanted.changes, links, counted=self.options.extended) or study
+            instances = [change for change in wanted.changes if isinstance(change, MappedInstance)]
         if merged is not None and self._is_counted_only(study, merged, wanted, asked):
-            return counts_only(merged, {**dict.fromkeys(asked, 0), **self._archive.counts(uid, self._partition)})
-        return merged
+            counts = self._archive.counts(uid, self._partition)
+            merged = counts_only(merged, {**dict.fromkeys(asked, 0), **counts})
+        if merged is None or merged == study:
+            return merged
+        return with_record(merged, standing(merged, ours | applied(instances, study)))
 
-    def _of_our_archive(self, study: Resource | None, wanted: Changes) -> set[str]:
-        """The series that the archive can count: of a study that others made, those that a change is about."""
-        touched = {change.entry.series_instance_uid for change in wanted.changes}
-        if study is not None and is_ours(study, self.options.service_url):
-            return touched | {one["uid"] for one in study.get("series", [])}
-        return touched
+    def _ours(self, study: Resource | None, links: Links) -> frozenset[str]:
+        """The marks of what we wrote on it."""
+        if study is None:
+            return frozenset()
+        marks = recorded(study)
+        if marks is not None:
+            return marks
+        endpoint = {"reference": links.get(self._endpoint.name, "")}
+        is_linked = any(contains(one, endpoint) for one in study.get("endpoint", ()))
+        is_ours_ = is_ours(study, self.options.service_url)
+        return assumed(study, is_ours=is_ours_, is_linked=is_linked, extended=self.options.extended)
+
+    def _own_series(self, study: Resource | None, wanted: Changes, links: Links) -> set[str]:
+        """The series that the archive may speak of: of a study that others made, ours and those of the changes."""
+        own = {entry.series_instance_uid for entry in wanted.entries}
+        if study is None:
+            return own
+        uids = {one["uid"] for one in study.get("series", ())}
+        if is_ours(study, self.options.service_url):
+            return own | uids
+        marks = self._ours(study, links)
+        return own | {uid for uid in uids if mark(f"{uid}/uid", uid) in marks}
 
     def _is_counted_only(self, study: Resource | None, merged: Resource, wanted: Changes, asked: set[str]) -> bool:
         """A study whose lists were left out once stays so until it is rebuilt: nobody knows what stood in them."""
         listed = sum(len(one.get("instance", ())) for one in merged.get("series", []))
-        is_so_already = study is not None and wanted.held is None and bool(counted_series(study) & asked)
+        is_so_already = study is not None and not wanted.is_whole and bool(counted_series(study) & asked)
         return wanted.counts_only or is_so_already or 0 < self.options.max_instances < listed
 
-    def _observations(self, study: Resource | None, wanted: Changes, links: Mapping[str, str]) -> list[Write]:
+    def _observations(
+        self, study: Resource | None, wanted: Changes, read: StudyRead | None, links: Mapping[str, str]
+    ) -> list[Write]:
         if not self.options.generate_observations:
             return []
         writes: list[Write] = []
-        for change in wanted.changes:
+        changes = [*wanted.changes, *gone(study, wanted, read)]
+        for change in changes:
             series, uid = key_of(change.entry)
             report = wanted.reports.get((series, uid))
             is_removed = isinstance(change, RemovedInstance) and _may_have_observations(study, change)
@@ -165,13 +226,27 @@ class StudyMerger:
                 continue
             taken = {name_of(write) for write in writes}
             held = [one for one in self._lookup.observations(uid) if reference_of(one) not in taken]
-            is_elsewhere = bool(_series_of(uid, study, wanted) - {series})
+            is_elsewhere = bool(_series_of(uid, study, changes) - {series})
             if report is not None:
                 writes += merge_report(held, report, links, self.options, is_elsewhere=is_elsewhere)
             else:
                 instance = ReportInstance(wanted.study_instance_uid, series, uid)
                 writes += remove_report(held, instance, links, self.options, is_elsewhere=is_elsewhere)
         return writes
+
+    def _moved(self, study: Resource | None, wanted: Changes) -> list[Changes]:
+        """Studies of ours that may be this one under the StudyInstanceUID that it had before an update."""
+        if study is not None or not (updated := [one for one in wanted.entries if one.action is Action.UPDATE]):
+            return []
+        uids = {
+            "series": [one.series_instance_uid for one in updated],
+            "instance": [one.sop_instance_uid for one in updated],
+        }
+        found = [one for parameter, some in uids.items() for one in self._lookup.studies_listing(parameter, some)]
+        ours = {self._lookup.study_uid(one) for one in found if is_ours(one, self.options.service_url)}
+        for uid in ours:
+            self._known.put(self._lookup.study_query(uid), None)
+        return [Changes(uid, [], {}) for uid in sorted(ours - {wanted.study_instance_uid})]
 
 
 def _by_patient(wanted: Changes) -> list[MappedInstance]:
@@ -181,14 +256,14 @@ def _by_patient(wanted: Changes) -> list[MappedInstance]:
     return list({change.study.set["subject"]["reference"]: change for change in told}.values())
 
 
-def _series_of(sop_instance_uid: str, study: Resource | None, wanted: Changes) -> set[str]:
+def _series_of(sop_instance_uid: str, study: Resource | None, changes: Sequence[Change]) -> set[str]:
     """The series of the study that hold the instance once the changes are made, as far as they are listed."""
     listed = {
         one["uid"]
         for one in (study or {}).get("series", [])
         if any(instance["uid"] == sop_instance_uid for instance in one.get("instance", []))
     }
-    for change in wanted.changes:
+    for change in changes:
         series, uid = key_of(change.entry)
         if uid == sop_instance_uid:
             listed = listed - {series} if isinstance(change, RemovedInstance) else listed | {series}

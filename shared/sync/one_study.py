@@ -110,7 +110,7 @@ class OneStudy:
 
     def _is_race(self, study: Changes, writes: list[Write], error: FhirRefusedError) -> bool:
         """Whether what was read, or remembered, is true no more: some servers tell a lost race as a refusal."""
-        if study.is_part or isinstance(error, DeleteRefusedError):
+        if study.left_out or isinstance(error, DeleteRefusedError):
             return False
         self._merger.forget(study)
         return self._merger.writes(study) != writes

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from shared.mapping.converters import MappingOptions
+from shared.model import Action
 from shared.sync.group import Group
-from shared.sync.mapped_entries import Changes, map_entries
+from shared.sync.mapped_entries import Changes, key_of, map_entries
 from shared.sync.merging import StudyMerger
 from shared.sync.one_study import OneStudy
 from shared.sync.plan import Study
@@ -36,6 +37,9 @@ class StudySync:
         merger = self._mergers[partition]
         changes, reports, failures = map_entries(study.entries, merger.options, self._ports.archive)
         if study.whole:
-            held = frozenset(entry.sop_instance_uid for entry in study.entries)
-            return Task(merger, Changes(uid, changes, reports, held), tuple(failures))
-        return Task(merger, Changes(uid, changes, reports) if changes else None, tuple(failures))
+            mapped = frozenset(key_of(change.entry) for change in changes)
+            unsynced = frozenset(map(key_of, study.entries)) - mapped
+            return Task(merger, Changes(uid, changes, reports, is_whole=True, unsynced=unsynced), tuple(failures))
+        only_creates = all(entry.action is Action.CREATE for entry in study.entries)
+        wanted = Changes(uid, changes, reports, only_creates=only_creates) if changes else None
+        return Task(merger, wanted, tuple(failures))

@@ -16,7 +16,8 @@ from shared.clients.change_feed_entry import entry_of
 from shared.mapping.converters import MappingOptions
 from shared.sync.plan import Study
 from shared.sync.study import StudySync
-from tests.fakes import FakeArchive, FakeFhir, entry, ports
+from tests.archive_of_fhir import ArchiveOfFhir
+from tests.fakes import FakeFhir, entry, ports
 
 CASES = sorted(path for path in (Path(__file__).parents[1] / "data/cases").iterdir() if path.is_dir())
 
@@ -26,20 +27,31 @@ def load(case, name):
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def archive(case):
-    held = load(case, "archive.json")
-    return FakeArchive(
-        {
-            study: [entry(study=study, series=uid) for uid, number in series.items() for _ in range(number)]
-            for study, series in held.items()
-        }
-    )
+class CountedArchive(ArchiveOfFhir):
+    """What FHIR lists and the entries say; of series that FHIR only counts as many instances as `counted` says."""
+
+    def __init__(self, fhir, entries, counted, uid_system):
+        super().__init__(fhir, entries, uid_system)
+        self._counted = counted
+
+    def instances(self, study_instance_uid, partition, series_instance_uid=None):
+        listed = list(super().instances(study_instance_uid, partition, series_instance_uid))
+        yield from listed
+        for uid, number in self._counted.get(study_instance_uid, {}).items():
+            if series_instance_uid in (None, uid):
+                there = sum(one.series_instance_uid == uid for one in listed)
+                yield from (
+                    entry(0, study=study_instance_uid, series=uid, instance=f"{uid}.9{number}")
+                    for number in range(number - there)
+                )
 
 
 def run(case, fhir):
     options = MappingOptions("https://dicom.example.org", **load(case, "options.json"))
     entries = [entry_of(item, case.name) for item in load(case, "entry.json")]
-    StudySync(ports(fhir=fhir, archive=archive(case)), options).run_all([Study(entries)])
+    uid_system = options.of_partition(entries[0].partition).uid_system
+    archive = CountedArchive(fhir, entries, load(case, "archive.json"), uid_system)
+    StudySync(ports(fhir=fhir, archive=archive), options).run_all([Study(entries)])
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)

@@ -145,4 +145,5 @@ _VALUES = st.recursive(
 def test_any_list_in_any_pieces(told, written, size, part):
     """The same as the whole tells."""
     text = WRITTEN[written](told)
-    assert json.dumps(streamed(text, size=size, part=part)) == json.dumps(whole(text))
+    told, known = streamed(text, size=size, part=part), whole(text)
+    assert json.dumps(told, sort_keys=True) == json.dumps(known, sort_keys=True)

@@ -17,7 +17,8 @@ OPTIONS = MappingOptions("https://d", generate_observations=True)
 
 def run(fhir, *studies):
     """One batch: each study's entries."""
-    outcomes = StudySync(ports(fhir=fhir), OPTIONS).run_all([Study(entries) for entries in studies])
+    told = [one for entries in studies for one in entries]
+    outcomes = StudySync(ports(told, fhir=fhir), OPTIONS).run_all([Study(entries) for entries in studies])
     assert all(not outcome.failures for outcome in outcomes)
 
 

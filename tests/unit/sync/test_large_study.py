@@ -43,7 +43,9 @@ def large_report(sequence=1, events=600, action=Action.CREATE, patient="P-1"):
 
 def synced(fhir, *entries, archive=None, options=OPTIONS, whole=None):
     study = Study(entries, whole=whole)
-    (outcome,) = StudySync(ports(fhir=fhir, archive=archive or FakeArchive()), options).run_all([study])
+    (outcome,) = StudySync(ports(entries, fhir=fhir, **({"archive": archive} if archive else {})), options).run_all(
+        [study]
+    )
     return outcome
 
 

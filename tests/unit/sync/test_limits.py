@@ -95,7 +95,8 @@ def small(number, **tags):
 
 
 def run(fhir, *studies, made=None):
-    return StudySync(made or ports(fhir=fhir), OPTIONS).run_all(list(studies))
+    told = [entry for study in studies for entry in study.entries]
+    return StudySync(made or ports(told, fhir=fhir), OPTIONS).run_all(list(studies))
 
 
 def all_well(outcomes):

@@ -10,13 +10,14 @@ from shared.sync.parts import MAX_PARTS
 from shared.sync.plan import Study
 from shared.sync.study import StudySync
 from tests.dose_reports import ct, ct_event
-from tests.fakes import STUDY, FakeFhir, entry, ports, report_entry
+from tests.fakes import STUDY, FakeArchive, FakeFhir, entry, ports, report_entry
 
 OPTIONS = MappingOptions("https://dicom.example.org", generate_observations=True)
 
 
 def run(fhir, *entries, whole=None):
-    (outcome,) = StudySync(ports(fhir=fhir), OPTIONS).run_all([Study(entries, whole=whole)])
+    archive = {"archive": FakeArchive({STUDY: entries})} if whole else {}
+    (outcome,) = StudySync(ports(entries, fhir=fhir, **archive), OPTIONS).run_all([Study(entries, whole=whole)])
     return outcome
 
 

@@ -23,7 +23,7 @@ def deleted(sequence, **uids):
 
 def run(fhir, *entries):
     """What becomes of one study."""
-    (outcome,) = StudySync(ports(fhir=fhir), OPTIONS).run_all([Study(entries)])
+    (outcome,) = StudySync(ports(entries, fhir=fhir), OPTIONS).run_all([Study(entries)])
     return outcome
 
 
@@ -236,8 +236,10 @@ def test_the_patients_of_all_reports_are_read_ahead():
 def test_what_another_host_wrote_is_seen_where_only_the_patient_is_written():
     """It stored an instance, which is gone by now; that this host remembers the study without it is no proof."""
     fhir = FakeFhir()
-    ours, theirs = (StudySync(ports(fhir=fhir), OPTIONS) for _ in range(2))
-    ours.run_all([Study([entry(1, instance="1.1")])])
-    theirs.run_all([Study([entry(2, instance="1.2")])])
-    ours.run_all([Study([deleted(3, instance="1.2"), entry(4, Action.UPDATE, instance="1.1", t00100040="F")])])
+    feed = []
+    ours, theirs = (StudySync(ports(feed, fhir=fhir), OPTIONS) for _ in range(2))
+    last = [deleted(3, instance="1.2"), entry(4, Action.UPDATE, instance="1.1", t00100040="F")]
+    for host, entries in ((ours, [entry(1, instance="1.1")]), (theirs, [entry(2, instance="1.2")]), (ours, last)):
+        feed += entries
+        host.run_all([Study(entries)])
     assert [one["uid"] for one in held(fhir, "ImagingStudy")[0]["series"][0]["instance"]] == ["1.1"]

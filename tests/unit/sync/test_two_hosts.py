@@ -168,7 +168,7 @@ def world(request):
 def test_the_hour_was_hard(world):
     """Holders were killed, and others went on as if they still held the lease."""
     assert len(world.followed_after) >= 5
-    assert sum(host.outcomes.count(Outcome.STOPPED) for host in world.lives) >= 5
+    assert sum(host.outcomes.count(Outcome.STOPPED) for host in world.lives) >= 2
     assert len(world.feed.changes) >= 200
 
 

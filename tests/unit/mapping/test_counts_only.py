@@ -1,14 +1,11 @@
-"""What an update makes untrue, what other systems wrote, and what a study that is too large keeps."""
-
-import copy
+"""What a study keeps that is too large to be listed."""
 
 import pytest
 
 from shared.mapping.converters import MappingOptions, urn
 from shared.mapping.merge_study import counted_series, counts_only, merge_study
-from shared.mapping.merge_update import without_what_was
-from shared.mapping.resources import Fragment, StudyMapper, map_endpoint
-from shared.model import DEFAULT_PARTITION, Action
+from shared.mapping.resources import StudyMapper, map_endpoint
+from shared.model import DEFAULT_PARTITION
 from tests.fakes import entry
 
 URL = "https://dicom.example.org"
@@ -23,57 +20,9 @@ WATSON, HOLMES = {"display": "John Watson"}, {"display": "Mycroft Holmes"}
 LINKED = {"reference": "Practitioner/1", "display": "John Watson"}
 
 
-def said(add=(), fill=()):
-    return Fragment(create={}, set={}, fill=dict(fill), add=dict(add))
-
-
-UPDATES = [
-    # what               the study                                     what an instance says now      what is left of the study
-    ("accession",        {"identifier": [UID, OLD]},                   [said({"identifier": [UID, NEW]})], {"identifier": [UID]}),
-    ("still said",       {"identifier": [UID, OLD]},                   [said({"identifier": [UID, OLD]})], {"identifier": [UID, OLD]}),
-    ("said by another",  {"identifier": [OLD, NEW]},                   [said({"identifier": [NEW]}), said({"identifier": [OLD]})], {"identifier": [OLD, NEW]}),
-    ("none said",        {"identifier": [UID, OLD]},                   [said({"identifier": [UID]})], {"identifier": [UID, OLD]}),
-    ("of a system",      {"identifier": [UID, RIS]},                   [said({"identifier": [UID, NEW]})], {"identifier": [UID, RIS]}),
-    ("of another type",  {"identifier": [UID, PLACER]},                [said({"identifier": [UID, NEW]})], {"identifier": [UID, PLACER]}),
-    ("description",      {"description": "Chest", "note": [CHEST]},    [said({"note": [{"text": "Thorax"}]})], {"description": "Chest"}),
-    ("notes of others",  {"description": "Chest", "note": [{"text": "seen"}, CHEST]}, [said({"note": [{"text": "Thorax"}]})], {"description": "Chest", "note": [{"text": "seen"}]}),
-    ("a signed note",    {"description": "Chest", "note": [SIGNED]},   [said({"note": [{"text": "Thorax"}]})],                   {"description": "Chest", "note": [SIGNED]}),
-    ("no description",   {"note": [CHEST]},                            [said({"note": [{"text": "Thorax"}]})],                   {"note": [CHEST]}),
-    ("no note said",     {"description": "Chest", "note": [CHEST]},    [said()],                      {"description": "Chest", "note": [CHEST]}),
-    ("referrer",         {"referrer": WATSON},                         [said(fill={"referrer": HOLMES})], {"referrer": HOLMES}),
-    ("two referrers",    {"referrer": WATSON},                         [said(fill={"referrer": WATSON}), said(fill={"referrer": HOLMES})], {"referrer": HOLMES}),
-    ("a linked one",     {"referrer": LINKED},                         [said(fill={"referrer": HOLMES})], {"referrer": LINKED}),
-    ("no referrer said", {"referrer": WATSON},                         [said()],                      {"referrer": WATSON}),
-    ("none held",        {"status": "available"},                      [said(fill={"referrer": HOLMES})], {"status": "available"}),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("study", "fragments", "left"), [row[1:] for row in UPDATES], ids=[row[0] for row in UPDATES])
-def test_what_an_update_makes_untrue(study, fragments, left):
-    """Ours goes where instances say another, unless one still says it; what others wrote stays. The input is not touched.
-
-    Nothing said makes nothing untrue: an update empties no value, and instances that lack a tag lacked it before.
-    """
-    before = copy.deepcopy(study)
-    assert without_what_was(study, fragments) == left
-    assert study == before
-
-
-def merged(existing, *entries, options=OPTIONS, links=None):
-    mapper = StudyMapper(options)
-    result = merge_study(existing, [mapper.map(one) for one in entries], links or {})
-    return existing if result is None else result
-
-
-@pytest.mark.parametrize("action", [Action.CREATE, Action.UPDATE])
-def test_only_an_update_replaces(action):
-    """Two instances of a study may differ: a create adds what its instance says."""
-    study = merged(None, entry(1, t00080050="A-1", t00081030="Chest"))
-    study = merged(study, entry(2, action, t00080050="A-2", t00081030="Thorax"))
-    of_before = [] if action is Action.UPDATE else ["A-1", "Chest"]
-    told = [one["value"] for one in study["identifier"][1:]] + [one["text"] for one in study["note"]]
-    assert sorted(told) == sorted([*of_before, "A-2", "Thorax"])
-    assert study["description"] == "Thorax"
+def merged(existing, *entries, links=None):
+    mapper = StudyMapper(OPTIONS)
+    return merge_study(existing, [mapper.map(one) for one in entries], links or {}) or existing
 
 
 def series(uid, instances=None, count=None):

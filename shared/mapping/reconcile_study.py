@@ -1,0 +1,125 @@
+"""The ImagingStudy that FHIR holds + what was read of the study in the archive -> the ImagingStudy to write."""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+
+from shared.mapping.last_applied import as_list, mark, marks_of
+from shared.mapping.merge import Links, contains, linked
+from shared.mapping.merge_study import (
+    RemovedInstance,
+    derived_study,
+    endpoints_of_series,
+    is_cancelled,
+    is_counted,
+    said_of_study,
+)
+from shared.mapping.reconcile import Said, StudyRead, listed_by, reconciled
+from shared.mapping.resources import Fragment, MappedInstance
+from shared.mapping.table import elements_of
+from shared.model import Resource
+
+_INSTANCE = elements_of("ImagingStudy.series.instance")
+
+
+def is_plain(existing: Resource, changes: Sequence[MappedInstance | RemovedInstance], links: Links) -> bool:
+    """Whether creates are of instances that are new to their study, and contradict nothing that it says.
+
+    Such changes are merged without another look at the archive: nearly all of a day's are.
+    """
+    if is_cancelled(existing):
+        return False
+    mapped = [change for change in changes if isinstance(change, MappedInstance)]
+    series = {one["uid"]: one for one in existing.get("series", ())}
+    listed = {instance["uid"] for one in series.values() for instance in one.get("instance", ())}
+    if any(change.entry.sop_instance_uid in listed for change in mapped):
+        return False
+    said = [(existing, fragment.set) for fragment in said_of_study(mapped)]
+    said += [(series.get(one.set["uid"], {}), one.set) for one in listed_by(mapped, lambda one: one.series)]
+    return not any(_contradicts(held, wanted, links) for held, wanted in said)
+
+
+def _contradicts(held: Resource, wanted: Mapping[str, object], links: Links) -> bool:
+    return any(name in held and not contains(held[name], linked(value, links)) for name, value in wanted.items())
+
+
+def reconcile_study(
+    existing: Resource, read: StudyRead, ours: frozenset[str], links: Links, *, counted: bool
+) -> Resource:
+    """The ImagingStudy as it is to be, `existing` where nothing changes; one without series is the caller's to judge.
+
+    `ours`: the marks of what we wrote on it. `links`: of a study of several patients those whom it may be linked to.
+    `counted`: series and instances are counted too.
+    """
+    fragments = study_fragments(read, links)
+    merged = reconciled(existing, Said(fragments, read.is_whole, ours, "", links), elements_of("ImagingStudy"))
+    if fragments and is_cancelled(merged):
+        merged["status"] = fragments[-1].create["status"]
+    endpoints = endpoints_of_series(merged, fragments, links) if counted else []
+    held = {one["uid"]: one for one in existing.get("series", ())}
+    series = {uid: _without_gone(one, read) for uid, one in held.items()}
+    for uid in sorted(read.whole, key=list(read.series).index):
+        series[uid] = _series(held.get(uid), uid, read, ours, endpoints)
+    result = derived_study(merged, [one for one in series.values() if one], counted=counted)
+    return existing if result == existing else result
+
+
+def study_fragments(read: StudyRead, links: Links) -> list[Fragment]:
+    """What the instances say of the study; of several patients the last says whose it is."""
+    fragments = listed_by(read.instances, lambda one: one.study)
+    return sorted(fragments, key=lambda one: one.set["subject"]["reference"] in links)
+
+
+def _without_gone(series: Resource, read: StudyRead) -> Resource | None:
+    """None: the series has lost its last instance, unless what it counts was never listed."""
+    uid, instances = series["uid"], series.get("instance", [])
+    left = [one for one in instances if not read.is_out(uid, one["uid"])]
+    if len(left) == len(instances):
+        return None if uid in read.gone_series else series
+    return {**series, "instance": left} if left else None
+
+
+def _series(
+    held: Resource | None, uid: str, read: StudyRead, ours: frozenset[str], endpoints: list[Resource]
+) -> Resource | None:
+    """A series of which all instances were read."""
+    mapped = read.series[uid]
+    if held is not None and is_counted(held):
+        return held
+    base = (held and _without_gone(held, read)) or {}
+    if not mapped:
+        return base or None
+    said = Said(listed_by(mapped, lambda one: one.series), is_all=True, ours=ours, path=f"{uid}/")
+    series = reconciled(base, said, elements_of("ImagingStudy.series"))
+    if missing := [one for one in endpoints if not any(contains(other, one) for other in series.get("endpoint", ()))]:
+        series["endpoint"] = [*series.get("endpoint", ()), *missing]
+    instances = {one["uid"]: one for one in series.get("instance", ())}
+    for one in mapped:
+        wanted = one.instance.set
+        known = instances.get(wanted["uid"])
+        others = {name: value for name, value in (known or {}).items() if name not in _INSTANCE.set}
+        if known is None or not contains(known, wanted) or len(known) != len(others) + len(wanted):
+            instances[wanted["uid"]] = {**others, **wanted}
+    return {**series, "instance": list(instances.values())}
+
+
+def applied(instances: Sequence[MappedInstance], before: Resource | None) -> set[str]:
+    """The marks of what instances say and `before` did not."""
+    series = {one["uid"]: one for one in (before or {}).get("series", ())}
+    marks = marks_of(listed_by(instances, lambda one: one.study), before)
+    for fragment in listed_by(instances, lambda one: one.series):
+        uid = fragment.set["uid"]
+        marks |= marks_of([fragment], series.get(uid), f"{uid}/")
+    return marks
+
+
+def standing(study: Resource, ours: AbstractSet[str]) -> set[str]:
+    """Those marks of ours whose values the study still has as we wrote them."""
+    values = [("", study), *((f"{one['uid']}/", one) for one in study.get("series", ()))]
+    marks = {
+        mark(path + name, value)
+        for path, resource in values
+        for name, held in resource.items()
+        if name not in ("series", "instance", "extension", "meta")
+        for value in as_list(held)
+    }
+    return marks & ours

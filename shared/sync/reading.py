@@ -1,0 +1,181 @@
+"""Reads what the archive holds of one study now: as much as the changes touch, all of it where that is not enough.
+
+Nothing counts as gone on one empty answer: an entry of the feed says so, or WADO-RS and QIDO-RS agree.
+"""
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from shared.errors import FeedError, InvalidDicomTagError, OutageError, UnreadStudyError
+from shared.mapping.converters import MappingOptions
+from shared.mapping.merge_study import RemovedInstance, counted_series
+from shared.mapping.reconcile import InstanceKey, StudyRead
+from shared.mapping.resources import MappedInstance, StudyMapper
+from shared.model import ChangeFeedEntry, Resource
+from shared.sync.mapped_entries import Changes, key_of
+from shared.sync.ports import Archive, Ports
+
+
+class StudyReader:
+    """The studies of one data partition. Threads may share it."""
+
+    def __init__(self, ports: Ports, options: MappingOptions, partition: str) -> None:
+        self._archive = ports.archive
+        self._feed = ports.feed
+        self._options = options
+        self._partition = partition
+
+    def read(self, held: Resource, wanted: Changes, own: Collection[str], *, is_all: bool = False) -> StudyRead:
+        """The series that the changes touch whole, of each other one instance, or with `is_all` all of them.
+
+        `held` is what FHIR says of the study; of its series only `own` are this archive's. Raises UnreadStudyError,
+        and OutageError where the feed cannot be read either.
+        """
+        try:
+            return _Reading(self._archive, self._partition, self._options, held, wanted, own).run(is_all=is_all)
+        except (FeedError, OutageError) as error:
+            self._ensure_feed()
+            raise UnreadStudyError(f"the archive's account of the study cannot be read: {error}") from error
+
+    def _ensure_feed(self) -> None:
+        """What one study's account lacks is its own fault as long as the feed answers."""
+        try:
+            self._feed.latest()
+        except FeedError as error:
+            raise OutageError("DICOM service", str(error)) from error
+
+
+class _Reading:
+    """One study's, made piece by piece."""
+
+    def __init__(
+        self,
+        archive: Archive,
+        partition: str,
+        options: MappingOptions,
+        held: Resource,
+        wanted: Changes,
+        own: Collection[str],
+    ) -> None:
+        self._archive = archive
+        self._place = wanted.study_instance_uid, partition
+        self._mapper = StudyMapper(options)
+        self._wanted = wanted
+        self._told_gone = {key_of(one.entry) for one in wanted.changes if isinstance(one, RemovedInstance)}
+        self._counted = counted_series(held)
+        self._held = {
+            one["uid"]: {instance["uid"] for instance in one.get("instance", ())}
+            for one in held.get("series", ())
+            if one["uid"] in own
+        }
+        self._series: dict[str, list[MappedInstance]] = {}
+        self._whole: set[str] = set()
+        self._unsynced: set[InstanceKey] = set(wanted.unsynced)
+
+    def run(self, *, is_all: bool) -> StudyRead:
+        listed = self._take_all_changes() if self._wanted.is_whole else self._read_series(is_all=is_all)
+        self._ensure_current()
+        gone = {series: self._gone_of(series, listed) for series in self._held if series not in self._counted}
+        return StudyRead(
+            self._series,
+            frozenset(self._whole),
+            is_whole=self._wanted.is_whole or is_all or set(listed) <= self._whole,
+            gone=frozenset((series, uid) for series, uids in gone.items() for uid in uids or ()),
+            gone_series=frozenset(series for series, uids in gone.items() if uids is None),
+            unsynced=frozenset(self._unsynced - self._wanted.left_out),
+        )
+
+    def _take_all_changes(self) -> Collection[str]:
+        """A rebuild: the changes are what was read."""
+        for change in self._wanted.changes:
+            if isinstance(change, MappedInstance):
+                self._series.setdefault(change.entry.series_instance_uid, []).append(change)
+        self._whole |= self._series.keys() - self._counted_only()
+        is_explained = self._held.keys() <= {series for series, _ in self._unsynced} | self._series.keys()
+        return self._series if is_explained else self._listed()
+
+    def _read_series(self, *, is_all: bool) -> Collection[str]:
+        listed = self._listed()
+        touched = {change.entry.series_instance_uid for change in self._wanted.changes}
+        touched |= self._held.keys() ^ set(listed)  # what only one of them knows
+        if not listed:
+            self._ensure_gone()
+            self._series |= {series: [] for series in touched}
+            self._whole |= touched - self._counted
+            return listed
+        for series in dict.fromkeys([*touched, *listed]):
+            is_counted = series in self._counted_only()
+            if is_all or (series in touched and not is_counted):
+                self._read_whole(series, is_counted=is_counted)
+            elif series in listed and (one := self._archive.one_of(self._place[0], series, self._place[1])):
+                self._put(one)
+        return listed
+
+    def _read_whole(self, series: str, *, is_counted: bool) -> None:
+        """Of a series that is only counted what its instances say of the study is kept, each once."""
+        said: set[int] = set()
+        for entry in self._archive.instances(*self._place, series):
+            mapped = self._put(entry)
+            if is_counted and mapped is not None:
+                if id(mapped.study) in said:
+                    self._series[series].pop()
+                said.add(id(mapped.study))
+        if not is_counted:
+            self._whole.add(series)
+            self._series.setdefault(series, [])
+
+    def _put(self, entry: ChangeFeedEntry) -> MappedInstance | None:
+        key = key_of(entry)
+        if key in self._wanted.left_out:
+            return None
+        try:
+            mapped = self._mapper.map(entry)
+        except InvalidDicomTagError:  # its own entry of the feed has told of it
+            self._unsynced.add(key)
+            return None
+        mapped = replace(mapped, entry=replace(entry, metadata=None))  # 40,000 instances are to fit
+        self._series.setdefault(entry.series_instance_uid, []).append(mapped)
+        return mapped
+
+    def _ensure_current(self) -> None:
+        """What the feed calls current must be there, or be read again: the archive may lag behind its own feed."""
+        there = {key_of(one.entry) for instances in self._series.values() for one in instances} | self._unsynced
+        for change in self._wanted.changes:
+            series, uid = key_of(change.entry)
+            if isinstance(change, MappedInstance) and series in self._whole and (series, uid) not in there:
+                raise UnreadStudyError(f"the feed calls the instance {uid} current, and the archive does not have it")
+
+    def _ensure_gone(self) -> None:
+        """QIDO-RS lists no series: the feed has told of each instance that FHIR lists, or WADO-RS has none either."""
+        held = {(series, uid) for series, uids in self._held.items() for uid in uids}
+        is_told = held | self._wanted.keys <= self._told_gone and not self._counted
+        if not is_told and any(self._archive.instances(*self._place)):
+            raise UnreadStudyError("WADO-RS has instances of the study, and QIDO-RS lists no series")
+
+    def _gone_of(self, series: str, listed: Collection[str]) -> set[str] | None:
+        """Of an own series of FHIR the instances that are gone; None: all of it is."""
+        if series in listed and series not in self._whole and not self._wanted.is_whole:
+            return set()
+        there = {one.entry.sop_instance_uid for one in self._series.get(series, ())}
+        there |= {uid for of, uid in self._unsynced | self._wanted.left_out if of == series}
+        missing = self._held[series] - there
+        unconfirmed = {uid for uid in missing if (series, uid) not in self._told_gone}
+        if there:
+            return missing - unconfirmed | (unconfirmed and unconfirmed - self._listed_of(series))
+        if series in listed and unconfirmed:
+            raise UnreadStudyError(f"QIDO-RS lists the series {series}, and WADO-RS has none of it")
+        if series not in self._whole and unconfirmed and any(self._archive.instances(*self._place, series)):
+            raise UnreadStudyError(f"WADO-RS has the series {series}, and QIDO-RS does not list it")
+        return None
+
+    def _listed(self) -> Collection[str]:
+        return dict.fromkeys(self._archive.series(*self._place))
+
+    def _listed_of(self, series: str) -> frozenset[str]:
+        return self._archive.listed(self._place[0], series, self._place[1])
+
+    def _counted_only(self) -> set[str]:
+        """Series whose instances are not to be listed."""
+        if self._wanted.counts_only:
+            return self._held.keys() | self._series.keys()
+        return set() if self._wanted.is_whole else self._counted

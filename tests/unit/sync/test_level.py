@@ -1,0 +1,306 @@
+"""FHIR says what DICOM holds now: the cases in which it did not, each as it was seen."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from shared.errors import FeedError, OutageError, UnreadStudyError
+from shared.mapping.converters import MappingOptions
+from shared.model import DEFAULT_PARTITION, Action, State
+from shared.sync.plan import Study
+from shared.sync.study import StudySync
+from tests.fakes import STUDY, FakeArchive, FakeFeed, FakeFhir, entry, ports
+
+OPTIONS = MappingOptions("https://dicom.example.org")
+ACCESSION, DESCRIPTION, REFERRER, DAY, BODY = "t00080050", "t00081030", "t00080090", "t00080020", "t00180015"
+
+
+class World:
+    """One FHIR server; the archive that is read is the last told."""
+
+    def __init__(self, *resources):
+        self.fhir = FakeFhir(resources=list(resources))
+        self.archive = FakeArchive()
+
+    def sync(self, *entries, holds, study=STUDY, whole=False):
+        """One batch. `holds`: what the archive holds of any study by then."""
+        self.archive.studies = {}
+        for one in holds:
+            self.archive.studies.setdefault(one.study_instance_uid, []).append(replace(one, sequence=0))
+        given = [one for one in holds if one.study_instance_uid == study] if whole else entries
+        task = Study(given, whole=(study, DEFAULT_PARTITION) if whole else None)
+        (outcome,) = StudySync(ports(fhir=self.fhir, archive=self.archive), OPTIONS).run_all([task])
+        return outcome
+
+    def rebuild(self, *holds, study=STUDY):
+        return self.sync(holds=holds, study=study, whole=True)
+
+    def studies(self):
+        """Of each study the identifiers' values, and per series the instances."""
+        return {
+            study["identifier"][0]["value"].removeprefix("urn:oid:"): {
+                series["uid"]: [one["uid"] for one in series["instance"]] for series in study.get("series", ())
+            }
+            for study in self.fhir.resources
+            if study["resourceType"] == "ImagingStudy"
+        }
+
+    def study(self, *elements):
+        (study,) = [one for one in self.fhir.resources if one["resourceType"] == "ImagingStudy"]
+        return [study.get(element) for element in elements]
+
+    def said(self):
+        """What the study says besides its lists: accession numbers, notes, description, start, referrer."""
+        (study,) = [one for one in self.fhir.resources if one["resourceType"] == "ImagingStudy"]
+        numbers = [one["value"] for one in study["identifier"] if "type" in one]
+        notes = [one["text"] for one in study.get("note", ())]
+        return numbers, notes, study.get("description"), study.get("started"), study.get("referrer")
+
+
+def gone(sequence, **where):
+    return entry(sequence, Action.DELETE, state=State.DELETED, **where)
+
+
+def told(text, day="20240101"):
+    return {
+        ACCESSION: f"A-{text}",
+        DESCRIPTION: text,
+        DAY: day,
+        REFERRER: {"vr": "PN", "Value": [{"Alphabetic": text}]},
+    }
+
+
+def says(text, day="2024-01-01"):
+    return [f"A-{text}"], [text], text, day, {"display": text}
+
+
+@pytest.mark.parametrize("is_stored_first", [True, False])
+def test_an_instance_that_moves_to_another_series_leaves_the_old_one(is_stored_first):
+    """Stored under the new series and deleted under the old, in one batch, in either order; then a rebuild writes nothing."""
+    world, before = World(), entry(1, series="1.2.4", instance="1.2.9")
+    world.sync(before, holds=[before])
+    now = entry(2, series="1.2.5", instance="1.2.9")
+    left = gone(3, series="1.2.4", instance="1.2.9")
+    world.sync(*([now, left] if is_stored_first else [left, now]), holds=[now])
+    assert world.studies() == {STUDY: {"1.2.5": ["1.2.9"]}}
+    assert not world.rebuild(now).wrote
+
+
+def test_one_instance_in_two_series_is_two():
+    """The archive's key is study, series and instance."""
+    world = World()
+    both = [entry(1, series="1.2.4", instance="1.2.9"), entry(2, series="1.2.5", instance="1.2.9")]
+    world.sync(*both, holds=both)
+    assert world.studies() == {STUDY: {"1.2.4": ["1.2.9"], "1.2.5": ["1.2.9"]}}
+    world.sync(gone(3, series="1.2.4", instance="1.2.9"), holds=both[1:])
+    assert world.studies() == {STUDY: {"1.2.5": ["1.2.9"]}}
+
+
+def test_an_update_of_the_series_uid_leaves_the_old_series():
+    """No entry tells that the old one is gone."""
+    world, before = World(), [entry(n, series="1.2.4", instance=f"1.2.9.{n}") for n in (1, 2)]
+    world.sync(*before, holds=before)
+    now = [entry(n + 2, Action.UPDATE, series="1.2.5", instance=f"1.2.9.{n}") for n in (1, 2)]
+    world.sync(*now, holds=now)
+    assert world.studies() == {STUDY: {"1.2.5": ["1.2.9.1", "1.2.9.2"]}}
+
+
+@pytest.mark.parametrize(
+    "new", [{"study": "1.9"}, {"study": "1.9", "series": "1.9.4"}, {"study": "1.9", "instance": "1.9.1"}]
+)
+def test_an_update_of_the_study_uid_leaves_the_old_study(new):
+    """It is found by the series or by the instances that it lists."""
+    world, before = World(), entry(1)
+    world.sync(before, holds=[before])
+    now = entry(2, Action.UPDATE, **new)
+    world.sync(now, holds=[now], study="1.9")
+    assert list(world.studies()) == ["1.9"]
+
+
+def test_a_study_of_others_that_lists_the_series_is_left():
+    """Only what we made follows the archive."""
+    theirs = {
+        "resourceType": "ImagingStudy", "id": "t", "meta": {"versionId": "1", "source": "urn:other"}, "status": "available",
+        "subject": {"reference": "Patient/9"}, "identifier": [{"system": "urn:dicom:uid", "value": "urn:oid:1.5"}],
+        "series": [{"uid": "1.2.3.4", "instance": [{"uid": "1.2.3.4.5"}]}],
+    }  # fmt: skip
+    world, now = World(theirs), entry(2, Action.UPDATE, study="1.9")
+    world.sync(now, holds=[now], study="1.9")
+    assert theirs in world.fhir.resources
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_a_study_deleted_and_stored_again_corrected_says_only_what_is_right(batches):
+    """In one batch as in two: nothing of the first copy stays."""
+    world, wrong, right = World(), entry(1, **told("wrong", "20230101")), entry(3, **told("right"))
+    world.sync(wrong, holds=[wrong])
+    parts = [[gone(2), right]] if batches == 1 else [[gone(2)], [right]]
+    for part in parts:
+        world.sync(*part, holds=[right] if right in part else [])
+    assert world.said() == says("right")
+
+
+def test_a_copy_that_lacks_tags_takes_them_back():
+    """De-identified: what no instance says any more is gone, in the study, in the series and in the instance."""
+    world, full = World(), entry(1, **told("full"), **{BODY: "CHEST"}, t00200013="7", t00200011="3")
+    world.sync(full, holds=[full])
+    bare = entry(3)
+    world.sync(gone(2), bare, holds=[bare])
+    assert world.said() == ([], [], None, None, None)
+    (series,) = world.study("series")[0]
+    assert ("bodySite" in series, "number" in series, "number" in series["instance"][0]) == (False, False, False)
+
+
+def test_what_a_deleted_series_said_goes_with_it():
+    """Accession number, note and date of the study are those of what is left."""
+    right = entry(1, series="1.2.4", instance="1.2.4.1", **told("right"))
+    wrong = entry(2, series="1.2.5", instance="1.2.5.1", **told("wrong", "20230101"))
+    world = World()
+    world.sync(right, wrong, holds=[right, wrong])
+    world.sync(gone(3, series="1.2.5", instance="1.2.5.1"), holds=[right])
+    assert world.said() == says("right")
+
+
+def test_what_another_instance_still_says_stays():
+    """Also one of a series that the entry does not touch, and that is not the first there: all are read before any goes."""
+    first, second = (entry(n, series="1.2.4", instance=f"1.2.4.{n}") for n in (1, 2))
+    second = replace(second, metadata={**second.metadata, "00081030": {"vr": "LO", "Value": ["kept"]}})
+    last = entry(3, series="1.2.5", instance="1.2.5.1", **{DESCRIPTION: "kept"})
+    world = World()
+    world.sync(first, second, last, holds=[first, second, last])
+    assert not world.sync(gone(4, series="1.2.5", instance="1.2.5.7"), holds=[first, second, last]).wrote
+    world.sync(gone(5, series="1.2.5", instance="1.2.5.1"), holds=[first, second])
+    assert world.study("description", "note") == ["kept", [{"text": "kept"}]]
+
+
+OTHERS = {
+    "extension": [{"url": "urn:other", "valueString": "x"}],
+    "note": [{"text": "right"}, {"text": "seen by the board"}],
+    "procedureCode": [{"text": "theirs"}],
+}
+
+
+def test_what_others_wrote_before_us_stays_also_where_it_equals_ours():
+    """A note that stood there is not ours, whatever we say and take back."""
+    right = entry(1, **told("right"))
+    study = {
+        "resourceType": "ImagingStudy", "id": "t", "meta": {"versionId": "1", "source": "urn:other"}, "status": "available",
+        "subject": {"reference": "Patient/1"}, "identifier": [{"system": "urn:dicom:uid", "value": f"urn:oid:{STUDY}"}],
+        **OTHERS,
+    }  # fmt: skip
+    world = World(study)
+    world.sync(right, holds=[right])
+    other = entry(3, **told("other"))
+    world.sync(gone(2), other, holds=[other])
+    assert world.said()[1] == ["right", "seen by the board", "other"]
+    world.sync(gone(4), holds=[])
+    numbers, notes, description, _started, referrer = world.said()
+    assert (numbers, notes, description, referrer) == ([], ["right", "seen by the board"], None, None)
+    assert world.study("procedureCode", "series") == [[{"text": "theirs"}], None]
+    assert [one for one in world.study("extension")[0] if one["url"] == "urn:other"] == OTHERS["extension"]
+
+
+def test_a_study_of_ours_with_something_of_others_is_cancelled_not_deleted():
+    """Also where it equals what we would say, and also a study that is stored again then."""
+    world, right = World(), entry(1, **told("right"))
+    world.sync(right, holds=[right])
+    (study,) = [one for one in world.fhir.resources if one["resourceType"] == "ImagingStudy"]
+    study["note"].append({"text": "seen by the board"})
+    world.sync(gone(2), holds=[])
+    assert world.study("status", "series") == ["cancelled", None]
+    again = entry(3, **told("again"))
+    world.sync(again, holds=[again])
+    assert world.study("status") == ["available"]
+    assert world.said() == (["A-again"], ["seen by the board", "again"], "again", "2024-01-01", {"display": "again"})
+
+
+def test_where_instances_disagree_what_fhir_says_stays():
+    """Each single value is one of those said; a replay of either, and a rebuild in any order, writes nothing."""
+    one, other = (entry(n, instance=f"1.2.{n}", **told(text)) for n, text in ((1, "one"), (2, "other")))
+    world = World()
+    world.sync(one, other, holds=[one, other])
+    for entries in ([one], [other], [other, one]):
+        assert not world.sync(*entries, holds=[one, other]).wrote
+    assert not world.rebuild(other, one).wrote
+
+
+class Refusing(FakeArchive):
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def series(self, study_instance_uid: str, partition: str) -> Sequence[str]:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [FeedError("https://d/v1/studies/1/series: status 406"), OutageError("DICOM service", "500")]
+)
+def test_an_archive_that_cannot_be_read_carries_that_study(error):
+    """As long as the feed answers; else it is an outage."""
+    fhir = FakeFhir()
+    sync = StudySync(ports(fhir=fhir, archive=Refusing(error)), OPTIONS)
+    sync.run_all([Study([entry(1)])])
+    (outcome,) = sync.run_all([Study([gone(2)])])
+    assert isinstance(outcome, UnreadStudyError)
+
+    class Down(FakeFeed):
+        def latest(self):
+            raise FeedError("https://d/v1/changefeed/latest: status 406")
+
+    with pytest.raises(OutageError):
+        StudySync(ports(fhir=fhir, archive=Refusing(error), feed=Down()), OPTIONS).run_all([Study([gone(2)])])
+
+
+class Hiding(FakeArchive):
+    """One of its two accounts lacks what the other has."""
+
+    def __init__(self, studies, *, searches=False, reads=False):
+        super().__init__(studies)
+        self.searches, self.reads = searches, reads
+
+    def instances(self, *where):
+        return iter(()) if self.reads else super().instances(*where)
+
+    def series(self, *where):
+        return [] if self.searches else [one.series_instance_uid for held in self.studies.values() for one in held]
+
+    def listed(self, *where):
+        return frozenset() if self.searches else frozenset(one.sop_instance_uid for one in self.studies[STUDY])
+
+
+@pytest.mark.parametrize("hides", [{"searches": True}, {"reads": True}])
+def test_nothing_is_taken_out_on_one_empty_answer(hides):
+    """WADO-RS and QIDO-RS must agree where the feed does not say `deleted`; else the study is carried."""
+    fhir, held = FakeFhir(), [entry(n, instance=f"1.2.{n}") for n in (1, 2)]
+    StudySync(ports(fhir=fhir), OPTIONS).run_all([Study(held)])
+    before = [one for one in fhir.resources if one["resourceType"] == "ImagingStudy"]
+    archive = Hiding({STUDY: held}, **hides)
+    for study in (Study([gone(3, instance="1.2.9")]), Study([], whole=(STUDY, DEFAULT_PARTITION))):
+        (outcome,) = StudySync(ports(fhir=fhir, archive=archive), OPTIONS).run_all([study])
+        assert isinstance(outcome, UnreadStudyError)
+    assert [one for one in fhir.resources if one["resourceType"] == "ImagingStudy"] == before
+
+
+def test_what_the_feed_calls_current_must_be_there():
+    """An archive that lags behind its feed, or is emptied: the study is carried, nothing is taken out."""
+    world, before = World(), entry(1)
+    world.sync(before, holds=[before])
+    outcome = world.sync(entry(2, Action.UPDATE, **told("now")), holds=[])
+    assert isinstance(outcome, UnreadStudyError)
+    assert world.studies() == {STUDY: {"1.2.3.4": ["1.2.3.4.5"]}}
+
+
+def test_plain_creates_read_nothing():
+    """Nearly all of a day's entries: the archive is not asked."""
+    archive = Refusing(AssertionError("the archive was read"))
+    sync = StudySync(ports(archive=archive), OPTIONS)
+    for entries in (
+        [entry(1)],
+        [entry(2, instance="1.2.2")],
+        [entry(2, instance="1.2.2")],
+        [entry(1), entry(2, instance="1.2.2")],
+    ):
+        (outcome,) = sync.run_all([Study(entries)])
+        assert not outcome.failures
