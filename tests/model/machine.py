@@ -78,13 +78,13 @@ faults = st.sampled_from(list(OF_PORT)).flatmap(
 
 def switched(name):
     """A rule that a theme may leave out."""
-    return precondition(lambda self: name in self.rules)
+    return precondition(lambda self: name in self.on)
 
 
 class Machine(RuleBasedStateMachine):
-    """`rules` and `checks` are those that are on; `pins` are what the setup is to be."""
+    """`on` are its rules, `checks` what is checked, `pins` are what the setup is to be."""
 
-    rules, checks, pins = RULES, CHECKS, {}
+    on, checks, pins = RULES, CHECKS, {}
 
     @initialize(setup=setups)
     def begin(self, setup):
@@ -135,7 +135,7 @@ class Machine(RuleBasedStateMachine):
         said, before = self.archive.held[place]
         alone = sum(one[:2] == place[:2] and one.partition == place.partition for one in self.archive.held) == 1
         self._do(self.archive.delete, place)
-        self._do(self.archive.store, place, said, of_series if alone or "disagree" in self.rules else before)
+        self._do(self.archive.store, place, said, of_series if alone or "disagree" in self.on else before)
 
     @switched("reseries")
     @rule(at=at, of_series=of_series)
@@ -349,12 +349,12 @@ class Machine(RuleBasedStateMachine):
 
     def _is_out(self, place):
         """Whether it is there already, or what the theme leaves out: `dose` reports, one SOPInstanceUID `twice`."""
-        if place in self.archive.held or (place.instance == "dose" and "dose" not in self.rules):
+        if place in self.archive.held or (place.instance == "dose" and "dose" not in self.on):
             return True
         others = [
             one for one in self.archive.held if one.instance == place.instance and one.partition == place.partition
         ]
-        return "twice" not in self.rules and any(one.study == place.study for one in others)
+        return "twice" not in self.on and any(one.study == place.study for one in others)
 
     def _do(self, change, *args):
         change(*args)

@@ -85,7 +85,7 @@ settings.register_profile("model", HOW)
 def test_fhir_says_what_dicom_holds(theme):
     rules, pins = THEMES[theme]
     off = frozenset() if _ALL else NOT_YET_HELD
-    members = {"rules": frozenset(f"{_BASE} {rules}".split()) - off, "checks": _CHECKS - off, "pins": pins}
+    members = {"on": frozenset(f"{_BASE} {rules}".split()) - off, "checks": _CHECKS - off, "pins": pins}
     machine = type(theme.title(), (Machine,), members)
     began, chunk = time.monotonic(), 0
     while chunk == 0 or time.monotonic() - began < SECONDS:
