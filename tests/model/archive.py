@@ -11,6 +11,9 @@ from tests.integration.dicom_service_client import MULTIPART, multipart
 from tests.model.in_process import URL, InProcess
 from tests.model.vocabulary import KEYWORDS, STUDIES, changed, dicom_file
 
+RESERVED_FOR = timedelta(seconds=5)
+"""Less than the app waits for a hole to fill."""
+
 _app = create_app(None)
 _MILLISECOND = timestamps.TICKS_PER_SECOND // 1000
 
@@ -40,7 +43,7 @@ class Archive:
         self.held = {}
         self.log = []
         self._last = 0
-        self.reserved = None
+        self.reserved, self._reserved_until = None, clock.at
 
     def close(self):
         self.database.close()
@@ -77,9 +80,14 @@ class Archive:
 
     def reserve(self):
         """A sequence number for a write that will be seen later."""
-        if self.reserved is None:
+        if not self.is_reserved():
             self.reserved = self._send("POST", "/admin/reserve").json()["sequence"]
+            self._reserved_until = self.clock.at + RESERVED_FOR
             self.log.append(f"reserve {self.reserved}")
+
+    def is_reserved(self):
+        """Whether the write may still come: after a while it has been rolled back, and leaves a hole for ever."""
+        return self.reserved is not None and self.clock.at < self._reserved_until
 
     def store_reserved(self, place, said, of_series):
         """Under the number that was reserved, in its time."""

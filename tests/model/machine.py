@@ -198,7 +198,7 @@ class Machine(RuleBasedStateMachine):
         self.archive.reserve()
 
     @switched("reserve")
-    @precondition(lambda self: self.archive.reserved)
+    @precondition(lambda self: self.archive.is_reserved())
     @rule(study=studies, series=which_series, instance=instances, said=saids, of_series=of_series)
     def store_late(self, study, series, instance, said, of_series):
         """What was slow is seen after what had higher numbers."""
