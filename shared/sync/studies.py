@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from shared.errors import ConflictError, OutageError, ThrottledError, TransientError
+from shared.errors import ConflictError, OutageError, ThrottledError, TransientError, UnreadStudyError
 from shared.model import ChangeFeedEntry
 from shared.sync.books import Books
 from shared.sync.lanes import Lanes
@@ -18,6 +18,8 @@ from shared.sync.task import StudyOutcome, StudyResult
 
 STUDIES_OF_AN_OUTAGE = 3
 """So many studies that fail, each by itself, and none that succeeds: it is the server, not the study."""
+
+_NO_OUTAGE = (ConflictError, UnreadStudyError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +165,12 @@ class StudyQueue:
     def _suspect_outage(self, error: TransientError) -> None:
         """Raises OutageError where nothing has succeeded yet, and the server is silent or fails study after study.
 
-        That somebody else writes first is no outage.
+        That somebody else writes first is no outage, nor that the archive's account of a study cannot be had.
         """
-        if self._progress.studies or isinstance(error, ConflictError):
+        if self._progress.studies or isinstance(error, _NO_OUTAGE):
             return
         self._ports.fhir.probe()
-        failed = [one for one in self._waiting.values() if not isinstance(one.error, ConflictError)]
+        failed = [one for one in self._waiting.values() if not isinstance(one.error, _NO_OUTAGE)]
         # A group that is throttled fails but once.
         faults = {id(one.error) if isinstance(one.error, ThrottledError) else id(one) for one in failed}
         if len(faults) >= STUDIES_OF_AN_OUTAGE:

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from shared.errors import FeedError, OutageError, UnreadStudyError
 from shared.mapping.converters import MappingOptions
 from shared.model import DEFAULT_PARTITION, Action, State
+from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.plan import Study
 from shared.sync.study import StudySync
 from tests.fakes import STUDY, FakeArchive, FakeFeed, FakeFhir, entry, ports
@@ -304,3 +306,14 @@ def test_plain_creates_read_nothing():
     ):
         (outcome,) = sync.run_all([Study(entries)])
         assert not outcome.failures
+
+
+def test_studies_whose_account_cannot_be_had_are_no_outage_of_fhir():
+    """However many: each is carried, and the others of the feed go on."""
+    fhir = FakeFhir()
+    first = [entry(n, study=f"1.{n}", t00100020=f"P-{n}") for n in range(1, 5)]
+    StudySync(ports(fhir=fhir), OPTIONS).run_all([Study([one]) for one in first])
+    feed = [gone(n + 10, study=f"1.{n}") for n in range(1, 5)]
+    fakes = ports(feed, fhir=fhir, archive=Refusing(FeedError("status 406")))
+    result = run_batch(fakes, BatchOptions(OPTIONS, size=100), fakes.now() + timedelta(hours=1))
+    assert (result.carried, result.failed, len(fakes.errors.retries)) == (4, 0, 4)
