@@ -180,7 +180,8 @@ class StudyMerger:
             merged = counts_only(merged, {**dict.fromkeys(asked, 0), **counts})
         if merged is None or merged == study:
             return merged
-        return with_record(merged, standing(merged, ours | applied(instances, study)))
+        marks = applied(instances, study)
+        return with_record(merged, standing(merged, ours | marks) if study else marks)
 
     def _ours(self, study: Resource | None, links: Links) -> frozenset[str]:
         """The marks of what we wrote on it."""
