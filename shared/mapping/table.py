@@ -5,7 +5,7 @@ server holds already:
 
     CREATE   written when we create the resource, never changed after
     SET      follows DICOM
-    FILL     written where FHIR says nothing yet, never changed after
+    FILL     written where FHIR says nothing yet; what others wrote stays
     ADD      one more item of the list, unless it is there; what others wrote stays
     DERIVE   made anew, from the series and instances in the resource or from the report, so that it is always true
 """
@@ -99,18 +99,19 @@ TABLE: tuple[Row, ...] = (
     _row("Endpoint.address",                                  "",                                NO,  to.service_url,          CREATE, "root URL of the DICOM service; another address under our name is an error"),
 
     _row("ImagingStudy.identifier.where(system = 'urn:dicom:uid')", "(0020,000D) StudyInstanceUID", YES, to.study_identifier,  ADD,    "value `urn:oid:<uid>`; in a data partition the system is its URL"),
-    _row("ImagingStudy.identifier.where(type.coding.code = 'ACSN')", "(0008,0050) AccessionNumber", NO, to.accession_identifier, ADD,  "type `v2-0203|ACSN`, no system; an update replaces it"),
+    _row("ImagingStudy.identifier.where(type.coding.code = 'ACSN')", "(0008,0050) AccessionNumber", NO, to.accession_identifier, ADD,  "type `v2-0203|ACSN`, no system"),
     _row("ImagingStudy.meta.source",                          "",                                NO,  to.source,               CREATE, "root URL of the DICOM service: it says that we made the resource"),
     _row("ImagingStudy.meta.tag",                             "",                                NO,  to.tag,                  CREATE, "as Patient.meta.tag: the sign where a server drops `meta.source`"),
+    _row("ImagingStudy.extension.where(url = 'urn:dicom-cast:last-applied')", "",                    NO,  to.constant(None),       DERIVE, "hashes of the values that we wrote: what is ours to take back"),
     _row("ImagingStudy.status",                               "",                                NO,  to.constant("available"), CREATE, "`available`"),
     _row("ImagingStudy.modality",                             "(0008,0060) Modality",            NO,  to.modality,             DERIVE, "the distinct modalities of the series"),
     _row("ImagingStudy.subject",                              PATIENT_ID,                        YES, to.patient_link,         SET,    "the Patient above"),
     _row("ImagingStudy.started",                              STUDY_DATE,                        NO,  to.started,              SET,    "the date alone without a time; milliseconds are kept"),
     _row("ImagingStudy.endpoint",                             "",                                NO,  to.endpoint_link,        ADD,    "the Endpoint above"),
-    _row("ImagingStudy.note",                                 "(0008,1030) StudyDescription",    NO,  to.annotation,           ADD,    "unless a note says the same; an update replaces it"),
+    _row("ImagingStudy.note",                                 "(0008,1030) StudyDescription",    NO,  to.annotation,           ADD,    "unless a note says the same"),
 
     _our("ImagingStudy.description",                          "(0008,1030) StudyDescription",    NO,  to.plain,                SET,    "besides the note"),
-    _our("ImagingStudy.referrer",                             "(0008,0090) ReferringPhysicianName", NO, to.as_display,         FILL,   "display only: no Practitioner is made; an update replaces it"),
+    _our("ImagingStudy.referrer",                             "(0008,0090) ReferringPhysicianName", NO, to.as_display,         FILL,   "display only: no Practitioner is made; another's stays"),
     _our("ImagingStudy.procedureCode",                        "(0008,1032) ProcedureCodeSequence", NO, to.concepts,            ADD,    ""),
     _our("ImagingStudy.reasonCode",                           REASONS,                           NO,  to.reasons,              ADD,    "coded reasons; also those of the requests that the study answers"),
     _our("ImagingStudy.numberOfSeries",                       "",                                NO,  to.constant(None),       DERIVE, "counted"),
