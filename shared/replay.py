@@ -59,10 +59,14 @@ ReplayTarget = SequenceRange | TimeRange | StudyRebuild | StoredErrors
 
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
-    """What is to be run again. `dry_run`: only say what would be written."""
+    """What is to be run again. `dry_run`: only say what would be written.
+
+    `patients`: the newest word among what is run again overwrites Patients, as the policy says; else it only fills.
+    """
 
     target: ReplayTarget
     dry_run: bool = False
+    patients: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@ The existing resource is a plain dict and is never touched: what others wrote on
 changes nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from shared.errors import EndpointMismatchError
-from shared.mapping.converters import NAME_REPRESENTATION
+from shared.mapping.patients import filling, script_of
 from shared.mapping.resources import Fragment
 from shared.model import PatientUpdatePolicy, Resource
 
@@ -20,13 +20,21 @@ _NAME_PARTS = ("family", "given", "prefix", "suffix")
 
 
 def merge_patient(
-    existing: Resource | None, wanted: Fragment, policy: PatientUpdatePolicy = PatientUpdatePolicy.OVERWRITE
+    existing: Resource | None,
+    wanted: Fragment,
+    policy: PatientUpdatePolicy = PatientUpdatePolicy.OVERWRITE,
+    older: Collection[str] = (),
 ) -> Resource | None:
-    """Patient: name and gender as the policy says; the birth date is written only when we create."""
+    """Patient: name and gender as the policy says; the birth date is filled.
+
+    `older`: words that are not shown to be the newest on this patient; they only fill.
+    """
     if existing is not None and policy is PatientUpdatePolicy.NEVER:
         return None
     if policy is PatientUpdatePolicy.FILL:
         wanted = replace(wanted, set={}, fill={**wanted.fill, **wanted.set})
+    elif existing is not None and older:
+        wanted = filling(wanted, older)
     merged = apply(existing, {"resourceType": "Patient"}, wanted, {})
     return None if merged == existing else merged
 
@@ -114,9 +122,4 @@ def _named(existing: Sequence[Resource], wanted: Sequence[Resource]) -> list[Res
 
 
 def _is_same_kind(existing: Resource, wanted: Resource) -> bool:
-    return existing.get("use") == "usual" and _representation(existing) == _representation(wanted)
-
-
-def _representation(name: Resource) -> str | None:
-    codes = (one.get("valueCode") for one in name.get("extension", []) if one.get("url") == NAME_REPRESENTATION)
-    return next(codes, None)
+    return existing.get("use") == "usual" and script_of(existing) == script_of(wanted)

@@ -114,9 +114,10 @@ class Scope:
     keys: tuple[str, ...]
 
     @classmethod
-    def of(cls, name: str, *, derived: bool = False) -> "Scope":
-        """`derived`: with the rows that are made anew; else it is the merge that makes them."""
+    def of(cls, name: str, *, derived: bool = False, element: str | None = None) -> "Scope":
+        """`derived`: with the rows that are made anew; else it is the merge that makes them. `element`: it alone."""
         rows = tuple(row for row in rows_of(name) if derived or row.how is not DERIVE)
+        rows = tuple(row for row in rows if element in (None, row.element))
         optional = tuple(frozenset() if row.required else frozenset(row.keys) for row in rows)
         return cls(name, rows, optional, tuple(dict.fromkeys(key for row in rows for key in row.keys)))
 

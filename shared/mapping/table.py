@@ -87,7 +87,7 @@ TABLE: tuple[Row, ...] = (
     _row("Patient.identifier.where(system = '')",             PATIENT_ID,                        YES, to.patient_identifier,   ADD,    "`Patient__PatientSystemId` as system, or the issuer with `Patient__IsIssuerIdUsed`"),
     _row("Patient.name.where(use = 'usual')",                 "(0010,0010) PatientName",         NO,  to.patient_name,         SET,    "one HumanName per component group, told apart by iso21090-EN-representation"),
     _row("Patient.gender",                                    "(0010,0040) PatientSex",          NO,  to.gender,               SET,    "M, F, O; anything else is an invalid tag"),
-    _row("Patient.birthDate",                                 "(0010,0030) PatientBirthDate",    NO,  to.birth_date,           CREATE, ""),
+    _row("Patient.birthDate",                                 "(0010,0030) PatientBirthDate",    NO,  to.birth_date,           FILL,   ""),
 
     _row("Endpoint.meta.tag",                                 "",                                NO,  to.tag,                  CREATE, "as Patient.meta.tag"),
     _row("Endpoint.identifier",                               "",                                NO,  to.endpoint_identifier,  CREATE, "`urn:dicom-cast:source` and the root URL of the DICOM service: the condition of its create"),

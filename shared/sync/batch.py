@@ -67,7 +67,8 @@ def run_batch(ports: Ports, options: BatchOptions, deadline: datetime) -> BatchR
     stored = ports.watermarks.read()
     plan = make_plan(ports, stored, options.size)
     books = Books(ports, stored, plan.read.through)
-    progress = StudyQueue(ports, StudySync(ports, options.mapping), books, limits).run(plan.due)
+    sync = StudySync(ports, options.mapping)
+    progress = StudyQueue(ports, sync, books, limits).run(plan.due)
     progress.failed += books.torn(plan.torn)
     for study in plan.resting:
         books.carried(study.entries, "an earlier entry of the study is not synced yet")
@@ -82,6 +83,7 @@ def run_batch(ports: Ports, options: BatchOptions, deadline: datetime) -> BatchR
     else:
         watermark = just_before(waiting, plan.read.entries, stored.read_through, read_through)
     books.close(watermark, read_through)
+    ports.words.end(read_through, [(entry.sequence, sync.patients.of(entry.metadata)) for entry in progress.carried])
     if progress.outage:
         raise progress.outage
     result = _result(plan, progress, watermark, ports.fhir.calls - calls_before)

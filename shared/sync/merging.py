@@ -1,7 +1,9 @@
 """Reads what FHIR holds of a study, and says what is to be written so that it says what the archive holds."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
+from shared.failures import FailedEntry
 from shared.mapping.converters import MappingOptions, urn
 from shared.mapping.dose_report import may_be_dose_report
 from shared.mapping.last_applied import assumed, mark, recorded, with_record
@@ -26,6 +28,7 @@ from shared.model import Action, Resource
 from shared.sync.lookup import Lookup, Search
 from shared.sync.mapped_entries import Change, Changes, gone, key_of
 from shared.sync.our_endpoint import OurEndpoint
+from shared.sync.patients import StudyPatient, patients_among, patients_of
 from shared.sync.ports import Ports
 from shared.sync.reading import StudyReader
 
@@ -42,6 +45,7 @@ class StudyMerger:
         self._partition = partition
         self._archive = ports.archive
         self._known = ports.known
+        self._words = ports.words
         self._lookup = Lookup(ports.fhir, ports.known, self.options)
         self._endpoint = OurEndpoint(ports, self._lookup, self.options)
         self._reader = StudyReader(ports, self.options, partition)
@@ -51,7 +55,7 @@ class StudyMerger:
         """What `writes` will look up, but for Observations."""
         uid = wanted.study_instance_uid
         searches = [] if self._lookup.is_known(uid) else [self._lookup.study_search(uid)]
-        patients = [change.patient.add["identifier"][0] for change in _by_patient(wanted)]
+        patients = [patient.identifier for patient in patients_of(wanted, self._words)]
         if patients and not self._endpoint.is_known:
             searches.append(self._endpoint.search)
         return searches + [self._lookup.patient_search(identifier) for identifier in patients]
@@ -77,9 +81,17 @@ class StudyMerger:
             return self._writes(wanted)
         return writes
 
+    def took(self, wanted: Changes, refused: Collection[FailedEntry]) -> None:
+        """The changes are in FHIR, but for those that were refused: their words on patients count from now on."""
+        left_out = {failure.sequence for failure in refused if failure.is_final}
+        changes = [change for change in wanted.changes if not left_out or change.entry.sequence not in left_out]
+        for patient in patients_of(replace(wanted, changes=changes), self._words):
+            for word, place in patient.places.items():
+                self._words.took(patient.identity, word, place)
+
     def doubles(self, wanted: Changes) -> list[str]:
         """What is to be told of Patients of the study that we, two hosts of us, have made twice."""
-        names = [change.study.set["subject"]["reference"] for change in _by_patient(wanted)]
+        names = [patient.identity.name for patient in patients_of(wanted, self._words)]
         found = [named(self._doubles[name]) for name in names if self._doubles.get(name)]
         return [f"{told} are doubles that the app has made: {PATIENT_REMEDY}" for told in found]
 
@@ -89,7 +101,7 @@ class StudyMerger:
         study, doubles = (found[0], found[1:]) if found else (None, [])
         base = with_series_of(study, doubles)
         links: dict[str, str] = {}
-        writes = self._link(_by_patient(wanted), study, links)
+        writes = self._link(patients_of(wanted, self._words), study, links)
         read = self._read(base, wanted, links)
         if read is not None:
             writes += self._link(self._unlinked(read, links), study, links)
@@ -99,13 +111,11 @@ class StudyMerger:
         writes += self._observations(study, wanted, read, links)
         return writes + [write for moved in self._moved(study, wanted) for write in self._writes(moved)]
 
-    def _link(
-        self, of_patients: Sequence[MappedInstance], study: Resource | None, links: dict[str, str]
-    ) -> list[Write]:
+    def _link(self, patients: Sequence[StudyPatient], study: Resource | None, links: dict[str, str]) -> list[Write]:
         """Writes of Patients; the links to them and to the Endpoint are added."""
-        if of_patients:
+        if patients:
             links[self._endpoint.name] = self._endpoint.reference()
-        return [write for change in of_patients for write in self._link_patient(change, study, links)]
+        return [write for patient in patients for write in self._link_patient(patient, study, links)]
 
     def _read(self, study: Resource | None, wanted: Changes, links: Links) -> StudyRead | None:
         """What the archive holds; None where the changes may be merged without, or change nothing."""
@@ -122,21 +132,24 @@ class StudyMerger:
             return self._reader.read(study, wanted, own, is_all=True)
         return read
 
-    def _unlinked(self, read: StudyRead, links: Links) -> list[MappedInstance]:
-        """An instance of each patient that is linked to not yet; of many, as many as may be looked up."""
-        by_patient = {one.study.set["subject"]["reference"]: one for one in read.instances}
-        return [one for name, one in by_patient.items() if name not in links][:MAX_PATIENTS]
+    def _unlinked(self, read: StudyRead, links: Links) -> list[StudyPatient]:
+        """The patients of what was read that are linked to not yet; of many, as many as may be looked up."""
+        found = patients_among(read.instances, self._words)
+        return [patient for patient in found if patient.identity.name not in links][:MAX_PATIENTS]
 
-    def _link_patient(self, change: MappedInstance, study: Resource | None, links: dict[str, str]) -> list[Write]:
+    def _link_patient(self, patient: StudyPatient, study: Resource | None, links: dict[str, str]) -> list[Write]:
         """Of doubles that we made the one that the study has already, else the first by its id."""
-        identifier, name = change.patient.add["identifier"][0], change.study.set["subject"]["reference"]
-        query = self._lookup.patient_search(identifier)[1]
-        patients = self._lookup.patients(identifier)
+        name = patient.identity.name
+        query = self._lookup.patient_search(patient.identifier)[1]
+        patients = self._lookup.patients(patient.identifier)
         self._doubles[name] = patients[1:] and patients
         subject = (study or {}).get("subject", {}).get("reference")
         linked = [one for one in patients if reference_of(one) == subject]
         held = next(iter([*linked, *patients]), None)
-        merged = merge_patient(held, change.patient, self.options.patient_update_policy)
+        older = [
+            word for word, place in patient.places.items() if not self._words.is_newest(patient.identity, word, place)
+        ]
+        merged = merge_patient(held, patient.wanted, self.options.patient_update_policy, older)
         if held is None:
             assert merged is not None
             links[name] = name
@@ -248,13 +261,6 @@ class StudyMerger:
         for uid in ours:
             self._known.put(self._lookup.study_query(uid), None)
         return [Changes(uid, [], {}) for uid in sorted(ours - {wanted.study_instance_uid})]
-
-
-def _by_patient(wanted: Changes) -> list[MappedInstance]:
-    """The last change says whose the study is, those of dose reports whose the doses are: one for each Patient."""
-    mapped = [change for change in wanted.changes if isinstance(change, MappedInstance)]
-    told = [change for change in mapped if change is mapped[-1] or key_of(change.entry) in wanted.reports]
-    return list({change.study.set["subject"]["reference"]: change for change in told}.values())
 
 
 def _series_of(sop_instance_uid: str, study: Resource | None, changes: Sequence[Change]) -> set[str]:

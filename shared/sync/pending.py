@@ -1,33 +1,44 @@
-"""Studies that wait for a lane: never two of one patient at once, several small ones together."""
+"""Studies that wait for a lane: never two that share a patient at once, several small ones together."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
+from shared.mapping.patients import PatientIdentity, Patients
 from shared.sync.plan import Study
+from shared.sync.words import Words
 
 MIN_STUDIES, MAX_STUDIES = 10, 40
 MAX_ENTRIES = 200
 """Of one group: it is one transaction, and what is done twice where that fails."""
-_PATIENT_ID, _ISSUER = "00100020", "00100021"
+_WORDS = ("00100010", "00100040")
+"""PatientName and PatientSex."""
 
 
 class PendingStudies:
-    """Studies by patient, in the batch's order."""
+    """A queue for each patient. A study stands in those of all patients that its entries name, in the order given.
 
-    def __init__(self, studies: Sequence[Study]) -> None:
+    It may go once it is the first in all of them, and stays there until a lane has brought it back.
+    """
+
+    def __init__(self, studies: Sequence[Study], patients: Patients) -> None:
         self._left = {id(study): study for study in studies}
-        self._by_patient: dict[str, deque[Study]] = {}
+        self._queues: dict[Hashable, deque[Study]] = {}
+        self._patients: dict[int, set[Hashable]] = {}
+        self._behind: dict[int, int] = {}
         for study in studies:
-            self._by_patient.setdefault(_patient_of(study), deque()).append(study)
-        self._free = deque(self._by_patient)
+            named = self._patients[id(study)] = _named(study, patients)
+            for patient in named:
+                self._queues.setdefault(patient, deque()).append(study)
+            self._behind[id(study)] = sum(self._queues[patient][0] is not study for patient in named)
+        self._free = deque(study for study in studies if not self._behind[id(study)])
 
     @property
     def left(self) -> list[Study]:
-        """Those that no lane has brought back, in the batch's order."""
+        """Those that no lane has brought back, in the order given."""
         return list(self._left.values())
 
     def next_group(self, lanes: int = 1) -> list[Study]:
-        """The next studies, each of a patient of its own who is at work nowhere; empty where there are none.
+        """The next studies, of patients who are at work nowhere and in one of them only; empty where there are none.
 
         Few enough for so many lanes to share what is left.
         """
@@ -35,25 +46,48 @@ class PendingStudies:
         group: list[Study] = []
         entries = 0
         while self._free and len(group) < most:
-            study = self._by_patient[self._free[0]][0]
-            entries += len(study.entries)
+            entries += len(self._free[0].entries)
             if group and entries > MAX_ENTRIES:
                 break
-            self._by_patient[self._free.popleft()].popleft()
-            group.append(study)
+            group.append(self._free.popleft())
         return group
 
     def tried(self, study: Study) -> None:
-        """A lane has brought the study back: the next of its patient can go."""
+        """A lane has brought the study back: the next of its patients can go."""
         self._left.pop(id(study), None)
-        patient = _patient_of(study)
-        if self._by_patient[patient]:
-            self._free.append(patient)
+        for patient in self._patients[id(study)]:
+            queue = self._queues[patient]
+            queue.popleft()
+            if queue:
+                following = queue[0]
+                self._behind[id(following)] -= 1
+                if not self._behind[id(following)]:
+                    self._free.append(following)
 
 
-def _patient_of(study: Study) -> str:
-    """The raw elements that name the patient, as the last instance of the study that has them says."""
-    for entry in reversed(study.entries):
-        if entry.metadata and _PATIENT_ID in entry.metadata:
-            return repr([entry.metadata.get(tag) for tag in (_PATIENT_ID, _ISSUER)])
-    return repr(study.whole or study.entries[0].study_instance_uid)
+def newest_first(studies: Sequence[Study], patients: Patients, words: Words) -> list[Study]:
+    """Each study with the feed's newest word on a patient right before the first of the patient's others.
+
+    So the others only fill, and FHIR says no older word for a while. They stay in the batch's order, for the watermark
+    to get on where the time does not suffice for all.
+    """
+    first: dict[PatientIdentity, int] = {}
+    newest: dict[tuple[PatientIdentity, str], tuple[int, int]] = {}
+    for position, study in enumerate(studies):
+        for entry in study.entries:
+            if (patient := patients.of(entry.metadata)) is None or (place := words.place(entry.sequence)) is None:
+                continue
+            first.setdefault(patient, position)
+            for word in _WORDS:
+                if word in (entry.metadata or ()) and place > newest.get((patient, word), (0, 0))[0]:
+                    newest[patient, word] = place, position
+    keys = [(position, 1, position) for position in range(len(studies))]
+    for (patient, _), (_, position) in newest.items():
+        keys[position] = min(keys[position], (first[patient], 0, position))
+    return [studies[position] for position in sorted(range(len(studies)), key=keys.__getitem__)]
+
+
+def _named(study: Study, patients: Patients) -> set[Hashable]:
+    """The patients that the entries name; where they name none, the study stands for itself."""
+    named: set[Hashable] = {patient for entry in study.entries if (patient := patients.of(entry.metadata))}
+    return named or {study.study_instance_uid}

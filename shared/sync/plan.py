@@ -55,6 +55,7 @@ def make_plan(ports: Ports, stored: StoredWatermark, size: int) -> Plan:
     rests = {uid for uid, known in attempts.items() if not known.is_due(now)}
     again = read_again(ports, {entry.sequence for entry in carried if entry.study_instance_uid not in rests})
     read = read_batch(ports.feed, stored.read_through, size)
+    ports.words.begin(stored.read_through, [entry.sequence for entry in read.entries], waiting)
     entries = [*again, *read.entries]
     torn = [entry for entry in entries if isinstance(entry, TornEntry)]
     # The same UID in another data partition is another study, which has not failed.

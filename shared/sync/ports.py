@@ -14,6 +14,7 @@ from shared.replay import Replay, ReplayRequest
 from shared.sync.handover import Handover
 from shared.sync.known import KnownResources
 from shared.sync.lanes import Pace
+from shared.sync.words import Words
 
 
 class Feed(Protocol):
@@ -238,7 +239,8 @@ class Telemetry(Protocol):
 class Ports:
     """All of them. `now` is the host's clock, in UTC; `sleep` waits so many seconds.
 
-    `known`, `pace` and `handover` are what the host remembers of the FHIR server from batch to batch.
+    `known`, `pace` and `handover` are what the host remembers of the FHIR server from batch to batch, `words` what it
+    remembers of the feed.
     """
 
     feed: Feed
@@ -255,3 +257,4 @@ class Ports:
     known: KnownResources = field(default_factory=KnownResources)
     pace: Pace = field(default_factory=Pace)
     handover: Handover = field(default_factory=Handover)
+    words: Words = field(default_factory=Words)

@@ -17,6 +17,7 @@ from shared.sync.replay_source import Portion, next_portion, total_of
 from shared.sync.retry import TRIES_IN_A_TICK, Attempts
 from shared.sync.studies import Limits, Progress, StudyQueue
 from shared.sync.study import StudySync
+from shared.sync.words import Words
 
 LEAST_ENTRIES, MOST_ENTRIES = 20, 500
 SLICE_SECONDS = 5
@@ -64,7 +65,10 @@ def _worked(ports: Ports, options: BatchOptions, replay: Replay, portion: Portio
     fhir = Rehearsal(ports.fhir)
     # A replay trusts nothing that is remembered: somebody has a reason to look again. A dry run leaves no trace.
     traces = None if replay.request.dry_run else ports.known.traces
-    afresh = replace(ports, known=KnownResources(max_weight=0, traces=traces))
+    words = Words()
+    if replay.request.patients:
+        words.begin(Watermark(), portion.order)
+    afresh = replace(ports, known=KnownResources(max_weight=0, traces=traces), words=words)
     sync = StudySync(replace(afresh, fhir=fhir) if replay.request.dry_run else afresh, options.mapping)
     limits = Limits(ports.now() + timedelta(seconds=options.tick_budget_seconds), options.total_retry_seconds)
     tried = Attempts(replay.tries, replay.failing_since, replay.updated) if replay.failing_since else None

@@ -55,6 +55,7 @@ class _Body(_Strict):
     errors: Annotated[str, AfterValidator(_is_table)] | None = None
     exception: str | None = Field(default=None, pattern=r"^[A-Za-z]{1,100}$")
     dry_run: bool = Field(default=False, alias="dryRun")
+    patients: bool = False
 
 
 def parse_request(text: bytes, latest: ChangeFeedEntry | None) -> ReplayRequest:
@@ -71,7 +72,7 @@ def parse_request(text: bytes, latest: ChangeFeedEntry | None) -> ReplayRequest:
         raise RequestError([_told(fault) for fault in error.errors(include_input=False, include_url=False)]) from None
     if faults := [*_kind_faults(body), *_range_faults(body, latest)]:
         raise RequestError(faults)
-    return ReplayRequest(_target(body), body.dry_run)
+    return ReplayRequest(_target(body), body.dry_run, body.patients)
 
 
 def _kind_faults(body: _Body) -> list[str]:

@@ -18,6 +18,7 @@ GONE = "the feed has the entry no more; replay its study instead"
 class Portion:
     """Studies to sync, entries that cannot be read, and errors that stand already.
 
+    `order`: the sequences as they follow in the feed; 0 is that of instances that the DICOM service was asked for.
     `advance` says, of the sequences that are not finished, where the cursor comes to stand and how much is done.
     `is_last`: nothing comes behind it.
     """
@@ -25,6 +26,7 @@ class Portion:
     studies: Sequence[Study]
     torn: Sequence[TornEntry]
     errors: Sequence[ReplayError]
+    order: Sequence[int]
     advance: Callable[[Collection[int]], tuple[Cursor, int]]
     is_last: bool
 
@@ -102,7 +104,7 @@ def _of_study(ports: Ports, target: StudyRebuild) -> Portion:
     entries = list(ports.archive.instances(*whole))
     study = Study(entries, whole=whole)
     count = max(1, len(entries))
-    return Portion([study], (), (), lambda unfinished: (Cursor(), 0 if unfinished else count), is_last=True)
+    return Portion([study], (), (), (0,), lambda unfinished: (Cursor(), 0 if unfinished else count), is_last=True)
 
 
 def total_of(ports: Ports, target: ReplayTarget) -> int | None:
@@ -126,4 +128,5 @@ def _portion(
     is_last: bool,
 ) -> Portion:
     torn = [entry for entry in entries if isinstance(entry, TornEntry)]
-    return Portion([Study(group) for group in by_study(entries)], torn, errors, advance, is_last)
+    studies = [Study(group) for group in by_study(entries)]
+    return Portion(studies, torn, errors, [entry.sequence for entry in entries], advance, is_last)

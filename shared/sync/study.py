@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 from shared.mapping.converters import MappingOptions
-from shared.model import Action
+from shared.mapping.patients import Patients
+from shared.model import Action, PatientUpdatePolicy
 from shared.sync.group import Group
 from shared.sync.mapped_entries import Changes, key_of, map_entries
 from shared.sync.merging import StudyMerger
 from shared.sync.one_study import OneStudy
+from shared.sync.pending import newest_first
 from shared.sync.plan import Study
 from shared.sync.ports import Ports
 from shared.sync.task import StudyOutcome, Task
@@ -20,6 +22,13 @@ class StudySync:
         self._ports = ports
         self._options = options
         self._mergers: dict[str, StudyMerger] = {}
+        self.patients = Patients(options)
+
+    def in_order(self, studies: Sequence[Study]) -> Sequence[Study]:
+        """The studies of a batch, in the order in which they are best begun."""
+        if self._options.patient_update_policy is not PatientUpdatePolicy.OVERWRITE:
+            return studies
+        return newest_first(studies, self.patients, self._ports.words)
 
     def run_all(self, studies: Sequence[Study]) -> list[StudyOutcome]:
         """Studies of different patients, together. Raises OutageError, LeaseLostError."""

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from shared.errors import TransientError
 from shared.failures import ErrorTable, FailedEntry
+from shared.mapping.patients import several_patients
+from shared.mapping.resources import MappedInstance
 from shared.sync.mapped_entries import Changes
 from shared.sync.merging import StudyMerger
 
@@ -36,12 +38,25 @@ class Task:
     failures: tuple[FailedEntry, ...]
 
     def result(self, wrote: bool, refused: tuple[FailedEntry, ...] = ()) -> StudyResult:
-        """How it ended: with what the mapping left out, and Patients that are there twice."""
-        return StudyResult(wrote, (*self.failures, *refused, *self._doubles()))
+        """How it ended: with what the mapping left out, and what somebody has to look at though the study is synced."""
+        if self.changes is None:
+            return StudyResult(wrote, (*self.failures, *refused))
+        self.merger.took(self.changes, refused)
+        looks = [*_doubled_patient(self.merger, self.changes), *_several_patients(self.changes)]
+        return StudyResult(wrote, (*self.failures, *refused, *looks))
 
-    def _doubles(self) -> list[FailedEntry]:
-        """The study is synced, and somebody has to look."""
-        if self.changes is None or not (told := self.merger.doubles(self.changes)):
-            return []
-        entry = self.changes.changes[-1].entry
-        return [FailedEntry.of(entry, ErrorTable.INVALID_TAG, "DoubledPatient", f"{PATIENT_ID}: {'; '.join(told)}")]
+
+def _doubled_patient(merger: StudyMerger, study: Changes) -> list[FailedEntry]:
+    """Patients that are there twice."""
+    told = merger.doubles(study)
+    return [_told(study, "DoubledPatient", "; ".join(told))] if told else []
+
+
+def _several_patients(study: Changes) -> list[FailedEntry]:
+    """Instances of the study that are not all one patient's."""
+    told = several_patients(change for change in study.changes if isinstance(change, MappedInstance))
+    return [_told(study, "SeveralPatients", told)] if told else []
+
+
+def _told(study: Changes, name: str, told: str) -> FailedEntry:
+    return FailedEntry.of(study.changes[-1].entry, ErrorTable.INVALID_TAG, name, f"{PATIENT_ID}: {told}")

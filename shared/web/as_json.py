@@ -97,7 +97,7 @@ def request_json(request: ReplayRequest) -> dict[str, Any]:
             asked = tables[0].value if len(tables) == 1 else "all"
             narrowed = {"exception": exception, "study": study}
             body = {"errors": asked} | {name: value for name, value in narrowed.items() if value}
-    return body | {"dryRun": request.dry_run}
+    return body | {"dryRun": request.dry_run, "patients": request.patients}
 
 
 def check_json(check: Check) -> dict[str, Any]:

@@ -8,6 +8,8 @@ import pytest
 
 from shared.errors import FeedError, FhirRefusedError, ThrottledError, TransientError
 from shared.mapping.converters import MappingOptions
+from shared.mapping.patients import Patients
+from shared.model import Action, State
 from shared.outcome import Outcome
 from shared.sync.batch import BatchOptions, run_batches
 from shared.sync.known import KnownResources
@@ -23,19 +25,46 @@ def study(number, patient="P-1", entries=1):
     return Study([entry(number * 1000 + n, study=f"1.{number}", instance=f"1.{number}.{n}", t00100020=patient) for n in range(1, entries + 1)])  # fmt: skip
 
 
+def pending_of(studies):
+    return PendingStudies(studies, Patients(OPTIONS.mapping))
+
+
 def numbers(group):
     return [int(one.entries[0].study_instance_uid.split(".")[1]) for one in group]
 
 
 def test_studies_of_one_patient_go_one_after_the_other():
     """The second is free once the first has been tried; others are free at once."""
-    pending = PendingStudies([study(1, "A"), study(2, "A"), study(3, "B"), study(4, "A")])
+    pending = pending_of([study(1, "A"), study(2, "A"), study(3, "B"), study(4, "A")])
     first = pending.next_group()
     assert numbers(first) == [1, 3]
     assert pending.next_group() == []
     pending.tried(first[0])
     assert numbers(pending.next_group()) == [2]
     assert numbers(pending.left) == [2, 3, 4]
+
+
+def test_a_mixed_study_holds_the_lanes_of_all_its_patients():
+    """It waits for both, and both wait for it; what comes behind it does not overtake it."""
+    mixed = Study([*study(2, "A").entries, *study(2, "B").entries])
+    pending = pending_of([study(1, "A"), mixed, study(3, "B"), study(4, "C"), study(5, "A")])
+    first, other = pending.next_group()
+    assert numbers([first, other]) == [1, 4]
+    pending.tried(other)
+    assert pending.next_group() == []
+    pending.tried(first)
+    assert pending.next_group() == [mixed]
+    assert pending.next_group() == []
+    pending.tried(mixed)
+    assert numbers(pending.next_group()) == [3, 5]
+
+
+def test_a_patient_is_who_the_mapping_says():
+    """Padding and, where it is not used, the issuer make no other patient; what names none stands for itself."""
+    same = [study(1, "A"), study(2, "A "), Study([entry(3, study="1.3", t00100020="A", t00100021="I")])]
+    nobody = [Study([], whole=("1.4", "p")), Study([entry(5, Action.DELETE, study="1.5", state=State.DELETED)])]
+    assert pending_of([*same, *nobody]).next_group() == [same[0], *nobody]
+    assert len(PendingStudies(same, Patients(replace(OPTIONS.mapping, use_issuer=True))).next_group()) == 2
 
 
 @pytest.mark.parametrize(
@@ -49,7 +78,7 @@ def test_studies_of_one_patient_go_one_after_the_other():
 )
 def test_a_group_is_bounded(entries, sizes):
     """By studies and by entries; a large study goes alone."""
-    pending = PendingStudies([study(n, f"P-{n}", count) for n, count in enumerate(entries, 1)])
+    pending = pending_of([study(n, f"P-{n}", count) for n, count in enumerate(entries, 1)])
     assert [len(pending.next_group()) for _ in sizes] == sizes
     assert pending.next_group() == []
 
@@ -60,7 +89,7 @@ def test_a_group_is_bounded(entries, sizes):
 )
 def test_lanes_share_what_is_left(studies, lanes, first):
     """No lane idles while another works on a group that two could share, unless the group would be small."""
-    pending = PendingStudies([study(n, f"P-{n}") for n in range(1, studies + 1)])
+    pending = pending_of([study(n, f"P-{n}") for n in range(1, studies + 1)])
     assert len(pending.next_group(lanes)) == first
 
 

@@ -1,0 +1,67 @@
+"""The feed's newest word on each patient: what of it FHIR has already, and what is older and may only fill."""
+
+from collections.abc import Collection, Iterable, Sequence
+
+from shared.mapping.patients import PatientIdentity
+from shared.model import Watermark
+
+MAX_CARRIED = 20_000
+"""Carried entries whose place in the feed is remembered: some 10 MB. What is let go only fills when it is tried."""
+
+
+class Words:
+    """How late in the feed the word stands that FHIR has on a patient. Lanes share it, but never one patient.
+
+    A place is a running number of the entries that this host has read, in the feed's order: API v2 has another than
+    that of sequence numbers. A carried entry keeps its place, and of its patient the newest word is watched from then
+    on. What has no place (carried before a restart, while another host worked, or not read in the feed) is nowhere
+    shown to be the newest.
+    """
+
+    def __init__(self) -> None:
+        self._places: dict[int, int] = {}
+        self._taken: dict[tuple[PatientIdentity, str], int] = {}
+        self._carried: dict[int, tuple[int, PatientIdentity]] = {}
+        self._watched: dict[PatientIdentity, int] = {}
+        self._begun = self._last = 0
+        self._through = Watermark()
+
+    def begin(self, after: Watermark, sequences: Iterable[int], waiting: Collection[int] = ()) -> None:
+        """A batch: what was read in the feed after `after`, and all carried entries that wait.
+
+        Where the feed was not read last to `after` another host has gone on, or somebody has set the watermark.
+        """
+        kept = self._carried if after == self._through else {}
+        self._carried = {sequence: kept[sequence] for sequence in waiting if sequence in kept}
+        patients = {patient for _, patient in self._carried.values()}
+        self._watched = {patient: place for patient, place in self._watched.items() if patient in patients}
+        self._taken = {word: place for word, place in self._taken.items() if word[0] in patients}
+        self._begun = self._last + 1
+        self._places = {sequence: place for sequence, (place, _) in self._carried.items()}
+        for sequence in sequences:
+            self._last += 1
+            self._places[sequence] = self._last
+
+    def end(self, through: Watermark, carried: Sequence[tuple[int, PatientIdentity | None]]) -> None:
+        """The feed is read to `through`; these entries, of these patients, are tried again later."""
+        for sequence, patient in carried:
+            if patient and (place := self._places.get(sequence)):
+                self._carried[sequence] = place, patient
+                self._watched.setdefault(patient, self._begun)
+        for sequence in sorted(self._carried, key=lambda one: self._carried[one])[:-MAX_CARRIED]:
+            del self._carried[sequence]
+        self._through = through
+
+    def place(self, sequence: int) -> int | None:
+        """Where the entry stands in the feed; None where that is not known."""
+        return self._places.get(sequence)
+
+    def is_newest(self, patient: PatientIdentity, word: str, place: int | None) -> bool:
+        """Whether no later entry's word on the patient was taken, as far as can be shown."""
+        since = self._watched.get(patient, self._begun)
+        return place is not None and place >= max(since, self._taken.get((patient, word), 0))
+
+    def took(self, patient: PatientIdentity, word: str, place: int | None) -> None:
+        """FHIR says this word, or a policy had it left out."""
+        if place is not None:
+            self._taken[patient, word] = max(place, self._taken.get((patient, word), 0))
