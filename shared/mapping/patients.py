@@ -50,10 +50,13 @@ class Patients:
 
 def _raw(element: Any) -> Hashable:
     """What tells elements apart; most are one text."""
-    values = element.get("Value") if isinstance(element, dict) else None
-    if isinstance(values, list) and len(values) == 1 and isinstance(values[0], str):
-        return values[0]
-    return None if element is None else (repr(element),)
+    if element is None:
+        return None
+    try:
+        (value,) = element["Value"]
+    except (KeyError, TypeError, ValueError):
+        return (repr(element),)
+    return value if isinstance(value, str) else (repr(element),)
 
 
 def words_of(patient: Fragment) -> dict[str, Any]:
@@ -102,6 +105,6 @@ def several_patients(instances: Iterable[MappedInstance]) -> str | None:
     if count <= 1:
         return None
     return (
-        f"instances of the study carry {count} PatientIDs: its subject is the last one's Patient; "
+        f"instances of the study carry {count} PatientIDs: its subject is one of these Patients; "
         "find out whose they are, and correct them in the DICOM service"
     )

@@ -1,7 +1,7 @@
 """Studies that wait for a lane: never two that share a patient at once, several small ones together."""
 
-from collections import deque
-from collections.abc import Hashable, Sequence
+from collections import Counter, deque
+from collections.abc import Hashable, Mapping, Sequence
 
 from shared.mapping.patients import PatientIdentity, Patients
 from shared.sync.plan import Study
@@ -15,18 +15,21 @@ _WORDS = ("00100010", "00100040")
 
 
 class PendingStudies:
-    """A queue for each patient. A study stands in those of all patients that its entries name, in the order given.
+    """A queue for each patient. A study stands in those of all patients that its entries name, in one order.
 
-    It may go once it is the first in all of them, and stays there until a lane has brought it back.
+    It may go once it is the first in all of them, and stays there until a lane has brought it back. The order is the
+    batch's; with `words`, which studies have the newest ones is heeded too.
     """
 
-    def __init__(self, studies: Sequence[Study], patients: Patients) -> None:
+    def __init__(self, studies: Sequence[Study], patients: Patients, words: Words | None = None) -> None:
+        self._patients = {id(study): _named(study, patients) for study in studies}
+        if words is not None:
+            studies = _newest_first(studies, self._patients, patients, words)
         self._left = {id(study): study for study in studies}
         self._queues: dict[Hashable, deque[Study]] = {}
-        self._patients: dict[int, set[Hashable]] = {}
         self._behind: dict[int, int] = {}
         for study in studies:
-            named = self._patients[id(study)] = _named(study, patients)
+            named = self._patients[id(study)]
             for patient in named:
                 self._queues.setdefault(patient, deque()).append(study)
             self._behind[id(study)] = sum(self._queues[patient][0] is not study for patient in named)
@@ -34,7 +37,7 @@ class PendingStudies:
 
     @property
     def left(self) -> list[Study]:
-        """Those that no lane has brought back, in the order given."""
+        """Those that no lane has brought back, in their order."""
         return list(self._left.values())
 
     def next_group(self, lanes: int = 1) -> list[Study]:
@@ -65,16 +68,22 @@ class PendingStudies:
                     self._free.append(following)
 
 
-def newest_first(studies: Sequence[Study], patients: Patients, words: Words) -> list[Study]:
+def _newest_first(
+    studies: Sequence[Study], named: Mapping[int, set[Hashable]], patients: Patients, words: Words
+) -> Sequence[Study]:
     """Each study with the feed's newest word on a patient right before the first of the patient's others.
 
     So the others only fill, and FHIR says no older word for a while. They stay in the batch's order, for the watermark
     to get on where the time does not suffice for all.
     """
+    counts = Counter(patient for study in studies for patient in named[id(study)])
+    shared = {patient for patient, count in counts.items() if count > 1}
+    if not shared:
+        return studies
     first: dict[PatientIdentity, int] = {}
     newest: dict[tuple[PatientIdentity, str], tuple[int, int]] = {}
     for position, study in enumerate(studies):
-        for entry in study.entries:
+        for entry in () if shared.isdisjoint(named[id(study)]) else study.entries:
             if (patient := patients.of(entry.metadata)) is None or (place := words.place(entry.sequence)) is None:
                 continue
             first.setdefault(patient, position)

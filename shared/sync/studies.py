@@ -73,7 +73,7 @@ class StudyQueue:
     def run(self, studies: Sequence[Study]) -> Progress:
         """Raises LeaseLostError before anything is written without it; what was done before is recorded."""
         progress = self._progress
-        pending = PendingStudies(self._sync.in_order(studies), self._sync.patients)
+        pending = PendingStudies(studies, self._sync.patients, self._sync.words)
         try:
             self._work(pending)
             self._retry()

@@ -9,26 +9,24 @@ from shared.sync.group import Group
 from shared.sync.mapped_entries import Changes, key_of, map_entries
 from shared.sync.merging import StudyMerger
 from shared.sync.one_study import OneStudy
-from shared.sync.pending import newest_first
 from shared.sync.plan import Study
 from shared.sync.ports import Ports
 from shared.sync.task import StudyOutcome, Task
 
 
 class StudySync:
-    """Syncs studies; each data partition has a merger of its own. Threads may share it."""
+    """Syncs studies; each data partition has a merger of its own. Threads may share it.
+
+    `patients` says whose instances are; `words` are heeded where the newest overwrites, None elsewhere.
+    """
 
     def __init__(self, ports: Ports, options: MappingOptions) -> None:
         self._ports = ports
         self._options = options
         self._mergers: dict[str, StudyMerger] = {}
         self.patients = Patients(options)
-
-    def in_order(self, studies: Sequence[Study]) -> Sequence[Study]:
-        """The studies of a batch, in the order in which they are best begun."""
-        if self._options.patient_update_policy is not PatientUpdatePolicy.OVERWRITE:
-            return studies
-        return newest_first(studies, self.patients, self._ports.words)
+        overwrites = options.patient_update_policy is PatientUpdatePolicy.OVERWRITE
+        self.words = ports.words if overwrites else None
 
     def run_all(self, studies: Sequence[Study]) -> list[StudyOutcome]:
         """Studies of different patients, together. Raises OutageError, LeaseLostError."""

@@ -8,8 +8,10 @@ const WORDS = { queued: "", running: "", done: "ok", cancelled: "warn", failed: 
 
 export const isUnderWay = ({ state }) => state === "queued" || state === "running";
 
-/** What a replay is of: "entries 3 to 9 of the change feed". */
-export function described({ sequence, time: span, study, partition, errors, exception }) {
+/** What a replay is of: "entries 3 to 9 of the change feed"; whether it may overwrite Patients. */
+export const described = (request) => selected(request) + (request.patients ? ", Patients too" : "");
+
+function selected({ sequence, time: span, study, partition, errors, exception }) {
   if (sequence) return sequence.from === sequence.to ? `entry ${number(sequence.from)}` : `entries ${number(sequence.from)} to ${number(sequence.to)}`;
   if (span) return `entries from ${time(span.from).textContent} until before ${time(span.to).textContent}`;
   if (!errors) return `study ${study}${partition ? ` of partition ${partition}` : ""}`;

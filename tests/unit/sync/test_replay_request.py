@@ -27,12 +27,12 @@ GOOD = [
 
 
 @pytest.mark.parametrize(("body", "target"), GOOD)
-@pytest.mark.parametrize("dry_run", [False, True])
-def test_a_request(body, target, dry_run):
+@pytest.mark.parametrize(("dry_run", "patients"), [(False, False), (True, False), (False, True)])
+def test_a_request(body, target, dry_run, patients):
     """And back: what is told of a replay could be sent again."""
-    body = body | {"dryRun": dry_run}
+    body = body | {"dryRun": dry_run} | ({"patients": True} if patients else {})
     request = parse_request(json.dumps(body).encode(), LATEST)
-    assert request == ReplayRequest(target, dry_run)
+    assert request == ReplayRequest(target, dry_run, patients)
     assert parse_request(json.dumps(request_json(request)).encode(), LATEST) == request
 
 
@@ -57,6 +57,8 @@ BAD = [
     ({"errors": "all", "exception": "a b"}, ["exception: string should match pattern '^[A-Za-z]{1,100}$'"]),
     ({"study": "1.2", "exception": "A"}, ["exception: it narrows errors down, and errors is not given"]),
     ({"errors": "all", "dryRun": "yes"}, ["dryRun: input should be a valid boolean"]),
+    ({"errors": "all", "patients": 1}, ["patients: input should be a valid boolean"]),
+    ({"study": "1.2", "patients": ["P-1"]}, ["patients: input should be a valid boolean"]),
 ]  # fmt: skip
 
 
