@@ -14,6 +14,7 @@ import pytest
 
 from shared.clients.change_feed_entry import entry_of
 from shared.mapping.converters import MappingOptions
+from shared.model import Watermark
 from shared.sync.plan import Study
 from shared.sync.study import StudySync
 from tests.archive_of_fhir import ArchiveOfFhir
@@ -51,7 +52,9 @@ def run(case, fhir):
     entries = [entry_of(item, case.name) for item in load(case, "entry.json")]
     uid_system = options.of_partition(entries[0].partition).uid_system
     archive = CountedArchive(fhir, entries, load(case, "archive.json"), uid_system)
-    StudySync(ports(fhir=fhir, archive=archive), options).run_all([Study(entries)])
+    fakes = ports(fhir=fhir, archive=archive)
+    fakes.words.begin(Watermark(), [one.sequence for one in entries])  # as they are read in the feed
+    StudySync(fakes, options).run_all([Study(entries)])
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
