@@ -103,11 +103,20 @@ class OpenErrors:
 
 @dataclass(frozen=True, slots=True)
 class CarriedEntry:
-    """An entry that a transient fault kept from being synced. `retries` counts tries after the first."""
+    """An entry that a transient fault kept from being synced. `retries` counts tries after the first.
+
+    `last_tried`: None where it only waits for others of its study.
+    """
 
     sequence: int
     study_instance_uid: str
     retries: int
     first_seen: datetime
-    last_seen: datetime
+    last_tried: datetime | None
     not_before: datetime | None = None
+    partition: str = DEFAULT_PARTITION
+
+    @property
+    def study(self) -> tuple[str, str]:
+        """Data partition and StudyInstanceUID."""
+        return self.partition, self.study_instance_uid

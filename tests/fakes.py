@@ -96,6 +96,27 @@ class FakeFeed:
 
 
 @dataclass
+class TimedFeed(FakeFeed):
+    """As API v2 orders them: by time, whatever their sequences."""
+
+    def pages(self, after: Watermark, at_once: int = 1) -> Iterator[FeedPage]:
+        rest = [one for one in self._ordered() if _place(one) > (after.timestamp or "", after.sequence)]
+        for start in range(0, len(rest), self.page):
+            part = rest[start : start + self.page]
+            yield FeedPage(part, Watermark(part[-1].sequence, part[-1].timestamp))
+
+    def entries(self, sequences: Collection[int]) -> list[ChangeFeedEntry]:
+        return [one for one in self._ordered() if one.sequence in sequences]
+
+    def _ordered(self) -> list[ChangeFeedEntry]:
+        return sorted(self.held, key=_place)
+
+
+def _place(one: ChangeFeedEntry) -> tuple[str, int]:
+    return one.timestamp, one.sequence
+
+
+@dataclass
 class FakeFhir:
     """A FHIR server in memory. `faults` are raised by the next transactions; None lets one through.
 
@@ -276,15 +297,17 @@ class FakeErrors:
                 held, now = self.retries.get(row.sequence), self.now()
                 retries = held.retries + row.tries if held else max(0, row.tries - 1)
                 first = held.first_seen if held else now
-                uid, wait = row.study_instance_uid, row.not_before
-                self.retries[row.sequence] = CarriedEntry(row.sequence, uid, retries, first, now, wait)
+                tried = now if row.tries else held.last_tried if held else None
+                self.retries[row.sequence] = CarriedEntry(
+                    row.sequence, row.study_instance_uid, retries, first, tried, row.not_before, row.partition
+                )
                 self.waiting[row.sequence] = row
             else:
                 self.rows.append(row)
                 self.closed.discard(_row_key(row))
 
-    def carried(self, after: int, through: int) -> list[CarriedEntry]:
-        return [row for sequence, row in sorted(self.retries.items()) if after < sequence <= through]
+    def carried(self, most: int) -> list[CarriedEntry]:
+        return [row for _, row in sorted(self.retries.items())][:most]
 
     def open_errors(self) -> OpenErrors:
         rows = [row for table in ErrorTable for row in self.page(ErrorQuery(table), 1000)]
@@ -317,12 +340,15 @@ class FakeErrors:
             and query.exception in (None, row.exception)
         ][:size]
 
-    def resolve(self, sequences: Collection[int]) -> None:
-        self.resolved += sorted(sequences)
-        self.closed |= {_row_key(row) for row in self.rows if row.sequence in sequences}
+    def resolve(self, sequences: Collection[int], kept: Collection[tuple[ErrorTable, int]] = ()) -> None:
+        kept_somewhere = {sequence for _, sequence in kept}
+        self.resolved += sorted(set(sequences) - kept_somewhere)
+        past = [row for row in self.rows if row.sequence in sequences and (row.table, row.sequence) not in kept]
+        self.closed |= set(map(_row_key, past))
         for sequence in sequences:
-            self.retries.pop(sequence, None)
-            self.waiting.pop(sequence, None)
+            if (ErrorTable.TRANSIENT_RETRY, sequence) not in kept:
+                self.retries.pop(sequence, None)
+                self.waiting.pop(sequence, None)
 
 
 def _row_key(row: FailedEntry) -> tuple[str, str, int, str]:

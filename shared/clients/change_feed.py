@@ -123,6 +123,10 @@ class ChangeFeedV2(ChangeFeed):
         """
         yield from self.between(after, (self._reader.clock(self.path) - self._grace).isoformat())
 
+    def entries(self, sequences: Collection[int]) -> list[FeedEntry]:
+        """These entries as they are now, in the order of their times."""
+        return sorted(super().entries(sequences), key=lambda entry: _place(entry) if entry.timestamp else (0, 0))
+
     def first_after(self, watermark: Watermark) -> FeedEntry | None:
         """The first entry behind the watermark, without metadata; None where there is none."""
         page = next(self.between(watermark, None, metadata=False), None)

@@ -41,14 +41,15 @@ class ErrorTables:
                 rows = [self._row(failure, key, held.get(key)) for key, failure in again.items()]
                 self._upsert(table, rows)
 
-    def carried(self, after: int, through: int) -> list[CarriedEntry]:
-        """The open rows of (after, through] in TransientRetryExceptionTable, by sequence."""
-        columns = ["ChangeFeedSequence", "StudyUid", "RetryNumber", "FirstSeen", "LastSeen", "NotBefore", "ResolvedAt"]
-        with storage_faults():
-            rows = list(self._between(ErrorTable.TRANSIENT_RETRY, after + 1, through, columns))
+    def carried(self, most: int) -> list[CarriedEntry]:
+        """The open rows of TransientRetryExceptionTable, by sequence: the first `most` of them."""
+        columns = ["ChangeFeedSequence", "StudyUid", "Partition", "RetryNumber", "FirstSeen", "LastSeen", "LastTried"]
         # A row of the original's own has no FirstSeen: it was history when we took over.
-        ours = [row for row in rows if row.get("FirstSeen") and not row.get("ResolvedAt")]
-        return sorted(map(_carried, ours), key=lambda entry: entry.sequence)
+        query = f"FirstSeen gt '' and {_OPEN}"
+        with storage_faults():
+            table = self._tables[ErrorTable.TRANSIENT_RETRY]
+            rows = list(islice(table.query_entities(query, select=[*columns, "NotBefore"]), most))
+        return sorted(map(_carried, rows), key=lambda entry: entry.sequence)
 
     def open_errors(self) -> OpenErrors:
         """Counts to 1,000 by table, and the five rows that were seen last; two requests a table at most."""
@@ -82,16 +83,17 @@ class ErrorTables:
             rows = self._tables[query.table].query_entities(said, parameters=given, results_per_page=size)
             return [_told(query.table, row) for row in islice(rows, size)]
 
-    def resolve(self, sequences: Collection[int]) -> None:
-        """Marks the open rows of these entries, in all tables, as resolved."""
+    def resolve(self, sequences: Collection[int], kept: Collection[tuple[ErrorTable, int]] = ()) -> None:
+        """Marks the open rows of these entries, in all tables but those that are to be kept, as resolved."""
         if not sequences:
             return
         with storage_faults():
             for table in ErrorTable:
                 columns = ["PartitionKey", "RowKey", "ChangeFeedSequence", "ResolvedAt"]
                 found = self._between(table, min(sequences), max(sequences), columns)
+                wanted = {sequence for sequence in sequences if (table, sequence) not in kept}
                 rows = [
-                    row for row in found if not row.get("ResolvedAt") and number(row["ChangeFeedSequence"]) in sequences
+                    row for row in found if not row.get("ResolvedAt") and number(row["ChangeFeedSequence"]) in wanted
                 ]
                 for _, group in groupby(sorted(rows, key=_partition), key=_partition):
                     keys = [{name: row[name] for name in ("PartitionKey", "RowKey")} for row in group]
@@ -101,7 +103,7 @@ class ErrorTables:
         ordered = sorted(keys)
         query = "PartitionKey eq @exception and RowKey ge @first and RowKey le @last"
         parameters = {"exception": exception, "first": ordered[0], "last": ordered[-1]}
-        columns = ["RowKey", "RetryNumber", "FirstSeen"]
+        columns = ["RowKey", "RetryNumber", "FirstSeen", "LastSeen", "LastTried"]
         return self._tables[table].query_entities(query, parameters=parameters, select=columns)
 
     def _between(self, table: str, first: int, last: int, columns: list[str]) -> Iterable[TableEntity]:
@@ -110,6 +112,8 @@ class ErrorTables:
 
     def _row(self, failure: FailedEntry, key: str, held: TableEntity | None) -> dict[str, Any]:
         now = self._now().isoformat()
+        # What waits for others of its study is seen, and not tried: the back-off counts from the last try.
+        tried = now if failure.tries else _last_tried(held)
         return {
             "PartitionKey": failure.exception,
             "RowKey": key,
@@ -122,6 +126,7 @@ class ErrorTables:
             "RetryNumber": max(0, failure.tries - 1) if held is None else held.get("RetryNumber", 0) + failure.tries,
             "FirstSeen": now if held is None else held.get("FirstSeen", now),
             "LastSeen": now,
+            "LastTried": tried,
             "NotBefore": failure.not_before.isoformat() if failure.not_before else "",
             "ResolvedAt": "",
         }
@@ -140,14 +145,20 @@ def _row_key(failure: FailedEntry) -> str:
     return f"{key}-{failure.message.split(' ', 1)[0].strip('()')}"
 
 
+def _last_tried(row: TableEntity | None) -> str:
+    """Empty where it never was; rows of before say only when they were seen."""
+    return str(row.get("LastTried", row.get("LastSeen", ""))) if row else ""
+
+
 def _carried(row: TableEntity) -> CarriedEntry:
     return CarriedEntry(
         number(row["ChangeFeedSequence"]),
         row["StudyUid"],
         row["RetryNumber"],
         datetime.fromisoformat(row["FirstSeen"]),
-        datetime.fromisoformat(row["LastSeen"]),
+        datetime.fromisoformat(tried) if (tried := _last_tried(row)) else None,
         datetime.fromisoformat(row["NotBefore"]) if row.get("NotBefore") else None,
+        row.get("Partition") or DEFAULT_PARTITION,
     )
 
 

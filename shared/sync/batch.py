@@ -66,7 +66,7 @@ def run_batch(ports: Ports, options: BatchOptions, deadline: datetime) -> BatchR
     limits = Limits(deadline, options.total_retry_seconds)
     stored = ports.watermarks.read()
     plan = make_plan(ports, stored, options.size)
-    books = Books(ports, stored, plan.read.through)
+    books = Books(ports, stored, plan.highest, plan.highest_carried)
     sync = StudySync(ports, options.mapping)
     progress = StudyQueue(ports, sync, books, limits).run(plan.due)
     progress.failed += books.torn(plan.torn)
@@ -77,7 +77,7 @@ def run_batch(ports: Ports, options: BatchOptions, deadline: datetime) -> BatchR
     unfinished = {entry.sequence for study in progress.unfinished for entry in study.entries}
     waiting = unfinished | {entry.sequence for entry in progress.carried}
     read_through = just_before(unfinished, plan.read.entries, stored.read_through, plan.read.through)
-    if plan.is_any_resting or any(sequence <= stored.read_through.sequence for sequence in waiting):
+    if plan.is_any_resting or waiting - {entry.sequence for entry in plan.read.entries}:
         # The watermark never passes an entry that is carried. To stand too low does no harm: reading begins beyond it.
         watermark = stored.watermark
     else:
@@ -97,7 +97,11 @@ def just_before(
     at = next((position for position, entry in enumerate(entries) if entry.sequence in sequences), None)
     if at is None:
         return end
-    return Watermark(entries[at - 1].sequence, entries[at - 1].timestamp) if at else start
+    if at == 0:
+        return start
+    # Of a torn entry the time may not be known: what is behind the one before it is behind it too.
+    times = [entry.timestamp for entry in entries[:at] if entry.timestamp]
+    return Watermark(entries[at - 1].sequence, times[-1] if times else start.timestamp)
 
 
 def _result(plan: Plan, progress: Progress, watermark: Watermark, fhir_calls: int) -> BatchResult:

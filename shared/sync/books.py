@@ -21,25 +21,30 @@ class Books:
     What enters anything raises LeaseLostError where the lease is no longer ours, OutageError where storage is down.
     """
 
-    def __init__(self, ports: Ports, stored: StoredWatermark, through: Watermark) -> None:
+    def __init__(self, ports: Ports, stored: StoredWatermark, through: int, failed_through: int = 0) -> None:
+        """`through`: the highest sequence of all entries, `failed_through` of those that are known to have rows.
+
+        API v2 orders by time: the highest need not be the last.
+        """
         self._ports = ports
         self._stored = stored
-        self._failed_before = stored.failed_through
+        self._failed_before = max(stored.failed_through, failed_through)
         self._through = through
         self.recorded: Counter[ErrorTable] = Counter()
 
     def done(self, entries: Sequence[ChangeFeedEntry], failures: Sequence[FailedEntry]) -> int:
         """Enters a study that is synced but for `failures`; how many of its entries were not."""
         not_synced = {failure.sequence for failure in failures if failure.is_final}
-        self._resolve_earlier(entries, failures)
         self._record(failures)
+        self._resolve_earlier(entries, failures)
         return len(not_synced)
 
     def torn(self, entries: Sequence[TornEntry]) -> int:
         """Enters entries of the feed that cannot be read; how many they were."""
-        self._resolve_earlier(entries, ())
         name = TornEntryError.__name__
-        self._record([FailedEntry.of(entry, TornEntryError.table, name, entry.message) for entry in entries])
+        torn = [FailedEntry.of(entry, TornEntryError.table, name, entry.message) for entry in entries]
+        self._record(torn)
+        self._resolve_earlier(entries, torn)
         return len(entries)
 
     def carried(
@@ -51,8 +56,9 @@ class Books:
 
     def given_up(self, entries: Sequence[ChangeFeedEntry], reason: str) -> int:
         """Enters a study that was tried for too long; how many entries that were."""
-        self._resolve_earlier(entries, ())
-        self._record([_transient(ErrorTable.TRANSIENT_FAILURE, entry, reason) for entry in entries])
+        failures = [_transient(ErrorTable.TRANSIENT_FAILURE, entry, reason) for entry in entries]
+        self._record(failures)
+        self._resolve_earlier(entries, failures)
         return len(entries)
 
     def close(self, watermark: Watermark, read_through: Watermark) -> None:
@@ -62,18 +68,19 @@ class Books:
             self._write(replace(self._stored, watermark=watermark, read_through=read_through))
 
     def _resolve_earlier(self, entries: Sequence[FeedEntry], failures: Collection[FailedEntry]) -> None:
-        earlier = {entry.sequence for entry in entries if entry.sequence <= self._failed_before}
-        if mended := earlier - {failure.sequence for failure in failures}:
+        """What is recorded now stays, in its table; all other rows of the entries are of the past."""
+        if earlier := {entry.sequence for entry in entries if 0 < entry.sequence <= self._failed_before}:
             self._ports.lease.ensure_held()
-            self._ports.errors.resolve(mended)
+            self._ports.errors.resolve(earlier, {(failure.table, failure.sequence) for failure in failures})
 
     def _record(self, failures: Sequence[FailedEntry]) -> None:
         if not failures:
             return
         self._ports.lease.ensure_held()
-        if self._stored.failed_through < self._through.sequence:
+        through = max(self._through, *(failure.sequence for failure in failures))
+        if self._stored.failed_through < through:
             # Were we killed after the first row, the next run would have to know that rows may be there.
-            self._write(replace(self._stored, failed_through=self._through.sequence))
+            self._write(replace(self._stored, failed_through=through))
         self._ports.errors.record(failures)
         self.recorded.update(failure.table for failure in failures)
         for failure in failures:

@@ -9,6 +9,9 @@ from shared.model import ChangeFeedEntry, FeedEntry, FeedPage, StoredWatermark, 
 from shared.sync.ports import Feed, Ports
 from shared.sync.retry import Attempts
 
+MAX_CARRIED = 10_000
+"""Entries that one batch tries again; the watermark waits for what is left."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -34,7 +37,8 @@ class Study:
 class Plan:
     """`due` is to be tried now; `resting` are new entries of carried studies whose next try is not due yet.
 
-    `torn` entries cannot be read, and are to be recorded.
+    `torn` entries cannot be read, and are to be recorded. `highest`: the highest sequence of all, `highest_carried` of
+    those that are carried; API v2 orders by time, so that it may stand anywhere.
     """
 
     read: FeedPage
@@ -42,30 +46,37 @@ class Plan:
     due: Sequence[Study]
     resting: Sequence[Study]
     is_any_resting: bool
+    highest: int
+    highest_carried: int
 
 
 def make_plan(ports: Ports, stored: StoredWatermark, size: int) -> Plan:
     """Reads carried entries anew, and the feed from where it was read last. Raises FeedError, OutageError."""
-    carried: list[CarriedEntry] = []
-    if stored.watermark != stored.read_through:
-        carried = ports.errors.carried(stored.watermark.sequence, stored.read_through.sequence)
+    carried = carried_entries(ports, stored)
     attempts = attempts_of(carried)
     waiting = {entry.sequence for entry in carried}
     now = ports.now()
-    rests = {uid for uid, known in attempts.items() if not known.is_due(now)}
-    again = read_again(ports, {entry.sequence for entry in carried if entry.study_instance_uid not in rests})
+    rests = {study for study, known in attempts.items() if not known.is_due(now)}
     read = read_batch(ports.feed, stored.read_through, size)
-    ports.words.begin(stored.read_through, [entry.sequence for entry in read.entries], waiting)
+    # A run that was killed may have recorded entries that were not passed: they are read again with what is new.
+    new = {entry.sequence for entry in read.entries}
+    again = read_again(ports, {entry.sequence for entry in carried if entry.study not in rests} - new)
+    ports.words.begin(stored.read_through, [entry.sequence for entry in read.entries], waiting - new)
     entries = [*again, *read.entries]
     torn = [entry for entry in entries if isinstance(entry, TornEntry)]
-    # The same UID in another data partition is another study, which has not failed.
-    studies = [
-        Study(group, attempts[group[0].study_instance_uid] if any(one.sequence in waiting for one in group) else None)
-        for group in by_study(entries)
-    ]
-    due = [study for study in studies if study.entries[0].study_instance_uid not in rests]
-    resting = [study for study in studies if study.entries[0].study_instance_uid in rests]
-    return Plan(read, torn, due, resting, bool(rests))
+    due: list[Study] = []
+    resting: list[Study] = []
+    for group in by_study(entries):
+        study = (group[0].partition, group[0].study_instance_uid)
+        known = attempts.get(study) if any(one.sequence in waiting for one in group) else None
+        (resting if study in rests else due).append(Study(group, known))
+    is_any_resting = bool(rests) or len(carried) == MAX_CARRIED
+    return Plan(read, torn, due, resting, is_any_resting, max(waiting | new, default=0), max(waiting, default=0))
+
+
+def carried_entries(ports: Ports, stored: StoredWatermark) -> list[CarriedEntry]:
+    """What earlier ticks left open. The watermark passes no such entry: where it stands at the end, there is none."""
+    return ports.errors.carried(MAX_CARRIED) if stored.watermark != stored.read_through else []
 
 
 def read_again(ports: Ports, sequences: set[int]) -> Sequence[FeedEntry]:
@@ -79,19 +90,22 @@ def read_again(ports: Ports, sequences: set[int]) -> Sequence[FeedEntry]:
     return entries
 
 
-def attempts_of(carried: Sequence[CarriedEntry]) -> dict[str, Attempts]:
-    """What is known of each carried study: its entries fail together."""
-    by_uid: dict[str, list[CarriedEntry]] = {}
+def attempts_of(carried: Sequence[CarriedEntry]) -> dict[tuple[str, str], Attempts]:
+    """What is known of each carried study, by partition and StudyInstanceUID: its entries fail together.
+
+    The last try is what the back-off counts from, not that another entry of the study came to wait with them.
+    """
+    studies: dict[tuple[str, str], list[CarriedEntry]] = {}
     for entry in carried:
-        by_uid.setdefault(entry.study_instance_uid, []).append(entry)
+        studies.setdefault(entry.study, []).append(entry)
     return {
-        uid: Attempts(
+        study: Attempts(
             1 + max(entry.retries for entry in entries),
             min(entry.first_seen for entry in entries),
-            max(entry.last_seen for entry in entries),
+            max((entry.last_tried for entry in entries if entry.last_tried), default=entries[0].first_seen),
             max((entry.not_before for entry in entries if entry.not_before), default=None),
         )
-        for uid, entries in by_uid.items()
+        for study, entries in studies.items()
     }
 
 

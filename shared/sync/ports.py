@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from shared.failures import CarriedEntry, ErrorQuery, ErrorRow, FailedEntry, OpenErrors
+from shared.failures import CarriedEntry, ErrorQuery, ErrorRow, ErrorTable, FailedEntry, OpenErrors
 from shared.journal import Journal, Slot
 from shared.model import ChangeFeedEntry, FeedEntry, FeedPage, LeaseState, Resource, StoredWatermark, Watermark, Written
 from shared.outcome import TickRecord
@@ -145,12 +145,12 @@ class ErrorStore(Protocol):
         """One row per failure; the same failure again is the same row."""
         ...
 
-    def carried(self, after: int, through: int) -> list[CarriedEntry]:
-        """The entries of (after, through] that are open in the table of transient faults."""
+    def carried(self, most: int) -> list[CarriedEntry]:
+        """The entries that are open in the table of transient faults, wherever in the feed: at most so many."""
         ...
 
-    def resolve(self, sequences: Collection[int]) -> None:
-        """Marks the open rows of these entries as resolved."""
+    def resolve(self, sequences: Collection[int], kept: Collection[tuple[ErrorTable, int]] = ()) -> None:
+        """Marks the open rows of these entries as resolved, but for those of the tables and sequences in `kept`."""
         ...
 
     def open_errors(self) -> OpenErrors:

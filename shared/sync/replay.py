@@ -60,8 +60,9 @@ def _next_slice(ports: Ports, options: BatchOptions, replay: Replay, size: int) 
 
 def _worked(ports: Ports, options: BatchOptions, replay: Replay, portion: Portion) -> Replay:
     """Map, merge, transact and record, as for the feed; then the cursor moves over what is done."""
-    through = max((entry.sequence for study in portion.studies for entry in study.entries), default=0)
-    books = ReplayBooks(ports, ports.watermarks.read(), Watermark(through), replay.request)
+    sequences = [entry.sequence for study in portion.studies for entry in study.entries]
+    through = max([*sequences, *(entry.sequence for entry in portion.torn)], default=0)
+    books = ReplayBooks(ports, ports.watermarks.read(), through, replay.request)
     fhir = Rehearsal(ports.fhir)
     # A replay trusts nothing that is remembered: somebody has a reason to look again. A dry run leaves no trace.
     traces = None if replay.request.dry_run else ports.known.traces

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 from shared.failures import ErrorQuery, ErrorRow, ErrorTable, FailedEntry
-from shared.model import ChangeFeedEntry, FeedEntry, StoredWatermark, Watermark
-from shared.replay import ReplayError, ReplayRequest, StudyRebuild
+from shared.model import ChangeFeedEntry, FeedEntry, StoredWatermark
+from shared.replay import ReplayError, ReplayRequest, StoredErrors, StudyRebuild
 from shared.sync.books import Books
 from shared.sync.ports import ErrorStore, Ports
 
@@ -18,12 +18,20 @@ class ReplayBooks(Books):
     Entries that do not come from the feed have the sequence 0: there is no row for them in the error tables.
     """
 
-    def __init__(self, ports: Ports, stored: StoredWatermark, through: Watermark, request: ReplayRequest) -> None:
-        super().__init__(ports, stored, through)
+    def __init__(self, ports: Ports, stored: StoredWatermark, through: int, request: ReplayRequest) -> None:
+        super().__init__(ports, stored, through, through if isinstance(request.target, StoredErrors) else 0)
         self._request = request
         self.errors: list[ReplayError] = []
         self.waiting: str | None = None
         self.left: set[int] = set()
+
+    def done(self, entries: Sequence[ChangeFeedEntry], failures: Sequence[FailedEntry]) -> int:
+        """A rebuild resolves by instance; one that waits, or is given up, has mended nothing, and resolves nothing."""
+        failed = super().done(entries, failures)
+        target = self._request.target
+        if isinstance(target, StudyRebuild) and not self._request.dry_run:
+            self._resolve_study(target, failures)
+        return failed
 
     def carried(
         self, entries: Sequence[ChangeFeedEntry], reason: str, tries: int = 0, not_before: datetime | None = None
@@ -39,17 +47,24 @@ class ReplayBooks(Books):
             super()._record([failure for failure in failures if failure.sequence])
 
     def _resolve_earlier(self, entries: Sequence[FeedEntry], failures: Collection[FailedEntry]) -> None:
-        if self._request.dry_run:
-            return
-        if not isinstance(self._request.target, StudyRebuild):
+        if not self._request.dry_run and not isinstance(self._request.target, StudyRebuild):
             super()._resolve_earlier(entries, failures)
+
+    def _resolve_study(self, target: StudyRebuild, failures: Collection[FailedEntry]) -> None:
+        """What the archive holds, and what it holds no more, is in FHIR now: whichever entry of the feed told of it."""
+        failed = {(failure.series_instance_uid, failure.sop_instance_uid) for failure in failures}
+        if ("", "") in failed:  # the study as a whole
             return
-        # What the archive holds, and what it holds no more, is in FHIR now: whichever entry of the feed told of it.
-        failed = {failure.sop_instance_uid for failure in failures}
-        study, partition = self._request.target.study_instance_uid, self._request.target.partition
-        queries = (ErrorQuery(table, study_instance_uid=study) for table in ErrorTable)
-        rows = [row for query in queries for row in rows_of(self._ports.errors, query) if row.partition == partition]
-        self._ports.errors.resolve({row.sequence for row in rows if row.sop_instance_uid not in failed})
+        queries = (ErrorQuery(table, study_instance_uid=target.study_instance_uid) for table in ErrorTable)
+        rows = [row for query in queries for row in rows_of(self._ports.errors, query)]
+        mended = {
+            row.sequence
+            for row in rows
+            if row.partition == target.partition and (row.series_instance_uid, row.sop_instance_uid) not in failed
+        }
+        if mended:
+            self._ports.lease.ensure_held()
+            self._ports.errors.resolve(mended)
 
 
 def rows_of(errors: ErrorStore, query: ErrorQuery) -> Iterator[ErrorRow]:

@@ -10,6 +10,7 @@ from shared.model import LeaseState, Watermark
 from shared.outcome import Lag
 from shared.replay import Replay
 from shared.sync.lag import lag_behind
+from shared.sync.plan import carried_entries
 from shared.sync.ports import Ports
 from shared.sync.watch import Answers
 
@@ -96,12 +97,12 @@ def _lag(ports: Ports) -> Lag:
 
 def _carried(ports: Ports) -> list[CarriedStudy]:
     stored = ports.watermarks.read()
-    studies: dict[str, list[CarriedEntry]] = {}
-    for entry in ports.errors.carried(stored.watermark.sequence, stored.read_through.sequence):
-        studies.setdefault(entry.study_instance_uid, []).append(entry)
+    studies: dict[tuple[str, str], list[CarriedEntry]] = {}
+    for entry in carried_entries(ports, stored):
+        studies.setdefault(entry.study, []).append(entry)
     return [
         CarriedStudy(
             uid, len(entries), max(entry.retries for entry in entries), min(entry.first_seen for entry in entries)
         )
-        for uid, entries in studies.items()
+        for (_, uid), entries in studies.items()
     ]

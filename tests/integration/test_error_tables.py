@@ -41,7 +41,7 @@ def errors(storage, clock):
         tables = Tables(service, f"t{uuid4().hex[:8]}")
         store = ErrorTables(tables, clock)
         store.rows = lambda table=ErrorTable.DICOM: list(tables[table].list_entities())
-        store.put = lambda row: tables[ErrorTable.DICOM].update_entity(row, UpdateMode.REPLACE)
+        store.put = lambda row, table=ErrorTable.DICOM: tables[table].update_entity(row, UpdateMode.REPLACE)
         yield store
 
 
@@ -61,6 +61,7 @@ def test_a_failure_is_a_row_with_dicom_casts_columns(errors):
         "RetryNumber": 0,
         "FirstSeen": START.isoformat(),
         "LastSeen": START.isoformat(),
+        "LastTried": START.isoformat(),
         "NotBefore": "",
         "ResolvedAt": "",
     }
@@ -123,3 +124,52 @@ def test_rows_are_resolved_by_their_entry(errors, clock):
     errors.record([failure(7)])
     assert [row["ResolvedAt"] for row in errors.rows()] == ["", "", at]
     assert errors.rows()[0]["StudyUid"] == "1.2"
+
+
+def test_what_fails_again_stays_open_in_its_table(errors):
+    """All other rows of the entry are of the past."""
+    tables = [ErrorTable.DICOM, ErrorTable.FHIR, ErrorTable.TRANSIENT_RETRY]
+    errors.record([failure(number, table=table) for number in (7, 8) for table in tables])
+    errors.resolve({7, 8}, {(ErrorTable.FHIR, 7), (ErrorTable.DICOM, 9)})
+    open_ = [(table, row["RowKey"][-1]) for table in tables for row in errors.rows(table) if not row["ResolvedAt"]]
+    assert open_ == [(ErrorTable.FHIR, "7")]
+
+
+def waits(sequence, tries=1, **others):
+    one = failure(sequence, table=ErrorTable.TRANSIENT_RETRY, exception="TransientError", message="status 503")
+    return replace(one, tries=tries, **others)
+
+
+def test_all_that_is_carried_is_found_wherever_the_feed_has_it(errors, clock):
+    """With its partition, up to so many; not what is resolved, nor what DICOM Cast wrote in its time."""
+    errors.record([waits(9, partition="north"), waits(2), waits(5), waits(4), waits(7)])
+    for row in errors.rows(ErrorTable.TRANSIENT_RETRY):
+        if row["RowKey"] == f"{4:020d}":
+            for column in ("FirstSeen", "LastSeen", "LastTried", "ResolvedAt", "Partition"):
+                del row[column]
+            errors.put(row, ErrorTable.TRANSIENT_RETRY)
+    errors.resolve({5})
+    carried = errors.carried(100)
+    assert [(one.sequence, one.study) for one in carried] == [
+        (2, ("Microsoft.Default", "1.2")),
+        (7, ("Microsoft.Default", "1.2")),
+        (9, ("north", "1.2")),
+    ]
+    assert [one.sequence for one in errors.carried(2)] == [2, 7]
+    assert {(one.first_seen, one.last_tried, one.retries) for one in carried} == {(clock.now, clock.now, 0)}
+
+
+def test_a_row_says_when_its_entry_was_tried_last(errors, clock):
+    """To be seen again is no try; an entry that only waits for others was never tried; rows of before say when seen."""
+    errors.record([waits(1), waits(2, tries=0), waits(3)])
+    for row in errors.rows(ErrorTable.TRANSIENT_RETRY):
+        if row["RowKey"] == f"{3:020d}":
+            del row["LastTried"]
+            errors.put(row, ErrorTable.TRANSIENT_RETRY)
+    clock.now += timedelta(minutes=1)
+    errors.record([waits(1, tries=0), waits(2, tries=0), waits(3, tries=0)])
+    assert [one.last_tried for one in errors.carried(9)] == [START, None, START]
+    clock.now += timedelta(minutes=1)
+    errors.record([waits(number, tries=4) for number in (1, 2, 3)])
+    assert {one.last_tried for one in errors.carried(9)} == {clock.now}
+    assert [one.retries for one in errors.carried(9)] == [4, 4, 4]

@@ -1,10 +1,11 @@
 """The change feed's entries and holes; requests are tested against the real service in tests/integration."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
-from shared.clients.change_feed import before_young_hole
+from shared.clients.change_feed import ChangeFeedV1, ChangeFeedV2, before_young_hole
 from shared.clients.change_feed_entry import entry_of, hundred_nanoseconds, torn_entry_of
 from shared.errors import FeedError
 from shared.model import Action, State, TornEntry, Watermark
@@ -55,6 +56,18 @@ def test_what_is_not_the_contract_is_named(change, said):
         entry_of(ITEM | change, URL)
     assert URL in str(caught.value)
     assert said in str(caught.value)
+
+
+def test_entries_come_in_the_feed_s_order():
+    """Those that are asked for by number too: API v2 orders by time."""
+    held = [replace(entry(number), timestamp=f"2024-05-06T07:08:0{10 - number}.1234567+00:00") for number in (3, 7, 9)]
+
+    class Reader:
+        def read(self, window):
+            return [one for one in held if window.offset < one.sequence <= window.offset + window.limit], NOW
+
+    for feed, order in ((ChangeFeedV1, [3, 9]), (ChangeFeedV2, [9, 3])):
+        assert [one.sequence for one in feed(Reader(), 0).entries({3, 9})] == order
 
 
 YOUNG, OLD = NOW + timedelta(seconds=5), NOW - timedelta(seconds=5)

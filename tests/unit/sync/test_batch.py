@@ -9,8 +9,8 @@ from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.model import TornEntry, Watermark
 from shared.outcome import Outcome
-from shared.sync.batch import BatchOptions, run_batches
-from tests.fakes import FakeErrors, FakeFeed, FakeFhir, FakeLease, FakeWatermarks, entry, ports
+from shared.sync.batch import BatchOptions, just_before, run_batches
+from tests.fakes import NOW, FakeErrors, FakeFeed, FakeFhir, FakeLease, FakeWatermarks, entry, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)
 
@@ -149,3 +149,13 @@ def test_a_torn_entry_is_recorded_and_passed():
     ]
     assert (result.entries, result.written, result.failed) == (3, 2, 1)
     assert fakes.watermarks.watermark.sequence == 3
+
+
+def test_a_place_behind_a_torn_entry_has_a_time():
+    """API v2 goes on from a time: where the torn entry's is not known, the one before it has it."""
+    entries = [entry(7), TornEntry(2, None, "entry 2: no JSON"), entry(9)]
+    start, end = Watermark(1, "2024-05-01T00:00:00+00:00"), Watermark(9, NOW.isoformat())
+    assert just_before({9}, entries, start, end) == Watermark(2, NOW.isoformat())
+    assert just_before({9}, entries[1:], start, end) == Watermark(2, start.timestamp)
+    assert just_before({7}, entries, start, end) == start
+    assert just_before({5}, entries, start, end) == end

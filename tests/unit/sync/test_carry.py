@@ -2,19 +2,20 @@
 
 import contextlib
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.errors import OutageError, TransientError
+from shared.errors import FhirRefusedError, OutageError, TransientError
 from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.model import TornEntry
 from shared.sync.batch import BatchOptions, run_batches
 from shared.sync.retry import Attempts, delay_seconds
-from tests.fakes import NOW, FakeClock, FakeErrors, FakeFhir, entry, is_of_endpoint, ports
+from tests.fakes import NOW, FakeClock, FakeErrors, FakeFhir, TimedFeed, entry, is_of_endpoint, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)
 
@@ -53,7 +54,7 @@ def three_studies():
 class World:
     """Ports of fakes whose clock the test moves between ticks."""
 
-    def __init__(self, fhir, entries=()):
+    def __init__(self, fhir, entries=(), **others):
         self.clock, self.fhir = FakeClock(), fhir
         self.ports = ports(
             entries or three_studies(),
@@ -61,6 +62,7 @@ class World:
             errors=FakeErrors(self.clock.now),
             now=self.clock.now,
             sleep=self.clock.sleep,
+            **others,
         )
 
     def tick(self, after=10, options=OPTIONS):
@@ -232,6 +234,14 @@ def test_time_alone_does_not_end_the_tries():
     assert Attempts(6, hours_ago, NOW).is_over(NOW, 600)
 
 
+def timed(entries, numbers):
+    """The entries a second apart, each with the number that is its in place of its own."""
+    return [
+        replace(one, sequence=numbers[one.sequence - 1], timestamp=(NOW + timedelta(seconds=one.sequence)).isoformat())
+        for one in entries
+    ]
+
+
 FAULTS = st.lists(st.sampled_from(["ok", "busy", "asks", "down"]), max_size=8)
 
 
@@ -239,26 +249,38 @@ FAULTS = st.lists(st.sampled_from(["ok", "busy", "asks", "down"]), max_size=8)
 @given(
     st.dictionaries(st.sampled_from(["1_1", "1_2", "1_3", "1_4"]), FAULTS),
     st.lists(st.integers(1, 90), min_size=1, max_size=30),
+    st.none() | st.permutations(range(1, 8)),
+    st.sampled_from([2, 100]),
 )
-def test_whatever_fails_nothing_is_lost_and_the_watermark_is_never_ahead(faults, pauses):
-    """Any faults, any pauses between ticks, entries that come meanwhile: in the end FHIR holds all of them, once."""
+def test_whatever_fails_nothing_is_lost_and_the_watermark_is_never_ahead(faults, pauses, numbers, size):
+    """Any faults, any pauses between ticks, entries that come meanwhile: in the end FHIR holds all of them, once.
+
+    `numbers`: the sequences of the entries in the order of their times, which API v2 follows; None: v1.
+    """
     errors = {"busy": busy(), "asks": busy(45), "down": OutageError("FHIR server", "down")}
-    world = World(Flaky(**{uid: [errors[one] for one in list_ if one != "ok"] for uid, list_ in faults.items()}))
+    fhir = Flaky(**{uid: [errors[one] for one in list_ if one != "ok"] for uid, list_ in faults.items()})
     coming = [
         entry(5, study="1.2", instance="2.1"),
         entry(6, study="1.4", instance="2.2"),
         entry(7, study="1.1", instance="2.3"),
     ]
+    if numbers:
+        coming = timed(coming, numbers)
+    world = World(fhir, feed=TimedFeed(timed(three_studies(), numbers), page=size)) if numbers else World(fhir)
+    last = coming[-1].sequence
+    options = replace(OPTIONS, size=size)
     for number in range(2000):
         if coming and number % 2:
             world.ports.feed.held += [coming.pop(0)]
         with contextlib.suppress(OutageError):
-            world.tick(after=pauses[number % len(pauses)])
+            world.tick(after=pauses[number % len(pauses)], options=options)
         held = world.instances()
-        assert all(one.sop_instance_uid in held for one in world.ports.feed.held if one.sequence <= world.watermark)
-        if not coming and world.watermark == 7:
+        order = [one.sequence for one in world.ports.feed.entries(range(8))]
+        passed = order[: order.index(world.watermark) + 1] if world.watermark else []
+        assert all(one.sop_instance_uid in held for one in world.ports.feed.entries(passed))
+        if not coming and world.watermark == last:
             break
-    assert world.watermark == 7
+    assert world.watermark == last
     assert not world.ports.errors.rows
     assert not world.ports.errors.retries
 
@@ -275,3 +297,45 @@ def test_a_carried_entry_that_is_torn_by_now_is_recorded_not_let_go():
     ]
     assert world.ports.errors.retries == {}
     assert world.watermark == 4
+
+
+def test_later_entries_of_a_carried_study_do_not_put_its_next_try_off():
+    """They are seen, not tried: a study that somebody is still sending to is tried as soon as any other."""
+    world = World(Flaky(**{"1_2": [busy()] * 4}))
+    world.tick()
+    for number in range(5, 14):
+        world.ports.feed.held += [entry(number, study="1.2", instance=f"1.99.{number}")]
+        world.tick(after=1)
+    assert world.watermark == 13
+
+
+def test_a_study_that_is_refused_in_the_end_is_carried_no_more():
+    """One row, in the table that says why: that of the transient faults is resolved."""
+    world = World(Flaky(**{"1_2": [busy()] * 4 + [FhirRefusedError("status 422")] * 9}))
+    world.tick()
+    world.tick(after=60)
+    assert [(row.table, row.sequence) for row in world.ports.errors.rows] == [(ErrorTable.FHIR, 2)]
+    assert (world.ports.errors.retries, world.watermark) == ({}, 4)
+
+
+def test_what_is_given_up_is_recorded_before_it_is_let_go():
+    """Were we killed between the two, nothing would know of it."""
+    world = World(Flaky(**{"1_2": [busy()] * 1000}))
+    while world.clock.at - NOW < timedelta(minutes=9):
+        world.tick(after=30)
+    world.ports.errors.faults = [OutageError("storage", "ServiceResponseError")]
+    with pytest.raises(OutageError):
+        world.tick(after=120)
+    assert set(world.ports.errors.retries) == {2}
+    world.tick(after=60)
+    assert [(row.table, row.sequence) for row in world.ports.errors.rows] == [(ErrorTable.TRANSIENT_FAILURE, 2)]
+
+
+def test_rows_of_before_that_stand_outside_of_what_was_noted_are_resolved():
+    """With API v2 `FailedThrough` said the last entry's sequence, which need not be the highest."""
+    world = World(Flaky(**{"1_2": [busy()] * 4}))
+    world.tick()
+    marks = world.ports.watermarks
+    marks.stored = replace(marks.stored, failed_through=1)
+    world.tick(after=60)
+    assert (world.ports.errors.retries, world.ports.errors.resolved, world.watermark) == ({}, [2], 4)

@@ -3,9 +3,11 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.failures import ErrorTable, FailedEntry
+from shared.failures import CarriedEntry, ErrorTable, FailedEntry
 from shared.model import StoredWatermark, Watermark
-from shared.sync.plan import make_plan
+from shared.sync import plan as plan_module
+from shared.sync.plan import attempts_of, make_plan
+from shared.sync.retry import Attempts
 from tests.fakes import NOW, STUDY, FakeClock, FakeErrors, entry, ports
 
 
@@ -35,11 +37,37 @@ def test_the_same_study_in_another_partition_inherits_no_attempts():
 
 
 def test_it_rests_with_it():
-    """The error tables know a study by its UID alone: what is new waits for the next try, and is not tried yet."""
-    plan = planned(entry(1), north(2), entry(3, study="1.9"), failed=entry(1), after=0)
-    assert told(plan.due) == [([3], False)]
-    assert told(plan.resting) == [([2], False)]
+    """What is new of a carried study waits for the next try; the same UID in another partition is another study."""
+    plan = planned(entry(1), north(2), entry(3, instance="1.9"), failed=entry(1), after=0)
+    assert told(plan.due) == [([2], False)]
+    assert told(plan.resting) == [([3], False)]
     assert plan.is_any_resting
+
+
+def test_what_was_recorded_and_not_passed_is_there_once():
+    """A run was killed after it had recorded an entry, and before the watermark moved."""
+    plan = planned(entry(1), entry(2), failed=entry(2), after=3600)
+    assert told(plan.due) == [([2], True)]
+
+
+def test_more_than_one_batch_tries_again(monkeypatch):
+    """The watermark waits for what is left."""
+    monkeypatch.setattr(plan_module, "MAX_CARRIED", 1)
+    plan = planned(entry(1), entry(2), failed=entry(1), after=3600)
+    assert (told(plan.due), plan.is_any_resting) == ([([1, 2], True)], True)
+
+
+def test_the_back_off_counts_from_the_last_try():
+    """Not from an entry that came to wait with the others."""
+    carried = [
+        CarriedEntry(1, STUDY, 3, NOW, NOW + timedelta(seconds=7)),
+        CarriedEntry(2, STUDY, 0, NOW + timedelta(seconds=60), None),
+        CarriedEntry(3, STUDY, 5, NOW, NOW + timedelta(seconds=9), partition="north"),
+    ]
+    assert attempts_of(carried) == {
+        ("Microsoft.Default", STUDY): Attempts(4, NOW, NOW + timedelta(seconds=7)),
+        ("north", STUDY): Attempts(6, NOW, NOW + timedelta(seconds=9)),
+    }
 
 
 def test_studies_are_grouped_by_partition_and_uid():

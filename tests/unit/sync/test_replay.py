@@ -11,9 +11,9 @@ from shared.mapping.converters import MappingOptions
 from shared.model import Action, State, StoredWatermark, Watermark
 from shared.replay import ReplayRequest, ReplayState, SequenceRange, StoredErrors, StudyRebuild, TimeRange
 from shared.sync import replay as replays
-from shared.sync.batch import BatchOptions
+from shared.sync.batch import BatchOptions, run_batches
 from shared.sync.replay import run_replays
-from tests.fakes import NOW, FakeArchive, FakeFhir, FakeLease, FakeWatermarks, entry, ports
+from tests.fakes import NOW, FakeArchive, FakeFhir, FakeLease, FakeWatermarks, TimedFeed, entry, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100, total_retry_seconds=60)
 
@@ -288,3 +288,75 @@ def test_replays_take_turns_by_age():
     first = fakes.replays.create(ReplayRequest(StudyRebuild("1.2.3")))
     second = run(fakes, SequenceRange(1, 3))
     assert (fakes.replays.read(first.id).waiting_for, second.state) == ("DICOM service: 503", ReplayState.DONE)
+
+
+def carried(fakes, *numbers, **others):
+    for number in numbers:
+        failed(fakes, number, ErrorTable.TRANSIENT_RETRY, exception="TransientError", **others)
+
+
+@pytest.mark.parametrize("end", ["given up", "cancelled"])
+def test_a_rebuild_that_comes_to_nothing_leaves_the_feed_what_it_carries(end):
+    """The study is not in FHIR: its rows stay open, and the feed tries it again."""
+    fakes = ports([entry(1)], archive=FakeArchive(), fhir=FakeFhir(faults=[TransientError("status 503")] * 200))
+    run_batches(fakes, OPTIONS)
+    assert set(fakes.errors.retries) == {1}
+    fakes.archive.studies["1.2.3"] = [entry()]
+    replay = run(fakes, StudyRebuild("1.2.3"))
+    while replay.is_under_way:
+        fakes.sleep(10)
+        if end == "cancelled":
+            fakes.replays.cancelled.add(replay.id)
+        replay = run(fakes, StudyRebuild("1.2.3"))
+    assert fakes.errors.resolved == []
+    assert set(fakes.errors.retries) == {1}
+    fakes.fhir.faults.clear()
+    fakes.sleep(600)
+    run_batches(fakes, OPTIONS)
+    assert len(held(fakes, "ImagingStudy")) == 1
+    assert (fakes.errors.resolved, fakes.watermarks.watermark.sequence) == ([1], 1)
+
+
+def test_a_rebuild_resolves_what_it_has_synced():
+    """And what is gone; not what failed in it, nor the same SOPInstanceUID in another series, partition or study."""
+    bad = entry(series="1.2.5", instance="1.2.9", t00080060=None)
+    feed = [
+        entry(1, instance="1.2.1"),
+        entry(2, series="1.2.5", instance="1.2.9"),
+        entry(3, series="1.2.4", instance="1.2.9"),
+        entry(4, instance="1.2.8"),
+        replace(entry(5, instance="1.2.1"), partition="north"),
+        entry(6, study="1.9", instance="1.2.1"),
+    ]
+    fakes = world(feed, archive=FakeArchive())
+    for one in feed:
+        failed(fakes, one.sequence)
+    carried(fakes, *range(1, 7))
+    fakes.archive.studies["1.2.3"] = [entry(instance="1.2.1"), bad, entry(series="1.2.4", instance="1.2.9")]
+    run(fakes, StudyRebuild("1.2.3"))
+    assert fakes.errors.resolved == [1, 3, 4]
+    assert set(fakes.errors.retries) == {2, 5, 6}
+
+
+def test_rows_are_resolved_wherever_the_feed_has_their_entry():
+    """API v2 orders by time: an entry that failed may have a higher sequence than those that came after it."""
+    feed = timed([entry(9, t00100020=None), entry(2, instance="1.2.2")])
+    fakes = ports(feed=TimedFeed(feed))
+    run_batches(fakes, OPTIONS)
+    assert ([row.sequence for row in fakes.errors.rows], fakes.watermarks.watermark.sequence) == ([9], 2)
+    fakes.feed.held = timed([entry(9), entry(2, instance="1.2.2")])
+    run(fakes, SequenceRange(1, 9))
+    assert 9 in fakes.errors.resolved
+
+
+def test_rows_of_before_are_resolved_by_a_replay_of_the_errors():
+    """Of API v2, whose last entry's sequence was taken for the highest that had failed."""
+    fakes = ports([entry(9)])
+    failed(fakes, 9)
+    run(fakes, StoredErrors((ErrorTable.FHIR,)))
+    assert fakes.errors.resolved == [9]
+
+
+def timed(entries):
+    """A second apart, in this order."""
+    return [replace(one, timestamp=(NOW + timedelta(seconds=n)).isoformat()) for n, one in enumerate(entries)]
