@@ -18,6 +18,7 @@ from shared.mapping.merge_study import (
     with_series_of,
 )
 from shared.mapping.observation import ReportInstance
+from shared.mapping.patients import several_patients
 from shared.mapping.reconcile import Said, StudyRead, listed_by, takes_out
 from shared.mapping.reconcile_study import applied, is_plain, reconcile_study, standing
 from shared.mapping.resources import MappedInstance
@@ -50,6 +51,7 @@ class StudyMerger:
         self._endpoint = OurEndpoint(ports, self._lookup, self.options)
         self._reader = StudyReader(ports, self.options, partition)
         self._doubles: dict[str, Sequence[Resource]] = {}
+        self._several: dict[str, str | None] = {}
 
     def searches(self, wanted: Changes) -> list[Search]:
         """What `writes` will look up, but for Observations."""
@@ -95,6 +97,11 @@ class StudyMerger:
         found = [named(self._doubles[name]) for name in names if self._doubles.get(name)]
         return [f"{told} are doubles that the app has made: {PATIENT_REMEDY}" for told in found]
 
+    def several_patients(self, wanted: Changes) -> str | None:
+        """What is to be told of a study whose instances are not all one patient's, as far as they were read."""
+        mapped = [change for change in wanted.changes if isinstance(change, MappedInstance)]
+        return self._several.get(wanted.study_instance_uid) or several_patients(mapped)
+
     def _writes(self, wanted: Changes) -> list[Write]:
         uid = wanted.study_instance_uid
         found = self._lookup.studies(uid)
@@ -104,6 +111,7 @@ class StudyMerger:
         writes = self._link(patients_of(wanted, self._words), study, links)
         read = self._read(base, wanted, links)
         if read is not None:
+            self._several[uid] = several_patients(read.instances)
             writes += self._link(self._unlinked(read, links), study, links)
         writes += self._study(study, doubles, self._merged(base, wanted, read, links), uid)
         if study is not None:

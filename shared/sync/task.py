@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from shared.errors import TransientError
 from shared.failures import ErrorTable, FailedEntry
-from shared.mapping.patients import several_patients
-from shared.mapping.resources import MappedInstance
 from shared.sync.mapped_entries import Changes
 from shared.sync.merging import StudyMerger
 
@@ -42,7 +40,7 @@ class Task:
         if self.changes is None:
             return StudyResult(wrote, (*self.failures, *refused))
         self.merger.took(self.changes, refused)
-        looks = [*_doubled_patient(self.merger, self.changes), *_several_patients(self.changes)]
+        looks = [*_doubled_patient(self.merger, self.changes), *_several_patients(self.merger, self.changes)]
         return StudyResult(wrote, (*self.failures, *refused, *looks))
 
 
@@ -52,9 +50,9 @@ def _doubled_patient(merger: StudyMerger, study: Changes) -> list[FailedEntry]:
     return [_told(study, "DoubledPatient", "; ".join(told))] if told else []
 
 
-def _several_patients(study: Changes) -> list[FailedEntry]:
+def _several_patients(merger: StudyMerger, study: Changes) -> list[FailedEntry]:
     """Instances of the study that are not all one patient's."""
-    told = several_patients(change for change in study.changes if isinstance(change, MappedInstance))
+    told = merger.several_patients(study)
     return [_told(study, "SeveralPatients", told)] if told else []
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import FeedError, OutageError, UnreadStudyError
+from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.model import DEFAULT_PARTITION, Action, State
 from shared.sync.batch import BatchOptions, run_batch
@@ -317,3 +318,16 @@ def test_studies_whose_account_cannot_be_had_are_no_outage_of_fhir():
     fakes = ports(feed, fhir=fhir, archive=Refusing(FeedError("status 406")))
     result = run_batch(fakes, BatchOptions(OPTIONS, size=100), fakes.now() + timedelta(hours=1))
     assert (result.carried, result.failed, len(fakes.errors.retries)) == (4, 0, 4)
+
+
+@pytest.mark.parametrize("later", [{"series": "1.2.5", "instance": "1.2.5.1"}, {"instance": "1.2.9"}])
+def test_a_study_of_several_patients_is_told_of(later):
+    """Also where the second comes with another batch; the subject stays one that an instance says."""
+    world, first, second = World(), entry(1), entry(2, **later, t00100020="P-2")
+    assert not world.sync(first, holds=[first]).failures
+    (row,) = world.sync(second, holds=[first, second]).failures
+    assert (row.table, row.exception, row.sequence) == (ErrorTable.INVALID_TAG, "SeveralPatients", 2)
+    assert "2 PatientIDs" in row.message
+    assert "P-" not in row.message
+    subject = world.study("subject")[0]["reference"]
+    assert world.fhir.read(subject)["identifier"][0]["value"] == "P-1"
