@@ -6,6 +6,7 @@ DicomCastError
 │   └── TornAnswer…          one entry may be to blame: the answer is halved until it stands alone
 ├── EntryError               one entry cannot be synced as it is: recorded in `table`, passed
 │   ├── InvalidDicomTag…     the DICOM data is at fault
+│   ├── UnforeseenError       the app is at fault: nobody foresaw what it met
 │   └── FhirRefused…         the FHIR server will not take it
 │       ├── StudyTooLarge…   its list of instances is left out
 │       └── DeleteRefused…   what is to go stays, emptied
@@ -21,6 +22,7 @@ DicomCastError
 └── LeaseLostError           another host works now: stop at once
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from shared.failures import ErrorTable, InvalidTag
@@ -116,6 +118,34 @@ class StudyTooLargeError(FhirRefusedError):
 
 class DeleteRefusedError(FhirRefusedError):
     """The FHIR server keeps what DICOM has no more, as others link to it. Fate: it stays, marked, without content."""
+
+
+class UnforeseenError(EntryError):
+    """What nobody foresaw, while FHIR's answers were merged or sent. `name`: the exception's class, never its text.
+
+    `frames` are its traceback's, as `file:line in function`.
+    """
+
+    table = ErrorTable.FHIR
+    phase: ClassVar[str] = "while the study was merged or sent"
+
+    def __init__(self, name: str, frames: Sequence[str]) -> None:
+        self.name = name
+        self.frames = frames
+        super().__init__(f"unforeseen {name} {self.phase}: report it; the log has the traceback")
+
+
+class UnforeseenMappingError(UnforeseenError):
+    """The same, while an entry was mapped."""
+
+    table = ErrorTable.DICOM
+    phase = "while the entry was mapped"
+
+
+class UnforeseenTickError(UnforeseenError):
+    """The same, where no study, entry or replay is to blame: the tick ends, the next one meets it again."""
+
+    phase = "outside of any study"
 
 
 class PagingError(EntryError):

@@ -36,6 +36,7 @@ class FailedEntry:
     """A failure to record. `exception` names the class, `message` the reason, without patient values.
 
     `tries`: how often it failed since it was recorded last. `not_before`: when the server asked to be tried again.
+    `is_unforeseen`: it is the app that fell.
     """
 
     table: ErrorTable
@@ -48,6 +49,7 @@ class FailedEntry:
     tries: int = 1
     not_before: datetime | None = None
     partition: str = DEFAULT_PARTITION
+    is_unforeseen: bool = False
 
     @classmethod
     def of(cls, entry: FeedEntry, table: ErrorTable, exception: str, message: str) -> "FailedEntry":

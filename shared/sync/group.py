@@ -11,6 +11,7 @@ from shared.errors import (
     TransientError,
 )
 from shared.mapping.transaction import Write
+from shared.sync.bulkhead import bulkhead
 from shared.sync.ports import Ports
 from shared.sync.task import StudyOutcome, StudyResult, Task
 from shared.sync.transact import Size, together, transact
@@ -30,7 +31,8 @@ class Group:
     def run(self, *, is_again: bool = False) -> list[StudyOutcome]:
         """The outcome of each task. Raises OutageError, LeaseLostError."""
         try:
-            self._read_ahead()
+            with bulkhead():
+                self._read_ahead()
         except ThrottledError as error:
             return [error] * len(self._tasks)
         except (EntryError, TransientError):  # one of the searches may be at fault, for which the others cannot help
@@ -42,7 +44,8 @@ class Group:
         size = Size()
         for position, task in enumerate(self._tasks):
             try:
-                writes = task.merger.writes(task.changes) if task.changes else []
+                with bulkhead():
+                    writes = task.merger.writes(task.changes) if task.changes else []
             except (EntryError, TransientError):
                 outcomes[position] = self._alone(task)
                 continue
@@ -69,7 +72,8 @@ class Group:
             return self._each(wanted)  # in parts
         try:
             if writes:
-                transact(self._ports.fhir, self._ports.lease, self._ports.known, writes)
+                with bulkhead():
+                    transact(self._ports.fhir, self._ports.lease, self._ports.known, writes)
         except ThrottledError as error:
             return dict.fromkeys(wanted, error)
         except (EntryError, TransientError) as error:

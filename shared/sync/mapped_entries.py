@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from shared.errors import EntryError, InvalidDicomTagError
+from shared.errors import EntryError, InvalidDicomTagError, UnforeseenError, UnforeseenMappingError
 from shared.failures import ErrorTable, FailedEntry, InvalidTag
 from shared.mapping.converters import MappingOptions
 from shared.mapping.dose import MappedReport, map_dose_report
@@ -13,6 +13,7 @@ from shared.mapping.reconcile import InstanceKey, StudyRead
 from shared.mapping.resources import MappedInstance, StudyMapper
 from shared.mapping.structured_report import ContentHeld, content_held
 from shared.model import Action, ChangeFeedEntry, Resource, State
+from shared.sync.bulkhead import bulkhead, tell
 from shared.sync.ports import Archive
 
 Change = MappedInstance | RemovedInstance
@@ -77,9 +78,10 @@ def map_entries(
             changes.append(RemovedInstance(entry))
         elif entry.state is not State.DELETED:
             try:
-                change = mapper.map(entry)
-                report = _report(entry, options, archive)
-            except InvalidDicomTagError as error:
+                with bulkhead(UnforeseenMappingError):
+                    change = mapper.map(entry)
+                    report = _report(entry, options, archive)
+            except (InvalidDicomTagError, UnforeseenMappingError) as error:
                 failures.append(failed(entry, error))
             else:
                 changes.append(change)
@@ -123,8 +125,13 @@ def gone(study: Resource | None, wanted: Changes, read: StudyRead | None) -> lis
 
 
 def failed(entry: ChangeFeedEntry, error: EntryError) -> FailedEntry:
-    """The row that says why the entry was not synced."""
-    return FailedEntry.of(entry, error.table, type(error).__name__, str(error))
+    """The row that says why the entry was not synced; where it is the app that fell, an ERROR line too."""
+    if not isinstance(error, UnforeseenError):
+        return FailedEntry.of(entry, error.table, type(error).__name__, str(error))
+    tell(
+        error, Sequence=entry.sequence, StudyInstanceUID=entry.study_instance_uid, SOPInstanceUID=entry.sop_instance_uid
+    )
+    return replace(FailedEntry.of(entry, error.table, error.name, str(error)), is_unforeseen=True)
 
 
 def _left_out(entry: ChangeFeedEntry, faults: Sequence[InvalidTag]) -> list[FailedEntry]:

@@ -10,11 +10,13 @@ from shared.errors import (
     PagingError,
     StudyTooLargeError,
     TransientError,
+    UnforeseenError,
 )
 from shared.failures import ErrorTable, FailedEntry
 from shared.mapping.merge_study import RemovedInstance
 from shared.mapping.transaction import Write
 from shared.model import Action, ChangeFeedEntry, State
+from shared.sync.bulkhead import bulkhead
 from shared.sync.mapped_entries import Changes, failed
 from shared.sync.parts import Parts
 from shared.sync.ports import Ports
@@ -54,14 +56,15 @@ class OneStudy:
         bundles for one bad entry. One that is too large goes again first with its instances counted, not listed.
         """
         try:
-            return self._write(study), []
+            with bulkhead():
+                return self._write(study), []
         except DeleteRefusedError as error:
             return True, [failed(_last_removed(study), error)]
         except StudyTooLargeError as error:
             refusal: EntryError = error
             if counted := self._write_counted(study, error):
                 return counted
-        except (FhirRefusedError, PagingError) as error:
+        except (FhirRefusedError, PagingError, UnforeseenError) as error:
             refusal = error
         except EntryError as error:
             return False, _blamed(study, error)

@@ -7,7 +7,6 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
-from shared.errors import DicomCastError
 from shared.model import ChangeFeedEntry, FeedEntry, FeedPage, Watermark
 from shared.sync.ports import Feed
 
@@ -23,7 +22,7 @@ class _Reader:
     def __init__(self, feed: Feed, after: Watermark, at_once: int) -> None:
         self.place = after
         self._feed = feed
-        self._pages: Queue[FeedPage | DicomCastError | None] = Queue(PAGES_AHEAD)
+        self._pages: Queue[FeedPage | Exception | None] = Queue(PAGES_AHEAD)
         self._stopped = Event()
         self._thread = Thread(target=self._read, args=(after, at_once), name="read ahead", daemon=True)
         self._thread.start()
@@ -31,7 +30,7 @@ class _Reader:
     def pages(self) -> Iterator[FeedPage]:
         """Up to the end that the feed had when the reading began."""
         while (page := self._pages.get()) is not None:
-            if isinstance(page, DicomCastError):
+            if isinstance(page, Exception):
                 raise page
             self.place = page.through
             yield page
@@ -49,10 +48,10 @@ class _Reader:
                 if not self._put(page):
                     return
             self._put(None)
-        except DicomCastError as error:  # raised where the page is waited for
+        except Exception as error:  # noqa: BLE001 raised where the page is waited for, which would else wait for ever
             self._put(error)
 
-    def _put(self, page: FeedPage | DicomCastError | None) -> bool:
+    def _put(self, page: FeedPage | Exception | None) -> bool:
         while not self._stopped.is_set():
             with suppress(Full):
                 self._pages.put(page, timeout=_WAIT_SECONDS)

@@ -3,7 +3,8 @@
 Nothing counts as gone on one empty answer: an entry of the feed says so, or WADO-RS and QIDO-RS agree.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from shared.errors import FeedError, InvalidDicomTagError, OutageError, UnreadStudyError
@@ -13,7 +14,7 @@ from shared.mapping.reconcile import InstanceKey, StudyRead
 from shared.mapping.resources import MappedInstance, StudyMapper
 from shared.model import ChangeFeedEntry, Resource
 from shared.sync.mapped_entries import Changes, key_of
-from shared.sync.ports import Archive, Ports
+from shared.sync.ports import Archive, Feed, Ports
 
 
 class StudyReader:
@@ -31,18 +32,24 @@ class StudyReader:
         `held` is what FHIR says of the study; of its series only `own` are this archive's. Raises UnreadStudyError,
         and OutageError where the feed cannot be read either.
         """
-        try:
+        with of_one_study(self._feed):
             return _Reading(self._archive, self._partition, self._options, held, wanted, own).run(is_all=is_all)
-        except (FeedError, OutageError) as error:
-            self._ensure_feed()
-            raise UnreadStudyError(f"the archive's account of the study cannot be read: {error}") from error
 
-    def _ensure_feed(self) -> None:
-        """What one study's account lacks is its own fault as long as the feed answers."""
+
+@contextmanager
+def of_one_study(feed: Feed) -> Iterator[None]:
+    """What the archive does not tell of a study is that study's own fault as long as the feed answers.
+
+    Raises UnreadStudyError, and OutageError where the feed cannot be read either.
+    """
+    try:
+        yield
+    except (FeedError, OutageError) as error:
         try:
-            self._feed.latest()
-        except FeedError as error:
-            raise OutageError("DICOM service", str(error)) from error
+            feed.latest()
+        except FeedError as feeds:
+            raise OutageError("DICOM service", str(feeds)) from feeds
+        raise UnreadStudyError(f"the archive's account of the study cannot be read: {error}") from error
 
 
 class _Reading:

@@ -4,11 +4,12 @@ import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared.errors import FeedError, OutageError, TransientError
+from shared.errors import DicomCastError, FeedError, OutageError, TransientError, UnforeseenError
 from shared.log_lines import log_line
 from shared.model import Watermark
 from shared.replay import MAX_TOLD, Cursor, Replay, ReplayError, ReplayProgress, ReplayState
 from shared.sync.batch import BatchOptions
+from shared.sync.bulkhead import bulkhead, tell
 from shared.sync.known import KnownResources
 from shared.sync.ports import Ports
 from shared.sync.rehearsal import Rehearsal
@@ -45,17 +46,28 @@ def run_replays(ports: Ports, options: BatchOptions, deadline: datetime) -> None
 def _next_slice(ports: Ports, options: BatchOptions, replay: Replay, size: int) -> Replay:
     """The replay with one more portion done, or with what it waits for."""
     replay = replace(replay, state=ReplayState.RUNNING, updated=ports.now(), waiting_for=None)
-    target = replay.request.target
     try:
-        if replay.progress.total is None and replay.cursor == Cursor():
-            replay = replace(replay, progress=replace(replay.progress, total=total_of(ports, target)))
-        portion = next_portion(ports, target, replay.cursor, size)
-        return _worked(ports, options, replay, portion)
+        with bulkhead():
+            return _done_some(ports, options, replay, size)
     except (OutageError, TransientError) as error:
         return replace(replay, waiting_for=str(error))
+    except UnforeseenError as error:
+        tell(error, ReplayId=replay.id)
+        return _failed(replay, error)
     except FeedError as error:
-        errors = (*replay.errors, ReplayError(None, "", str(error)))
-        return replace(replay, state=ReplayState.FAILED, errors=errors[-MAX_TOLD:])
+        return _failed(replay, error)
+
+
+def _failed(replay: Replay, error: DicomCastError) -> Replay:
+    errors = (*replay.errors, ReplayError(None, "", str(error)))
+    return replace(replay, state=ReplayState.FAILED, errors=errors[-MAX_TOLD:])
+
+
+def _done_some(ports: Ports, options: BatchOptions, replay: Replay, size: int) -> Replay:
+    target = replay.request.target
+    if replay.progress.total is None and replay.cursor == Cursor():
+        replay = replace(replay, progress=replace(replay.progress, total=total_of(ports, target)))
+    return _worked(ports, options, replay, next_portion(ports, target, replay.cursor, size))
 
 
 def _worked(ports: Ports, options: BatchOptions, replay: Replay, portion: Portion) -> Replay:

@@ -68,6 +68,7 @@ class StudyQueue:
         self._books = books
         self._limits = limits
         self._waiting: dict[int, _Waiting] = {}
+        self._fallen: list[tuple[Study, StudyResult]] = []
         self._progress = Progress()
 
     def run(self, studies: Sequence[Study]) -> Progress:
@@ -79,10 +80,12 @@ class StudyQueue:
             self._retry()
         except OutageError as error:
             progress.outage = error
-            progress.unfinished = [waiting.study for waiting in self._waiting.values()] + pending.left
+            waiting = [one.study for one in self._waiting.values()]
+            progress.unfinished = [study for study, _ in self._fallen] + waiting + pending.left
         else:
-            for waiting in self._waiting.values():
-                self._carry(waiting)
+            self._count_fallen()
+            for one in self._waiting.values():
+                self._carry(one)
             progress.unfinished = pending.left
         return progress
 
@@ -116,7 +119,7 @@ class StudyQueue:
                 pending.tried(study)
                 self._wait(study, result, tries=1)
             else:
-                self._count(study, result)
+                self._done(study, result)
                 pending.tried(study)  # not before: where its failures cannot be recorded, it is not done
         if any(isinstance(result, ThrottledError) for result in results):
             self._ports.pace.throttled()
@@ -138,7 +141,7 @@ class StudyQueue:
             if isinstance(result, TransientError):
                 self._wait(waiting.study, result, waiting.tries + 1)
             else:
-                self._count(waiting.study, result)
+                self._done(waiting.study, result)
                 del self._waiting[id(waiting.study)]
 
     def _is_own_fault(self, waiting: _Waiting, error: TransientError) -> bool:
@@ -150,6 +153,26 @@ class StudyQueue:
         due = self._ports.now() + timedelta(seconds=delay_seconds(tries, error.retry_after_seconds))
         self._waiting[id(study)] = _Waiting(study, error, tries, due)
         self._suspect_outage(error)
+
+    def _done(self, study: Study, result: StudyResult) -> None:
+        """Books the study. Until one succeeds, those that the app itself fell on wait: a bad release makes no rows.
+
+        Raises OutageError where the same falls on study after study.
+        """
+        if not result.is_fallen or self._progress.studies:
+            self._count_fallen()
+            self._count(study, result)
+            return
+        self._fallen.append((study, result))
+        causes = {failure.exception for _, fallen in self._fallen for failure in fallen.failures}
+        if len(self._fallen) >= STUDIES_OF_AN_OUTAGE and len(causes) == 1:
+            told = f"{result.failures[0].message}; nothing succeeds, {len(self._fallen)} studies fell"
+            raise OutageError("the app", told)
+
+    def _count_fallen(self) -> None:
+        for study, result in self._fallen:
+            self._count(study, result)
+        self._fallen.clear()
 
     def _count(self, study: Study, result: StudyResult) -> None:
         failed = self._books.done(study.entries, result.failures)

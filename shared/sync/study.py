@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from shared.errors import UnreadStudyError
 from shared.mapping.converters import MappingOptions
 from shared.mapping.patients import Patients
 from shared.model import Action, PatientUpdatePolicy
@@ -11,6 +12,7 @@ from shared.sync.merging import StudyMerger
 from shared.sync.one_study import OneStudy
 from shared.sync.plan import Study
 from shared.sync.ports import Ports
+from shared.sync.reading import of_one_study
 from shared.sync.task import StudyOutcome, Task
 
 
@@ -31,18 +33,26 @@ class StudySync:
     def run_all(self, studies: Sequence[Study]) -> list[StudyOutcome]:
         """Studies of different patients, together. Raises OutageError, LeaseLostError."""
         tasks = [self._mapped(study) for study in studies]
-        return Group(self._ports, tasks, lambda task: OneStudy(self._ports, task).run()).run()
+        mapped = [task for task in tasks if isinstance(task, Task)]
+        done = iter(Group(self._ports, mapped, lambda task: OneStudy(self._ports, task).run()).run() if mapped else ())
+        return [next(done) if isinstance(task, Task) else task for task in tasks]
 
     def run_suspect(self, study: Study) -> StudyOutcome:
         """A study that fails in one way again and again, while others succeed: the entry to blame is narrowed down."""
-        return OneStudy(self._ports, self._mapped(study), is_suspect=True).run()
+        task = self._mapped(study)
+        return OneStudy(self._ports, task, is_suspect=True).run() if isinstance(task, Task) else task
 
-    def _mapped(self, study: Study) -> Task:
+    def _mapped(self, study: Study) -> Task | UnreadStudyError:
+        """The study's changes; an error where the archive cannot be asked for a report's content."""
         uid, partition = study.whole or (study.entries[0].study_instance_uid, study.entries[0].partition)
         if partition not in self._mergers:
             self._mergers[partition] = StudyMerger(self._ports, self._options, partition)
         merger = self._mergers[partition]
-        changes, reports, failures = map_entries(study.entries, merger.options, self._ports.archive)
+        try:
+            with of_one_study(self._ports.feed):
+                changes, reports, failures = map_entries(study.entries, merger.options, self._ports.archive)
+        except UnreadStudyError as error:
+            return error
         if study.whole:
             mapped = frozenset(key_of(change.entry) for change in changes)
             unsynced = frozenset(map(key_of, study.entries)) - mapped

@@ -18,6 +18,11 @@ class StudyResult:
     failures: tuple[FailedEntry, ...] = ()
 
     @property
+    def is_fallen(self) -> bool:
+        """Whether nothing of it was done, as nobody foresaw what it met."""
+        return not self.wrote and bool(self.failures) and all(failure.is_unforeseen for failure in self.failures)
+
+    @property
     def is_refused(self) -> bool:
         """Whether the FHIR server would not take something of it."""
         return any(failure.table is ErrorTable.FHIR for failure in self.failures)

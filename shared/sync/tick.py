@@ -3,11 +3,12 @@
 import logging
 from datetime import datetime, timedelta
 
-from shared.errors import DicomCastError, LeaseLostError, OutageError
+from shared.errors import DicomCastError, LeaseLostError, OutageError, UnforeseenTickError
 from shared.journal import TOTALS
 from shared.log_lines import log_line
 from shared.outcome import BatchResult, Lag, Outcome, TickRecord
 from shared.sync.batch import BatchOptions, run_batches
+from shared.sync.bulkhead import bulkhead, tell
 from shared.sync.lag import lag_behind
 from shared.sync.outages import OutageLog
 from shared.sync.ports import Ports
@@ -42,12 +43,13 @@ def tick(ports: Ports, options: BatchOptions, outages: OutageLog) -> TickRecord:
 def _work(ports: Ports, options: BatchOptions, started: datetime, outages: OutageLog) -> TickRecord:
     result, error = None, None
     try:
-        ports.fhir.check()
-        ports.handover.begin(ports.sleep)
-        result = run_batches(ports, options)
-        outcome = result.outcome
-        outages.up()
-        run_replays(ports, options, ports.now() + timedelta(seconds=REPLAY_SECONDS))
+        with bulkhead(UnforeseenTickError):
+            ports.fhir.check()
+            ports.handover.begin(ports.sleep)
+            result = run_batches(ports, options)
+            outcome = result.outcome
+            outages.up()
+            run_replays(ports, options, ports.now() + timedelta(seconds=REPLAY_SECONDS))
     except OutageError as outage:
         outages.down(outage)
         outcome, error = Outcome.FAILED, _told(outage)
@@ -55,6 +57,9 @@ def _work(ports: Ports, options: BatchOptions, started: datetime, outages: Outag
         ports.handover.lost()
         outcome, error = Outcome.STOPPED, _told(lost)
         logger.warning("the tick stopped: %s", lost)
+    except UnforeseenTickError as unforeseen:
+        outcome, error = Outcome.FAILED, _told(unforeseen)
+        tell(unforeseen)
     except DicomCastError as failure:
         outcome, error = Outcome.FAILED, _told(failure)
         logger.error("the tick failed: %s", error)  # noqa: TRY400 the message is for an operator, a traceback is not
@@ -64,8 +69,9 @@ def _work(ports: Ports, options: BatchOptions, started: datetime, outages: Outag
 def _lag(ports: Ports, result: BatchResult | None) -> Lag | None:
     """None where the feed or the watermark cannot be read: the tick's own error tells why."""
     try:
-        watermark = result.watermark if result else ports.watermarks.read().watermark
-        return lag_behind(ports.feed, ports.feed.latest(), watermark, ports.now())
+        with bulkhead(UnforeseenTickError):
+            watermark = result.watermark if result else ports.watermarks.read().watermark
+            return lag_behind(ports.feed, ports.feed.latest(), watermark, ports.now())
     except DicomCastError:
         return None
 
