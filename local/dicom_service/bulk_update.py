@@ -1,4 +1,4 @@
-"""Bulk update: new values for patient and study attributes of whole studies, and the operations that tell of it.
+"""Bulk update: new values for patient and study attributes and for UIDs, and the operations that tell of it.
 
 As Azure documents it ("Update DICOM files"; microsoft/dicom-server: docs/concepts/bulk-update.md and, where the pages
 leave room, StoreController, UpdateRequestValidator, UpdateCheckpoint and the UpdateInstanceTests). API v2 has it, v1
@@ -21,12 +21,10 @@ from starlette.responses import JSONResponse, Response
 from local.dicom_service import partitions, store, timestamps
 from local.dicom_service.change_dataset import RefusedChangesError, read_changes
 from local.dicom_service.database import Database
-from local.dicom_service.instance import is_uid
 from local.dicom_service.metadata import Attribute
 from local.dicom_service.parameters import Parameters, bad_request
-from local.dicom_service.store import ResourcePath
-
-MAX_STUDIES = 50
+from local.dicom_service.store import RefusedUpdateError, ResourcePath
+from local.dicom_service.update_scope import check_uids, read_scope
 
 log = logging.getLogger(__name__)
 
@@ -34,17 +32,18 @@ log = logging.getLogger(__name__)
 async def update_studies(request: Request) -> Response:
     """`POST /studies/$bulkUpdate`: 202 with the operation's id and href; 400 says what is wrong, by attribute.
 
-    A study that does not exist is no fault: it counts as processed, and not as updated.
+    A study that does not exist is no fault: it counts as processed, and not as updated. New UIDs that an instance has
+    already, and one new SeriesInstanceUID for several series, are for the operation to see, which then fails.
     """
     Parameters(request)
     partition = await run_in_threadpool(partitions.existing, request)
     specification = _json_object(request.headers.get("content-type"), await request.body())
-    studies = _studies(specification)
+    paths = read_scope(specification, partition)
     try:
         changes = read_changes(_change_dataset(specification))
     except RefusedChangesError as refused:
         return JSONResponse(_failed_attributes(refused.faults), 400)
-    paths = [ResourcePath(study, partition=partition) for study in studies]
+    check_uids(paths, changes)
     operation_id = await run_in_threadpool(_run, request.app.state.database, paths, changes)
     reference = {"id": operation_id, "href": f"{request.base_url}v2/operations/{operation_id}"}
     return JSONResponse(reference, 202)
@@ -69,13 +68,20 @@ def _run(database: Database, paths: list[ResourcePath], changes: dict[str, Attri
     """Updates study by study; the operation's id."""
     operation_id = uuid.uuid4().hex
     created_at = timestamps.now()
-    updated = [store.update(database, path, changes) for path in paths]
-    results = {
-        "studyProcessed": len(updated),
+    updated, errors = [], []
+    for path in paths:
+        try:
+            updated.append(store.update(database, path, changes))
+        except RefusedUpdateError as refused:
+            errors.append(f"Failed to update instances for study {path.study}: {refused}")
+    results: dict[str, Any] = {
+        "studyProcessed": len(paths),
         "studyUpdated": sum(bool(count) for count in updated),
-        "studyFailed": 0,
+        "studyFailed": len(errors),
         "instanceUpdated": sum(updated),
     }
+    if errors:
+        results["errors"] = errors
     with database.transaction() as connection:
         row = (operation_id, created_at, timestamps.now(), json.dumps(results))
         connection.execute("INSERT INTO operation VALUES (?, ?, ?, ?)", row)
@@ -92,15 +98,16 @@ def _operation(request: Request) -> sqlite3.Row:
     return rows[0]
 
 
-def _state(operation: sqlite3.Row, status: str) -> dict[str, Any]:
+def _state(operation: sqlite3.Row, succeeded: str) -> dict[str, Any]:
+    results = json.loads(operation["results"])
     return {
         "operationId": operation["operation_id"],
         "type": "update",
         "createdTime": _utc(operation["created_at"]),
         "lastUpdatedTime": _utc(operation["last_updated_at"]),
-        "status": status,
+        "status": "failed" if results["studyFailed"] else succeeded,
         "percentComplete": 100,
-        "results": json.loads(operation["results"]),
+        "results": results,
     }
 
 
@@ -119,16 +126,6 @@ def _json_object(content_type: str | None, body: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise bad_request("the body is not a JSON object with studyInstanceUids and changeDataset")
     return document
-
-
-def _studies(specification: dict[str, Any]) -> list[str]:
-    studies = specification.get("studyInstanceUids")
-    if not isinstance(studies, list) or not 1 <= len(studies) <= MAX_STUDIES:
-        raise bad_request(f"studyInstanceUids must be an array of 1 to {MAX_STUDIES} UIDs")
-    for position, study in enumerate(studies):
-        if not (isinstance(study, str) and is_uid(study)):
-            raise bad_request(f"studyInstanceUids[{position}] is not a UID")
-    return studies
 
 
 def _change_dataset(specification: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The attributes that a bulk update may change, and the checks of their new values.
 
 The attributes are those that Azure documents ("Update DICOM files"): what is no sequence in the Patient Identification,
-Patient Demographic and General Study modules. Azure's service has lately begun to change UIDs too; this one refuses.
+Patient Demographic and General Study modules, and the UIDs of study, series and instance.
 """
 
 from types import UnionType
@@ -53,9 +53,17 @@ _PATIENT_DEMOGRAPHIC = (
 )
 _GENERAL_STUDY = ("ReferringPhysicianName", "AccessionNumber", "StudyDescription")
 
-CHANGEABLE = frozenset(
+STUDY_UID, SERIES_UID, SOP_INSTANCE_UID = "0020000D", "0020000E", "00080018"
+UIDS = {
+    STUDY_UID: "study_instance_uid",
+    SERIES_UID: "series_instance_uid",
+    SOP_INSTANCE_UID: "sop_instance_uid",
+}
+"""By tag the column of `instance` that is its key too."""
+
+CHANGEABLE = UIDS.keys() | {
     f"{Tag(keyword):08X}" for keyword in (*_PATIENT_IDENTIFICATION, *_PATIENT_DEMOGRAPHIC, *_GENERAL_STUDY)
-)
+}
 """Tags, as the DICOM JSON model writes them."""
 
 _JSON_TYPES: dict[str, type | UnionType] = {"PN": dict, "DS": int | float | str}

@@ -14,12 +14,13 @@ _MAX_TIME = timestamps.parse_iso("9999-12-31T23:59:59.9999999Z")
 
 _ENTRIES = """
     SELECT change.*,
-           CASE WHEN instance.version IS NULL THEN 'deleted'
-                WHEN instance.version = change.version THEN 'current'
-                ELSE 'replaced' END AS state,
-           CASE WHEN :include_metadata THEN CAST(instance.metadata AS BLOB) END AS metadata
-    FROM change LEFT JOIN instance
-    USING (partition_name, study_instance_uid, series_instance_uid, sop_instance_uid)
+           CASE coalesce(instance.version, moved.version)
+                WHEN change.version THEN 'current'
+                ELSE iif(coalesce(instance.version, moved.version) IS NULL, 'deleted', 'replaced') END AS state,
+           CASE WHEN :include_metadata THEN CAST(coalesce(instance.metadata, moved.metadata) AS BLOB) END AS metadata
+    FROM change
+    LEFT JOIN instance USING (partition_name, study_instance_uid, series_instance_uid, sop_instance_uid)
+    LEFT JOIN moved USING (partition_name, study_instance_uid, series_instance_uid, sop_instance_uid)
 """
 _WINDOW_OF_SEQUENCES = f"{_ENTRIES} WHERE sequence > :offset AND sequence <= :last ORDER BY sequence"
 _WINDOW_OF_TIME = f"""{_ENTRIES} WHERE timestamp >= :start AND timestamp < :end

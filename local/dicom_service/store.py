@@ -5,14 +5,22 @@ import sqlite3
 from dataclasses import dataclass
 
 from local.dicom_service import timestamps
+from local.dicom_service.change_dataset import UIDS
 from local.dicom_service.database import Database
 from local.dicom_service.instance import Instance, metadata_text, only_string
 from local.dicom_service.metadata import Attribute
 
 DEFAULT_PARTITION = "Microsoft.Default"
 
+_KEY = ("partition_name", "study_instance_uid", "series_instance_uid", "sop_instance_uid")
+_IS_KEY, _TO_KEY = (joint.join(f"{column} = ?" for column in _KEY) for joint in (" AND ", ", "))
+
 BY_ARRIVAL = "ORDER BY coalesce(original_version, version)"
 """The order of instances: an update makes a new version and does not move them."""
+
+
+class RefusedUpdateError(Exception):
+    """New UIDs cannot be given so; says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +60,34 @@ def add(database: Database, partition: str, instances: list[Instance]) -> list[b
 def update(database: Database, path: ResourcePath, changes: dict[str, Attribute]) -> int:
     """Changes attributes, by tag, of all instances under the path; how many there are.
 
-    Each gets a new version. What STOW-RS stored is kept beside it, versions between are not.
+    Each gets a new version. What STOW-RS stored is kept beside it, versions between are not. Where UIDs change, the
+    entries of the change feed are those of the new UIDs. Raises RefusedUpdateError.
     """
     condition, parameters = path.condition()
     with database.exclusive():
         old = database.rows(f"SELECT * FROM instance WHERE {condition} {BY_ARRIVAL}", parameters)  # noqa: S608 columns
+        keys = _new_keys(database, old, changes)
         sequences = database.take_sequences(len(old))
         updated_at = timestamps.now()  # one moment for all, as with a delete
         with database.transaction() as connection:
-            for sequence, row in zip(sequences, old, strict=True):
-                _replace(connection, sequence, row, changes)
-                _insert_change(connection, sequence, updated_at, "update", sequence, tuple(row)[:4])
+            for sequence, row, key in zip(sequences, old, keys, strict=True):
+                _replace(connection, sequence, row, key, changes)
+                _insert_change(connection, sequence, updated_at, "update", sequence, key)
     return len(old)
+
+
+def _new_keys(database: Database, old: list[sqlite3.Row], changes: dict[str, Attribute]) -> list[tuple[str, ...]]:
+    """What the instances are to be known by. Raises RefusedUpdateError where these cannot be their UIDs."""
+    uids = {column: str(changes[tag]["Value"][0]) for tag, column in UIDS.items() if tag in changes}
+    if not uids:
+        return [tuple(row)[:4] for row in old]
+    series = {row["series_instance_uid"] for row in old}
+    if "series_instance_uid" in uids and len(series) > 1:
+        raise RefusedUpdateError(f"one SeriesInstanceUID for {len(series)} series; name one by seriesInstanceUid")
+    keys = [tuple(uids.get(column, row[column]) for column in _KEY) for row in old]
+    if any(database.rows(f"SELECT 1 FROM instance WHERE {_IS_KEY}", key) for key in keys):  # noqa: S608 columns
+        raise RefusedUpdateError("the new UIDs exist already")
+    return keys
 
 
 def delete(database: Database, path: ResourcePath) -> int:
@@ -127,18 +151,30 @@ def _insert(connection: sqlite3.Connection, sequence: int, timestamp: int, parti
         "INSERT INTO instance VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
         (*key, sequence, instance.patient_id, instance.modality, instance.metadata),
     )
+    _forget_moved(connection, key)
     _insert_change(connection, sequence, timestamp, "create", sequence, key)
 
 
-def _replace(connection: sqlite3.Connection, version: int, old: sqlite3.Row, changes: dict[str, Attribute]) -> None:
+def _replace(
+    connection: sqlite3.Connection, version: int, old: sqlite3.Row, key: tuple[str, ...], changes: dict[str, Attribute]
+) -> None:
+    if key != tuple(old)[:4]:
+        moved = (*tuple(old)[:4], old["version"], old["metadata"])
+        connection.execute("INSERT INTO moved VALUES (?, ?, ?, ?, ?, ?)", moved)
+        _forget_moved(connection, key)
     attributes = dict(sorted((json.loads(old["metadata"]) | changes).items()))
     connection.execute(
-        """UPDATE instance SET original_version = coalesce(original_version, version),
-                               original_metadata = coalesce(original_metadata, metadata),
-                               version = ?, patient_id = ?, metadata = ?
-           WHERE partition_name = ? AND study_instance_uid = ? AND series_instance_uid = ? AND sop_instance_uid = ?""",
-        (version, only_string(attributes, "00100020"), metadata_text(attributes), *tuple(old)[:4]),
+        f"""UPDATE instance SET original_version = coalesce(original_version, version),
+                                original_metadata = coalesce(original_metadata, metadata),
+                                version = ?, patient_id = ?, metadata = ?, {_TO_KEY}
+            WHERE {_IS_KEY}""",  # noqa: S608 columns
+        (version, only_string(attributes, "00100020"), metadata_text(attributes), *key, *tuple(old)[:4]),
     )
+
+
+def _forget_moved(connection: sqlite3.Connection, key: tuple[str, ...]) -> None:
+    """An instance has these UIDs again: the entries of the change feed that tell of them tell of it."""
+    connection.execute(f"DELETE FROM moved WHERE {_IS_KEY}", key)  # noqa: S608 columns
 
 
 def _insert_change(

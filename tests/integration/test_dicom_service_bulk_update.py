@@ -201,7 +201,9 @@ def test_patient_and_study_attributes_can_be_changed(dicom: Client, tag, attribu
 @pytest.mark.parametrize(
     ("tag", "attribute", "fault"),
     [
-        ("0020000D", {"vr": "UI", "Value": ["1.2.9"]}, "(0020,000D) - a bulk update cannot change this attribute"),
+        ("0020000D", {"vr": "UI", "Value": ["1.2.x"]}, "(0020,000D) - not a valid UI"),
+        ("0020000D", {"vr": "UI", "Value": []}, "(0020,000D) - a value cannot be emptied"),
+        ("0020000D", {"vr": "UI", "Value": ["1.2.8", "1.2.9"]}, "(0020,000D) - more than one value"),
         ("00080060", {"vr": "CS", "Value": ["CT"]}, "(0008,0060) - a bulk update cannot change this attribute"),
         ("00080020", {"vr": "DA", "Value": ["20260101"]}, "(0008,0020) - a bulk update cannot change this attribute"),
         ("00101002", {"vr": "SQ", "Value": [{}]}, "(0010,1002) - a bulk update cannot change this attribute"),
@@ -255,6 +257,22 @@ def test_an_attribute_that_cannot_be_changed_so_is_named(dicom: Client, tag, att
         ),
         ({"studyInstanceUids": ["1.2", "1 2"], "changeDataset": NAME}, "studyInstanceUids[1] is not a UID"),
         ({"studyInstanceUids": [12], "changeDataset": NAME}, "studyInstanceUids[0] is not a UID"),
+        (
+            {"studyInstanceUids": ["1.2"], "seriesInstanceUid": "1 2", "changeDataset": NAME},
+            "seriesInstanceUid is not a UID",
+        ),
+        (
+            {"studyInstanceUids": ["1.2"], "seriesInstanceUid": "1.2.3", "sopInstanceUid": 7, "changeDataset": NAME},
+            "sopInstanceUid is not a UID",
+        ),
+        (
+            {"studyInstanceUids": ["1.2"], "sopInstanceUid": "1.2.3.1", "changeDataset": NAME},
+            "sopInstanceUid needs seriesInstanceUid",
+        ),
+        (
+            {"studyInstanceUids": ["1.2", "1.8"], "seriesInstanceUid": "1.2.3", "changeDataset": NAME},
+            "seriesInstanceUid needs studyInstanceUids of one study",
+        ),
         ({"studyInstanceUids": ["1.2"]}, "changeDataset must be an object of the DICOM JSON model"),
         (
             {"studyInstanceUids": ["1.2"], "changeDataset": [NAME]},

@@ -90,6 +90,25 @@ def test_updates_operations_and_partitions_survive_a_kill(tmp_path):
     assert [one[0]["00100020"]["Value"] for one in (before[0], before[-1])] == [["P2"], ["P1"]]
 
 
+def test_new_uids_survive_a_kill(tmp_path):
+    """And that no entry tells of the old ones' end: those that told of them stay as they were."""
+    database = ("--database", str(tmp_path / "dicom.db"))
+    changes = {"0020000D": {"vr": "UI", "Value": ["1.9"]}}
+    with service_process(tmp_path / "log", *database, stop=signal.SIGKILL) as service:
+        service.store(dicom_file())
+        body = json.dumps({"studyInstanceUids": ["1.2"], "changeDataset": changes}).encode()
+        assert service.post("/v2/studies/$bulkUpdate", body, "application/json").status_code == 202
+        before = service.feed()
+    with service_process(tmp_path / "log", *database, stop=signal.SIGKILL) as service:
+        assert service.feed() == before
+        assert service.get("/v2/studies/1.2/metadata").status_code == 404
+        assert len(service.metadata("/v2/studies/1.9")) == 1
+    assert [(one["StudyInstanceUid"], one["Action"], one["State"]) for one in before] == [
+        ("1.2", "create", "current"),
+        ("1.9", "update", "current"),
+    ]
+
+
 def test_without_a_database_nothing_is_kept(tmp_path):
     """All is in memory."""
     for _ in range(2):
@@ -116,7 +135,7 @@ def test_the_log_holds_no_patient_values(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "does its folder exist?"), ("PRAGMA user_version = 99", "schema version 99, not 3 or less")],
+    [(None, "does its folder exist?"), ("PRAGMA user_version = 99", "schema version 99, not 4 or less")],
 )
 def test_a_database_that_cannot_be_used_is_said_so(tmp_path, content, message):
     """An error names the file, what is wrong and what to do."""
