@@ -17,7 +17,7 @@ from shared.transport import DIRECT, Transport
 
 TIMEOUTS_SECONDS = (5, 100)
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-PIECE_BYTES = 2**18
+PIECE_BYTES = 2**17
 
 # Below an error urllib3 logs whole URLs, and the URL of a FHIR search holds a PatientID.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
@@ -34,7 +34,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """An HTTP response whose body is still to be read, in `pieces` of some 256 KiB at most."""
+    """An HTTP response whose body is still to be read, in `pieces` of 128 KiB at most."""
 
     status_code: int
     headers: Mapping[str, str]

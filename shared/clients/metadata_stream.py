@@ -9,8 +9,8 @@ from shared.clients.http import Answer, Stream
 from shared.clients.json_body import NOT_TAKEN
 from shared.clients.metadata_parser import MetadataParser
 
-PART_BYTES = 2**20
-"""What is parsed at once, or somewhat more."""
+PART_BYTES = 2**17
+"""What is parsed at once, or somewhat more: what fits the cache of a processor is parsed quickest."""
 MOST_BYTES = 2**26
 """Of one instance."""
 
