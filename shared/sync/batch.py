@@ -11,10 +11,11 @@ from shared.journal import TOTALS
 from shared.mapping.converters import MappingOptions
 from shared.model import FeedEntry, Watermark
 from shared.outcome import BatchResult, Outcome
-from shared.sync.books import Books
 from shared.sync.plan import Plan, make_plan
 from shared.sync.ports import Ports
 from shared.sync.read_ahead import ReadAhead
+from shared.sync.record.feed_recorder import FeedRecorder
+from shared.sync.record.rows import ErrorRows
 from shared.sync.studies import Limits, Progress, StudyQueue
 from shared.sync.study import StudySync
 
@@ -66,12 +67,13 @@ def run_batch(ports: Ports, options: BatchOptions, deadline: datetime) -> BatchR
     limits = Limits(deadline, options.total_retry_seconds)
     stored = ports.watermarks.read()
     plan = make_plan(ports, stored, options.size)
-    books = Books(ports, stored, plan.highest, plan.highest_carried)
+    rows = ErrorRows(ports, stored, plan.highest, plan.highest_carried)
+    recorder = FeedRecorder(rows)
     sync = StudySync(ports, options.mapping)
-    progress = StudyQueue(ports, sync, books, limits).run(plan.due)
-    progress.failed += books.torn(plan.torn)
+    progress = StudyQueue(ports, sync, recorder, limits).run(plan.due)
+    progress.failed += recorder.torn(plan.torn)
     for study in plan.resting:
-        books.carried(study.entries, "an earlier entry of the study is not synced yet")
+        recorder.carried(study.entries, "an earlier entry of the study is not synced yet")
         progress.carried += study.entries
 
     unfinished = {entry.sequence for study in progress.unfinished for entry in study.entries}
@@ -82,12 +84,12 @@ def run_batch(ports: Ports, options: BatchOptions, deadline: datetime) -> BatchR
         watermark = stored.watermark
     else:
         watermark = just_before(waiting, plan.read.entries, stored.read_through, read_through)
-    books.close(watermark, read_through)
+    rows.close(watermark, read_through)
     ports.words.end(read_through, [(entry.sequence, sync.patients.of(entry.metadata)) for entry in progress.carried])
     if progress.outage:
         raise progress.outage
     result = _result(plan, progress, watermark, ports.fhir.calls - calls_before)
-    return replace(result, recorded=dict(books.recorded))
+    return replace(result, recorded=dict(rows.recorded))
 
 
 def just_before(

@@ -7,13 +7,14 @@ from datetime import datetime, timedelta
 from shared.errors import DicomCastError, FeedError, OutageError, TransientError, UnforeseenError
 from shared.log_lines import log_line
 from shared.model import Watermark
-from shared.replay import MAX_TOLD, Cursor, Replay, ReplayError, ReplayProgress, ReplayState
+from shared.replay import MAX_TOLD, Cursor, Replay, ReplayError, ReplayProgress, ReplayState, StoredErrors
 from shared.sync.batch import BatchOptions
 from shared.sync.bulkhead import bulkhead, tell
 from shared.sync.known import KnownResources
 from shared.sync.ports import Ports
+from shared.sync.record.replay_recorder import ReplayRecorder
+from shared.sync.record.rows import ErrorRows
 from shared.sync.rehearsal import Rehearsal
-from shared.sync.replay_books import ReplayBooks
 from shared.sync.replay_source import Portion, next_portion, total_of
 from shared.sync.retry import TRIES_IN_A_TICK, Attempts
 from shared.sync.studies import Limits, Progress, StudyQueue
@@ -74,7 +75,9 @@ def _worked(ports: Ports, options: BatchOptions, replay: Replay, portion: Portio
     """Map, merge, transact and record, as for the feed; then the cursor moves over what is done."""
     sequences = [entry.sequence for study in portion.studies for entry in study.entries]
     through = max([*sequences, *(entry.sequence for entry in portion.torn)], default=0)
-    books = ReplayBooks(ports, ports.watermarks.read(), through, replay.request)
+    failed_through = through if isinstance(replay.request.target, StoredErrors) else 0
+    rows = ErrorRows(ports, ports.watermarks.read(), through, failed_through)
+    recorder = ReplayRecorder(ports, rows, replay.request)
     fhir = Rehearsal(ports.fhir)
     # A replay trusts nothing that is remembered: somebody has a reason to look again. A dry run leaves no trace.
     traces = None if replay.request.dry_run else ports.known.traces
@@ -86,22 +89,22 @@ def _worked(ports: Ports, options: BatchOptions, replay: Replay, portion: Portio
     limits = Limits(ports.now() + timedelta(seconds=options.tick_budget_seconds), options.total_retry_seconds)
     tried = Attempts(replay.tries, replay.failing_since, replay.updated) if replay.failing_since else None
     studies = [replace(study, attempts=tried) for study in portion.studies]
-    progress = StudyQueue(ports, sync, books, limits).run(studies)
-    progress.failed += books.torn(portion.torn) + len(portion.errors)
+    progress = StudyQueue(ports, sync, recorder, limits).run(studies)
+    progress.failed += recorder.torn(portion.torn) + len(portion.errors)
 
-    left = books.left.union(*({entry.sequence for entry in study.entries} or {0} for study in progress.unfinished))
+    left = recorder.left.union(*({entry.sequence for entry in study.entries} or {0} for study in progress.unfinished))
     cursor, count = portion.advance(left)
     is_done = portion.is_last and not left
     return replace(
         replay,
         state=ReplayState.DONE if is_done else ReplayState.RUNNING,
         progress=_added(replay.progress, count, progress, is_done=is_done),
-        errors=(*replay.errors, *portion.errors, *books.errors)[:MAX_TOLD],
+        errors=(*replay.errors, *portion.errors, *recorder.errors)[:MAX_TOLD],
         writes=(*replay.writes, *fhir.writes)[:MAX_TOLD],
         cursor=cursor,
-        waiting_for=str(progress.outage) if progress.outage else books.waiting,
-        failing_since=(replay.failing_since or ports.now()) if books.waiting else None,
-        tries=replay.tries + TRIES_IN_A_TICK if books.waiting else 0,
+        waiting_for=str(progress.outage) if progress.outage else recorder.waiting,
+        failing_since=(replay.failing_since or ports.now()) if recorder.waiting else None,
+        tries=replay.tries + TRIES_IN_A_TICK if recorder.waiting else 0,
     )
 
 

@@ -9,7 +9,7 @@ from shared.model import FeedEntry, FeedPage, TornEntry, Watermark
 from shared.replay import Cursor, ReplayError, ReplayTarget, SequenceRange, StoredErrors, StudyRebuild, TimeRange
 from shared.sync.plan import Study, by_study
 from shared.sync.ports import Ports
-from shared.sync.replay_books import rows_of
+from shared.sync.record.replay_recorder import rows_of
 
 GONE = "the feed has the entry no more; replay its study instead"
 

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 
 from shared.errors import ConflictError, OutageError, ThrottledError, TransientError, UnreadStudyError
 from shared.model import ChangeFeedEntry
-from shared.sync.books import Books
 from shared.sync.lanes import Lanes
 from shared.sync.one_study import SUSPECT_STATUSES
 from shared.sync.pending import PendingStudies
 from shared.sync.plan import Study
 from shared.sync.ports import Ports
+from shared.sync.record.recorder import Recorder
 from shared.sync.retry import MAX_WAIT_SECONDS, TRIES_IN_A_TICK, delay_seconds
 from shared.sync.study import StudySync
 from shared.sync.task import StudyOutcome, StudyResult
@@ -62,10 +62,10 @@ class _Waiting:
 class StudyQueue:
     """Works through studies, several at once; those with a transient fault wait for their turn while others go on."""
 
-    def __init__(self, ports: Ports, sync: StudySync, books: Books, limits: Limits) -> None:
+    def __init__(self, ports: Ports, sync: StudySync, recorder: Recorder, limits: Limits) -> None:
         self._ports = ports
         self._sync = sync
-        self._books = books
+        self._recorder = recorder
         self._limits = limits
         self._waiting: dict[int, _Waiting] = {}
         self._fallen: list[tuple[Study, StudyResult]] = []
@@ -113,7 +113,7 @@ class StudyQueue:
         return outcomes
 
     def _enter(self, pending: PendingStudies, group: Sequence[Study], results: Sequence[StudyOutcome]) -> None:
-        """Books what a lane brings back. Raises OutageError where nothing succeeds."""
+        """Records what a lane brings back. Raises OutageError where nothing succeeds."""
         for study, result in zip(group, results, strict=True):
             if isinstance(result, TransientError):
                 pending.tried(study)
@@ -155,7 +155,7 @@ class StudyQueue:
         self._suspect_outage(error)
 
     def _done(self, study: Study, result: StudyResult) -> None:
-        """Books the study. Until one succeeds, those that the app itself fell on wait: a bad release makes no rows.
+        """Records the study. Until one succeeds, those that the app itself fell on wait: a bad release makes no rows.
 
         Raises OutageError where the same falls on study after study.
         """
@@ -175,7 +175,7 @@ class StudyQueue:
         self._fallen.clear()
 
     def _count(self, study: Study, result: StudyResult) -> None:
-        failed = self._books.done(study.entries, result.failures)
+        failed = self._recorder.done(study.entries, result.failures)
         self._progress.studies += 1
         self._progress.failed += failed
         self._progress.invalid_tags += sum(not failure.is_final for failure in result.failures)
@@ -203,8 +203,8 @@ class StudyQueue:
     def _carry(self, waiting: _Waiting) -> None:
         study, reason = waiting.study, str(waiting.error)
         if study.attempts and study.attempts.is_over(self._ports.now(), self._limits.total_retry_seconds):
-            self._progress.failed += self._books.given_up(study.entries, reason)
+            self._progress.failed += self._recorder.given_up(study.entries, reason)
             return
         asked = waiting.error.retry_after_seconds
-        self._books.carried(study.entries, reason, waiting.tries, waiting.due if asked else None)
+        self._recorder.carried(study.entries, reason, waiting.tries, waiting.due if asked else None)
         self._progress.carried += study.entries

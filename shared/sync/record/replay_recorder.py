@@ -4,22 +4,24 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 from shared.failures import ErrorQuery, ErrorRow, ErrorTable, FailedEntry
-from shared.model import ChangeFeedEntry, FeedEntry, StoredWatermark
-from shared.replay import ReplayError, ReplayRequest, StoredErrors, StudyRebuild
-from shared.sync.books import Books
+from shared.model import ChangeFeedEntry, FeedEntry, TornEntry
+from shared.replay import ReplayError, ReplayRequest, StudyRebuild
 from shared.sync.ports import ErrorStore, Ports
+from shared.sync.record.recorder import not_synced, torn_failures, transient_failures
+from shared.sync.record.rows import ErrorRows
 
 ROWS_AT_ONCE = 1_000
 
 
-class ReplayBooks(Books):
-    """`errors` are those met; `waiting` is why a study could not be finished, and `left` the sequences of such studies.
+class ReplayRecorder:
+    """A Recorder. `errors` are those met; `waiting` is why a study could not be finished, `left` their sequences.
 
     Entries that do not come from the feed have the sequence 0: there is no row for them in the error tables.
     """
 
-    def __init__(self, ports: Ports, stored: StoredWatermark, through: int, request: ReplayRequest) -> None:
-        super().__init__(ports, stored, through, through if isinstance(request.target, StoredErrors) else 0)
+    def __init__(self, ports: Ports, rows: ErrorRows, request: ReplayRequest) -> None:
+        self._ports = ports
+        self._rows = rows
         self._request = request
         self.errors: list[ReplayError] = []
         self.waiting: str | None = None
@@ -27,11 +29,15 @@ class ReplayBooks(Books):
 
     def done(self, entries: Sequence[ChangeFeedEntry], failures: Sequence[FailedEntry]) -> int:
         """A rebuild resolves by instance; one that waits, or is given up, has mended nothing, and resolves nothing."""
-        failed = super().done(entries, failures)
+        self._keep(entries, failures)
         target = self._request.target
         if isinstance(target, StudyRebuild) and not self._request.dry_run:
             self._resolve_study(target, failures)
-        return failed
+        return not_synced(failures)
+
+    def torn(self, entries: Sequence[TornEntry]) -> int:
+        self._keep(entries, torn_failures(entries))
+        return len(entries)
 
     def carried(
         self, entries: Sequence[ChangeFeedEntry], reason: str, tries: int = 0, not_before: datetime | None = None
@@ -41,14 +47,17 @@ class ReplayBooks(Books):
         self.waiting = reason
         self.left |= {entry.sequence for entry in entries} or {0}
 
-    def _record(self, failures: Sequence[FailedEntry]) -> None:
-        self.errors += [ReplayError(one.sequence or None, one.sop_instance_uid, one.message) for one in failures]
-        if not self._request.dry_run:
-            super()._record([failure for failure in failures if failure.sequence])
+    def given_up(self, entries: Sequence[ChangeFeedEntry], reason: str) -> int:
+        self._keep(entries, transient_failures(ErrorTable.TRANSIENT_FAILURE, entries, reason))
+        return len(entries)
 
-    def _resolve_earlier(self, entries: Sequence[FeedEntry], failures: Collection[FailedEntry]) -> None:
-        if not self._request.dry_run and not isinstance(self._request.target, StudyRebuild):
-            super()._resolve_earlier(entries, failures)
+    def _keep(self, entries: Sequence[FeedEntry], failures: Sequence[FailedEntry]) -> None:
+        self.errors += [ReplayError(one.sequence or None, one.sop_instance_uid, one.message) for one in failures]
+        if self._request.dry_run:
+            return
+        self._rows.record([failure for failure in failures if failure.sequence])
+        if not isinstance(self._request.target, StudyRebuild):
+            self._rows.resolve(entries, failures)
 
     def _resolve_study(self, target: StudyRebuild, failures: Collection[FailedEntry]) -> None:
         """What the archive holds, and what it holds no more, is in FHIR now: whichever entry of the feed told of it."""

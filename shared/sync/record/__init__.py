@@ -1,0 +1,1 @@
+"""What is kept after a study: rows, rows resolved, the watermark."""
