@@ -24,7 +24,7 @@ class ModelFhir(FakeFhir):
         said = repr(bundle)
         if not is_of_endpoint(bundle):
             if any(text in said for text in self.sick):
-                raise TransientError("FHIR server: 500", status=500)
+                raise TransientError("FHIR server: 503", status=503)
             if any(text in said for text in self.refused):
                 raise FhirRefusedError("FHIR server: 422")
         before, ids, new = list(self.resources), {}, []

@@ -2,8 +2,7 @@
 
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
 from inspect import isgenerator
 from itertools import cycle
 
@@ -23,7 +22,7 @@ from shared.errors import (
 )
 from shared.mapping.dose import REPORT_KEYS
 from shared.mapping.resources import MAPPED_KEYS
-from shared.outcome import Outcome
+from shared.model import FeedPage, Watermark
 from shared.replay import ReplayRequest
 from shared.sync.handover import Handover
 from shared.sync.known import KnownResources
@@ -209,29 +208,41 @@ class _Told:
 
 
 class _Seen:
-    """The feed, whose entries are noted as they are given out: what the app cannot have seen it need not know."""
+    """The feed, in pages of at most `most` entries. What it gives out is noted: what the app cannot have seen it need
+    not know."""
 
     def __init__(self, feed, note):
         self._feed, self._note = feed, note
+        self.most = 1000
 
     def __getattr__(self, name):
-        held = getattr(self._feed, name)
-        if name not in ("pages", "entries", "between"):
-            return held
+        return getattr(self._feed, name)
 
-        def call(*args, **kwargs):
-            answer = held(*args, **kwargs)
-            if isgenerator(answer):
-                return self._pages(answer)
-            self._note(answer)
-            return answer
+    def pages(self, after, at_once=1):
+        return self._parted(self._feed.pages(after, at_once))
 
-        return call
+    def between(self, after, end):
+        return self._parted(self._feed.between(after, end))
 
-    def _pages(self, answer):
-        for page in answer:
-            self._note(page.entries)
-            yield page
+    def entries(self, sequences):
+        found = self._feed.entries(sequences)
+        self._note(found)
+        return found
+
+    def _parted(self, pages):
+        for page in pages:
+            for part in [page.entries[at : at + self.most] for at in range(0, len(page.entries), self.most)] or [()]:
+                self._note(part)
+                is_last = not part or part[-1] is page.entries[-1]
+                yield (
+                    page
+                    if is_last and part == page.entries
+                    else FeedPage(
+                        part,
+                        page.through if is_last else Watermark(part[-1].sequence, part[-1].timestamp),
+                        page.held_by if is_last else None,
+                    )
+                )
 
 
 class Host:
@@ -253,13 +264,13 @@ class Host:
         service = self.archive.mount(HttpService("DICOM service", URL))
         keys = MAPPED_KEYS | REPORT_KEYS
         version = ChangeFeedV1 if self.setup.version == "v1" else ChangeFeedV2
-        feed = _Seen(version(FeedReader(service, keys, pass_torn=False), GRACE_SECONDS), self._note)
+        self.feed = _Seen(version(FeedReader(service, keys, pass_torn=False), GRACE_SECONDS), self._note)
 
         def struck(name, port, before=lambda: None):
             return Struck(name, port, self.faults, before)
 
         self.ports = Ports(
-            feed=struck("feed", feed),
+            feed=struck("feed", self.feed),
             archive=struck("archive", DicomWeb(service, self.setup.version, keys)),
             fhir=struck("fhir", self.fhir, turn),
             watermarks=struck("watermarks", self.watermarks),
@@ -275,25 +286,21 @@ class Host:
             handover=Handover(),
         )
 
-    def tick(self):
+    def tick(self, size):
         """One tick; its record, None where the host was killed in it."""
+        self.options = replace(self.options, size=size)
+        self.feed.most = size
         try:
             return tick(self.ports, self.options, OutageLog(self.clock.now))
         except Crash:
             self.restart()
             return None
 
-    def settle(self, most=80):
-        """Ticks until there is nothing left to do; False where that takes too long."""
-        self.faults.armed = None
-        for _ in range(most):
-            self.clock.at += timedelta(seconds=65)  # what is young in the feed, and what rests, is due
-            record = self.tick()
-            stored = self.watermarks.read()
-            is_idle = record is not None and record.outcome is Outcome.IDLE and record.result.held_by is None
-            if is_idle and stored.watermark == stored.read_through and not self.replays.under_way():
-                return True
-        return False
+    @property
+    def is_done(self):
+        """Whether nothing is left to do, but what is new in the feed."""
+        stored = self.watermarks.read()
+        return stored.watermark == stored.read_through and not self.replays.under_way()
 
     def replay(self, target, *, dry_run=False):
         return self.replays.create(ReplayRequest(target, dry_run))

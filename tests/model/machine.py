@@ -39,6 +39,7 @@ RULES = frozenset(
         "partitions",
         "twice",
         "dose",
+        "empty",
     ]
 )
 
@@ -165,10 +166,9 @@ class Machine(RuleBasedStateMachine):
         if (place := self._held(at)) is None:
             return
         depth = {"instance": 3, "series": 2, "study": 1}[whole]
-        self._do(
-            self.archive.delete,
-            *[one for one in self.archive.held if one[:depth] == place[:depth] and one.partition == place.partition],
-        )
+        gone = [one for one in self.archive.held if one[:depth] == place[:depth] and one.partition == place.partition]
+        if "empty" in self.on or len(gone) < len(self.archive.of_study(place.study, place.partition)):
+            self._do(self.archive.delete, *gone)
 
     @switched("move")
     @rule(at=at, study=studies, series=which_series, delete_first=st.booleans())

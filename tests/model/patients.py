@@ -64,7 +64,9 @@ class PatientWords:
             for element, value in said.items():
                 is_kept = element == "birthDate" or policy is not PatientUpdatePolicy.OVERWRITE
                 if is_kept and before[element] is not None and before[element] != value:
-                    raise ViolatedError("I5", f"Patient {identity}: {element} was {before[element]}, is {value}")
+                    raise ViolatedError(
+                        _rule(element), f"Patient {identity}: {element} was {before[element]}, is {value}"
+                    )
             self._made[patient["id"]] = said
             if identity not in self.mixed:
                 self._check_words(identity, said, policy)
@@ -78,7 +80,7 @@ class PatientWords:
             )
             if value not in wanted:
                 raise ViolatedError(
-                    "I5", f"Patient {identity}: {element} is {value}, not {' or '.join(map(str, wanted))}"
+                    _rule(element), f"Patient {identity}: {element} is {value}, not {' or '.join(map(str, wanted))}"
                 )
 
     def _wanted(self, identity, element, *, last):
@@ -90,6 +92,10 @@ class PatientWords:
                 if last and word.certain:
                     return wanted
         return wanted or [None]
+
+
+def _rule(element):
+    return "birth date" if element == "birthDate" else "I5"
 
 
 def said_of(metadata):
