@@ -64,6 +64,7 @@ setups = st.builds(
     version=st.sampled_from(["v1", "v2"]),
     policy=st.sampled_from(PatientUpdatePolicy),
     use_issuer=st.sampled_from([False, False, True]),
+    order=st.lists(st.integers(0, 1), min_size=1, max_size=6).map(tuple),
 )
 faults = st.sampled_from(list(OF_PORT)).flatmap(
     lambda port: st.builds(

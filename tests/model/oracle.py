@@ -169,7 +169,9 @@ def check_study(oracle, fhir, study, instances, others):
             wanted = others[name]
         _expect(rule, f"{name}", said.get(name), wanted)
     for name in set(LISTS) - {"modality"}:
-        wanted = {item for one in fresh for item in one[name]} | {text(one) for one in others.get(name, [])}
+        wanted = {item for one in fresh for item in one[name]} | {
+            text(_led_to(fhir, one) if name == "endpoint" else one) for one in others.get(name, [])
+        }
         _expect_set(rule, name, said[name], wanted)
     _expect_set(rule, "modality", said["modality"], {item for one in fresh for item in one["modality"]})
     _check_series(oracle, said, alone, others)

@@ -39,7 +39,7 @@ class Setup:
         plain = Setup()
         given = {
             name: getattr(self, name)
-            for name in ("version", "use_issuer", "lanes", "order")
+            for name in ("version", "use_issuer", *(("lanes", "order") if self.lanes > 1 else ()))
             if getattr(self, name) != getattr(plain, name)
         }
         given |= {} if self.policy is plain.policy else {"policy": self.policy.value}
