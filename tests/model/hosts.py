@@ -69,6 +69,7 @@ _NO_CALLS = {
     "check",
     "state",
     "release",
+    "acquire",
     "path",
     "service",
 }
