@@ -78,15 +78,17 @@ class _Reading:
         self._series: dict[str, list[MappedInstance]] = {}
         self._whole: set[str] = set()
         self._unsynced: set[InstanceKey] = set(wanted.unsynced)
+        self._is_all_read = False
 
     def run(self, *, is_all: bool) -> StudyRead:
+        self._is_all_read = is_all or self._wanted.is_whole
         listed = self._take_all_changes() if self._wanted.is_whole else self._read_series(is_all=is_all)
         self._ensure_current()
         gone = {series: self._gone_of(series, listed) for series in self._held if series not in self._counted}
         return StudyRead(
             self._series,
             frozenset(self._whole),
-            is_whole=self._wanted.is_whole or is_all or set(listed) <= self._whole,
+            is_whole=self._is_all_read or set(listed) <= self._whole,
             gone=frozenset((series, uid) for series, uids in gone.items() for uid in uids or ()),
             gone_series=frozenset(series for series, uids in gone.items() if uids is None),
             unsynced=frozenset(self._unsynced - self._wanted.left_out),
@@ -106,10 +108,7 @@ class _Reading:
         touched = {change.entry.series_instance_uid for change in self._wanted.changes}
         touched |= self._held.keys() ^ set(listed)  # what only one of them knows
         if not listed:
-            self._ensure_gone()
-            self._series |= {series: [] for series in touched}
-            self._whole |= touched - self._counted
-            return listed
+            return self._read_unlisted(touched)
         for series in dict.fromkeys([*touched, *listed]):
             is_counted = series in self._counted_only()
             if is_all or (series in touched and not is_counted):
@@ -152,12 +151,17 @@ class _Reading:
             if isinstance(change, MappedInstance) and series in self._whole and (series, uid) not in there:
                 raise UnreadStudyError(f"the feed calls the instance {uid} current, and the archive does not have it")
 
-    def _ensure_gone(self) -> None:
-        """QIDO-RS lists no series: the feed has told of each instance that FHIR lists, or WADO-RS has none either."""
+    def _read_unlisted(self, touched: set[str]) -> Collection[str]:
+        """QIDO-RS lists no series: what WADO-RS has is there, unless the feed has told that all of it is gone."""
         held = {(series, uid) for series, uids in self._held.items() for uid in uids}
-        is_told = held | self._wanted.keys <= self._told_gone and not self._counted
-        if not is_told and any(self._archive.instances(*self._place)):
-            raise UnreadStudyError("WADO-RS has instances of the study, and QIDO-RS lists no series")
+        if self._counted or not held | self._wanted.keys <= self._told_gone:
+            for entry in self._archive.instances(*self._place):
+                self._put(entry)
+        found = set(self._series)
+        self._series |= {series: [] for series in touched - found}
+        self._whole |= self._series.keys() - self._counted
+        self._is_all_read = True
+        return found
 
     def _gone_of(self, series: str, listed: Collection[str]) -> set[str] | None:
         """Of an own series of FHIR the instances that are gone; None: all of it is."""

@@ -273,17 +273,27 @@ class Hiding(FakeArchive):
         return frozenset() if self.searches else frozenset(one.sop_instance_uid for one in self.studies[STUDY])
 
 
-@pytest.mark.parametrize("hides", [{"searches": True}, {"reads": True}])
-def test_nothing_is_taken_out_on_one_empty_answer(hides):
-    """WADO-RS and QIDO-RS must agree where the feed does not say `deleted`; else the study is carried."""
+@pytest.mark.parametrize(("hides", "is_carried"), [({"searches": True}, False), ({"reads": True}, True)])
+def test_nothing_is_taken_out_on_one_empty_answer(hides, is_carried):
+    """WADO-RS and QIDO-RS must agree where the feed does not say `deleted`; what cannot be read is carried."""
     fhir, held = FakeFhir(), [entry(n, instance=f"1.2.{n}") for n in (1, 2)]
     StudySync(ports(fhir=fhir), OPTIONS).run_all([Study(held)])
     before = [one for one in fhir.resources if one["resourceType"] == "ImagingStudy"]
     archive = Hiding({STUDY: held}, **hides)
     for study in (Study([gone(3, instance="1.2.9")]), Study([], whole=(STUDY, DEFAULT_PARTITION))):
         (outcome,) = StudySync(ports(fhir=fhir, archive=archive), OPTIONS).run_all([study])
-        assert isinstance(outcome, UnreadStudyError)
+        assert isinstance(outcome, UnreadStudyError) or not (is_carried or study.whole)
     assert [one for one in fhir.resources if one["resourceType"] == "ImagingStudy"] == before
+
+
+def test_what_both_accounts_lack_is_gone_though_one_of_them_lists_nothing():
+    """A service that has no QIDO-RS: a series is gone that neither has; what WADO-RS has is there."""
+    world, old = World(), entry(1, series="1.2.4", instance="1.2.9")
+    world.sync(old, holds=[old])
+    now = entry(2, Action.UPDATE, series="1.2.5", instance="1.2.9")
+    world.archive = Hiding({}, searches=True)
+    world.sync(now, holds=[now])
+    assert world.studies() == {STUDY: {"1.2.5": ["1.2.9"]}}
 
 
 def test_what_the_feed_calls_current_must_be_there():
