@@ -9,7 +9,7 @@ from local.dicom_service import create_app, timestamps
 from local.dicom_service.database import Database
 from tests.integration.dicom_service_client import MULTIPART, multipart
 from tests.model.in_process import URL, InProcess
-from tests.model.vocabulary import KEYWORDS, STUDIES, changed, dicom_file
+from tests.model.vocabulary import KEYWORDS, SERIES, STUDIES, changed, dicom_file
 
 RESERVED_FOR = timedelta(seconds=5)
 """Less than the app waits for a hole to fill."""
@@ -75,6 +75,19 @@ class Archive:
             self.held[place] = changed(said, tags), of_series
         self._stamp(f"update {study} {partition}: {tags}")
 
+    def renumber(self, places, to):
+        """A bulk update of UIDs: a whole study, or one series of it, moves to the study and series of `to`."""
+        (study, series, partition) = places[0].study, places[0].series, places[0].partition
+        if to.study != study:
+            self._bulk_update(study, partition, {"StudyInstanceUID": STUDIES[to.study]})
+            moved = {place: place._replace(study=to.study) for place in places}
+        else:
+            self._bulk_update(study, partition, {"SeriesInstanceUID": SERIES[to.series]}, SERIES[series])
+            moved = {place: place._replace(series=to.series) for place in places}
+        for place, new in moved.items():
+            self.held[new] = self.held.pop(place)
+        self._stamp(f"renumber {' '.join(map(str, places))} to {to.study}/{to.series}")
+
     def of_study(self, study, partition):
         return [place for place in self.held if (place.study, place.partition) == (study, partition)]
 
@@ -111,14 +124,18 @@ class Archive:
         rows = self.database.rows("SELECT * FROM change ORDER BY sequence")
         return [(row["sequence"], row["timestamp"], row["action"], tuple(row)[3:7]) for row in rows]
 
-    def _bulk_update(self, study, partition, elements):
+    def _bulk_update(self, study, partition, elements, series=None):
         dataset = Dataset()
         for keyword, value in elements.items():
             setattr(dataset, keyword, value)
         within = "" if partition == "Microsoft.Default" else f"/partitions/{partition}"
         specification = {"studyInstanceUids": [STUDIES[study]], "changeDataset": dataset.to_json_dict()}
+        if series:
+            specification["seriesInstanceUid"] = series
         answer = self.session.post(f"{URL}/v2{within}/studies/$bulkUpdate", json=specification)
         assert answer.status_code == 202, answer.text
+        state = self.session.get(answer.json()["href"]).json()
+        assert state["status"] == "succeeded", state
 
     def _send(self, method, path, body=None):
         headers = {"Content-Type": MULTIPART} if body else {}

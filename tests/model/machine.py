@@ -40,6 +40,7 @@ RULES = frozenset(
         "twice",
         "dose",
         "empty",
+        "renumber",
     ]
 )
 
@@ -192,6 +193,24 @@ class Machine(RuleBasedStateMachine):
     def update(self, study, tags):
         if self.archive.of_study(study, DEFAULT):
             self._do(self.archive.update, study, DEFAULT, tags)
+
+    @switched("renumber")
+    @rule(at=at, whole=st.booleans())
+    def renumber(self, at, whole):
+        """Another StudyInstanceUID for a study, or another SeriesInstanceUID for a series of it."""
+        if (place := self._held(at)) is None:
+            return
+        study = self.archive.of_study(place.study, place.partition)
+        if whole:
+            free = [name for name in ("S1", "S2", "S3") if not self.archive.of_study(name, place.partition)]
+            if free:
+                self._do(self.archive.renumber, study, place._replace(study=free[0]))
+            return
+        names = REPORTS if place.series in REPORTS else IMAGES
+        other = names[1 - names.index(place.series)]
+        if other not in {one.series for one in study}:
+            series = [one for one in study if one.series == place.series]
+            self._do(self.archive.renumber, series, place._replace(series=other))
 
     @switched("reserve")
     @rule()
