@@ -43,7 +43,8 @@ def errors(req: func.HttpRequest) -> func.HttpResponse:
 def start_replay(req: func.HttpRequest) -> func.HttpResponse:
     """Runs entries, a study or stored failures again."""
     replay = bootstrap.app().start_replay(req.get_body())
-    where = f"{req.url.split('?')[0].rstrip('/')}/{replay.id}"
+    # A path alone: the host of the URL is what the caller wrote into its Host header.
+    where = f"/{urlsplit(req.url).path.strip('/')}/{replay.id}"
     return answers.json_answer(as_json.replay_json(replay), HTTPStatus.ACCEPTED, Location=where)
 
 

@@ -19,6 +19,7 @@ from shared.setting import (
     policy,
     prefix,
     read_rows,
+    storage_urls,
     text,
     url,
     version,
@@ -161,5 +162,7 @@ def _plain_http_faults(values: Mapping[str, Any]) -> list[str]:
         "AzureWebJobsStorage__tableServiceUri": values["table_service_url"],
     }
     plain += [setting for setting, url in storage.items() if url and is_plain_http(url)]
+    if any(map(is_plain_http, storage_urls(values["storage_connection"] or ""))):
+        plain.append("AzureWebJobsStorage")
     said = "https:// is expected; DicomCast__AllowPlainHttp = true sends patient data, tokens and passwords unencrypted"
     return [f"{setting}: {said}" for setting in plain]

@@ -32,6 +32,8 @@ class Setting:
     def shown(self, given: Mapping[str, str], prefix: str = "") -> str:
         """The value in force, as an operator may see it."""
         value = given.get((prefix + self.name).lower(), "") or self.default or ""
+        if self.parse is token_url:
+            value = without_query(value)
         return "***" if self.secret and value else value
 
 
@@ -81,10 +83,39 @@ def token_url(value: str) -> str:
     return value
 
 
+def without_query(value: str) -> str:
+    """The URL as it may be told: what stands behind `?` or `#` may be a key."""
+    told = re.split("[?#]", value, maxsplit=1)[0]
+    return told if told == value else f"{told}?***"
+
+
 def is_plain_http(value: str, proxy: str | None = None) -> bool:
     """Whether what is sent to this URL can be read on the way: no TLS, and a host beyond this machine's loopback."""
     hosts = (urlsplit(one).hostname or "" for one in (value, proxy) if one)
     return urlsplit(value).scheme == "http" and not all(map(_is_loopback, hosts))
+
+
+def storage_urls(connection: str) -> list[str]:
+    """The URLs that a connection string of a storage account names, or makes of the account's name.
+
+    Its names are taken in any letter case, as the SDKs do. `UseDevelopmentStorage` is Azurite on this machine.
+    """
+    parts = (part.partition("=") for part in connection.split(";"))
+    given = {name.strip().lower(): value.strip() for name, _, value in parts}
+    urls = [value for name, value in given.items() if name.endswith("endpoint") or name == "developmentstorageproxyuri"]
+    is_made = not {"blobendpoint", "tableendpoint"} <= set(given)
+    if is_made and given.get("defaultendpointsprotocol", "").lower() == "http":
+        urls.append(f"http://{given.get('accountname')}.{given.get('endpointsuffix') or 'core.windows.net'}")
+    return [url for url in urls if _is_parsable(url)]
+
+
+def _is_parsable(value: str) -> bool:
+    """Whether the SDKs could make anything of it."""
+    try:
+        urlsplit(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_loopback(host: str) -> bool:

@@ -9,9 +9,10 @@ from typing import Any
 import requests
 
 from shared.clients.change_feed_entry import entry_of, sequence_of, torn_entry_of
-from shared.clients.http import Answer, HttpService, served_at
+from shared.clients.http import Answer, HttpService
 from shared.clients.json_body import json_of
 from shared.clients.metadata_parser import MetadataParser
+from shared.clients.said_times import served_at
 from shared.errors import FeedError, TornAnswerError
 from shared.model import ChangeFeedEntry, FeedEntry, TornEntry
 
@@ -59,7 +60,7 @@ class FeedReader:
 
     def clock(self, path: str) -> datetime:
         """The service's clock."""
-        return served_at(self._latest(path)[1])
+        return served_at(self._latest(path)[1].headers)
 
     def read(self, window: Window) -> tuple[Sequence[FeedEntry], datetime]:
         """The window's entries, and the service's clock. Raises FeedError, OutageError."""
@@ -89,7 +90,7 @@ class FeedReader:
         items = _json(url, answer, self._parser.entries)
         if not isinstance(items, list):
             raise TornAnswerError(f"{url}: the answer is not a JSON array of change feed entries")
-        return [_entry(item, url) for item in items], served_at(answer)
+        return [_entry(item, url) for item in items], served_at(answer.headers)
 
     def _read_alone(self, window: Window, error: TornAnswerError) -> tuple[list[FeedEntry], datetime]:
         """One entry whose answer is torn: asked for once more, then without its metadata for the sake of its UIDs."""

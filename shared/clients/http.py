@@ -4,12 +4,11 @@ import contextlib
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin
 
 import requests
 
+from shared.clients.said_times import retry_after_seconds
 from shared.clients.session import cut_off, refusal_on_the_way, session_by, transport_fault
 from shared.clients.telemetry import SILENT, Telemetry
 from shared.errors import OutageError, TransientError
@@ -161,7 +160,7 @@ class HttpService:
     def _no_outage(self, answer: Answer, path: str) -> Answer:
         """The answer; raises OutageError where the service says that it cannot answer now."""
         if answer.status_code in TRANSIENT_STATUSES:
-            wait = retry_after_seconds(answer)
+            wait = retry_after_seconds(answer.headers)
             asked = f", asks to wait {wait:.0f} s" if wait else ""
             raise OutageError(self.name, f"{answer.status_code} from {self.url}{path}{asked}")
         return answer
@@ -184,28 +183,3 @@ class HttpService:
         if isinstance(error, requests.ConnectionError):
             return OutageError(self.name, f"{self.url} is not reachable")
         return TransientError(f"{self.name}: {type(error).__name__} at {self.url}")
-
-
-def served_at(answer: Answer) -> datetime:
-    """The service's own clock, whole seconds (RFC 9110, 6.6.1); ours where it sends no `Date`."""
-    with contextlib.suppress(KeyError, ValueError):
-        return _date(answer.headers["Date"])
-    return datetime.now(UTC)
-
-
-def retry_after_seconds(answer: Answer) -> float | None:
-    """How long the server asks us to wait: `x-ms-retry-after-ms`, or `Retry-After` in seconds or as a date."""
-    with contextlib.suppress(KeyError, ValueError):
-        return float(answer.headers["x-ms-retry-after-ms"]) / 1000
-    text = answer.headers.get("Retry-After", "")
-    if text.isdigit():
-        return float(text)
-    with contextlib.suppress(ValueError):
-        return max(0.0, (_date(text) - datetime.now(UTC)).total_seconds())
-    return None
-
-
-def _date(text: str) -> datetime:
-    """An HTTP date; a header that a proxy has given twice, or one without a zone, is UTC too. Raises ValueError."""
-    moment = parsedate_to_datetime(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -14,6 +14,7 @@ from azure.identity import DefaultAzureCredential
 from shared.authentication import Authentication, AuthenticationType
 from shared.clients.session import cut_off, refusal_on_the_way, session_by, transport_fault
 from shared.errors import OutageError
+from shared.setting import without_query
 from shared.transport import DIRECT, Transport
 
 RENEWED_BEFORE_SECONDS = 300
@@ -142,7 +143,8 @@ def _endpoint_token(service: str, authentication: Authentication, transport: Tra
         fault = transport_fault(error, transport) or f"{type(error).__name__}{cut_off(error, transport)}"
     except ValueError as error:
         fault = str(error)
-    raise OutageError(f"identity for the {service}", f"no token from {authentication.token_uri}: {fault}") from None
+    where = without_query(authentication.token_uri or "")
+    raise OutageError(f"identity for the {service}", f"no token from {where}: {fault}") from None
 
 
 def _token_of(answer: requests.Response, now: float, transport: Transport) -> Token:

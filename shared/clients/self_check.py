@@ -11,9 +11,10 @@ from azure.core.exceptions import ResourceNotFoundError
 from shared.clients.change_feed import ChangeFeed
 from shared.clients.fhir.client import FhirClient
 from shared.clients.fhir.trial import Trial
-from shared.clients.http import HttpService, served_at
+from shared.clients.http import HttpService
 from shared.clients.identity import BearerAuth
 from shared.clients.lease import BlobLease
+from shared.clients.said_times import clock_of
 from shared.clients.tables import Tables, storage_faults
 from shared.errors import CheckError, NotAskedError, OutageError
 
@@ -130,11 +131,12 @@ def _token(service: HttpService) -> str:
 def _clock(service: HttpService, path: str) -> str:
     asked = datetime.now(UTC)
     answer = service.send("GET", path, headers={"Accept": "application/json"})
-    if "Date" not in answer.headers:
-        raise NotAskedError("the server does not tell its time")
+    told = clock_of(answer.headers)
+    if told is None:
+        raise NotAskedError("the server does not tell its time, or in no form that can be read")
     # The server's time lies between the question and the answer, cut to whole seconds.
-    ahead = (served_at(answer) - asked).total_seconds()
-    behind = (datetime.now(UTC) - served_at(answer)).total_seconds() - 1
+    ahead = (told - asked).total_seconds()
+    behind = (datetime.now(UTC) - told).total_seconds() - 1
     skew = max(ahead, behind, 0.0)
     if skew > MAX_SKEW_SECONDS:
         raise CheckError(f"its clock and the app's are {skew:.0f} s apart: set them by NTP")

@@ -13,6 +13,7 @@ from shared.errors import (
 from shared.mapping.transaction import Write
 from shared.sync.bulkhead import bulkhead
 from shared.sync.ports import Ports
+from shared.sync.retry import MAX_DELAY_SECONDS
 from shared.sync.task import StudyOutcome, StudyResult, Task
 from shared.sync.transact import Size, together, transact
 
@@ -34,7 +35,7 @@ class Group:
             with bulkhead():
                 self._read_ahead()
         except ThrottledError as error:
-            return [error] * len(self._tasks)
+            return [_to_all(error, len(self._tasks))] * len(self._tasks)
         except (EntryError, TransientError):  # one of the searches may be at fault, for which the others cannot help
             return [self._alone(task) for task in self._tasks]
         if len(self._tasks) == 1:
@@ -75,7 +76,7 @@ class Group:
                 with bulkhead():
                     transact(self._ports.fhir, self._ports.lease, self._ports.known, writes)
         except ThrottledError as error:
-            return dict.fromkeys(wanted, error)
+            return dict.fromkeys(wanted, _to_all(error, len(wanted)))
         except (EntryError, TransientError) as error:
             return self._parted(wanted, size, error, is_again=is_again)
         if writes is None:
@@ -114,3 +115,11 @@ class Group:
             if task.changes:
                 task.merger.forget(task.changes)
         return dict(zip(wanted, Group(self._ports, tasks, self._alone).run(is_again=True), strict=True))
+
+
+def _to_all(error: ThrottledError, count: int) -> ThrottledError:
+    """What was said to a request of several studies is no one's of them: it rests none longer than back-off does."""
+    asked = error.retry_after_seconds
+    if count == 1 or asked is None:
+        return error
+    return ThrottledError(str(error), min(asked, MAX_DELAY_SECONDS), status=error.status)

@@ -1,5 +1,6 @@
 """The back-off schedule. Pure: how long to wait, and when to give up."""
 
+import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,11 +17,15 @@ LEAST_RETRIES = 5
 _WAIT = wait_exponential(multiplier=1, exp_base=2, max=MAX_DELAY_SECONDS)
 
 
-def delay_seconds(tries: int, asked: float | None = None) -> float:
-    """Seconds to wait after so many failed tries: 1, 2, 4 ... 60; what the server asked for where that is longer."""
+def delay_seconds(tries: int, asked: float | None = None, most: float = math.inf) -> float:
+    """Seconds to wait after so many failed tries: 1, 2, 4 ... 60; what the server asked for where that is longer.
+
+    A server is obeyed for at most so many seconds, `RetryConfiguration__TotalRetryDuration`: one that asks for a day
+    would have a study rest for it.
+    """
     state = RetryCallState(Retrying(), None, (), {})
     state.attempt_number = tries
-    return max(float(_WAIT(state)), asked or 0.0)
+    return max(float(_WAIT(state)), min(asked or 0.0, most))
 
 
 @dataclass(frozen=True, slots=True)

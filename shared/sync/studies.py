@@ -150,7 +150,8 @@ class StudyQueue:
         return is_same and waiting.tries + 1 >= TRIES_IN_A_TICK and self._progress.studies > 0
 
     def _wait(self, study: Study, error: TransientError, tries: int) -> None:
-        due = self._ports.now() + timedelta(seconds=delay_seconds(tries, error.retry_after_seconds))
+        delay = delay_seconds(tries, error.retry_after_seconds, self._limits.total_retry_seconds)
+        due = self._ports.now() + timedelta(seconds=delay)
         self._waiting[id(study)] = _Waiting(study, error, tries, due)
         self._suspect_outage(error)
 

@@ -36,7 +36,7 @@ ALLOWED = {
     "config": {"authentication", "transport", "setting", "errors", "model"},
     "mapping": {"mapping", "failures", "model", "errors"},
     "sync": RECORDS | {"sync", "mapping", "journal", "replay", "log_lines", "errors"},
-    "clients": RECORDS | {"clients", "authentication", "transport", "journal", "replay", "errors"},
+    "clients": RECORDS | {"clients", "authentication", "transport", "setting", "journal", "replay", "errors"},
     "web": RECORDS | {"web", "sync", "mapping", "journal", "replay", "errors"},
     "app": RECORDS | {"sync", "journal", "replay"},
     "connections": {"clients", "config", "authentication", "transport"},

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.config import SETTINGS, read_settings
+from shared.config import SETTINGS, read_settings, shown_settings
 from shared.errors import SettingsError
 
 ENOUGH = {
@@ -85,6 +85,39 @@ def test_plain_http_that_is_let_through(given):
     assert read_settings(ENOUGH | given)
 
 
+AZURITE = "AccountName=devstoreaccount1;AccountKey=a2V5;"
+
+
+@pytest.mark.parametrize(
+    ("connection", "is_taken"),
+    [
+        ("UseDevelopmentStorage=true", True),
+        ("DefaultEndpointsProtocol=https;AccountName=a;AccountKey=a2V5;EndpointSuffix=core.windows.net", True),
+        (f"DefaultEndpointsProtocol=http;{AZURITE}BlobEndpoint=http://127.0.0.1:10000/d;TableEndpoint=http://localhost:10002/d", True),
+        (f"{AZURITE}BlobEndpoint=https://blobs.example.org;TableEndpoint=https://tables.example.org", True),
+        ("BlobEndpoint=http://[::1;TableEndpoint=https://tables.example.org", True),
+        (f"{AZURITE}BlobEndpoint=http://azurite:10000/d;TableEndpoint=http://127.0.0.1:10002/d", False),
+        (f"{AZURITE}blobendpoint=https://blobs.example.org;tableendpoint=HTTP://tables.example.org", False),
+        (f"{AZURITE}BlobEndpoint=https://b.example.org;TableEndpoint=https://t.example.org;TableSecondaryEndpoint=http://t2.example.org", False),
+        ("DefaultEndpointsProtocol=http;AccountName=a;AccountKey=a2V5", False),
+        ("DefaultEndpointsProtocol=HTTP;AccountName=a;AccountKey=a2V5;BlobEndpoint=https://blobs.example.org", False),
+        ("UseDevelopmentStorage=true;DevelopmentStorageProxyUri=http://10.0.0.4", False),
+    ],
+)  # fmt: skip
+def test_a_connection_string_without_tls(connection, is_taken):
+    """It names URLs as other settings do; its key is never told."""
+    given = ENOUGH | {"AzureWebJobsStorage": connection}
+    assert read_settings(given | {"DicomCast__AllowPlainHttp": "true"})
+    if is_taken:
+        assert read_settings(given)
+        return
+    with pytest.raises(SettingsError) as caught:
+        read_settings(given)
+    (fault,) = caught.value.faults
+    assert fault.startswith("AzureWebJobsStorage: https:// is expected")
+    assert "a2V5" not in fault
+
+
 USER = {
     "Fhir__Authentication__Enabled": "true",
     "Fhir__Authentication__AuthenticationType": "oauth2userpasswordcredential",
@@ -142,3 +175,11 @@ def test_the_sample_settings_are_good():
     assert read_settings(sample).gap_grace_seconds == 2
     known = {setting.name for setting in SETTINGS} | {"FUNCTIONS_WORKER_RUNTIME", "SyncSchedule"}
     assert set(sample) <= known
+
+
+def test_a_query_of_a_token_endpoint_is_not_shown():
+    """It may hold a key; the address itself an operator has to see."""
+    name = "Fhir__Authentication__OAuth2UserPasswordCredential__TokenUri"
+    for value in ("https://login.example.org/token?p=a-key", "https://login.example.org/token#a-key"):
+        assert shown_settings(ENOUGH | USER | {name: value})[name] == "https://login.example.org/token?***"
+    assert shown_settings(ENOUGH | USER | {name: "https://x/t"})[name] == "https://x/t"

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import requests
 
 from shared.clients.fhir.answers import Refusal, refusal_of
-from shared.clients.http import TRANSIENT_STATUSES, Answer, retry_after_seconds
+from shared.clients.http import TRANSIENT_STATUSES, Answer
 from shared.clients.json_body import json_of
+from shared.clients.said_times import retry_after_seconds
 from shared.errors import ConflictError, FhirRefusedError, StudyTooLargeError, ThrottledError, TransientError
 
 LEAST_LIMIT = 3
@@ -29,7 +30,8 @@ def fault_of(
         kind = ThrottledError if status == requests.codes.too_many_requests else TransientError
         asked = "" if sent is None else " to a transaction"
         of_transaction = None if sent is None else status
-        return kind(f"{name}: status {status}{asked}{refusal.text}", retry_after_seconds(answer), status=of_transaction)
+        wait = retry_after_seconds(answer.headers)
+        return kind(f"{name}: status {status}{asked}{refusal.text}", wait, status=of_transaction)
     may_be_limit = sent is not None and sent > LEAST_LIMIT and is_largest and not refusal.has_places
     kind_ = StudyTooLargeError if status == requests.codes.request_entity_too_large else FhirRefusedError
     return kind_(f"status {status}{refusal.text}{_linked(refusal)}", may_be_limit=may_be_limit)

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from datetime import UTC, datetime
 
 import pytest
 import requests
@@ -10,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from shared.clients.http import Answer, HttpService, retry_after_seconds, served_at
+from shared.clients.http import HttpService
 from shared.errors import OutageError
 from tests.integration.dicom_service_client import running
 
@@ -35,19 +34,3 @@ def test_the_system_is_named_once():
         with pytest.raises(OutageError) as caught:
             service.fetch("/")
     assert str(caught.value) == f"DICOM service: no answer from {server.url} in 0.1 s"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Mon, 06 May 2024 07:08:09 GMT",
-        "Mon, 06 May 2024 07:08:09 -0000",
-        "Mon, 06 May 2024 07:08:09 GMT, Mon, 06 May 2024 07:08:09 GMT",
-    ],
-)
-def test_a_date_is_utc_however_it_is_sent(text):
-    """RFC 9110, 5.6.7; a proxy may give the header a second time. What it says is compared with clocks that know a zone."""
-    answer = Answer(200, {"Date": text}, b"")
-    assert served_at(answer) == datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
-    late = Answer(503, {"Retry-After": text}, b"")
-    assert retry_after_seconds(late) == 0

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.errors import FhirRefusedError, OutageError, TransientError
+from shared.errors import FhirRefusedError, OutageError, ThrottledError, TransientError
 from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.model import TornEntry
@@ -140,6 +140,27 @@ def test_the_server_is_asked_again_when_it_says():
     assert world.fhir.tried.count("1.2") == 1
     world.tick(after=30)
     assert (world.fhir.tried.count("1.2"), world.watermark) == (2, 4)
+
+
+def test_a_server_that_asks_for_a_day_is_not_obeyed_for_longer_than_a_study_is_tried():
+    """`RetryConfiguration__TotalRetryDuration`: 600 s here."""
+    world = World(Flaky(**{"1_2": [busy(86_400)]}))
+    world.tick()
+    world.tick(after=590)
+    assert world.fhir.tried.count("1.2") == 1
+    world.tick(after=20)
+    assert world.watermark == 4
+
+
+def test_what_is_said_to_a_group_rests_no_study_for_a_day():
+    """A 429 to what was asked for all of them is no one's fault: they are tried again as back-off says."""
+    fhir = FakeFhir()
+    fhir.faults = [ThrottledError("status 429", 86_400)]
+    entries = [entry(n, study=f"1.{n}", instance=f"1.{n}.1", t00100020=f"P-{n}") for n in range(1, 5)]
+    world = World(fhir, entries)
+    assert world.tick().carried == 4
+    world.tick(after=70)
+    assert world.watermark == 4
 
 
 def test_a_silent_server_is_an_outage():
