@@ -24,15 +24,17 @@ class Changes:
     """What is to be done to one study.
 
     `reports` are the dose reports among the changes. `only_creates`: so are all entries of the study in this batch; no
-    instance had another life in it. `is_whole`: the changes are all that the archive holds of the study, but for the
-    `unsynced`, which cannot be mapped. `left_out`: instances that are to be left as FHIR has them, as the whole of it
-    was refused. `counts_only`: its instances are to be counted, not listed.
+    instance had another life in it. `is_doubtful`: what the feed calls current may have got other UIDs. `is_whole`: the
+    changes are all that the archive holds of the study, but for the `unsynced`, which cannot be mapped. `left_out`:
+    instances that are to be left as FHIR has them, as the whole of it was refused. `counts_only`: its instances are to
+    be counted, not listed.
     """
 
     study_instance_uid: str
     changes: Sequence[Change]
     reports: Mapping[InstanceKey, MappedReport]
     only_creates: bool = False
+    is_doubtful: bool = False
     is_whole: bool = False
     unsynced: frozenset[InstanceKey] = frozenset()
     left_out: frozenset[InstanceKey] = frozenset()
@@ -122,6 +124,19 @@ def gone(study: Resource | None, wanted: Changes, read: StudyRead | None) -> lis
         for key in listed
         if key not in wanted.keys
     ]
+
+
+def there(wanted: Changes, read: StudyRead) -> Changes:
+    """The changes without the instances that the archive does not have under these UIDs."""
+    held = {key_of(one.entry) for one in read.instances}
+    changes = [
+        change
+        for change in wanted.changes
+        if isinstance(change, RemovedInstance)
+        or change.entry.series_instance_uid not in read.whole
+        or key_of(change.entry) in held
+    ]
+    return wanted if len(changes) == len(wanted.changes) else replace(wanted, changes=changes)
 
 
 def failed(entry: ChangeFeedEntry, error: EntryError) -> FailedEntry:

@@ -27,7 +27,7 @@ from shared.mapping.table import elements_of
 from shared.mapping.transaction import Create, Delete, Update, Write, name_of, reference_of
 from shared.model import Action, Resource
 from shared.sync.lookup import Lookup, Search
-from shared.sync.mapped_entries import Change, Changes, gone, key_of
+from shared.sync.mapped_entries import Change, Changes, gone, key_of, there
 from shared.sync.our_endpoint import OurEndpoint
 from shared.sync.patients import StudyPatient, patients_among, patients_of
 from shared.sync.ports import Ports
@@ -108,9 +108,12 @@ class StudyMerger:
         study, doubles = (found[0], found[1:]) if found else (None, [])
         base = with_series_of(study, doubles)
         links: dict[str, str] = {}
+        if base is None and wanted.is_doubtful:
+            wanted = there(wanted, self._reader.read({}, wanted, self._own_series(None, wanted, links)))
         writes = self._link(patients_of(wanted, self._words), study, links)
         read = self._read(base, wanted, links)
         if read is not None:
+            wanted = there(wanted, read)
             self._several[uid] = several_patients(read.instances)
             writes += self._link(self._unlinked(read, links), study, links)
         writes += self._study(study, doubles, self._merged(base, wanted, read, links), uid)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from shared.failures import CarriedEntry
-from shared.model import ChangeFeedEntry, FeedEntry, FeedPage, StoredWatermark, TornEntry, Watermark
+from shared.model import Action, ChangeFeedEntry, FeedEntry, FeedPage, StoredWatermark, TornEntry, Watermark
 from shared.sync.ports import Feed, Ports
 from shared.sync.retry import Attempts
 
@@ -20,12 +20,13 @@ class Study:
     """All entries of one study that are to be synced together, in the feed's order. `attempts`: None for a new one.
 
     `whole`: the StudyInstanceUID and the data partition, where the entries are all that the DICOM service holds of the
-    study.
+    study. `is_doubtful`: entries that the feed calls current may be of UIDs that the study has no more.
     """
 
     entries: Sequence[ChangeFeedEntry]
     attempts: Attempts | None = None
     whole: tuple[str, str] | None = None
+    is_doubtful: bool = False
 
     @property
     def study_instance_uid(self) -> str:
@@ -66,10 +67,12 @@ def make_plan(ports: Ports, stored: StoredWatermark, size: int) -> Plan:
     torn = [entry for entry in entries if isinstance(entry, TornEntry)]
     due: list[Study] = []
     resting: list[Study] = []
+    moved = moved_instances(entries)
     for group in by_study(entries):
         study = (group[0].partition, group[0].study_instance_uid)
         known = attempts.get(study) if any(one.sequence in waiting for one in group) else None
-        (resting if study in rests else due).append(Study(group, known))
+        is_doubtful = any(not moved.isdisjoint(uids_of(one)) for one in group)
+        (resting if study in rests else due).append(Study(group, known, is_doubtful=is_doubtful))
     is_any_resting = bool(rests) or len(carried) == MAX_CARRIED
     return Plan(read, torn, due, resting, is_any_resting, max(waiting | new, default=0), max(waiting, default=0))
 
@@ -129,3 +132,17 @@ def by_study(entries: Sequence[FeedEntry]) -> list[list[ChangeFeedEntry]]:
             continue
         studies.setdefault((entry.partition, entry.study_instance_uid), []).append(entry)
     return list(studies.values())
+
+
+def moved_instances(entries: Sequence[FeedEntry]) -> set[tuple[str, str]]:
+    """Partition and UID of the series and instances that `update` entries are about.
+
+    An update may have given them a new study or series. The entries under the UIDs of before still say `current`.
+    """
+    updates = [one for one in entries if isinstance(one, ChangeFeedEntry) and one.action is Action.UPDATE]
+    return {uid for one in updates for uid in uids_of(one)}
+
+
+def uids_of(entry: ChangeFeedEntry) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Partition and UID of its series and of its instance."""
+    return (entry.partition, entry.series_instance_uid), (entry.partition, entry.sop_instance_uid)

@@ -12,7 +12,7 @@ from shared.mapping.converters import MappingOptions
 from shared.mapping.merge_study import RemovedInstance, counted_series
 from shared.mapping.reconcile import InstanceKey, StudyRead
 from shared.mapping.resources import MappedInstance, StudyMapper
-from shared.model import ChangeFeedEntry, Resource
+from shared.model import Action, ChangeFeedEntry, Resource
 from shared.sync.mapped_entries import Changes, key_of
 from shared.sync.ports import Archive, Feed, Ports
 
@@ -148,8 +148,11 @@ class _Reading:
         there = {key_of(one.entry) for instances in self._series.values() for one in instances} | self._unsynced
         for change in self._wanted.changes:
             series, uid = key_of(change.entry)
-            if isinstance(change, MappedInstance) and series in self._whole and (series, uid) not in there:
-                raise UnreadStudyError(f"the feed calls the instance {uid} current, and the archive does not have it")
+            if not isinstance(change, MappedInstance) or series not in self._whole or (series, uid) in there:
+                continue
+            if self._wanted.is_doubtful and change.entry.action is Action.CREATE and uid not in self._listed_of(series):
+                continue  # an update has given it other UIDs, it may be: both accounts lack it under these
+            raise UnreadStudyError(f"the feed calls the instance {uid} current, and the archive does not have it")
 
     def _read_unlisted(self, touched: set[str]) -> Collection[str]:
         """QIDO-RS lists no series: what WADO-RS has is there, unless the feed has told that all of it is gone."""

@@ -128,5 +128,5 @@ def _portion(
     is_last: bool,
 ) -> Portion:
     torn = [entry for entry in entries if isinstance(entry, TornEntry)]
-    studies = [Study(group) for group in by_study(entries)]
+    studies = [Study(group, is_doubtful=True) for group in by_study(entries)]
     return Portion(studies, torn, errors, [entry.sequence for entry in entries], advance, is_last)

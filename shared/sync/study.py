@@ -58,5 +58,6 @@ class StudySync:
             unsynced = frozenset(map(key_of, study.entries)) - mapped
             return Task(merger, Changes(uid, changes, reports, is_whole=True, unsynced=unsynced), tuple(failures))
         only_creates = all(entry.action is Action.CREATE for entry in study.entries)
-        wanted = Changes(uid, changes, reports, only_creates=only_creates) if changes else None
-        return Task(merger, wanted, tuple(failures))
+        is_doubtful = study.is_doubtful or any(entry.action is Action.UPDATE for entry in study.entries)
+        wanted = Changes(uid, changes, reports, only_creates=only_creates, is_doubtful=is_doubtful)
+        return Task(merger, wanted if changes else None, tuple(failures))

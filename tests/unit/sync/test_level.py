@@ -341,3 +341,26 @@ def test_a_study_of_several_patients_is_told_of(later):
     assert "P-" not in row.message
     subject = world.study("subject")[0]["reference"]
     assert world.fhir.read(subject)["identifier"][0]["value"] == "P-1"
+
+
+OLD, NEW = (
+    {"study": "1.8", "series": "1.8.1", "instance": "1.8.9"},
+    {"study": "1.9", "series": "1.8.1", "instance": "1.8.9"},
+)
+
+
+@pytest.mark.parametrize("new", [NEW, {**OLD, "series": "1.8.2"}, {**OLD, "instance": "1.8.8"}])
+def test_the_first_sync_of_an_archive_whose_uids_were_updated_brings_no_ghosts(new):
+    """The entries under the old UIDs still say `current`, and come in the same batch; a replay of them brings none back."""
+    held = replace(entry(2, **new), sequence=0)
+    fakes = ports([entry(1, **OLD), entry(2, Action.UPDATE, **new)], archive=FakeArchive({new["study"]: [held]}))
+    for _ in range(2):
+        result = run_batch(fakes, BatchOptions(OPTIONS, size=100), fakes.now() + timedelta(hours=1))
+        assert (result.carried, result.failed) == (0, 0)
+        (study,) = [one for one in fakes.fhir.resources if one["resourceType"] == "ImagingStudy"]
+        listed = [(one["uid"], instance["uid"]) for one in study["series"] for instance in one["instance"]]
+        assert (study["identifier"][0]["value"], listed) == (
+            f"urn:oid:{new['study']}",
+            [(new["series"], new["instance"])],
+        )
+        fakes.watermarks.rewind()

@@ -158,8 +158,9 @@ def test_a_rebuilt_study_lists_no_instance_that_cannot_be_mapped():
 
 def test_a_study_that_is_gone_is_deleted():
     """We made it, so it goes."""
-    fakes = world([entry(1)], archive=FakeArchive())
+    fakes = world([entry(1)], archive=FakeArchive({"1.2.3": [entry(1)]}))
     run(fakes, SequenceRange(1, 1))
+    fakes.archive.studies.clear()
     replay = run(fakes, StudyRebuild("1.2.3"))
     assert (replay.state, counts(replay)) == (ReplayState.DONE, (1, 1, 1, 0, 0))
     assert held(fakes, "ImagingStudy") == []
@@ -283,8 +284,17 @@ def test_a_delete_is_replayed_too():
 
 def test_replays_take_turns_by_age():
     """The oldest first; one that waits does not hold up the next."""
-    fakes = world(FEED, archive=FakeArchive())
-    fakes.archive.instances = lambda *_: (_ for _ in ()).throw(OutageError("DICOM service", "503"))
+
+    class Down(FakeArchive):
+        def instances(self, study_instance_uid, *where):
+            if study_instance_uid == "1.2.3":
+                raise OutageError("DICOM service", "503")
+            return super().instances(study_instance_uid, *where)
+
+    by_study = {
+        study: [one for one in FEED if one.study_instance_uid == study] for study in ("1.0.9", "1.1.9", "1.2.9")
+    }
+    fakes = world(FEED, archive=Down(by_study))
     first = fakes.replays.create(ReplayRequest(StudyRebuild("1.2.3")))
     second = run(fakes, SequenceRange(1, 3))
     assert (fakes.replays.read(first.id).waiting_for, second.state) == ("DICOM service: 503", ReplayState.DONE)
