@@ -3,7 +3,9 @@
 DicomCastError
 ├── SettingsError            start-up: the app cannot run until a person mends its settings
 ├── FeedError                reading the change feed failed; the watermark stands
-│   └── TornAnswer…          one entry may be to blame: the answer is halved until it stands alone
+│   ├── TornAnswer…          one entry may be to blame: the answer is halved until it stands alone
+│   └── FeedEndsEarly…       the feed is not the one that the watermark was taken from
+├── WatermarkError           the watermark's row cannot be read: nothing is read or written until a person mends it
 ├── EntryError               one entry cannot be synced as it is: recorded in `table`, passed
 │   ├── InvalidDicomTag…     the DICOM data is at fault
 │   ├── UnforeseenError       the app is at fault: nobody foresaw what it met
@@ -69,6 +71,21 @@ class FeedError(DicomCastError):
 
 class TornAnswerError(FeedError):
     """The answer came, but it, or an entry of it, cannot be read: one entry may be to blame."""
+
+
+class FeedEndsEarlyError(FeedError):
+    """The feed's newest entry comes before the watermark: another service, a feed made anew, a row that was changed."""
+
+    def __init__(self, latest: int, watermark: int) -> None:
+        super().__init__(
+            f"the change feed ends before the watermark: its latest entry is {latest}, the watermark stands at "
+            f"{watermark}. Nothing is synced: either this is another DICOM service, or its feed was made anew, or the "
+            "watermark's row was changed; docs/runbook.md, 'The change feed ends before the watermark'"
+        )
+
+
+class WatermarkError(DicomCastError):
+    """The watermark's row cannot be read; names the column and what it must be. Nothing is overwritten."""
 
 
 class EntryError(DicomCastError):

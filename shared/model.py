@@ -127,7 +127,11 @@ class FeedPage:
 
 @dataclass(frozen=True, slots=True)
 class LeaseState:
-    """Whether a host holds the lease, and since when; None where that is not known."""
+    """Whether a host holds the lease, and since when; None where that is not known.
+
+    `is_infinite`: it never ends by itself. No host of the app takes such a one, only a person.
+    """
 
     held: bool
     since: datetime | None
+    is_infinite: bool = False

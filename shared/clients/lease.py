@@ -77,7 +77,8 @@ class BlobLease:
                 return LeaseState(held=False, since=None)
         since = (blob.metadata or {}).get(SINCE)
         held = blob.lease.state == "leased"
-        return LeaseState(held, datetime.fromisoformat(since) if held and since else None)
+        is_infinite = held and blob.lease.duration == "infinite"
+        return LeaseState(held, datetime.fromisoformat(since) if held and since else None, is_infinite)
 
     def _tell_since(self) -> None:
         """For whoever looks at the status; the blob's own properties do not say it."""

@@ -13,10 +13,10 @@ from typing import Any
 
 from azure.core import MatchConditions
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
-from azure.data.tables import TableClient, TableEntity, TableTransactionError, UpdateMode
+from azure.data.tables import TableEntity, TableTransactionError, UpdateMode
 from pydantic import TypeAdapter
 
-from shared.clients.tables import Tables, storage_faults
+from shared.clients.tables import Table, Tables, storage_faults
 from shared.errors import LeaseLostError, TooManyReplaysError
 from shared.replay import Replay, ReplayRequest, ReplayState
 
@@ -102,7 +102,7 @@ class ReplayTable:
         return replay
 
     @property
-    def _table(self) -> TableClient:
+    def _table(self) -> Table:
         return self._tables[TABLE]
 
     def _rows(self, query: str) -> Iterable[TableEntity]:

@@ -1,14 +1,66 @@
-"""Azure Table storage: tables that are made when first needed, and its faults in the app's own words."""
+"""Azure Table storage: tables that are made when first needed, and again when somebody has deleted them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
-from azure.core.exceptions import AzureError
-from azure.data.tables import EdmType, EntityProperty, TableClient, TableServiceClient
+from azure.core.exceptions import AzureError, HttpResponseError
+from azure.data.tables import EdmType, EntityProperty, TableClient, TableEntity, TableErrorCode, TableServiceClient
 
 from shared.errors import OutageError
+
+Found = TypeVar("Found")
+
+
+class Table:
+    """One table. What finds it deleted makes it again and finds it empty; use it inside `storage_faults`."""
+
+    def __init__(self, client: TableClient, make: Callable[[], object]) -> None:
+        self._client = client
+        self._make = make
+
+    def get_entity(self, partition_key: str, row_key: str) -> TableEntity:
+        """One row. Raises ResourceNotFoundError."""
+        return self._again(lambda: self._client.get_entity(partition_key, row_key))
+
+    def create_entity(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Raises ResourceExistsError."""
+        return self._again(lambda: self._client.create_entity(row))
+
+    def update_entity(self, row: Mapping[str, Any], **options: Any) -> dict[str, Any]:
+        """Raises ResourceModifiedError, and ResourceNotFoundError where the row is gone."""
+        return self._again(lambda: self._client.update_entity(row, **options))
+
+    def upsert_entity(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Writes the row, whether it is there or not."""
+        return self._again(lambda: self._client.upsert_entity(row))
+
+    def delete_entity(self, row: Mapping[str, Any]) -> None:
+        """Also where the row is not there."""
+        self._again(lambda: self._client.delete_entity(row["PartitionKey"], row["RowKey"]))
+
+    def submit_transaction(self, operations: Sequence[Any]) -> None:
+        """All of them or none. Raises TableTransactionError."""
+        self._again(lambda: self._client.submit_transaction(operations))
+
+    def query_entities(self, query: str, **options: Any) -> Iterator[TableEntity]:
+        """The rows, read while they are asked for; none of a table that was deleted."""
+        try:
+            yield from self._client.query_entities(query, **options)
+        except HttpResponseError as error:
+            if not _is_table_gone(error):
+                raise
+            self._make()
+
+    def _again(self, work: Callable[[], Found]) -> Found:
+        try:
+            return work()
+        except HttpResponseError as error:
+            if not _is_table_gone(error):
+                raise
+            self._make()
+        return work()
 
 
 class Tables:
@@ -17,13 +69,21 @@ class Tables:
     def __init__(self, service: TableServiceClient, prefix: str) -> None:
         self._service = service
         self._prefix = prefix
-        self._made: dict[str, TableClient] = {}
+        self._made: dict[str, Table] = {}
 
-    def __getitem__(self, name: str) -> TableClient:
+    def __getitem__(self, name: str) -> Table:
         """The table, made if it is not there. Use it inside `storage_faults`."""
         if name not in self._made:
-            self._made[name] = self._service.create_table_if_not_exists(self._prefix + name)
+            self._made[name] = Table(self._make(name), lambda: self._make(name))
         return self._made[name]
+
+    def _make(self, name: str) -> TableClient:
+        return self._service.create_table_if_not_exists(self._prefix + name)
+
+
+def _is_table_gone(error: HttpResponseError) -> bool:
+    """Not the row, but its table; the tables SDK sets the storage service's own code."""
+    return getattr(error, "error_code", None) == TableErrorCode.TABLE_NOT_FOUND
 
 
 def int64(value: int) -> EntityProperty:

@@ -1,6 +1,8 @@
 """The watermark's row: DICOM Cast's own, so that an existing deployment's storage account can be handed over."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from azure.core import MatchConditions
@@ -8,7 +10,7 @@ from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, Re
 from azure.data.tables import UpdateMode
 
 from shared.clients.tables import Tables, int64, number, storage_faults
-from shared.errors import LeaseLostError
+from shared.errors import LeaseLostError, WatermarkError
 from shared.model import StoredWatermark, Watermark
 
 TABLE = "SyncStateTable"
@@ -23,33 +25,64 @@ class TableWatermarkStore:
         self._tables = tables
 
     def read(self) -> StoredWatermark:
-        """Sequence 0, without an ETag, where there is no row yet."""
+        """Sequence 0, without an ETag, where there is no row yet. Raises WatermarkError where it cannot be read."""
         with storage_faults():
             try:
                 row = self._tables[TABLE].get_entity(PARTITION_KEY, ROW_KEY)
             except ResourceNotFoundError:
                 return StoredWatermark(Watermark(), None, Watermark())
-        watermark = Watermark(number(row["SyncedSequence"]), row.get("SyncedTimestamp") or None)
+        watermark = Watermark(_sequence(row, "SyncedSequence"), _timestamp(row, "SyncedTimestamp"))
         read_through = watermark
-        if number(row.get("ReadFromSequence", -1)) == watermark.sequence:
-            read_through = Watermark(number(row["ReadSequence"]), row.get("ReadTimestamp") or None)
+        if _sequence(row, "ReadFromSequence", -1) == watermark.sequence:
+            read_through = Watermark(_sequence(row, "ReadSequence"), _timestamp(row, "ReadTimestamp"))
         # The original's row does not say how far failures were recorded: up to where it stands there may be some.
-        failed_through = number(row.get("FailedThrough", watermark.sequence))
+        failed_through = _sequence(row, "FailedThrough", watermark.sequence)
         return StoredWatermark(watermark, row.metadata["etag"], read_through, failed_through)
 
     def write(self, stored: StoredWatermark) -> StoredWatermark:
         """Raises LeaseLostError where the row is not the one that was read."""
+        guard: dict[str, Any] = {"etag": stored.etag, "match_condition": MatchConditions.IfNotModified}
         with storage_faults():
             try:
                 if stored.etag is None:
                     answer = self._tables[TABLE].create_entity(_row(stored))
                 else:
-                    answer = self._tables[TABLE].update_entity(
-                        _row(stored), UpdateMode.MERGE, etag=stored.etag, match_condition=MatchConditions.IfNotModified
-                    )
+                    answer = self._tables[TABLE].update_entity(_row(stored), mode=UpdateMode.MERGE, **guard)
             except (ResourceExistsError, ResourceModifiedError) as error:
                 raise LeaseLostError("another host moved the watermark") from error
+            except ResourceNotFoundError as error:
+                raise LeaseLostError("the watermark's row was deleted: the next tick begins at its start") from error
         return replace(stored, etag=answer["etag"])
+
+
+def _sequence(row: Mapping[str, Any], column: str, default: int | None = None) -> int:
+    try:
+        value = default if default is not None and column not in row else number(row[column])
+    except (KeyError, TypeError, ValueError):
+        raise _malformed(column, "a whole number, 0 or more") from None
+    if value < 0 and value != default:
+        raise _malformed(column, "a whole number, 0 or more")
+    return value
+
+
+def _timestamp(row: Mapping[str, Any], column: str) -> str | None:
+    value = row.get(column)
+    if not value:
+        return None
+    try:
+        is_whole = datetime.fromisoformat(value).tzinfo is not None
+    except (TypeError, ValueError):
+        is_whole = False
+    if not is_whole:
+        raise _malformed(column, "empty, or a time as ISO 8601 has it, with an offset")
+    return str(value)
+
+
+def _malformed(column: str, wanted: str) -> WatermarkError:
+    return WatermarkError(
+        f"the watermark's row ({TABLE}, {PARTITION_KEY}, {ROW_KEY}) cannot be read: {column} must be {wanted}; "
+        "docs/runbook.md, 'The watermark cannot be read'"
+    )
 
 
 def _row(stored: StoredWatermark) -> dict[str, Any]:

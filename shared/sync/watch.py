@@ -20,16 +20,23 @@ class Answers:
         asked = {name: _asked(question) for name, question in questions.items()}
         for name, future in asked.items():
             try:
-                self._found[name] = future.result(max(0.0, deadline - time.monotonic()))
+                error = future.exception(max(0.0, deadline - time.monotonic()))
             except NoAnswerError:
                 self.faults.append(f"{name}: no answer within {seconds:g} s")
-            except DicomCastError as error:
-                self.faults.append(str(error))
+                continue
+            if error is None:
+                self._found[name] = future.result()
+            else:  # what nobody foresaw is told by its class: its words may hold anything
+                self.faults.append(str(error) if isinstance(error, DicomCastError) else f"{name}: {_class_of(error)}")
         self.faults = list(dict.fromkeys(self.faults))
 
     def get(self, name: str) -> Any:
         """The answer, None where there is none."""
         return self._found.get(name)
+
+
+def _class_of(error: BaseException) -> str:
+    return f"{type(error).__name__}, which nobody foresaw: please report it"
 
 
 def _asked(question: Callable[[], Any]) -> Future[Any]:

@@ -1,0 +1,116 @@
+"""What people do to the app's storage while it runs: tables deleted, the watermark's row spoilt, a lease without end."""
+
+import pytest
+from azure.data.tables import EdmType, EntityProperty, TableServiceClient
+from azure.storage.blob import BlobLeaseClient, BlobServiceClient
+
+from shared.clients.lease import CONTAINER
+from shared.clients.watermark import PARTITION_KEY, ROW_KEY, TABLE
+from shared.failures import ErrorTable
+from shared.outcome import Outcome
+from shared.web.as_json import status_json
+from tests.integration.whole_feed import World
+
+
+@pytest.fixture
+def world(dicom, fhir_url, storage):
+    return World(dicom, fhir_url, storage)
+
+
+@pytest.fixture
+def tables(world, storage):
+    with TableServiceClient.from_connection_string(storage) as service:
+        yield Tables(service, world.settings["TableStore__TableNamePrefix"])
+
+
+class Tables:
+    """The deployment's tables, as an operator has them in hand."""
+
+    def __init__(self, service, prefix):
+        self.service, self.prefix = service, prefix
+
+    def delete(self, name):
+        self.service.delete_table(self.prefix + name)
+
+    def watermark_row(self):
+        return dict(self.service.get_table_client(self.prefix + TABLE).get_entity(PARTITION_KEY, ROW_KEY))
+
+    def spoil(self, **columns):
+        row = {"PartitionKey": PARTITION_KEY, "RowKey": ROW_KEY, **columns}
+        self.service.get_table_client(self.prefix + TABLE).upsert_entity(row)
+
+    def drop(self, column):
+        row = self.watermark_row()
+        del row[column]
+        self.service.get_table_client(self.prefix + TABLE).upsert_entity(row, mode="replace")
+
+
+@pytest.mark.parametrize("name", [TABLE, "TickTable", "ReplayTable", *ErrorTable])
+def test_a_table_that_was_deleted_is_made_again(world, tables, name):
+    """While the app runs: the ticks go on, rows are written, a replay can be asked for, and the status answers."""
+    world.dicom.store(world.file(1))
+    world.synced()
+    world.app.start_replay(b'{"sequence": {"from": 1, "to": 1}, "dryRun": true}')
+    tables.delete(name)
+    world.dicom.store(world.file(2), world.file(3, SeriesInstanceUID=f"{world.study}.2", Modality=None))
+    world.synced()
+    assert world.imaging_study()["numberOfInstances"] == 2
+    assert world.app.status().faults == []
+    assert world.app.start_replay(b'{"sequence": {"from": 1, "to": 2}}').is_under_way
+
+
+MALFORMED = [
+    ({"SyncedSequence": "twelve"},                                   "SyncedSequence must be a whole number"),
+    ({"SyncedSequence": EntityProperty(-4, EdmType.INT64)},          "SyncedSequence must be a whole number"),
+    ({"SyncedTimestamp": "yesterday"},                               "SyncedTimestamp must be empty, or a time"),
+    ({"SyncedTimestamp": "2026-01-01T00:00:00"},                     "SyncedTimestamp must be empty, or a time"),
+    ({"SyncedTimestamp": 7},                                         "SyncedTimestamp must be empty, or a time"),
+    ({"ReadSequence": "-"},                                          "ReadSequence must be a whole number"),
+    ({"ReadTimestamp": "2026"},                                      "ReadTimestamp must be empty, or a time"),
+    ({"FailedThrough": "all"},                                       "FailedThrough must be a whole number"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("columns", "said"), MALFORMED, ids=[row[1] + repr(row[0]) for row in MALFORMED])
+def test_a_watermark_that_cannot_be_read_is_named(world, tables, columns, said):
+    """By the tick and the status, with what to do; nothing is overwritten, and mended the sync goes on."""
+    world.dicom.store(world.file(1))
+    world.synced()
+    whole = tables.watermark_row()
+    tables.spoil(**columns)
+    spoilt = tables.watermark_row()
+    record = world.app.tick()
+    assert (record.outcome, said in record.error) == (Outcome.FAILED, True)
+    assert "docs/runbook.md" in record.error
+    found = status_json(world.app.status())
+    assert [said in fault for fault in found["faults"]] == [True]
+    assert (found["watermark"], found["lastTick"]["outcome"]) == (None, "failed")
+    assert tables.watermark_row() == spoilt
+    tables.spoil(**whole)
+    world.dicom.store(world.file(2))
+    world.synced()
+
+
+def test_a_watermark_without_its_sequence(world, tables):
+    """The column is gone: an error, not the beginning of the feed."""
+    world.dicom.store(world.file(1))
+    world.synced()
+    tables.drop("SyncedSequence")
+    assert "SyncedSequence must be a whole number" in world.app.tick().error
+
+
+def test_a_lease_without_end_is_told(world, storage):
+    """A person took it: no tick runs, and the status says what to do; broken, the sync goes on."""
+    world.dicom.store(world.file(1))
+    world.synced()
+    with BlobServiceClient.from_connection_string(storage) as service:
+        name = world.settings["TableStore__TableNamePrefix"] + "sync.lock"
+        blob = service.get_blob_client(CONTAINER, name)
+        BlobLeaseClient(blob).acquire(-1)
+        assert world.app.tick().outcome is Outcome.LEASE_HELD
+        found = status_json(world.app.status())
+        assert found["lease"]["isInfinite"]
+        assert ["the lease is infinite" in fault for fault in found["faults"]] == [True]
+        BlobLeaseClient(blob).break_lease(0)
+    assert not world.app.status().lease.is_infinite
+    assert world.app.tick().outcome is Outcome.IDLE
