@@ -119,7 +119,7 @@ class StudyMerger:
         writes += self._study(study, doubles, self._merged(base, wanted, read, links), uid)
         if study is not None:
             links[urn("ImagingStudy", uid)] = reference_of(study)
-        writes += self._observations(study, wanted, read, links)
+        writes = _linked_to([*writes, *self._observations(study, wanted, read, links)])
         return writes + [write for moved in self._moved(study, wanted) for write in self._writes(moved)]
 
     def _link(self, patients: Sequence[StudyPatient], study: Resource | None, links: dict[str, str]) -> list[Write]:
@@ -272,6 +272,16 @@ class StudyMerger:
         for uid in ours:
             self._known.put(self._lookup.study_query(uid), None)
         return [Changes(uid, [], {}) for uid in sorted(ours - {wanted.study_instance_uid})]
+
+
+def _linked_to(writes: Sequence[Write]) -> list[Write]:
+    """Without new Patients to whom nothing leads: a study of several patients has one subject."""
+    linked = {write.resource.get("subject", {}).get("reference") for write in writes}
+    return [
+        write
+        for write in writes
+        if not isinstance(write, Create) or write.resource["resourceType"] != "Patient" or write.name in linked
+    ]
 
 
 def _series_of(sop_instance_uid: str, study: Resource | None, changes: Sequence[Change]) -> set[str]:

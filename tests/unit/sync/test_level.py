@@ -364,3 +364,15 @@ def test_the_first_sync_of_an_archive_whose_uids_were_updated_brings_no_ghosts(n
             [(new["series"], new["instance"])],
         )
         fakes.watermarks.rewind()
+
+
+def test_a_replay_of_the_other_patients_part_makes_no_patient():
+    """The study's subject is one of the two; to the other nothing leads."""
+    both = [entry(1, instance="1.2.1", t00100020="P-2"), entry(2, instance="1.2.2", t00100020="P-1")]
+    world = World()
+    world.sync(*both, holds=both)
+    for some in (both[:1], both[1:], both):
+        assert not world.sync(*some, holds=both).wrote
+    assert [one["identifier"][0]["value"] for one in world.fhir.resources if one["resourceType"] == "Patient"] == [
+        "P-1"
+    ]
