@@ -14,6 +14,7 @@ from shared.mapping.resources import MappedInstance, StudyMapper
 from shared.mapping.structured_report import ContentHeld, content_held
 from shared.model import Action, ChangeFeedEntry, Resource, State
 from shared.sync.bulkhead import bulkhead, tell
+from shared.sync.plan import ChangedInstance
 from shared.sync.ports import Archive
 
 Change = MappedInstance | RemovedInstance
@@ -24,10 +25,10 @@ class Changes:
     """What is to be done to one study.
 
     `reports` are the dose reports among the changes. `only_creates`: so are all entries of the study in this batch; no
-    instance had another life in it. `is_doubtful`: what the feed calls current may have got other UIDs. `is_whole`: the
-    changes are all that the archive holds of the study, but for the `unsynced`, which cannot be mapped. `left_out`:
-    instances that are to be left as FHIR has them, as the whole of it was refused. `counts_only`: its instances are to
-    be counted, not listed.
+    instance had another life in it. `is_doubtful`: what the feed calls current may have got other UIDs, those of
+    `updated` or others. `is_whole`: the changes are all that the archive holds of the study, but for the `unsynced`,
+    which cannot be mapped. `left_out`: instances that are to be left as FHIR has them, as the whole of it was refused.
+    `counts_only`: its instances are to be counted, not listed.
     """
 
     study_instance_uid: str
@@ -35,6 +36,7 @@ class Changes:
     reports: Mapping[InstanceKey, MappedReport]
     only_creates: bool = False
     is_doubtful: bool = False
+    updated: frozenset[ChangedInstance] = frozenset()
     is_whole: bool = False
     unsynced: frozenset[InstanceKey] = frozenset()
     left_out: frozenset[InstanceKey] = frozenset()

@@ -12,6 +12,11 @@ from shared.sync.retry import Attempts
 MAX_CARRIED = 10_000
 """Entries that one batch tries again; the watermark waits for what is left."""
 
+ChangedInstance = tuple[str, str, str, str]
+"""Data partition, StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID."""
+Updated = dict[tuple[str, str], set[ChangedInstance]]
+"""By data partition and UID."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -20,13 +25,15 @@ class Study:
     """All entries of one study that are to be synced together, in the feed's order. `attempts`: None for a new one.
 
     `whole`: the StudyInstanceUID and the data partition, where the entries are all that the DICOM service holds of the
-    study. `is_doubtful`: entries that the feed calls current may be of UIDs that the study has no more.
+    study. `updated`: instances that `update` entries of the batch are about, and that share a series or an instance
+    with it. `is_replayed`: the entries are not the feed's newest. Either way some may be of UIDs that it has no more.
     """
 
     entries: Sequence[ChangeFeedEntry]
     attempts: Attempts | None = None
     whole: tuple[str, str] | None = None
-    is_doubtful: bool = False
+    is_replayed: bool = False
+    updated: frozenset[ChangedInstance] = frozenset()
 
     @property
     def study_instance_uid(self) -> str:
@@ -67,12 +74,11 @@ def make_plan(ports: Ports, stored: StoredWatermark, size: int) -> Plan:
     torn = [entry for entry in entries if isinstance(entry, TornEntry)]
     due: list[Study] = []
     resting: list[Study] = []
-    moved = moved_instances(entries)
+    updated = updated_instances(entries)
     for group in by_study(entries):
         study = (group[0].partition, group[0].study_instance_uid)
         known = attempts.get(study) if any(one.sequence in waiting for one in group) else None
-        is_doubtful = any(not moved.isdisjoint(uids_of(one)) for one in group)
-        (resting if study in rests else due).append(Study(group, known, is_doubtful=is_doubtful))
+        (resting if study in rests else due).append(Study(group, known, updated=of_these(group, updated)))
     is_any_resting = bool(rests) or len(carried) == MAX_CARRIED
     return Plan(read, torn, due, resting, is_any_resting, max(waiting | new, default=0), max(waiting, default=0))
 
@@ -134,15 +140,27 @@ def by_study(entries: Sequence[FeedEntry]) -> list[list[ChangeFeedEntry]]:
     return list(studies.values())
 
 
-def moved_instances(entries: Sequence[FeedEntry]) -> set[tuple[str, str]]:
-    """Partition and UID of the series and instances that `update` entries are about.
+def updated_instances(entries: Sequence[FeedEntry]) -> Updated:
+    """The instances that `update` entries are about, by the UIDs of their series and of their own."""
+    updated: Updated = {}
+    for one in entries:
+        if isinstance(one, ChangeFeedEntry) and one.action is Action.UPDATE:
+            for uid in (one.series_instance_uid, one.sop_instance_uid):
+                updated.setdefault((one.partition, uid), set()).add(instance_of(one))
+    return updated
 
-    An update may have given them a new study or series. The entries under the UIDs of before still say `current`.
+
+def instance_of(entry: ChangeFeedEntry) -> ChangedInstance:
+    """What tells the instance from all others."""
+    return entry.partition, entry.study_instance_uid, entry.series_instance_uid, entry.sop_instance_uid
+
+
+def of_these(group: Sequence[ChangeFeedEntry], updated: Updated) -> frozenset[ChangedInstance]:
+    """Those that share a series or an instance with the group: an update may have given it other UIDs.
+
+    The entries under the UIDs of before still say `current`.
     """
-    updates = [one for one in entries if isinstance(one, ChangeFeedEntry) and one.action is Action.UPDATE]
-    return {uid for one in updates for uid in uids_of(one)}
-
-
-def uids_of(entry: ChangeFeedEntry) -> tuple[tuple[str, str], tuple[str, str]]:
-    """Partition and UID of its series and of its instance."""
-    return (entry.partition, entry.series_instance_uid), (entry.partition, entry.sop_instance_uid)
+    if not updated:
+        return frozenset()
+    uids = {(one.partition, uid) for one in group for uid in (one.series_instance_uid, one.sop_instance_uid)}
+    return frozenset(one for uid in uids for one in updated.get(uid, ()))

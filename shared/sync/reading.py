@@ -6,15 +6,20 @@ Nothing counts as gone on one empty answer: an entry of the feed says so, or WAD
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 
 from shared.errors import FeedError, InvalidDicomTagError, OutageError, UnreadStudyError
 from shared.mapping.converters import MappingOptions
 from shared.mapping.merge_study import RemovedInstance, counted_series
 from shared.mapping.reconcile import InstanceKey, StudyRead
 from shared.mapping.resources import MappedInstance, StudyMapper
-from shared.model import Action, ChangeFeedEntry, Resource
+from shared.model import ChangeFeedEntry, Resource
 from shared.sync.mapped_entries import Changes, key_of
+from shared.sync.plan import instance_of
 from shared.sync.ports import Archive, Feed, Ports
+
+LAG_SECONDS = 120
+"""So long an archive may lag behind its own feed."""
 
 
 class StudyReader:
@@ -23,6 +28,7 @@ class StudyReader:
     def __init__(self, ports: Ports, options: MappingOptions, partition: str) -> None:
         self._archive = ports.archive
         self._feed = ports.feed
+        self._now = ports.now
         self._options = options
         self._partition = partition
 
@@ -33,7 +39,9 @@ class StudyReader:
         and OutageError where the feed cannot be read either.
         """
         with of_one_study(self._feed):
-            return _Reading(self._archive, self._partition, self._options, held, wanted, own).run(is_all=is_all)
+            return _Reading(self._archive, self._partition, self._options, held, wanted, own, self._now()).run(
+                is_all=is_all
+            )
 
 
 @contextmanager
@@ -63,7 +71,9 @@ class _Reading:
         held: Resource,
         wanted: Changes,
         own: Collection[str],
+        now: datetime,
     ) -> None:
+        self._now = now
         self._archive = archive
         self._place = wanted.study_instance_uid, partition
         self._mapper = StudyMapper(options)
@@ -150,9 +160,16 @@ class _Reading:
             series, uid = key_of(change.entry)
             if not isinstance(change, MappedInstance) or series not in self._whole or (series, uid) in there:
                 continue
-            if self._wanted.is_doubtful and change.entry.action is Action.CREATE and uid not in self._listed_of(series):
-                continue  # an update has given it other UIDs, it may be: both accounts lack it under these
+            if self._wanted.is_doubtful and self._may_be_moved(change.entry) and uid not in self._listed_of(series):
+                continue  # both accounts lack it under these UIDs
             raise UnreadStudyError(f"the feed calls the instance {uid} current, and the archive does not have it")
+
+    def _may_be_moved(self, entry: ChangeFeedEntry) -> bool:
+        """Whether an update has given it other UIDs: one of this batch, or else the archive has had its time."""
+        of_it = (one for one in self._wanted.updated if one[3] == entry.sop_instance_uid)
+        if any(one != instance_of(entry) for one in of_it):
+            return True
+        return (self._now - datetime.fromisoformat(entry.timestamp)).total_seconds() > LAG_SECONDS
 
     def _read_unlisted(self, touched: set[str]) -> Collection[str]:
         """QIDO-RS lists no series: what WADO-RS has is there, unless the feed has told that all of it is gone."""

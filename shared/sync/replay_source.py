@@ -7,7 +7,7 @@ from itertools import takewhile
 from shared.failures import ErrorQuery, ErrorTable
 from shared.model import FeedEntry, FeedPage, TornEntry, Watermark
 from shared.replay import Cursor, ReplayError, ReplayTarget, SequenceRange, StoredErrors, StudyRebuild, TimeRange
-from shared.sync.plan import Study, by_study
+from shared.sync.plan import Study, by_study, of_these, updated_instances
 from shared.sync.ports import Ports
 from shared.sync.record.replay_recorder import rows_of
 
@@ -128,5 +128,6 @@ def _portion(
     is_last: bool,
 ) -> Portion:
     torn = [entry for entry in entries if isinstance(entry, TornEntry)]
-    studies = [Study(group, is_doubtful=True) for group in by_study(entries)]
+    updated = updated_instances(entries)
+    studies = [Study(group, is_replayed=True, updated=of_these(group, updated)) for group in by_study(entries)]
     return Portion(studies, torn, errors, [entry.sequence for entry in entries], advance, is_last)

@@ -10,7 +10,7 @@ from shared.sync.group import Group
 from shared.sync.mapped_entries import Changes, key_of, map_entries
 from shared.sync.merging import StudyMerger
 from shared.sync.one_study import OneStudy
-from shared.sync.plan import Study
+from shared.sync.plan import Study, instance_of
 from shared.sync.ports import Ports
 from shared.sync.reading import of_one_study
 from shared.sync.task import StudyOutcome, Task
@@ -58,6 +58,6 @@ class StudySync:
             unsynced = frozenset(map(key_of, study.entries)) - mapped
             return Task(merger, Changes(uid, changes, reports, is_whole=True, unsynced=unsynced), tuple(failures))
         only_creates = all(entry.action is Action.CREATE for entry in study.entries)
-        is_doubtful = study.is_doubtful or any(entry.action is Action.UPDATE for entry in study.entries)
-        wanted = Changes(uid, changes, reports, only_creates=only_creates, is_doubtful=is_doubtful)
+        updated = study.updated | {instance_of(one) for one in study.entries if one.action is Action.UPDATE}
+        wanted = Changes(uid, changes, reports, only_creates, study.is_replayed or bool(updated), updated)
         return Task(merger, wanted if changes else None, tuple(failures))

@@ -10,7 +10,7 @@ from tests.fakes import FakeFhir, _resolve, is_of_endpoint
 
 class ModelFhir(FakeFhir):
     """`writes` are those that changed something, as lines to read. `sick`: texts whose transactions fail for a while;
-    `refused`: those whose transactions are refused."""
+    `refused`: those whose transactions are refused. `is_touched`: others have written."""
 
     def __init__(self):
         super().__init__()
@@ -18,6 +18,7 @@ class ModelFhir(FakeFhir):
         self.writes = []
         self.sick = set()
         self.refused = set()
+        self.is_touched = False
 
     def transact(self, bundle):
         self.calls += 1
@@ -78,6 +79,7 @@ class ModelFhir(FakeFhir):
 
     def written_by_others(self, resource):
         """Another system replaces a resource."""
+        self.is_touched = True
         held = self.held(f"{resource['resourceType']}/{resource['id']}")
         self.resources.remove(held)
         version = str(int(held["meta"]["versionId"]) + 1)

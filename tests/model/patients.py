@@ -84,14 +84,18 @@ class PatientWords:
                 )
 
     def _wanted(self, identity, element, *, last):
-        """The last word on it, or any; before the last that is certain all that may have come are good too."""
-        wanted = []
+        """The last word on it, or any; before the last that is certain all that may have come are good too.
+
+        What was said in no tick that is certain may never have come: its instance may be gone by now.
+        """
+        wanted, is_certain = [], False
         for word in sorted(self._words.get(identity, []), key=lambda one: one.order, reverse=True):
             if (value := word.said.get(element)) is not None:
                 wanted.append(value)
+                is_certain |= word.certain
                 if last and word.certain:
                     return wanted
-        return wanted or [None]
+        return wanted if is_certain else [*wanted, None]
 
 
 def _rule(element):

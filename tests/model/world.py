@@ -180,6 +180,10 @@ class World:
         """I3: what is true stays as it is, whatever is run again."""
         if "I3" not in self.checks:
             return
+        if self.fhir.is_touched:  # what others wrote may ask for a word of ours once: our Endpoint beside theirs
+            self.fhir.is_touched = False
+            self._run_again(kind)
+            self._settled()
         self.fhir.writes.clear()
         self._run_again(kind)
         self._settled()

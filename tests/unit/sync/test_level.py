@@ -13,7 +13,7 @@ from shared.model import DEFAULT_PARTITION, Action, State
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.plan import Study
 from shared.sync.study import StudySync
-from tests.fakes import STUDY, FakeArchive, FakeFeed, FakeFhir, entry, ports
+from tests.fakes import NOW, STUDY, FakeArchive, FakeFeed, FakeFhir, entry, ports
 
 OPTIONS = MappingOptions("https://dicom.example.org")
 ACCESSION, DESCRIPTION, REFERRER, DAY, BODY = "t00080050", "t00081030", "t00080090", "t00080020", "t00180015"
@@ -353,7 +353,9 @@ OLD, NEW = (
 def test_the_first_sync_of_an_archive_whose_uids_were_updated_brings_no_ghosts(new):
     """The entries under the old UIDs still say `current`, and come in the same batch; a replay of them brings none back."""
     held = replace(entry(2, **new), sequence=0)
-    fakes = ports([entry(1, **OLD), entry(2, Action.UPDATE, **new)], archive=FakeArchive({new["study"]: [held]}))
+    earlier = (NOW - timedelta(minutes=5)).isoformat()
+    feed = [replace(one, timestamp=earlier) for one in (entry(1, **OLD), entry(2, Action.UPDATE, **new))]
+    fakes = ports(feed, archive=FakeArchive({new["study"]: [held]}))
     for _ in range(2):
         result = run_batch(fakes, BatchOptions(OPTIONS, size=100), fakes.now() + timedelta(hours=1))
         assert (result.carried, result.failed) == (0, 0)

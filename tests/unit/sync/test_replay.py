@@ -170,7 +170,8 @@ def test_a_study_that_is_gone_is_deleted():
 def test_a_dry_run_says_what_would_be_written(target, caplog):
     """And writes nothing: not to FHIR, not to a table, not to the log."""
     fakes = world([*FEED, entry(8, study="1.1.9", instance="1.2.8", t00100020=None)], archive=FakeArchive())
-    fakes.archive.studies["1.1.9"] = [one for one in FEED if one.study_instance_uid == "1.1.9"]
+    for one in FEED:
+        fakes.archive.studies.setdefault(one.study_instance_uid, []).append(one)
     failed(fakes, 1)
     before = list(fakes.errors.rows)
     replay = run(fakes, target, dry_run=True)
