@@ -32,8 +32,9 @@ def fault_of(
         of_transaction = None if sent is None else status
         wait = retry_after_seconds(answer.headers)
         return kind(f"{name}: status {status}{asked}{refusal.text}", wait, status=of_transaction)
-    may_be_limit = sent is not None and sent > LEAST_LIMIT and is_largest and not refusal.has_places
-    kind_ = StudyTooLargeError if status == requests.codes.request_entity_too_large else FhirRefusedError
+    is_too_large = status == requests.codes.request_entity_too_large  # in bytes, however few its entries are
+    may_be_limit = sent is not None and sent > LEAST_LIMIT and (is_largest or is_too_large) and not refusal.has_places
+    kind_ = StudyTooLargeError if is_too_large else FhirRefusedError
     return kind_(f"status {status}{refusal.text}{_linked(refusal)}", may_be_limit=may_be_limit)
 
 

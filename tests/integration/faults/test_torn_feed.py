@@ -19,6 +19,10 @@ def torn_metadata(content):
     return content.replace(b'"TORN"', b'"TORN')
 
 
+GRACE_SECONDS = 1.2
+"""As long as the settings of the world, and a little."""
+
+
 def torn_altogether(content):
     """Its SOPInstanceUID is cut, with and without metadata."""
     return re.sub(rb'(\.1\.1\.1)"', rb"\1", content)
@@ -37,7 +41,8 @@ def store(world):
 
 
 def first_tick(world):
-    """The first that has anything to do: v2 waits for the grace period."""
+    """The first that has anything to do: v2 waits for the grace period, after which all that was stored is there."""
+    time.sleep(GRACE_SECONDS)
     while (record := world.app.tick()).outcome is Outcome.IDLE:
         time.sleep(0.2)
     return record
