@@ -1,7 +1,7 @@
 """The app as the triggers see it: one method for each thing they can ask."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from shared.failures import ErrorQuery, ErrorRow
@@ -15,6 +15,7 @@ from shared.sync.ports import Ports
 from shared.sync.replay_request import parse_request
 from shared.sync.status import Status, status
 from shared.sync.tick import tick
+from shared.sync.watch import UnderWay
 
 VERSION = "0.1.0"
 LATEST_REPLAYS = 20
@@ -31,6 +32,7 @@ class App:
     settings: Mapping[str, str]
     health_max_age: timedelta
     questions: Callable[[], Mapping[str, Question]]
+    under_way: UnderWay = field(default_factory=UnderWay)
 
     def tick(self) -> TickRecord:
         """One batch, and some of the replays, under the lease."""
@@ -41,7 +43,7 @@ class App:
 
     def status(self) -> Status:
         """Where the sync stands."""
-        return status(self.watch, VERSION, self.settings)
+        return status(self.watch, VERSION, self.settings, self.under_way)
 
     def is_healthy(self) -> bool:
         """Whether a tick has ended well not long ago. Raises OutageError where storage cannot say."""
@@ -73,5 +75,6 @@ class App:
         return self.watch.replays.cancel(replay_id)
 
     def check(self) -> Check:
-        """The self-check of the deployment."""
-        return run_check(self.questions())
+        """The self-check of the deployment; one at a time."""
+        check: Check = self.under_way.ask("self-check", lambda: run_check(self.questions())).result()
+        return check

@@ -37,6 +37,7 @@ from shared.connections import (
     fhir_server,
     storage,
 )
+from shared.deadline import Deadline, ThreadDeadline
 from shared.errors import SettingsError
 from shared.mapping.converters import MappingOptions
 from shared.mapping.dose import REPORT_KEYS
@@ -96,8 +97,8 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
     )
     dicom, fhir, learned = dicom_access(settings), fhir_access(settings), Learned()
     return App(
-        ports=_ports(settings, dicom, fhir, AT_WORK, _telemetry(settings), learned),
-        watch=_ports(settings, dicom, fhir, WATCHING, SILENT, learned),
+        ports=_ports(settings, dicom, fhir, AT_WORK, Deadline(), _telemetry(settings), learned),
+        watch=_ports(settings, dicom, fhir, WATCHING, ThreadDeadline(), SILENT, learned),
         options=BatchOptions(
             mapping,
             size=settings.batch_size,
@@ -121,15 +122,21 @@ def _telemetry(settings: Settings) -> Telemetry:
 
 
 def _ports(
-    settings: Settings, dicom: Access, fhir: Access, patience: Patience, telemetry: Telemetry, learned: Learned
+    settings: Settings,
+    dicom: Access,
+    fhir: Access,
+    patience: Patience,
+    deadline: Deadline,
+    telemetry: Telemetry,
+    learned: Learned,
 ) -> Ports:
     blobs, tables = storage(settings, patience)
     stored = Tables(tables, settings.table_name_prefix)
-    service = dicom_service(settings, dicom, patience, telemetry)
+    service = dicom_service(settings, dicom, patience, deadline, telemetry)
     return Ports(
         feed=_change_feed(settings, service),
         archive=DicomWeb(service, settings.dicom_api_version, _keys(settings)),
-        fhir=FhirClient(fhir_server(settings, fhir, patience, telemetry), learned),
+        fhir=FhirClient(fhir_server(settings, fhir, patience, deadline, telemetry), learned),
         watermarks=TableWatermarkStore(stored),
         errors=ErrorTables(stored, _utc_now),
         journal=JournalTable(stored),
@@ -140,19 +147,22 @@ def _ports(
         sleep=time.sleep,
         pace=Pace(settings.max_concurrency),
         handover=Handover(settings.search_delay_seconds),
+        deadline=deadline,
     )
 
 
 def _self_check(settings: Settings, mapping: MappingOptions, learned: Learned) -> SelfCheck:
     blobs, tables = storage(settings, CHECKING)
+    deadline = ThreadDeadline()
     endpoint = map_endpoint(mapping).create
     connection = endpoint["connectionType"]
     return SelfCheck(
         Tables(tables, settings.table_name_prefix),
         _lease(settings, blobs, "check.lock"),
-        _change_feed(settings, dicom_service(settings, dicom_access(settings), CHECKING)),
-        FhirClient(fhir_server(settings, fhir_access(settings), CHECKING), learned),
+        _change_feed(settings, dicom_service(settings, dicom_access(settings), CHECKING, deadline)),
+        FhirClient(fhir_server(settings, fhir_access(settings), CHECKING, deadline), learned),
         Sought(endpoint["name"], endpoint_query(endpoint["name"], connection["system"], connection["code"])),
+        deadline,
     )
 
 

@@ -9,23 +9,29 @@ from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient, LinearRetry
 
 from shared.authentication import Authentication, AuthenticationType
-from shared.clients.http import TIMEOUTS_SECONDS, HttpService
+from shared.clients.http import MOST_BYTES, TIMEOUTS_SECONDS, HttpService
 from shared.clients.identity import BearerAuth, token_source
 from shared.clients.telemetry import SILENT, Telemetry
 from shared.config import Settings
+from shared.deadline import Deadline
 from shared.transport import Transport
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds to connect and to wait for an answer; `retries` are the storage SDKs' own, few: a tick comes again."""
+    """Seconds to connect and to wait for an answer; `retries` are the storage SDKs' own, few: a tick comes again.
+
+    `most_bytes` of an answer, by the service.
+    """
 
     http: tuple[float, float]
     storage: tuple[float, float]
     retries: int
+    most_bytes_of_dicom: int = 2**24
+    most_bytes_of_fhir: int = 2**24
 
 
-AT_WORK = Patience(http=TIMEOUTS_SECONDS, storage=(5, 20), retries=2)
+AT_WORK = Patience(TIMEOUTS_SECONDS, (5, 20), 2, most_bytes_of_dicom=2**27, most_bytes_of_fhir=MOST_BYTES)
 WATCHING = Patience(http=(1, 1.5), storage=(1, 1.5), retries=0)
 CHECKING = Patience(http=(5, 15), storage=(5, 15), retries=0)
 
@@ -74,16 +80,21 @@ def _basic(authentication: Authentication) -> requests.auth.HTTPBasicAuth:
     return requests.auth.HTTPBasicAuth(username.encode(), password.encode())
 
 
-def dicom_service(settings: Settings, access: Access, patience: Patience, telemetry: Telemetry = SILENT) -> HttpService:
+def dicom_service(
+    settings: Settings, access: Access, patience: Patience, deadline: Deadline, telemetry: Telemetry = SILENT
+) -> HttpService:
     """The DICOM service, by its private URL where it has one."""
-    url = settings.dicom_private_url or settings.dicom_url
-    return HttpService("DICOM service", url, access.auth, access.remedy, patience.http, telemetry, access.transport)
+    url, most = settings.dicom_private_url or settings.dicom_url, patience.most_bytes_of_dicom
+    way = (access.auth, access.remedy, patience.http, telemetry, access.transport)
+    return HttpService("DICOM service", url, *way, deadline, most)
 
 
-def fhir_server(settings: Settings, access: Access, patience: Patience, telemetry: Telemetry = SILENT) -> HttpService:
+def fhir_server(
+    settings: Settings, access: Access, patience: Patience, deadline: Deadline, telemetry: Telemetry = SILENT
+) -> HttpService:
     """The FHIR server."""
-    url = settings.fhir_url
-    return HttpService("FHIR server", url, access.auth, access.remedy, patience.http, telemetry, access.transport)
+    way = (access.auth, access.remedy, patience.http, telemetry, access.transport)
+    return HttpService("FHIR server", settings.fhir_url, *way, deadline, patience.most_bytes_of_fhir)
 
 
 def storage(settings: Settings, patience: Patience) -> tuple[BlobServiceClient, TableServiceClient]:

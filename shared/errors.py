@@ -4,6 +4,7 @@ DicomCastError
 ├── SettingsError            start-up: the app cannot run until a person mends its settings
 ├── FeedError                reading the change feed failed; the watermark stands
 │   ├── TornAnswer…          one entry may be to blame: the answer is halved until it stands alone
+│   │   └── OverlongAnswer…  it is larger than any that is read
 │   └── FeedEndsEarly…       the feed is not the one that the watermark was taken from
 ├── WatermarkError           the watermark's row cannot be read: nothing is read or written until a person mends it
 ├── EntryError               one entry cannot be synced as it is: recorded in `table`, passed
@@ -14,6 +15,7 @@ DicomCastError
 │       └── DeleteRefused…   what is to go stays, emptied
 ├── TransientError           trying again may help: its study is carried, others go on
 │   ├── ThrottledError       fewer requests at once
+│   ├── OutOfTimeError       the tick's time is over
 │   ├── ConflictError        somebody else wrote first: read again, merge again
 │   └── UnreadStudyError     the archive cannot say what it holds of the study
 ├── RequestError             what was asked for over HTTP cannot be done: the caller is told every fault
@@ -86,6 +88,10 @@ class FeedEndsEarlyError(FeedError):
 
 class WatermarkError(DicomCastError):
     """The watermark's row cannot be read; names the column and what it must be. Nothing is overwritten."""
+
+
+class OverlongAnswerError(TornAnswerError):
+    """An answer is larger than any that is read; names the URL, the bound and what to do. Of FHIR's it is a refusal."""
 
 
 class EntryError(DicomCastError):
@@ -192,6 +198,10 @@ class TransientError(DicomCastError):
 
 class ThrottledError(TransientError):
     """The server has more requests than it takes (429). Fate: tried again, and fewer at once."""
+
+
+class OutOfTimeError(TransientError):
+    """The time for the tick, or for the question, is over. It says nothing of who was asked last."""
 
 
 class ConflictError(TransientError):

@@ -13,7 +13,7 @@ from shared.clients.http import Answer, HttpService
 from shared.clients.json_body import json_of
 from shared.clients.metadata_parser import MetadataParser
 from shared.clients.said_times import served_at
-from shared.errors import FeedError, TornAnswerError
+from shared.errors import FeedError, OutageError, OutOfTimeError, TornAnswerError
 from shared.model import ChangeFeedEntry, FeedEntry, TornEntry
 
 
@@ -109,7 +109,10 @@ class FeedReader:
 
     def _get(self, path: str, params: dict[str, str]) -> tuple[str, Answer]:
         url = f"{self.service.url}{path}"
-        answer = self.service.fetch(path, params=params)
+        try:
+            answer = self.service.fetch(path, params=params)
+        except OutOfTimeError as error:  # without the feed nothing goes on
+            raise OutageError(self.service.name, str(error)) from error
         if answer.status_code not in (requests.codes.ok, requests.codes.no_content):
             raise FeedError(f"{url}: status {answer.status_code}; is this a DICOM service with a change feed?")
         return url, answer

@@ -8,15 +8,22 @@ from urllib.parse import urljoin
 
 import requests
 
+from shared.clients.bounds import Bounds, bounded, pieces_of
+from shared.clients.http_faults import HttpFaults
 from shared.clients.said_times import retry_after_seconds
-from shared.clients.session import cut_off, refusal_on_the_way, session_by, transport_fault
+from shared.clients.session import refusal_on_the_way, session_by
 from shared.clients.telemetry import SILENT, Telemetry
-from shared.errors import OutageError, TransientError
+from shared.deadline import Deadline
+from shared.errors import OutageError, OutOfTimeError, TransientError
 from shared.transport import DIRECT, Transport
 
 TIMEOUTS_SECONDS = (5, 100)
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-PIECE_BYTES = 2**17
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+MOST_BYTES = 2**26
+"""Of an answer that is held as a whole; a study of 40,000 instances is an ImagingStudy of 10 MB."""
+MOST_STREAMED_BYTES = 2**31
+"""Of one that is read in pieces: the metadata of some 400,000 instances."""
 
 # Below an error urllib3 logs whole URLs, and the URL of a FHIR search holds a PatientID.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
@@ -43,7 +50,9 @@ class Stream:
 class HttpService:
     """One outside system. `name` is what errors call it, `url` has no slash at its end.
 
-    `remedy` is what to do where it refuses us (401, 403). `timeouts` to connect and between bytes, in seconds.
+    `remedy` is what to do where it refuses us (401, 403). `timeouts` to connect and between bytes, in seconds; both
+    together are the time for a whole answer, which no byte prolongs, and nothing is waited for beyond the `deadline`.
+    `most_bytes` of an answer, unpacked.
     """
 
     def __init__(
@@ -55,6 +64,8 @@ class HttpService:
         timeouts: tuple[float, float] = TIMEOUTS_SECONDS,
         telemetry: Telemetry = SILENT,
         transport: Transport = DIRECT,
+        deadline: Deadline | None = None,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         self.name = name
         self._telemetry = telemetry
@@ -64,6 +75,9 @@ class HttpService:
         self._origin = urljoin(self.url, "/")
         self.calls = 0
         self._transport = transport
+        self._deadline = deadline or Deadline()
+        self._most_bytes = most_bytes
+        self._faults = HttpFaults(name, self.url, timeouts, transport, self._deadline)
         self._session = session_by(transport)
         self.auth = self._session.auth = auth
 
@@ -76,20 +90,19 @@ class HttpService:
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """The answer, whatever its status but 401 and 403. `path` may be a whole URL on the service's own origin.
+        """The answer, whatever its status but 401, 403 and redirects.
 
-        Raises OutageError where the service is not reached or refuses us, TransientError where an answer was torn.
+        `path` may be a whole URL on the service's own origin.
+        Raises OutageError where the service is not reached or refuses us, TransientError where an answer was torn, or
+        did not come in time, OverlongAnswerError.
         """
         url = path if path.startswith(self._origin) else f"{self.url}{path}"
-        self.calls += 1
-        try:
-            with self._telemetry.call(self.name, self.url, method, url.removeprefix(self.url)) as tell:
-                with self._response(method, url, params, body, headers) as response:
-                    # In one piece: `requests` would read 10 KB at a time, of a page that has a megabyte.
-                    content = b"".join(response.iter_content(None))
-                tell(response.status_code)
-        except OSError as error:  # each of `requests` is one, and so is a file of the settings that is gone
-            raise self._fault(error) from error
+        called = self._telemetry.call(self.name, self.url, method, url.removeprefix(self.url))
+        with self._bounded(path) as bounds, called as tell:
+            with self._response(method, url, params, body, headers) as response:
+                content = b"".join(pieces_of(response, bounds))
+            tell(response.status_code)
+        self._faults.answered()
         return self._answer(response, content)
 
     @contextlib.contextmanager
@@ -98,27 +111,48 @@ class HttpService:
     ) -> Iterator[Stream]:
         """As `fetch`, but who asks reads the body of a 200, and what is not read when the block is left stays unread.
 
-        Raises OutageError, also where a piece is asked for and the answer is torn. To telemetry the call ends where the
-        body begins, for how long that takes is up to its reader.
+        Raises OutageError, also where a piece is asked for and the answer is torn, or does not come within the time of
+        an answer. To telemetry the call ends where the body begins, for how long that takes is up to its reader.
         """
-        self.calls += 1
-        try:
-            with self._telemetry.call(self.name, self.url, "GET", path) as tell:
-                response = self._response("GET", f"{self.url}{path}", params, None, headers)
-                tell(response.status_code)
-        except OSError as error:
-            raise self._outage(error) from error
+        called = self._telemetry.call(self.name, self.url, "GET", path)
+        with _as_outage(self.name), self._bounded(path, MOST_STREAMED_BYTES) as bounds, called as tell:
+            response = self._response("GET", f"{self.url}{path}", params, None, headers)
+            tell(response.status_code)
         with response:
-            pieces = self._pieces(response)
+            pieces = self._pieces(response, bounds, path)
             content = b"" if response.status_code == requests.codes.ok else b"".join(pieces)
-            self._no_outage(self._answer(response, content), path)
+            with _as_outage(self.name):
+                answer = self._answer(response, content)
+            self._no_outage(answer, path)
             yield Stream(response.status_code, response.headers, pieces)
 
-    def _pieces(self, response: requests.Response) -> Iterator[bytes]:
-        try:
-            yield from response.iter_content(PIECE_BYTES)
-        except OSError as error:
-            raise self._outage(error) from error
+    def _pieces(self, response: requests.Response, bounds: Bounds, path: str) -> Iterator[bytes]:
+        """Each has the time of a whole answer anew: how long all of them take is bounded by the deadline alone."""
+        pieces = pieces_of(response, bounds)
+        while True:
+            bounds.renew(sum(self._timeouts))
+            try:
+                piece = next(pieces, None)
+            except OSError as error:
+                with _as_outage(self.name):
+                    raise self._faults.of(error, bounds, _told(path)) from error
+            if piece is None:
+                self._faults.answered()
+                return
+            yield piece
+
+    @contextlib.contextmanager
+    def _bounded(self, path: str, most_bytes: float | None = None) -> Iterator[Bounds]:
+        """One request's bounds; its faults are told."""
+        self.calls += 1
+        left = self._deadline.left
+        if left <= 0:
+            raise self._faults.out_of_time()
+        with bounded(sum(self._timeouts), most_bytes or self._most_bytes, left) as bounds:
+            try:
+                yield bounds
+            except OSError as error:  # each of `requests` is one, and so is a file of the settings that is gone
+                raise self._faults.of(error, bounds, _told(path)) from error
 
     def _response(
         self,
@@ -129,13 +163,14 @@ class HttpService:
         headers: dict[str, str] | None,
     ) -> requests.Response:
         """The response, its body unread."""
+        connect, read = self._timeouts
         return self._session.request(
             method,
             url,
             params=params,
             data=body,
             headers=headers,
-            timeout=self._timeouts,
+            timeout=(min(connect, max(self._deadline.left, 0.001)), read),
             allow_redirects=False,
             stream=True,
         )
@@ -145,16 +180,19 @@ class HttpService:
             raise OutageError(self.name, f"{self.url}: {said}")
         if response.status_code in (401, 403):
             raise OutageError(self.name, f"{response.status_code} from {self.url}: {self.remedy}")
+        if response.status_code in _REDIRECTS:
+            raise TransientError(
+                f"{self.name}: {response.status_code} from {self.url}, a redirect, which is not followed: the settings"
+                " must name the URL where the service itself answers"
+            )
         return Answer(response.status_code, response.headers, content)
 
     def fetch(
         self, path: str, *, params: dict[str, str] | None = None, headers: dict[str, str] | None = None
     ) -> Answer:
         """The answer to a GET without which nothing can go on: a passing fault is an OutageError too."""
-        try:
+        with _as_outage(self.name):
             answer = self.send("GET", path, params=params, headers=headers)
-        except TransientError as error:
-            raise OutageError(self.name, str(error)) from error
         return self._no_outage(answer, path)
 
     def _no_outage(self, answer: Answer, path: str) -> Answer:
@@ -165,21 +203,18 @@ class HttpService:
             raise OutageError(self.name, f"{answer.status_code} from {self.url}{path}{asked}")
         return answer
 
-    def _outage(self, error: OSError) -> OutageError:
-        """Of a GET without which nothing can go on."""
-        fault = self._fault(error)
-        return fault if isinstance(fault, OutageError) else OutageError(self.name, str(fault))
 
-    def _fault(self, error: OSError) -> OutageError | TransientError:
-        if said := transport_fault(error, self._transport):
-            return OutageError(self.name, f"{self.url}: {said}")
-        if isinstance(error, requests.ConnectTimeout):
-            return OutageError(self.name, f"no connection to {self.url} within {self._timeouts[0]} s")
-        if isinstance(error, requests.ReadTimeout):
-            return TransientError(f"{self.name}: no answer from {self.url} in {self._timeouts[1]} s")
-        cause = error.args[0] if error.args else None
-        if type(cause).__name__ == "ProtocolError":  # the connection stood, and broke before the whole answer was there
-            return TransientError(f"{self.name}: the connection to {self.url} broke{cut_off(error, self._transport)}")
-        if isinstance(error, requests.ConnectionError):
-            return OutageError(self.name, f"{self.url} is not reachable")
-        return TransientError(f"{self.name}: {type(error).__name__} at {self.url}")
+@contextlib.contextmanager
+def _as_outage(name: str) -> Iterator[None]:
+    """Of what nothing can go on without. That the time is over is no fault of the service."""
+    try:
+        yield
+    except OutOfTimeError:
+        raise
+    except TransientError as error:
+        raise OutageError(name, str(error)) from error
+
+
+def _told(path: str) -> str:
+    """Without the query, which may hold a PatientID."""
+    return path.partition("?")[0]

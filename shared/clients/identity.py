@@ -1,5 +1,6 @@
 """Tokens for a service, from the platform's identity or an OAuth2 endpoint: cached, renewed before they end."""
 
+import json
 import re
 import threading
 import time
@@ -12,7 +13,8 @@ from azure.core.exceptions import AzureError
 from azure.identity import DefaultAzureCredential
 
 from shared.authentication import Authentication, AuthenticationType
-from shared.clients.session import cut_off, refusal_on_the_way, session_by, transport_fault
+from shared.clients.bounds import Bounds, OverlongError, bounded, pieces_of
+from shared.clients.session import causes_of, cut_off, refusal_on_the_way, session_by, transport_fault
 from shared.errors import OutageError
 from shared.setting import without_query
 from shared.transport import DIRECT, Transport
@@ -24,6 +26,7 @@ ASSUMED_LIFE_SECONDS = 300
 RETRY_SECONDS = 30
 """How long a token that still holds is used on after its renewal failed."""
 _TIMEOUT_SECONDS = (5, 20)
+_MOST_BYTES = 2**20
 _GRANTS = {
     AuthenticationType.CLIENT_CREDENTIAL: "client_credentials",
     AuthenticationType.USER_PASSWORD_CREDENTIAL: "password",
@@ -84,8 +87,7 @@ class BearerAuth(requests.auth.AuthBase):
     def _once_more(self, response: requests.Response, **arguments: Any) -> requests.Response:
         if response.status_code != requests.codes.unauthorized:
             return response
-        _ = response.content  # read to its end, so that the connection can be used again
-        response.close()
+        response.close()  # unread: it may be of any length
         again = response.request.copy()
         token = self.token(refused=response.request.headers["Authorization"].removeprefix("Bearer "))
         again.headers["Authorization"] = f"Bearer {token.value}"
@@ -134,26 +136,42 @@ def _endpoint_token(service: str, authentication: Authentication, transport: Tra
     form = {name: value for name, value in asked.items() if value}
     now = time.time()
     try:
-        with session_by(transport) as session:
-            answer = session.post(
-                authentication.token_uri or "", data=form, timeout=_TIMEOUT_SECONDS, allow_redirects=False
-            )
-        return _token_of(answer, now, transport)
-    except OSError as error:  # `from None`: an error's request holds the form
-        fault = transport_fault(error, transport) or f"{type(error).__name__}{cut_off(error, transport)}"
+        with bounded(sum(_TIMEOUT_SECONDS), _MOST_BYTES) as bounds, session_by(transport) as session:
+            try:
+                answer = session.post(
+                    authentication.token_uri or "",
+                    data=form,
+                    timeout=_TIMEOUT_SECONDS,
+                    allow_redirects=False,
+                    stream=True,
+                )
+                content = b"".join(pieces_of(answer, bounds))
+            except OSError as error:  # told here: an error's request holds the form
+                raise ValueError(_fault(error, bounds, transport)) from None
+        return _token_of(answer, content, now, transport)
     except ValueError as error:
         fault = str(error)
     where = without_query(authentication.token_uri or "")
     raise OutageError(f"identity for the {service}", f"no token from {where}: {fault}") from None
 
 
-def _token_of(answer: requests.Response, now: float, transport: Transport) -> Token:
+def _fault(error: OSError, bounds: Bounds, transport: Transport) -> str:
+    if any(isinstance(one, OverlongError) for one in (error, *causes_of(error))):
+        return f"the answer is larger than {_MOST_BYTES} bytes: is this a token endpoint?"
+    if said := transport_fault(error, transport):
+        return said
+    if bounds.is_over:
+        return f"no whole answer in {sum(_TIMEOUT_SECONDS)} s, or in what was left of the time"
+    return f"{type(error).__name__}{cut_off(error, transport)}"
+
+
+def _token_of(answer: requests.Response, content: bytes, now: float, transport: Transport) -> Token:
     """Raises ValueError; its message never holds the answer's body, but for an error code of RFC 6749, 5.2."""
-    if said := refusal_on_the_way(answer, answer.content, transport):
+    if said := refusal_on_the_way(answer, content, transport):
         raise ValueError(said)
     try:
-        body = answer.json()
-    except requests.JSONDecodeError:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
         raise ValueError(f"status {answer.status_code}, no JSON") from None
     body = body if isinstance(body, dict) else {}
     if answer.status_code != requests.codes.ok:

@@ -16,10 +16,13 @@ from shared.clients.identity import BearerAuth
 from shared.clients.lease import BlobLease
 from shared.clients.said_times import clock_of
 from shared.clients.tables import Tables, storage_faults
+from shared.deadline import Deadline
 from shared.errors import CheckError, NotAskedError, OutageError
 
 MAX_SKEW_SECONDS = 60
 """A gap's grace, back-off and the age of the lag are told by comparing clocks."""
+STEP_SECONDS = 40
+"""Of one question: all its requests together."""
 TABLES_ROLE = "give the app's identity the role Storage Table Data Contributor on the storage account"
 BLOBS_ROLE = "give the app's identity the role Storage Blob Data Owner on the storage account"
 
@@ -33,9 +36,18 @@ class Sought:
 
 
 class SelfCheck:
-    """`lease` is one of the check's own, so that a tick is not disturbed."""
+    """`lease` is one of the check's own, so that a tick is not disturbed; `deadline` is what its requests heed."""
 
-    def __init__(self, tables: Tables, lease: BlobLease, feed: ChangeFeed, fhir: FhirClient, endpoint: Sought) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        lease: BlobLease,
+        feed: ChangeFeed,
+        fhir: FhirClient,
+        endpoint: Sought,
+        deadline: Deadline,
+    ) -> None:
+        self._deadline = deadline
         self._tables = tables
         self._lease = lease
         self._feed = feed
@@ -44,7 +56,7 @@ class SelfCheck:
 
     def questions(self) -> Mapping[str, Callable[[], str]]:
         """In the order in which a person would mend what fails."""
-        return {
+        questions: Mapping[str, Callable[[], str]] = {
             "storage: tables can be written": self.tables,
             "storage: the lease can be taken": self.lease,
             "DICOM service: a token": lambda: _token(self._feed.service),
@@ -58,6 +70,14 @@ class SelfCheck:
             "FHIR server: what it is like": self.manners,
             "FHIR server: clock": lambda: _clock(self._fhir.service, "/metadata?_elements=fhirVersion"),
         }
+        return {name: self._in_time(question) for name, question in questions.items()}
+
+    def _in_time(self, question: Callable[[], str]) -> Callable[[], str]:
+        def ask() -> str:
+            with self._deadline.within(STEP_SECONDS):
+                return question()
+
+        return ask
 
     def tables(self) -> str:
         """Writes a row and takes it away."""

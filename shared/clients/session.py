@@ -5,8 +5,8 @@ import ssl
 from collections.abc import Iterator
 
 import requests
-from requests.adapters import HTTPAdapter
 
+from shared.clients.bounds import BoundedAdapter
 from shared.transport import Transport, file_faults
 
 _WRONG_HOST = frozenset({62, 64})  # X509_V_ERR_HOSTNAME_MISMATCH, ..._IP_ADDRESS_MISMATCH
@@ -20,9 +20,16 @@ _NGINX_WANTS_CERTIFICATE = re.compile(rb"<title>400 (No required SSL certificate
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")  # http.client
 
 
+class _Session(requests.Session):
+    """Follows no redirect: neither a token nor a question is for another URL than the settings'."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: `requests` would look for the next request, and read all of the answer for it, however large."""
+
+
 def session_by(transport: Transport) -> requests.Session:
     """A session whose TLS and proxy are the transport's, and nobody else's."""
-    session = requests.Session()
+    session = _Session()
     session.trust_env = False  # a .netrc of the host must not speak for the app
     if transport.ca_file:
         session.verify = transport.ca_file
@@ -31,7 +38,7 @@ def session_by(transport: Transport) -> requests.Session:
         session.cert = (certificate, key) if key else certificate
     if transport.proxy:
         session.proxies = {"http": transport.proxy, "https": transport.proxy}
-    adapter = HTTPAdapter(pool_connections=4, pool_maxsize=16)
+    adapter = BoundedAdapter(pool_connections=4, pool_maxsize=16)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session
@@ -53,7 +60,7 @@ def cut_off(error: OSError, transport: Transport) -> str:
 
     By TLS 1.3 a client is refused after its handshake, while it sends: the server's alert is then often lost.
     """
-    is_reset = any(isinstance(one, ConnectionResetError | BrokenPipeError) for one in _causes(error))
+    is_reset = any(isinstance(one, ConnectionResetError | BrokenPipeError) for one in causes_of(error))
     if is_reset and (transport.ca_file or transport.client_certificate_file):
         return f"; it may be that {_client_certificate_fault(transport)}"
     return ""
@@ -69,7 +76,7 @@ def refusal_on_the_way(response: requests.Response, content: bytes, transport: T
 
 
 def _proxy_fault(error: Exception, transport: Transport) -> str:
-    status = next((match[1] for cause in _causes(error) if (match := _TUNNEL.match(str(cause)))), None)
+    status = next((match[1] for cause in causes_of(error) if (match := _TUNNEL.match(str(cause)))), None)
     if status == "407":
         return _logon_wanted(transport)
     mend = f"mend {transport.service}__Proxy"
@@ -84,7 +91,7 @@ def _logon_wanted(transport: Transport) -> str:
 
 
 def _tls_fault(error: Exception, transport: Transport) -> str:
-    cause = next((one for one in _causes(error) if isinstance(one, ssl.SSLError)), None)
+    cause = next((one for one in causes_of(error) if isinstance(one, ssl.SSLError)), None)
     if isinstance(cause, ssl.SSLCertVerificationError):
         return _verification_fault(cause, transport)
     reason = getattr(cause, "reason", None) or ""
@@ -118,9 +125,9 @@ def _client_certificate_fault(transport: Transport) -> str:
     return f"a client certificate is wanted, and {setting} names none"
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes_of(error: BaseException) -> Iterator[BaseException]:
     """The errors that an error of `requests` was made of, from urllib3's down to the system's own."""
     for one in (getattr(error, "reason", None), *error.args):
         if isinstance(one, BaseException):
             yield one
-            yield from _causes(one)
+            yield from causes_of(one)

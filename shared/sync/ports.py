@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from shared.deadline import Deadline
 from shared.failures import CarriedEntry, ErrorQuery, ErrorRow, ErrorTable, FailedEntry, OpenErrors
 from shared.journal import Journal, Slot
 from shared.model import ChangeFeedEntry, FeedEntry, FeedPage, LeaseState, Resource, StoredWatermark, Watermark, Written
@@ -241,6 +242,7 @@ class Ports:
 
     `known`, `pace` and `handover` are what the host remembers of the FHIR server from batch to batch, `words` what it
     remembers of the feed.
+    `deadline` is heeded by every request to the DICOM service and the FHIR server.
     """
 
     feed: Feed
@@ -257,4 +259,5 @@ class Ports:
     known: KnownResources = field(default_factory=KnownResources)
     pace: Pace = field(default_factory=Pace)
     handover: Handover = field(default_factory=Handover)
+    deadline: Deadline = field(default_factory=Deadline)
     words: Words = field(default_factory=Words)

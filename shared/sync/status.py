@@ -12,7 +12,7 @@ from shared.replay import Replay
 from shared.sync.lag import lag_behind
 from shared.sync.plan import carried_entries
 from shared.sync.ports import Ports
-from shared.sync.watch import Answers
+from shared.sync.watch import Answers, UnderWay
 
 ANSWER_SECONDS = 1.7
 """The status is to be there within 2 s."""
@@ -59,7 +59,7 @@ class Status:
         return None
 
 
-def status(ports: Ports, version: str, settings: Mapping[str, str]) -> Status:
+def status(ports: Ports, version: str, settings: Mapping[str, str], under_way: UnderWay | None = None) -> Status:
     """The status, within 2 s."""
     answers = Answers(
         {
@@ -73,6 +73,8 @@ def status(ports: Ports, version: str, settings: Mapping[str, str]) -> Status:
             "FHIR server": ports.fhir.probe,
         },
         ANSWER_SECONDS,
+        under_way or UnderWay(),
+        ports.deadline,
     )
     journal, replays = answers.get("storage") or (None, None)
     stored, lease = answers.get("storage: the watermark"), answers.get("storage: the lease")

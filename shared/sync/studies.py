@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from shared.errors import ConflictError, OutageError, ThrottledError, TransientError, UnreadStudyError
+from shared.errors import ConflictError, OutageError, OutOfTimeError, ThrottledError, TransientError, UnreadStudyError
 from shared.model import ChangeFeedEntry
 from shared.sync.lanes import Lanes
 from shared.sync.one_study import SUSPECT_STATUSES
@@ -19,7 +19,7 @@ from shared.sync.task import StudyOutcome, StudyResult
 STUDIES_OF_AN_OUTAGE = 3
 """So many studies that fail, each by itself, and none that succeeds: it is the server, not the study."""
 
-_NO_OUTAGE = (ConflictError, UnreadStudyError)
+_NO_OUTAGE = (ConflictError, OutOfTimeError, UnreadStudyError)
 
 
 @dataclass(frozen=True, slots=True)

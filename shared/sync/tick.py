@@ -17,6 +17,9 @@ from shared.sync.replay import run_replays
 REPLAY_SECONDS = 30
 """So long at most a tick works on replays: what is new in the feed must not wait for them."""
 
+REQUEST_SECONDS = 105
+"""An HTTP request's own time: so long after the budget what is under way may still be answered, and not longer."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -43,7 +46,7 @@ def tick(ports: Ports, options: BatchOptions, outages: OutageLog) -> TickRecord:
 def _work(ports: Ports, options: BatchOptions, started: datetime, outages: OutageLog) -> TickRecord:
     result, error = None, None
     try:
-        with bulkhead(UnforeseenTickError):
+        with ports.deadline.within(options.tick_budget_seconds + REQUEST_SECONDS), bulkhead(UnforeseenTickError):
             ports.fhir.check()
             ports.handover.begin(ports.sleep)
             result = run_batches(ports, options)

@@ -4,30 +4,66 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NoAnswerError
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
+from shared.deadline import Deadline
 from shared.errors import DicomCastError
 
 
-class Answers:
-    """What each question came to; `faults` names what failed, or did not answer in time."""
+class UnderWay:
+    """Questions that are being answered. Who asks one again meanwhile shares its answer: there is one thread for each.
 
-    def __init__(self, questions: Mapping[str, Callable[[], Any]], seconds: float) -> None:
+    So many callers as there may be, a system that does not answer holds no more threads than there are questions.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._asked: dict[str, Future[Any]] = {}
+
+    def ask(self, name: str, question: Callable[[], Any]) -> Future[Any]:
+        """Asked in a thread of its own, which the process does not wait for at its end."""
+        with self._lock:
+            if name in self._asked:
+                return self._asked[name]
+            future = self._asked[name] = Future()
+
+        def ask() -> None:
+            try:
+                answer, error = question(), None
+            except BaseException as raised:  # noqa: BLE001 raised where the answer is waited for
+                answer, error = None, raised
+            with self._lock:
+                del self._asked[name]
+            if error is None:
+                future.set_result(answer)
+            else:
+                future.set_exception(error)
+
+        Thread(target=ask, daemon=True, name=f"asks {name}").start()
+        return future
+
+
+class Answers:
+    """What each question came to; `faults` names what failed, or did not answer in time.
+
+    `deadline` is what the questions' requests heed, each in its own thread: what nobody waits for any more ends.
+    """
+
+    def __init__(
+        self, questions: Mapping[str, Callable[[], Any]], seconds: float, under_way: UnderWay, deadline: Deadline
+    ) -> None:
         self.faults: list[str] = []
         self._found: dict[str, Any] = {}
-        deadline = time.monotonic() + seconds
-        asked = {name: _asked(question) for name, question in questions.items()}
+        end = time.monotonic() + seconds
+        asked = {name: under_way.ask(name, _within(deadline, seconds, ask)) for name, ask in questions.items()}
         for name, future in asked.items():
             try:
-                error = future.exception(max(0.0, deadline - time.monotonic()))
+                self._found[name] = future.result(max(0.0, end - time.monotonic()))
             except NoAnswerError:
                 self.faults.append(f"{name}: no answer within {seconds:g} s")
-                continue
-            if error is None:
-                self._found[name] = future.result()
-            else:  # what nobody foresaw is told by its class: its words may hold anything
-                self.faults.append(str(error) if isinstance(error, DicomCastError) else f"{name}: {_class_of(error)}")
+            except DicomCastError as error:
+                self.faults.append(str(error))
         self.faults = list(dict.fromkeys(self.faults))
 
     def get(self, name: str) -> Any:
@@ -35,19 +71,9 @@ class Answers:
         return self._found.get(name)
 
 
-def _class_of(error: BaseException) -> str:
-    return f"{type(error).__name__}, which nobody foresaw: please report it"
+def _within(deadline: Deadline, seconds: float, question: Callable[[], Any]) -> Callable[[], Any]:
+    def ask() -> Any:
+        with deadline.within(seconds):
+            return question()
 
-
-def _asked(question: Callable[[], Any]) -> Future[Any]:
-    """Asked in a thread of its own, which the process does not wait for at its end."""
-    future: Future[Any] = Future()
-
-    def ask() -> None:
-        try:
-            future.set_result(question())
-        except BaseException as error:  # noqa: BLE001 raised where the answer is waited for
-            future.set_exception(error)
-
-    Thread(target=ask, daemon=True).start()
-    return future
+    return ask

@@ -5,7 +5,7 @@ import requests
 from shared.clients.fhir.faults import fault_of
 from shared.clients.http import Answer, HttpService
 from shared.clients.json_body import json_bytes, json_of
-from shared.errors import TransientError
+from shared.errors import FhirRefusedError, OverlongAnswerError, TransientError
 from shared.model import Resource
 
 FHIR_JSON = "application/fhir+json"
@@ -37,7 +37,10 @@ class Exchange:
         """Servers may answer a search from memory, for a minute: what was written since would be missing."""
         said = {"Accept": FHIR_JSON, "Cache-Control": "no-cache"}
         said |= {"Content-Type": FHIR_JSON} if body else {}
-        return self.service.send(method, path, body=body, headers=said | (headers or {}))
+        try:
+            return self.service.send(method, path, body=body, headers=said | (headers or {}))
+        except OverlongAnswerError as error:  # the same question would be answered in the same way
+            raise FhirRefusedError(str(error)) from error
 
     def content(self, answer: Answer) -> Resource:
         """The JSON object. Raises TransientError, FhirRefusedError."""
