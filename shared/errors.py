@@ -9,6 +9,8 @@ DicomCastError
 ├── WatermarkError           the watermark's row cannot be read: nothing is read or written until a person mends it
 ├── EntryError               one entry cannot be synced as it is: recorded in `table`, passed
 │   ├── InvalidDicomTag…     the DICOM data is at fault
+│   ├── MalformedResource…   what the FHIR server holds is of no shape that can be merged
+│   ├── ReplacedPatient…     a Patient was replaced, and where by cannot be followed
 │   ├── UnforeseenError       the app is at fault: nobody foresaw what it met
 │   └── FhirRefused…         the FHIR server will not take it
 │       ├── StudyTooLarge…   its list of instances is left out
@@ -118,6 +120,18 @@ class TornEntryError(EntryError):
 
 class MultipleMatchingResourcesError(EntryError):
     """The FHIR server holds several resources for one identifier; picking one would be a guess."""
+
+    table = ErrorTable.FHIR
+
+
+class MalformedResourceError(EntryError):
+    """What the FHIR server holds is not of R4's shape, so that nothing can be merged with it. Names the element."""
+
+    table = ErrorTable.FHIR
+
+
+class ReplacedPatientError(EntryError):
+    """A Patient's `link` says that another replaces it (`replaced-by`), and that one cannot be used."""
 
     table = ErrorTable.FHIR
 

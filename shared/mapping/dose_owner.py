@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.mapping.converters import SIGN_SYSTEM, MappingOptions, urn
+from shared.mapping.held import text
 from shared.mapping.merge import contains
 from shared.mapping.observation import ReportInstance, own_identifier
 from shared.mapping.sign import is_ours
@@ -75,12 +76,12 @@ def _values(observation: Resource, report: ReportInstance, options: MappingOptio
 
 def _uids(observation: Resource, options: MappingOptions) -> list[tuple[str, ...]]:
     """None, and each UID that it names: one of them is its event's, if it is one."""
-    values = [one.get("value", "") for one in _identifiers(observation) if one.get("system") == options.uid_system]
+    values = [text(one.get("value")) for one in _identifiers(observation) if one.get("system") == options.uid_system]
     return [(), *((value.removeprefix("urn:oid:"),) for value in values)]
 
 
 def _own_values(observation: Resource) -> set[str]:
-    return {one["value"] for one in _identifiers(observation) if one.get("system") == SIGN_SYSTEM and "value" in one}
+    return {text(one.get("value")) for one in _identifiers(observation) if one.get("system") == SIGN_SYSTEM} - {""}
 
 
 def _identifiers(observation: Resource) -> list[dict[str, Any]]:
@@ -89,7 +90,7 @@ def _identifiers(observation: Resource) -> list[dict[str, Any]]:
 
 def _studies(observation: Resource, study: str | None = None) -> set[str]:
     """The ImagingStudies that it links to, as they stand there; `study` by its own name."""
-    links = [one for name in LINKS for one in observation.get(name, []) if _STUDY_TYPE in one.get("reference", "")]
+    links = [one for name in LINKS for one in observation.get(name, []) if _STUDY_TYPE in text(one.get("reference"))]
     return {study if study and _leads_to(one, study) else one["reference"] for one in links}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from shared.mapping.held import objects
 from shared.mapping.resources import Fragment
 from shared.mapping.table import elements_of
 from shared.model import Resource
@@ -99,5 +100,10 @@ def is_identity(name: str, item: Any) -> bool:
 
 def is_accession(identifier: Resource) -> bool:
     """Whether it has the shape of ours: the type ACSN and a value, and no system."""
-    codings = identifier.get("type", {}).get("coding", [])
-    return identifier.keys() == {"type", "value"} and any(one.get("code") == "ACSN" for one in codings)
+    return identifier.keys() == {"type", "value"} and is_of_type_accession(identifier)
+
+
+def is_of_type_accession(identifier: Mapping[str, Any]) -> bool:
+    """Whether its type is ACSN."""
+    type_ = identifier.get("type")
+    return isinstance(type_, dict) and any(one.get("code") == "ACSN" for one in objects(type_.get("coding")))

@@ -64,12 +64,36 @@ def apply(existing: Resource | None, new: Resource, wanted: Fragment, links: Lin
         if element == "name":
             resource[element] = _named(resource.get(element, []), value)
         elif element not in resource or not contains(resource[element], linked(value, links)):
-            resource[element] = linked(value, links)
+            put(resource, element, linked(value, links))
     for element, value in wanted.fill.items():
-        resource.setdefault(element, linked(value, links))
+        if f"_{element}" not in resource:  # why there is no value (data-absent-reason) is something said
+            resource.setdefault(element, linked(value, links))
     for element, items in wanted.add.items():
         resource[element] = _added(resource.get(element, []), [linked(item, links) for item in items])
     return resource
+
+
+def put(resource: Resource, element: str, value: Any = None) -> None:
+    """Changes the element, or takes it out, and with a primitive the extensions of the value that it had.
+
+    They stand in `_element` (json.html#primitive), and speak of the old value: that it is absent, or whose name it is.
+    """
+    primitive = value if value is not None else resource.get(element)
+    if not isinstance(primitive, dict | list):
+        resource.pop(f"_{element}", None)
+    if value is None:
+        resource.pop(element, None)
+    else:
+        resource[element] = value
+
+
+def with_values(resource: Resource, values: Mapping[str, Any]) -> Resource:
+    """A copy with these elements; extensions of values that change go."""
+    changed = dict(resource)
+    for element, value in values.items():
+        if element not in changed or not contains(changed[element], value):
+            put(changed, element, value)
+    return changed
 
 
 def contains(existing: Any, wanted: Any) -> bool:
@@ -94,9 +118,9 @@ def linked(value: Any, links: Links) -> Any:
 
 def _same(key: str, existing: Any, wanted: Any) -> bool:
     if key == "reference" and isinstance(existing, str):
-        # A server may answer with an absolute or versioned reference to the same resource.
-        bare, wanted = existing.split("/_history/")[0].casefold(), wanted.casefold()
-        return bare == wanted or bare.endswith(f"/{wanted}")
+        # It may be versioned, its id of other letters. An absolute one is to another server: the client makes those to
+        # its own relative.
+        return bool(existing.split("/_history/")[0].casefold() == wanted.casefold())
     return contains(existing, wanted)
 
 
@@ -115,10 +139,19 @@ def _named(existing: Sequence[Resource], wanted: Sequence[Resource]) -> list[Res
         at = next((i for i, one in enumerate(names) if _is_same_kind(one, name)), None)
         if at is None:
             names.append(name)
-        elif any(names[at].get(part) != name.get(part) for part in _NAME_PARTS):
-            kept = {part: value for part, value in names[at].items() if part not in _NAME_PARTS}
-            names[at] = kept | {part: name[part] for part in _NAME_PARTS if part in name}
+        elif changed := [part for part in _NAME_PARTS if _said(names[at], part) != name.get(part)]:
+            gone = {*changed, *(f"_{part}" for part in changed)}
+            kept = {part: value for part, value in names[at].items() if part not in gone}
+            names[at] = kept | {part: name[part] for part in changed if part in name}
     return names
+
+
+def _said(name: Resource, part: str) -> Any:
+    """A part of a name; of parts that are said by extensions alone null stands in the list (json.html#primitive)."""
+    value = name.get(part)
+    if isinstance(value, list) and f"_{part}" in name:
+        return [one for one in value if one is not None] or None
+    return value
 
 
 def _is_same_kind(existing: Resource, wanted: Resource) -> bool:

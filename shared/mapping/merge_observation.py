@@ -13,6 +13,7 @@ from shared.mapping.converters import MappingOptions, urn
 from shared.mapping.dose import MappedReport, WantedObservation
 from shared.mapping.dose_owner import is_own, of_report, shared_with, without_links
 from shared.mapping.dose_table import OUR_CODES
+from shared.mapping.held import objects
 from shared.mapping.merge import Links, apply, contains
 from shared.mapping.observation import EVENT_CODE, SUMMARY_CODE, ReportInstance, own_identifier
 from shared.mapping.resources import Fragment
@@ -132,6 +133,7 @@ def merge_observation(existing: Resource | None, wanted: Fragment, links: Links)
     for element in _DERIVED:
         if element not in said:
             merged.pop(element, None)
+            merged.pop(f"_{element}", None)
     if together := _components((existing or {}).get("component", []), components):
         merged["component"] = together
     return None if merged == existing else merged
@@ -184,8 +186,9 @@ def _components(existing: Sequence[Resource], wanted: Sequence[Resource]) -> lis
 
 
 def _is_of_ours(component: Resource) -> bool:
-    codings = component.get("code", {}).get("coding", [])
-    return any((coding.get("system"), coding.get("code")) in OUR_CODES for coding in codings)
+    code = component.get("code")
+    codings = objects(code.get("coding")) if isinstance(code, dict) else ()
+    return any((str(coding.get("system")), str(coding.get("code"))) in OUR_CODES for coding in codings)
 
 
 def _is_same_concept(existing: Resource, wanted: Resource) -> bool:
@@ -200,7 +203,9 @@ def _says(existing: Resource, wanted: Resource) -> bool:
 
 
 def _without_value(component: Resource) -> Resource:
-    return {name: value for name, value in component.items() if not name.startswith(("value", "dataAbsentReason"))}
+    return {
+        name: value for name, value in component.items() if not name.startswith(("value", "_value", "dataAbsentReason"))
+    }
 
 
 def _bare(concept: Resource) -> Resource:
@@ -225,4 +230,4 @@ def _existing(by_uid: dict[str, list[Resource]], wanted: WantedObservation, opti
 
 
 def _uids(identifiers: Iterable[Any], system: str) -> list[str]:
-    return [one["value"] for one in identifiers if one.get("system") == system and "value" in one]
+    return [one["value"] for one in identifiers if one.get("system") == system and isinstance(one.get("value"), str)]

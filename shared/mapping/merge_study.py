@@ -3,13 +3,17 @@
 Series and instances are found by index; only series that a change touches are copied.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from shared.mapping.converters import MODALITY_SYSTEM
-from shared.mapping.merge import Links, apply, contains, linked
+from shared.mapping.held import odd_series, text
+from shared.mapping.merge import Links, apply, contains, linked, with_values
 from shared.mapping.resources import Fragment, MappedInstance
 from shared.model import ChangeFeedEntry, Resource
+
+_DICOM_SYSTEMS = (MODALITY_SYSTEM, "DCM", "urn:oid:1.2.840.10008.2.16.4")
+"""Of the codes of DICOM (PS3.16 D): as FHIR names them, as DICOM Cast wrote it, and by their UID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ def merge_study(
     if merged is None:
         return None
     if fragments and is_cancelled(merged):
-        merged = {**merged, "status": fragments[-1].create["status"]}
+        merged = with_values(merged, {"status": fragments[-1].create["status"]})
     series = _SeriesIndex(merged.get("series", []), endpoints_of_series(merged, fragments, links) if counted else [])
     for change in changes:
         if isinstance(change, RemovedInstance):
@@ -96,7 +100,7 @@ def counted_series(study: Resource) -> set[str]:
 
 
 def is_counted(series: Resource) -> bool:
-    return bool(series.get("numberOfInstances")) and not series.get("instance")
+    return series.get("numberOfInstances", 0) > 0 and not series.get("instance")
 
 
 def endpoints_of_series(study: Resource, fragments: Sequence[Fragment], links: Links) -> list[Resource]:
@@ -117,12 +121,15 @@ def said_of_study(changes: Sequence[MappedInstance | RemovedInstance]) -> list[F
 
 
 def derived_study(study: Resource, series: list[Resource], *, counted: bool) -> Resource:
-    """The study with its series and what follows from them; modalities of other systems stay as they are."""
-    codes = dict.fromkeys(one["modality"].get("code") for one in series if "modality" in one)
-    kept = [
-        one for one in study.get("modality", []) if one.get("system") != MODALITY_SYSTEM or one.get("code") in codes
-    ]
-    known = {one.get("code") for one in kept if one.get("system") == MODALITY_SYSTEM}
+    """The study with its series and what follows from them; modalities of other systems stay as they are.
+
+    A code of DICOM's is one where the system says so: of SNOMED CT's, which others write, none is made.
+    """
+    codes = _modalities([*series, *odd_series(study)], _DICOM_SYSTEMS)
+    meant = codes | _modalities(series, {None})
+    held = study.get("modality", [])
+    kept = [one for one in held if one.get("system") != MODALITY_SYSTEM or text(one.get("code")) in meant]
+    known = {text(one.get("code")) for one in kept if one.get("system") == MODALITY_SYSTEM}
     modality = kept + [{"system": MODALITY_SYSTEM, "code": code} for code in codes if code not in known]
     derived = {**study, "modality": modality, "series": series}
     if counted:
@@ -130,6 +137,13 @@ def derived_study(study: Resource, series: list[Resource], *, counted: bool) -> 
         counts = [one.get("numberOfInstances", 0) for one in derived["series"]]
         derived |= {"numberOfSeries": len(series), "numberOfInstances": sum(counts)}
     return {element: value for element, value in derived.items() if value != []}  # FHIR has no empty lists
+
+
+def _modalities(series: Iterable[Resource], systems: Collection[str | None]) -> dict[str, None]:
+    """The codes of the series' modalities that are of one of these systems, each once."""
+    told = [modality for one in series if isinstance(modality := one.get("modality"), dict)]
+    codes = [text(one.get("code")) for one in told if one.get("system") in systems]
+    return {code: None for code in codes if code}
 
 
 def _with_count(series: Resource) -> Resource:
@@ -158,7 +172,7 @@ class _SeriesIndex:
         if known is None:
             instances[instance.set["uid"]] = dict(instance.set)
         elif not contains(known, instance.set):
-            instances[instance.set["uid"]] = {**known, **instance.set}
+            instances[instance.set["uid"]] = with_values(known, instance.set)
 
     def remove(self, series_uid: str, instance_uid: str) -> None:
         if series_uid in self._series:

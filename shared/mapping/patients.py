@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.mapping.converters import NAME_REPRESENTATION, MappingOptions, urn
+from shared.mapping.held import objects, text
 from shared.mapping.resources import Fragment, MappedInstance, Scope, map_scope
 from shared.model import Resource
 
@@ -67,8 +68,16 @@ def words_of(patient: Fragment) -> dict[str, Any]:
 
 def script_of(name: Resource) -> str | None:
     """IDE or SYL; None for the alphabetic name."""
-    codes = (one.get("valueCode") for one in name.get("extension", []) if one.get("url") == NAME_REPRESENTATION)
+    codes = (one.get("valueCode") for one in objects(name.get("extension")) if one.get("url") == NAME_REPRESENTATION)
     return next(codes, None)
+
+
+def replaced_by(patient: Resource) -> list[str]:
+    """References to what is to be used in its place (valueset-link-type.html); empty: one that names no resource."""
+    links = [link for link in objects(patient.get("link")) if link.get("type") == "replaced-by"]
+    others = [link.get("other") for link in links]
+    told = [text(other.get("reference")) if isinstance(other, dict) else "" for other in others]
+    return list(dict.fromkeys(reference.split("/_history/")[0] for reference in told))
 
 
 def filling(patient: Fragment, words: Collection[str]) -> Fragment:

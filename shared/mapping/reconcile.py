@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.mapping.last_applied import LINKS, mark
-from shared.mapping.merge import Links, contains, linked
+from shared.mapping.merge import Links, contains, linked, put
 from shared.mapping.resources import Fragment, MappedInstance
 from shared.mapping.table import Elements
 from shared.model import Resource
@@ -111,9 +111,9 @@ def _single(resource: Resource, element: str, said: Said, *, is_filled: bool) ->
     if held is not None and any(contains(held, value) for value in values):
         return
     if values and (not is_filled or held is None or said.is_ours(element, held)):
-        resource[element] = values[-1]
+        put(resource, element, values[-1])
     elif not values and held is not None and said.is_all and said.is_ours(element, held):
-        del resource[element]
+        put(resource, element)
 
 
 def _list(resource: Resource, element: str, said: Said) -> None:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
+from shared.mapping.held import ODD
 from shared.mapping.last_applied import as_list, mark, marks_of
-from shared.mapping.merge import Links, contains, linked
+from shared.mapping.merge import Links, contains, linked, put, with_values
 from shared.mapping.merge_study import (
     RemovedInstance,
     derived_study,
@@ -53,7 +54,7 @@ def reconcile_study(
     fragments = study_fragments(read, links)
     merged = reconciled(existing, Said(fragments, read.is_whole, ours, "", links), elements_of("ImagingStudy"))
     if fragments and is_cancelled(merged):
-        merged["status"] = fragments[-1].create["status"]
+        put(merged, "status", fragments[-1].create["status"])
     endpoints = endpoints_of_series(merged, fragments, links) if counted else []
     held = {one["uid"]: one for one in existing.get("series", ())}
     series = {uid: _without_gone(one, read) for uid, one in held.items()}
@@ -96,9 +97,14 @@ def _series(
     for one in mapped:
         wanted = one.instance.set
         known = instances.get(wanted["uid"])
-        others = {name: value for name, value in (known or {}).items() if name not in _INSTANCE.set}
-        if known is None or not contains(known, wanted) or len(known) != len(others) + len(wanted):
-            instances[wanted["uid"]] = {**others, **wanted}
+        if known is None:
+            instances[wanted["uid"]] = dict(wanted)
+            continue
+        unsaid = [name for name in _INSTANCE.set if name in known and name not in wanted]
+        if unsaid or not contains(known, wanted):
+            instances[wanted["uid"]] = instance = with_values(known, wanted)
+            for name in unsaid:
+                put(instance, name)
     return {**series, "instance": list(instances.values())}
 
 
@@ -119,7 +125,7 @@ def standing(study: Resource, ours: AbstractSet[str]) -> set[str]:
         mark(path + name, value)
         for path, resource in values
         for name, held in resource.items()
-        if name not in ("series", "instance", "extension", "meta")
+        if name not in ("series", "instance", "extension", "meta", ODD)
         for value in as_list(held)
     }
     return marks & ours

@@ -9,7 +9,8 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from shared.mapping.converters import SIGN_SYSTEM, MappingOptions, tag_of
-from shared.mapping.last_applied import LINKS, as_list, mark, recorded
+from shared.mapping.held import text
+from shared.mapping.last_applied import LINKS, as_list, is_of_type_accession, mark, recorded
 from shared.mapping.last_applied import URL as RECORD
 from shared.mapping.table import elements_of, rows_of
 from shared.model import Resource
@@ -85,7 +86,7 @@ def named(resources: Sequence[Resource]) -> str:
 
 def _has_tag(resource: Resource, service_url: str) -> bool:
     return any(
-        one.get("system") == SIGN_SYSTEM and _same(one.get("code", ""), service_url)
+        one.get("system") == SIGN_SYSTEM and _same(text(one.get("code")), service_url)
         for one in resource.get("meta", {}).get("tag", [])
     )
 
@@ -98,8 +99,7 @@ def _is_uid_or_accession(_resource: Resource, identifier: Mapping[str, Any], opt
     """Ours are DICOM UIDs, irradiation events' among them, our own, and accession numbers without a system."""
     if identifier.get("system") in (options.uid_system, SIGN_SYSTEM):
         return True
-    codings = identifier.get("type", {}).get("coding", [])
-    return "system" not in identifier and any(one.get("code") == "ACSN" for one in codings)
+    return "system" not in identifier and is_of_type_accession(identifier)
 
 
 def _is_description(study: Resource, note: Mapping[str, Any], options: MappingOptions) -> bool:

@@ -1,11 +1,12 @@
 """What is to be written -> one transaction Bundle (FHIR R4, http.html#transaction), and what its answer says."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
+from shared.mapping.held import ODD, text, whole
 from shared.model import Resource, Written
 
 _LINKS = ("subject", "endpoint")
@@ -59,6 +60,21 @@ def reference_of(resource: Resource) -> str:
     return f"{resource['resourceType']}/{resource['id']}"
 
 
+def as_they_stand(writes: Sequence[Write]) -> list[Write]:
+    """The writes with what was laid aside of the resources when they were read; without those that change nothing."""
+    return [whole_ for write in writes if (whole_ := _whole(write)) is not None]
+
+
+def _whole(write: Write) -> Write | None:
+    original = write.resource.get(ODD)
+    if original is None:
+        return write
+    written_ = replace(write, resource=whole(write.resource))
+    if isinstance(written_, Delete):
+        return replace(written_, marked=whole(written_.marked))
+    return None if written_.resource == original else written_
+
+
 def marking(writes: Sequence[Write]) -> list[Write]:
     """The writes of the first transaction: what is to be deleted is marked, unless it is so already."""
     marked = [Update(one.marked, one.query) if isinstance(one, Delete) else one for one in writes]
@@ -90,8 +106,8 @@ def _held(resource: Resource, reference: str, version: str, names: Mapping[str, 
 def _linked(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return [_linked(item, names) for item in value]
-    if isinstance(value, dict) and value.get("reference") in names:
-        return {**value, "reference": names[value["reference"]]}
+    if isinstance(value, dict) and (reference := names.get(text(value.get("reference")))):
+        return {**value, "reference": reference}
     return value
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from threading import Condition, Lock
 
+from shared.mapping.held import instances_of
 from shared.model import Resource
 
 MAX_WEIGHT = 60_000
@@ -110,4 +111,4 @@ class Traces:
 
 
 def _weight(resource: Resource) -> int:
-    return 1 + sum(len(series.get("instance", ())) for series in resource.get("series", ()))
+    return 1 + instances_of(resource)

@@ -4,8 +4,9 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from shared.errors import EntryError, MultipleMatchingResourcesError
+from shared.errors import EntryError, MalformedResourceError, MultipleMatchingResourcesError
 from shared.mapping.converters import MappingOptions
+from shared.mapping.held import objects, readable, text, version_of
 from shared.mapping.merge import contains, has_address
 from shared.mapping.merge_observation import report_query
 from shared.mapping.resources import Fragment
@@ -14,6 +15,7 @@ from shared.mapping.transaction import endpoint_query, identifier_query, referen
 from shared.model import Resource
 from shared.sync.known import GONE, KnownResources
 from shared.sync.ports import FhirServer
+from shared.sync.survivors import survivors
 
 Search = tuple[str, str]
 """Resource type and query."""
@@ -27,7 +29,8 @@ logger = logging.getLogger(__name__)
 class Lookup:
     """Searches by identity. `known`: ImagingStudies that need no search, and what searches may not show yet.
 
-    A resource is given with its version: where searches do not tell it, it is read.
+    A resource is given with its version: where searches do not tell it, it is read. It is in the shape that the mapping
+    reads (`mapping/held.py`); what is found raises MalformedResourceError where it cannot be.
     """
 
     def __init__(self, fhir: FhirServer, known: KnownResources, options: MappingOptions) -> None:
@@ -51,7 +54,7 @@ class Lookup:
         """The ImagingStudy, and doubles of it that we made."""
         query = self.study_query(uid)
         if (known := self._known.get(query)) is not None:
-            return [known]
+            return [readable(known)]
         identifier = {"system": self._options.uid_system, "value": f"urn:oid:{uid}"}
         return self._same(("ImagingStudy", query), identifier)
 
@@ -65,7 +68,11 @@ class Lookup:
             found = self._fhir.search("ImagingStudy", f"{parameter}={','.join(sorted(asked))}")
         except EntryError:
             return []
-        return [one for one in found if asked & _listed(one, parameter) and self.study_uid(one)]
+        return [
+            one
+            for one in filter(None, map(_unless_malformed, found))
+            if asked & _listed(one, parameter) and self.study_uid(one)
+        ]
 
     def study_uid(self, study: Resource) -> str:
         """Its StudyInstanceUID; empty where it has none of this data partition."""
@@ -73,17 +80,23 @@ class Lookup:
         return next((str(one.get("value", "")).removeprefix("urn:oid:") for one in of_ours), "")
 
     def patients(self, identifier: Mapping[str, str]) -> list[Resource]:
-        """The Patient, and doubles of it that we made."""
+        """The Patient, and doubles of it that we made; of one that was merged into another that other.
+
+        Raises ReplacedPatientError too.
+        """
         return self._same(self.patient_search(identifier), identifier)
+
+    @staticmethod
+    def carries(resource: Resource, identifier: Mapping[str, Any]) -> bool:
+        """Whether it has the identifier itself."""
+        return _is_identified(resource, identifier)
 
     def endpoint(self, wanted: Fragment) -> Resource | None:
         """Of several with our address the oldest: they say the same, and the app, or DICOM Cast, made them all."""
         said = {"name": wanted.create["name"], "connectionType": wanted.create["connectionType"]}
         own = wanted.create["identifier"][0]
         found = self._found(self.endpoint_search(wanted), lambda one: contains(one, said) or _is_identified(one, own))
-        found.sort(
-            key=lambda one: (not has_address(one, wanted), one.get("meta", {}).get("lastUpdated", ""), by_id(one))
-        )
+        found.sort(key=lambda one: (not has_address(one, wanted), _last_updated(one), by_id(one)))
         if len(found) > 1 and (ids := named(found)) not in self._told:
             self._told.add(ids)
             logger.warning("%s are doubles: the first is used; delete the others once nothing links to them", ids)
@@ -124,6 +137,8 @@ class Lookup:
     def _same(self, search: Search, identifier: Mapping[str, Any]) -> list[Resource]:
         """Raises MultipleMatchingResourcesError where there are several, and not all of our making."""
         found = sorted(self._found(search, lambda one: _is_identified(one, identifier)), key=by_id)
+        if search[0] == "Patient":
+            found = survivors(found, self._fhir.read)
         if len(found) > 1 and not are_doubles(found, self._options):
             raise MultipleMatchingResourcesError(
                 f"several resources have the same identity: {named(found)}; merge or delete all but one"
@@ -142,10 +157,10 @@ class Lookup:
         for key in [*found, *(key for key in written if key not in found and written[key][1] != GONE)]:
             one = found.get(key)
             reference, version = written.get(key, ("", None))
-            if one is None or afresh or _version(one) is None or version not in (None, _version(one)):
+            if one is None or afresh or version_of(one) is None or version not in (None, version_of(one)):
                 one = self._as_it_is(search[1], reference_of(one) if one else reference, fits)
                 found = {name: held for name, held in found.items() if name != key} | ({key: one} if one else {})
-        return list(found.values())
+        return [readable(one) for one in found.values()]
 
     def _as_it_is(self, query: str, reference: str, fits: Callable[[Resource], bool]) -> Resource | None:
         """The resource as a read by its id gives it, which no search's lag or memory is before."""
@@ -153,7 +168,7 @@ class Lookup:
         if one is None or not fits(one):
             self._known.traces.gone(query, reference)
             return None
-        self._known.traces.note(query, reference, _version(one))
+        self._known.traces.note(query, reference, version_of(one))
         return one
 
 
@@ -164,9 +179,17 @@ def _listed(study: Resource, parameter: str) -> set[str]:
     return {instance.get("uid") for one in series for instance in one.get("instance", ())}
 
 
-def _version(resource: Resource) -> str | None:
-    version = resource.get("meta", {}).get("versionId")
-    return version if isinstance(version, str) else None
+def _unless_malformed(study: Resource) -> Resource | None:
+    """What cannot be read is no study that we made and that moved."""
+    try:
+        return readable(study)
+    except MalformedResourceError:
+        return None
+
+
+def _last_updated(resource: Resource) -> str:
+    meta = resource.get("meta")
+    return text(meta.get("lastUpdated")) if isinstance(meta, dict) else ""
 
 
 def _key(reference: str) -> str:
@@ -175,7 +198,8 @@ def _key(reference: str) -> str:
 
 
 def _is_identified(resource: Resource, identifier: Mapping[str, Any]) -> bool:
+    held = resource.get("identifier")
     return any(
         one.get("value") == identifier["value"] and one.get("system", "") == identifier.get("system", "")
-        for one in resource.get("identifier", [])
+        for one in objects(held if isinstance(held, list) else [held])
     )

@@ -6,6 +6,7 @@ from dataclasses import replace
 from shared.failures import FailedEntry
 from shared.mapping.converters import MappingOptions, urn
 from shared.mapping.dose_report import may_be_dose_report
+from shared.mapping.held import text
 from shared.mapping.last_applied import assumed, mark, recorded, with_record
 from shared.mapping.merge import Links, contains, merge_patient
 from shared.mapping.merge_observation import merge_report, remove_report, report_query
@@ -24,7 +25,7 @@ from shared.mapping.reconcile_study import applied, is_plain, reconcile_study, s
 from shared.mapping.resources import MappedInstance
 from shared.mapping.sign import is_only_ours, is_ours, named, signed
 from shared.mapping.table import elements_of
-from shared.mapping.transaction import Create, Delete, Update, Write, name_of, reference_of
+from shared.mapping.transaction import Create, Delete, Update, Write, as_they_stand, name_of, reference_of
 from shared.model import Action, Resource
 from shared.sync.lookup import Lookup, Search
 from shared.sync.mapped_entries import Change, Changes, gone, key_of, there
@@ -74,13 +75,16 @@ class StudyMerger:
         self._lookup.read_afresh([*self.searches(wanted), *reports])
 
     def writes(self, wanted: Changes) -> list[Write]:
-        """In the order of the references. Raises MultipleMatchingResourcesError, TransientError, OutageError."""
+        """In the order of the references.
+
+        Raises MultipleMatchingResourcesError, MalformedResourceError, ReplacedPatientError, and what FhirServer does.
+        """
         was_known = self._lookup.is_known(wanted.study_instance_uid)
-        writes = self._writes(wanted)
+        writes = as_they_stand(self._writes(wanted))
         if was_known and not any(write.resource["resourceType"] == "ImagingStudy" for write in writes):
             # If-Match guards what is written. That there is nothing to write to the study has to be seen.
             self._known.put(self._lookup.study_query(wanted.study_instance_uid), None)
-            return self._writes(wanted)
+            return as_they_stand(self._writes(wanted))
         return writes
 
     def took(self, wanted: Changes, refused: Collection[FailedEntry]) -> None:
@@ -111,6 +115,8 @@ class StudyMerger:
         if base is None and wanted.is_doubtful:
             wanted = there(wanted, self._reader.read({}, wanted, self._own_series(None, wanted, links)))
         writes = self._link(patients_of(wanted, self._words), study, links)
+        if base is not None and links and is_ours(base, self.options.service_url):
+            base = self._endpoint.without_gone(base)
         read = self._read(base, wanted, links)
         if read is not None:
             wanted = there(wanted, read)
@@ -160,6 +166,11 @@ class StudyMerger:
         older = [
             word for word, place in patient.places.items() if not self._words.is_newest(patient.identity, word, place)
         ]
+        if held is not None and not self._lookup.carries(held, patient.identifier):
+            links[name] = reference_of(
+                held
+            )  # the one that is left of two that a registry merged: what it says is theirs
+            return []
         merged = merge_patient(held, patient.wanted, self.options.patient_update_policy, older)
         if held is None:
             assert merged is not None
@@ -309,5 +320,6 @@ def _may_have_observations(study: Resource | None, removed: RemovedInstance) -> 
     uid = removed.entry.sop_instance_uid
     listed = [instance for one in series for instance in one.get("instance", []) if instance["uid"] == uid]
     if listed:
-        return may_be_dose_report(listed[0].get("sopClass", {}).get("code", "").removeprefix("urn:oid:"))
+        sop_class = listed[0].get("sopClass")
+        return may_be_dose_report(text((sop_class or {}).get("code")).removeprefix("urn:oid:"))
     return not series or series[0].get("modality", {}).get("code") == "SR"

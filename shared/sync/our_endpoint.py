@@ -1,17 +1,24 @@
 """The Endpoint of the DICOM service: found again, or made, once in a process, by one lane while the others wait."""
 
 from contextlib import suppress
+from datetime import datetime, timedelta
 from threading import Lock
 
-from shared.errors import ConflictError, TransientError
+from shared.errors import ConflictError, EntryError, TransientError
 from shared.mapping.converters import SIGN_SYSTEM, MappingOptions, urn
-from shared.mapping.merge import merge_endpoint
+from shared.mapping.held import text
+from shared.mapping.merge import contains, merge_endpoint
 from shared.mapping.resources import map_endpoint
 from shared.mapping.transaction import Create, identifier_query, reference_of
 from shared.model import Resource
 from shared.sync.lookup import Lookup, Search
 from shared.sync.ports import Ports
 from shared.sync.transact import transact
+
+MAX_AGE = timedelta(minutes=1)
+"""Somebody may delete it, and not every server refuses a link to what is gone."""
+MOST_READ = 10
+"""Links of a study to other Endpoints that are looked at."""
 
 
 class OurEndpoint:
@@ -24,25 +31,53 @@ class OurEndpoint:
         self._wanted = map_endpoint(options)
         self._condition = identifier_query(SIGN_SYSTEM, options.service_url)
         self.search: Search = lookup.endpoint_search(self._wanted)
-        self._found: str | None = None
+        self._found: tuple[str, datetime] | None = None
+        self._gone: dict[str, bool] = {}
         self._lock = Lock()
 
     @property
     def is_known(self) -> bool:
         """Whether it need not be looked up."""
-        return self._found is not None or self._ports.known.get(self.search[1]) is not None
+        return self._remembered() is not None
 
     def reference(self) -> str:
         """`Endpoint/7`. Raises EndpointMismatchError, TransientError, OutageError."""
-        if self._found is not None:
-            return self._found
+        if found := self._remembered():
+            return found
         with self._lock:
-            if self._found is None:
-                held = self._ports.known.get(self.search[1]) or self._lookup.endpoint(self._wanted) or self._made()
-                merge_endpoint(held, self._wanted)
-                self._ports.known.put(self.search[1], held)
-                self._found = reference_of(held)
-            return self._found
+            if found := self._remembered():
+                return found
+            held = self._lookup.endpoint(self._wanted) or self._made()
+            merge_endpoint(held, self._wanted)
+            self._found = reference_of(held), self._ports.now()
+            return self._found[0]
+
+    def without_gone(self, study: Resource) -> Resource:
+        """A study of ours without links to Endpoints that are gone, where it does not have ours: it was deleted.
+
+        What cannot be read stays.
+        """
+        links = study.get("endpoint", [])
+        if not links or any(contains(one, {"reference": self.reference()}) for one in links):
+            return study
+        references = [reference for one in links if (reference := text(one.get("reference"))).startswith("Endpoint/")]
+        gone = {reference for reference in references[:MOST_READ] if self._is_gone(reference)}
+        if not gone:
+            return study
+        series = [_without(one, gone) for one in study.get("series", ())]
+        return {**_without(study, gone), **({"series": series} if series else {})}
+
+    def _is_gone(self, reference: str) -> bool:
+        if reference not in self._gone:
+            try:
+                self._gone[reference] = self._ports.fhir.read(reference.split("/_history/", maxsplit=1)[0]) is None
+            except EntryError:
+                return False
+        return self._gone[reference]
+
+    def _remembered(self) -> str | None:
+        reference, since = self._found or (None, None)
+        return reference if since is not None and self._ports.now() - since <= MAX_AGE else None
 
     def forget(self) -> bool:
         """It may be there no more; whether it was known."""
@@ -61,3 +96,13 @@ class OurEndpoint:
         if held is None:
             raise TransientError("FHIR server: the Endpoint was made, and no search finds it yet")
         return held
+
+
+def _without(resource: Resource, references: set[str]) -> Resource:
+    """The study, or series, without these links; what has none is the same object."""
+    links = resource.get("endpoint", [])
+    left = [one for one in links if text(one.get("reference")) not in references]
+    if len(left) == len(links):
+        return resource
+    bare = {name: value for name, value in resource.items() if name != "endpoint"}
+    return {**bare, "endpoint": left} if left else bare

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from shared.mapping.held import objects
 from shared.mapping.transaction import reference_of
 from shared.model import Resource, Written
 from shared.replay import PlannedWrite
@@ -71,5 +72,5 @@ class Rehearsal:
 def _study_uid(resource: Resource) -> str:
     if resource.get("resourceType") != "ImagingStudy":
         return ""
-    values = [str(one.get("value", "")) for one in resource.get("identifier", [])]
+    values = [str(one.get("value", "")) for one in objects(resource.get("identifier"))]
     return next((value.removeprefix("urn:oid:") for value in values if value.startswith("urn:oid:")), "")

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from shared.errors import ConflictError, DeleteRefusedError, FhirRefusedError, IncompatibleServerError
+from shared.mapping.held import instances_of, version_of
 from shared.mapping.transaction import (
     Create,
     Delete,
@@ -34,7 +35,11 @@ class Size:
 
     @classmethod
     def of(cls, writes: Sequence[Write]) -> "Size":
-        return cls(len(writes), sum(map(_listed, writes)), any(isinstance(write, Create) for write in writes))
+        return cls(
+            len(writes),
+            sum(instances_of(one.resource) for one in writes),
+            any(isinstance(write, Create) for write in writes),
+        )
 
     def __add__(self, more: "Size") -> "Size":
         return Size(self.writes + more.writes, self.listed + more.listed, self.conditional or more.conditional)
@@ -92,7 +97,7 @@ def _of_version(fhir: FhirServer, delete: Delete, versions: dict[str, str | None
         if held is not None and {**held, "meta": {}} != {**delete.marked, "meta": {}}:
             # Perhaps by the server itself; what is read again then is marked, and of a version that is known.
             raise ConflictError(f"a {held['resourceType']} was written by somebody else meanwhile")
-        version = (held or {}).get("meta", {}).get("versionId", "")
+        version = version_of(held or {}) or ""
     return replace(delete, resource={**delete.marked, "meta": {**delete.marked["meta"], "versionId": version}})
 
 
@@ -127,11 +132,11 @@ def _judge(fhir: FhirServer, delete: Delete, error: ConflictError | FhirRefusedE
     held = fhir.read(reference_of(delete.resource))
     if held is None:
         return
-    if held.get("meta", {}).get("versionId") != delete.resource["meta"]["versionId"]:
+    if version_of(held) != delete.resource["meta"]["versionId"]:
         raise ConflictError(f"a {held['resourceType']} was written by somebody else meanwhile") from error
-    told = str(error).removeprefix("FHIR server: ")
+    told, status = str(error).removeprefix("FHIR server: "), delete.marked.get("status")
     raise DeleteRefusedError(
-        f"{reference_of(delete.resource)} is not deleted, but marked as {held.get('status')} and emptied, as the server"
+        f"{reference_of(delete.resource)} is not deleted, but marked as {status} and emptied, as the server"
         f" refuses: {told}; delete what links to it, then replay the study"
     ) from error
 
@@ -146,7 +151,3 @@ def together(writes_of: Iterable[Sequence[Write]]) -> list[Write] | None:
         if writes.setdefault(name_of(write), write) != write:
             return None
     return list(writes.values())
-
-
-def _listed(write: Write) -> int:
-    return sum(len(series.get("instance", ())) for series in write.resource.get("series", ()))

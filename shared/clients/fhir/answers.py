@@ -1,7 +1,7 @@
 """What FHIR servers answer, read into records of what we need; raises ValueError, whose text carries no content."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,10 @@ from shared.model import Resource, Written
 _REFERENCE = re.compile(r"(?:^|/)([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/([A-Za-z0-9\-.]{1,64}))?$")
 _NAMED = re.compile(r"\b((?:[A-Z][a-z]+){1,4}/[A-Za-z0-9\-.]{1,64})\b")
 """What may be a resource that an OperationOutcome names: what links to another is told by servers in words only."""
+_ID = re.compile(r"[^\s/?#]{1,64}")
+"""R4's ids have letters, digits, `-` and `.`; what would make another path of a URL is none."""
+_LINKS = ("subject", "endpoint", "partOf", "derivedFrom")
 _VERSION = re.compile(r'^(?:W/)?"?([A-Za-z0-9\-.]{1,64})"?$')
-_LISTS = ("identifier", "series", "endpoint", "component")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,8 @@ def statement_of(content: Resource) -> Statement:
     """Of the server's own `rest`, not of one that it has as a client (capabilitystatement.html, rest.mode)."""
     if content.get("resourceType") != "CapabilityStatement":
         raise ValueError("no CapabilityStatement")
-    rests = [one for one in _objects(content.get("rest")) if one.get("mode", "server") == "server"]
-    codes = {_text(one.get("code")) for rest in rests for one in _objects(rest.get("interaction"))}
+    rests = [one for one in objects(content.get("rest")) if one.get("mode", "server") == "server"]
+    codes = {_text(one.get("code")) for rest in rests for one in objects(rest.get("interaction"))}
     software = content.get("software") if isinstance(content.get("software"), Mapping) else {}
     named = [str(software[name]) for name in ("name", "version") if name in software] if software else []
     implementation = content.get("implementation")
@@ -73,35 +75,58 @@ def page_of(content: Resource, resource_type: str) -> Page:
     """Of a searchset Bundle."""
     if content.get("resourceType") != "Bundle":
         raise ValueError("no Bundle")
-    found = [one.get("resource") for one in _objects(content.get("entry"))]
+    found = [one.get("resource") for one in objects(content.get("entry"))]
     resources = [
         resource_of(one, resource_type)
         for one in found
         if isinstance(one, dict) and one.get("resourceType") == resource_type
     ]
-    links = [one for one in _objects(content.get("link")) if one.get("relation") == "next"]
+    links = [one for one in objects(content.get("link")) if one.get("relation") == "next"]
     following = links[0].get("url") if links else None
     total = content.get("total")
     return Page(resources, following if isinstance(following, str) else None, total if isinstance(total, int) else 0)
 
 
 def resource_of(content: Resource, resource_type: str) -> Resource:
-    """What a read, or an entry of a search, gives: of the type that was asked for, with what tells it from others."""
+    """What a read, or an entry of a search, gives: of the type that was asked for, with what tells it from others.
+
+    The rest of it is read where it is merged (`mapping/held.py`): one odd resource is its own study's fault.
+    """
     if content.get("resourceType") != resource_type:
         raise ValueError(f"no {resource_type}")
-    faults = {
-        "without an id": not isinstance(content.get("id"), str),
-        "whose meta is no object": not isinstance(content.get("meta", {}), dict),
-        "with a list that is none of objects": not all(_is_list_of_objects(content.get(name, [])) for name in _LISTS),
-    }
-    if told := next((fault for fault, is_so in faults.items() if is_so), None):
-        raise ValueError(f"a {resource_type} {told}")
+    id_ = content.get("id")
+    if not isinstance(id_, str) or not _ID.fullmatch(id_):
+        raise ValueError(f"a {resource_type} without an id")
     return content
+
+
+def made_relative(resource: Resource, bases: Iterable[str | None]) -> Resource:
+    """The same object; its references to what the server itself has, by any of its base URLs, are relative ones.
+
+    Such are the same reference (references.html#literal): some servers write them out. Only those that are compared.
+    """
+    prefixes = [f"{base.rstrip('/')}/".casefold() for base in bases if base]
+    for link in _links(resource):
+        reference = link.get("reference")
+        if isinstance(reference, str) and "://" in reference:
+            own = next((one for one in prefixes if reference.casefold().startswith(one)), "")
+            link["reference"] = reference[len(own) :]
+    return resource
+
+
+def _links(resource: Resource) -> Iterator[Resource]:
+    for name in _LINKS:
+        value = resource.get(name)
+        yield from objects(value if isinstance(value, list) else [value])
+    for series in objects(resource.get("series")):
+        yield from objects(series.get("endpoint"))
+    for link in objects(resource.get("link")):
+        yield from objects([link.get("other")])
 
 
 def entries_of(content: Resource, count: int) -> list[Resource]:
     """The entries of the answer to a batch or transaction of `count`."""
-    entries = list(_objects(content.get("entry")))
+    entries = list(objects(content.get("entry")))
     if len(entries) != count:
         raise ValueError(f"{len(entries)} entries in answer to {count}")
     return entries
@@ -143,7 +168,7 @@ def refusal_of(content: Any) -> Refusal:
     told: list[str] = []
     named: list[str] = []
     has_places = False
-    for issue in _objects(content.get("issue")):
+    for issue in objects(content.get("issue")):
         said = issue.get("expression") or issue.get("location")
         places = [one for one in said if isinstance(one, str)] if isinstance(said, list) else []
         has_places |= bool(places)
@@ -169,9 +194,6 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _is_list_of_objects(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(one, dict) for one in value)
-
-
-def _objects(value: Any) -> Iterator[Resource]:
+def objects(value: Any) -> Iterator[Resource]:
+    """The objects of what should be a list of them."""
     return (one for one in value if isinstance(one, dict)) if isinstance(value, list) else iter(())

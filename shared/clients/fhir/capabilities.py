@@ -109,7 +109,8 @@ class Learned:
     def found(self, resources: list[Resource]) -> None:
         """What a search answered: whether it tells versions."""
         if resources and self._known.versions_in_searches is None:
-            self.learn(versions_in_searches="versionId" in resources[0].get("meta", {}))
+            meta = resources[0].get("meta")
+            self.learn(versions_in_searches=isinstance(meta, dict) and "versionId" in meta)
 
 
 def _kind(conditional: bool) -> str:

@@ -92,9 +92,10 @@ class FhirClient:
         except ValueError as error:
             raise TransientError(f"{self._name}: the answer to a read: {error}") from None
         version = answers.version_of(answer.headers.get("ETag", ""))
-        if version and "versionId" not in resource.get("meta", {}):
-            resource["meta"] = {**resource.get("meta", {}), "versionId": version}
-        return resource
+        meta = resource.get("meta", {})
+        if version and isinstance(meta, dict) and "versionId" not in meta:
+            resource["meta"] = {**meta, "versionId": version}
+        return answers.made_relative(resource, (self._url, self.capabilities.base))
 
     def transact(self, bundle: Resource) -> list[Written]:
         """What became of each entry, in their order. Raises ConflictError, FhirRefusedError, TransientError."""

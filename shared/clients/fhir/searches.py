@@ -116,6 +116,8 @@ class Searches:
                 page = answers.page_of(bundle, resource_type)
             except ValueError as error:
                 raise TransientError(f"{self._name}: the answer to a search for {resource_type}: {error}") from None
+            for one in page.resources:
+                answers.made_relative(one, (self._exchange.url, self._learned.known.base))
             given = len(page.resources)
             if page.following is None and len(seen) == 1 and given < page.total:
                 raise PagingError(f"{self._name}: {given} of {page.total} {resource_type}s, and no next page")

@@ -2,6 +2,7 @@
 
 from uuid import uuid4
 
+from shared.clients.fhir.answers import objects
 from shared.clients.fhir.client import FhirClient
 from shared.errors import CheckError, ConflictError, DicomCastError, FhirRefusedError, TransientError
 from shared.model import Resource
@@ -43,8 +44,8 @@ class Trial:
         held = self._fhir.read(self._made) if self._made else None
         if held is None:
             raise CheckError(f"an Endpoint was made and is not there (Endpoint.identifier {_SYSTEM}|{self._name})")
-        meta = held.get("meta", {})
-        tags = [one.get("system") for one in meta.get("tag", [])]
+        meta = _meta(held)
+        tags = [one.get("system") for one in objects(meta.get("tag"))]
         source = str(meta.get("source", "")).split("#")[0]
         self._fhir.kept(source_kept=source == _SYSTEM, tag_kept=_SYSTEM in tags)
         if source != _SYSTEM and _SYSTEM not in tags:
@@ -81,7 +82,7 @@ class Trial:
     def _stale_delete(self, now: Resource, stale: Resource) -> bool:
         """Whether a delete of an old version was refused."""
         try:
-            self._fhir.transact(_bundle(_delete({**now, "meta": stale["meta"]})))
+            self._fhir.transact(_bundle(_delete({**now, "meta": _meta(stale)})))
         except REFUSED:
             self._fhir.kept(delete_if_match=True)
             return True
@@ -104,7 +105,7 @@ class Trial:
 
     def _found(self, name: str) -> str | None:
         found = self._fhir.search("Endpoint", f"identifier={_SYSTEM.replace(':', '%3A')}%7C{name}")
-        own = [one for one in found if {"system": _SYSTEM, "value": name} in one.get("identifier", [])]
+        own = [one for one in found if {"system": _SYSTEM, "value": name} in objects(one.get("identifier"))]
         return f"Endpoint/{own[0]['id']}" if own else None
 
     def _endpoint(self, name: str) -> Resource:
@@ -139,8 +140,13 @@ def _delete(held: Resource) -> Resource:
     return {"request": _guarded("DELETE", held)}
 
 
+def _meta(held: Resource) -> Resource:
+    meta = held.get("meta")
+    return meta if isinstance(meta, dict) else {}
+
+
 def _guarded(method: str, held: Resource) -> Resource:
     """A server that tells no versions is told so (`Trial.run`); what was made there is removed all the same."""
-    version = held.get("meta", {}).get("versionId")
+    version = _meta(held).get("versionId")
     condition = {} if version is None else {"ifMatch": f'W/"{version}"'}
     return {"method": method, "url": f"Endpoint/{held['id']}", **condition}

@@ -13,6 +13,7 @@ from shared.clients.fhir.answers import (
     entries_of,
     is_done,
     is_throttled,
+    made_relative,
     page_of,
     refusal_of,
     resource_of,
@@ -240,11 +241,8 @@ FOUND = [
     # a resource that a search or a read gives, what is wrong with it
     ({"resourceType": "Patient"}, "without an id"),
     (patient(7), "without an id"),
-    (patient(meta=None), "meta"),
-    (patient(meta="1"), "meta"),
-    (patient(identifier={"value": "P"}), "list"),
-    (patient(identifier=None), "list"),
-    (patient(identifier=["P"]), "list"),
+    (patient(""), "without an id"),
+    (patient("../Observation/1"), "without an id"),
 ]
 
 
@@ -255,6 +253,36 @@ def test_a_resource_of_another_shape(resource, told):
         page_of(bundle(resource), "Patient")
     with pytest.raises(ValueError, match=told):
         resource_of(resource, "Patient")
+
+
+OWN, BASES = "https://fhir.example.org/r4", ("https://fhir.example.org/r4/", "http://inner:8080", None)
+
+REFERENCES = [
+    # reference, what is read of it
+    (f"{OWN}/Patient/7", "Patient/7"),
+    ("HTTPS://FHIR.example.org/r4/Patient/7", "Patient/7"),
+    ("http://inner:8080/Patient/7/_history/2", "Patient/7/_history/2"),
+    ("https://elsewhere.example.org/r4/Patient/7", "https://elsewhere.example.org/r4/Patient/7"),
+    ("https://fhir.example.org/r4x/Patient/7", "https://fhir.example.org/r4x/Patient/7"),
+    ("Patient/7", "Patient/7"),
+    ("urn:uuid:7", "urn:uuid:7"),
+    ({"x": 1}, {"x": 1}),
+    (None, None),
+]
+
+
+@pytest.mark.parametrize(("reference", "read"), REFERENCES, ids=str)
+def test_references_to_the_server_itself_are_relative(reference, read):
+    """Another server's Patient/7 is another."""
+
+    def linking(told):
+        link = {"reference": told}
+        return {
+            "subject": dict(link), "endpoint": [dict(link), None], "partOf": [dict(link)], "derivedFrom": {},
+            "series": [None, {"endpoint": [dict(link)]}], "link": [{"other": dict(link)}, {"other": 7}, 7],
+        }  # fmt: skip
+
+    assert made_relative(linking(reference), BASES) == linking(read)
 
 
 def test_a_read_of_another_type_is_none():
