@@ -248,7 +248,6 @@ def test_a_read(given, read):
         (answer(b""), TransientError),
         (answer({"resourceType": "OperationOutcome"}), TransientError),
         (answer({"resourceType": "Patient"}), TransientError),
-        (answer(patient("7") | {"meta": []}), TransientError),
     ],
 )
 def test_a_read_that_fails(given, error):
