@@ -100,7 +100,7 @@ def fhir_server(
 def storage(settings: Settings, patience: Patience) -> tuple[BlobServiceClient, TableServiceClient]:
     """Blobs and tables of the storage account, by connection string or by the app's identity."""
     connect, read = patience.storage
-    common: dict[str, Any] = {"connection_timeout": connect, "read_timeout": read}
+    common: dict[str, Any] = {"connection_timeout": connect, "read_timeout": read, "permit_redirects": False}
     # The blob SDK's default waits 15 s and more between two tries.
     blobs = common | {"retry_policy": LinearRetry(backoff=1, retry_total=patience.retries, random_jitter_range=0)}
     tables = common | {"retry_total": patience.retries}

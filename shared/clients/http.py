@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 
 import requests
 
-from shared.clients.bounds import Bounds, bounded, pieces_of
+from shared.clients.bounds import Bounds, body_of, bounded, pieces_of
 from shared.clients.http_faults import HttpFaults
 from shared.clients.said_times import retry_after_seconds
 from shared.clients.session import refusal_on_the_way, session_by
@@ -100,7 +100,7 @@ class HttpService:
         called = self._telemetry.call(self.name, self.url, method, url.removeprefix(self.url))
         with self._bounded(path) as bounds, called as tell:
             with self._response(method, url, params, body, headers) as response:
-                content = b"".join(pieces_of(response, bounds))
+                content = body_of(response, bounds)
             tell(response.status_code)
         self._faults.answered()
         return self._answer(response, content)

@@ -13,7 +13,7 @@ from azure.core.exceptions import AzureError
 from azure.identity import DefaultAzureCredential
 
 from shared.authentication import Authentication, AuthenticationType
-from shared.clients.bounds import Bounds, OverlongError, bounded, pieces_of
+from shared.clients.bounds import Bounds, OverlongError, body_of, bounded
 from shared.clients.session import causes_of, cut_off, refusal_on_the_way, session_by, transport_fault
 from shared.errors import OutageError
 from shared.setting import without_query
@@ -145,7 +145,7 @@ def _endpoint_token(service: str, authentication: Authentication, transport: Tra
                     allow_redirects=False,
                     stream=True,
                 )
-                content = b"".join(pieces_of(answer, bounds))
+                content = body_of(answer, bounds)
             except OSError as error:  # told here: an error's request holds the form
                 raise ValueError(_fault(error, bounds, transport)) from None
         return _token_of(answer, content, now, transport)
