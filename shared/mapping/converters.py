@@ -182,7 +182,10 @@ def reasons(
     """Reasons stand beside the study, or in each request that it answers (PS3.3 10.6)."""
     asked = [dicom_json.read(request, REASON) or () for request in requests or ()]
     found = codeable_concepts([*(items or ()), *(item for one in asked for item in one)])
-    return [one for position, one in enumerate(found) if one not in found[:position]]
+    unique: dict[str, dict[str, Any]] = {}
+    for one in found:
+        unique.setdefault(repr(one), one)
+    return list(unique.values())
 
 
 def modality(_options: MappingOptions, code: str) -> dict[str, str]:

@@ -60,9 +60,9 @@ def marks_of(fragments: Iterable[Fragment], before: Resource | None, path: str =
                     marks.add(mark(path + name, value))
         for name, items in fragment.add.items():
             if name not in LINKS:
-                there = held.get(name, ())
-                news = [item for item in items if item not in there and not is_identity(name, item)]
-                marks.update([mark(path + name, item) for item in news])
+                there = {mark(path + name, item) for item in held.get(name, ())}
+                news = {mark(path + name, item) for item in items if not is_identity(name, item)}
+                marks |= news - there
     return marks
 
 

@@ -4,7 +4,7 @@ The existing resource is a plain dict and is never touched: what others wrote on
 changes nothing.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,8 @@ from shared.model import PatientUpdatePolicy, Resource
 Links = Mapping[str, str]
 """Name inside the bundle (`urn:uuid:...`) -> the reference to write: `Patient/7`, or the name itself."""
 
+_FEW = 16
+"""Items that are compared each with each: quicker than to look for them."""
 _NAME_PARTS = ("family", "given", "prefix", "suffix")
 
 
@@ -69,7 +71,7 @@ def apply(existing: Resource | None, new: Resource, wanted: Fragment, links: Lin
         if f"_{element}" not in resource:  # why there is no value (data-absent-reason) is something said
             resource.setdefault(element, linked(value, links))
     for element, items in wanted.add.items():
-        resource[element] = _added(resource.get(element, []), [linked(item, links) for item in items])
+        resource[element] = added(resource.get(element, []), [linked(item, links) for item in items])
     return resource
 
 
@@ -124,12 +126,62 @@ def _same(key: str, existing: Any, wanted: Any) -> bool:
     return contains(existing, wanted)
 
 
-def _added(existing: Sequence[Any], items: Iterable[Any]) -> list[Any]:
+def added(existing: Sequence[Any], items: Sequence[Any]) -> list[Any]:
+    """The items, and those of `items` that none of them says already."""
     result = list(existing)
+    if len(result) + len(items) <= _FEW:
+        for item in items:
+            if not any(contains(one, item) for one in result):
+                result.append(item)
+        return result
+    there = Items(result)
     for item in items:
-        if not any(contains(one, item) for one in result):
+        if not there.has(item):
             result.append(item)
+            there.add(item)
     return result
+
+
+class Items:
+    """The items of a list by what they say, so that long lists are merged in time that grows with their length.
+
+    An item says what another says only if it has each of its texts: those are what it is found by. References are
+    compared by more than their letters, and what has no text is compared with all.
+    """
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self._all: list[Any] = []
+        self._by_text: dict[str, list[Any]] = {}
+        for item in items:
+            self.add(item)
+
+    def add(self, item: Any) -> None:
+        """One more."""
+        self._all.append(item)
+        for text in set(_texts(item)):
+            self._by_text.setdefault(text, []).append(item)
+
+    def has(self, item: Any) -> bool:
+        """Whether one of them says all that `item` says."""
+        return any(contains(one, item) for one in self._candidates(item))
+
+    def _candidates(self, item: Any) -> list[Any]:
+        texts = () if _has_reference(item) else _texts(item)
+        return min((self._by_text.get(text, []) for text in texts), key=len, default=self._all)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _texts(one)
+
+
+def _has_reference(value: Any) -> bool:
+    if isinstance(value, dict):
+        return "reference" in value or any(map(_has_reference, value.values()))
+    return isinstance(value, list) and any(map(_has_reference, value))
 
 
 def _named(existing: Sequence[Resource], wanted: Sequence[Resource]) -> list[Resource]:

@@ -5,6 +5,7 @@ Series and instances are found by index; only series that a change touches are c
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from shared.mapping.converters import MODALITY_SYSTEM
 from shared.mapping.held import odd_series, text
@@ -37,7 +38,7 @@ def merge_study(
     """
     fragments = said_of_study(changes)
     merged = existing
-    for fragment in fragments:
+    for fragment in _lists_last(fragments):
         merged = apply(merged, {"resourceType": "ImagingStudy"}, fragment, links)
     if merged is None:
         return None
@@ -51,6 +52,16 @@ def merge_study(
             series.put(change.series, change.instance)
     merged = derived_study(merged, series.items(), counted=counted)
     return None if merged == existing else merged
+
+
+def _lists_last(fragments: Sequence[Fragment]) -> Sequence[Fragment]:
+    """The items of all lists with the last fragment: each list is gone through once."""
+    if len(fragments) <= 1:
+        return fragments
+    add: dict[str, list[Any]] = {}
+    for element, items in (one for fragment in fragments for one in fragment.add.items()):
+        add.setdefault(element, []).extend(items)
+    return [*(replace(one, add={}) for one in fragments[:-1]), replace(fragments[-1], add=add)]
 
 
 def cancelled(study: Resource) -> Resource:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.mapping.last_applied import LINKS, mark
-from shared.mapping.merge import Links, contains, linked, put
+from shared.mapping.merge import Links, added, contains, linked, put
 from shared.mapping.resources import Fragment, MappedInstance
 from shared.mapping.table import Elements
 from shared.model import Resource
@@ -119,14 +119,10 @@ def _single(resource: Resource, element: str, said: Said, *, is_filled: bool) ->
 def _list(resource: Resource, element: str, said: Said) -> None:
     wanted = [item for items in said.values(lambda one: one.add, element) for item in items]
     wanted = [linked(item, said.links) for item in wanted]
-    kept = [
-        item
-        for item in resource.get(element, ())
-        if not said.is_all or not said.is_ours(element, item) or any(contains(item, one) for one in wanted)
-    ]
-    for item in wanted:
-        if not any(contains(one, item) for one in kept):
-            kept.append(item)
+    held = list(resource.get(element, ()))
+    if said.is_all:
+        held = [one for one in held if not said.is_ours(element, one) or any(contains(one, item) for item in wanted)]
+    kept = added(held, wanted)
     if kept:
         resource[element] = kept
     else:

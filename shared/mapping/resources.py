@@ -17,6 +17,9 @@ from shared.mapping.table import ADD, CREATE, DERIVE, FILL, Row, rows_of
 from shared.mapping.text import InvalidValueError
 from shared.model import ChangeFeedEntry
 
+MOST_ITEMS = 100
+"""Of one list, from one instance. A sender may put thousands there, and each costs FHIR and its readers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
@@ -156,6 +159,9 @@ def map_scope(scope: Scope, metadata: Mapping[str, Any], options: MappingOptions
             continue
         if row.how is ADD and not isinstance(value, list):
             value = [value]
+        if row.how is ADD and len(value) > MOST_ITEMS:
+            faults.append(row.tags[0].invalid(f"{len(value)} items, of which the first {MOST_ITEMS} are used"))
+            value = value[:MOST_ITEMS]
         if rule := authored.rule_broken(scope.name, row.element, value):
             (broken if row.required else faults).append(row.tags[0].invalid(rule))
         elif row.how is ADD:
@@ -184,6 +190,9 @@ def _convert(
         else:
             if required and value is None:
                 broken.append(tag.invalid("required, and missing or empty"))
+        if isinstance(value, list) and len(value) > MOST_ITEMS:
+            faults.append(tag.invalid(f"{len(value)} items, of which the first {MOST_ITEMS} are used"))
+            value = value[:MOST_ITEMS]
         found.append(value)
     if row.tags and found[0] is None and (row.required or all(one is None for one in found)):
         return None
