@@ -5,6 +5,7 @@ DicomCastError
 ├── FeedError                reading the change feed failed; the watermark stands
 │   ├── TornAnswer…          one entry may be to blame: the answer is halved until it stands alone
 │   │   └── OverlongAnswer…  it is larger than any that is read
+│   ├── RefusedWindow…       likewise, where the window without metadata is answered
 │   └── FeedEndsEarly…       the feed is not the one that the watermark was taken from
 ├── WatermarkError           the watermark's row cannot be read: nothing is read or written until a person mends it
 ├── EntryError               one entry cannot be synced as it is: recorded in `table`, passed
@@ -75,6 +76,10 @@ class FeedError(DicomCastError):
 
 class TornAnswerError(FeedError):
     """The answer came, but it, or an entry of it, cannot be read: one entry may be to blame."""
+
+
+class RefusedWindowError(FeedError):
+    """A window of the feed was answered with a status that is none of an outage (404, 424 and the like)."""
 
 
 class FeedEndsEarlyError(FeedError):
@@ -229,12 +234,14 @@ class UnreadStudyError(TransientError):
 class OutageError(DicomCastError):
     """A whole system is down or refuses us (unreachable, 401, 403). Fate: the tick ends, nothing is skipped.
 
-    The message of a fault that became an outage names the system already; it is said once.
+    The message of a fault that became an outage names the system already; it is said once. `status`: of an answer that
+    says that the server cannot answer now (5xx, 429 and the like), None where there was none.
     """
 
-    def __init__(self, system: str, message: str) -> None:
+    def __init__(self, system: str, message: str, *, status: int | None = None) -> None:
         super().__init__(f"{system}: {message.removeprefix(f'{system}: ')}")
         self.system = system
+        self.status = status
 
 
 class IncompatibleServerError(OutageError):

@@ -65,7 +65,8 @@ class Slot:
 class Journal:
     """The last tick, those before it that did anything (newest first), sums over all, and the slot of now.
 
-    `well_at`: when a tick last ended well.
+    `well_at`: when a tick last ended well. `still_ticks`: so many, one after the other, brought nothing on though the
+    feed goes on.
     """
 
     last: TickRecord | None = None
@@ -73,6 +74,7 @@ class Journal:
     totals: Mapping[str, int] = field(default_factory=dict)
     slot: Slot | None = None
     well_at: datetime | None = None
+    still_ticks: int = 0
 
     def with_tick(self, record: TickRecord) -> "Journal":
         """The journal with one more tick; idle ones are kept as the last only."""
@@ -88,4 +90,10 @@ class Journal:
             totals={"ticks": self.totals.get("ticks", 0) + 1, **totals},
             slot=slot.with_tick(record),
             well_at=ended if record.ended_well else self.well_at,
+            still_ticks=self._still_ticks(record),
         )
+
+    def _still_ticks(self, record: TickRecord) -> int:
+        if record.stood_still or record.outcome is Outcome.STANDSTILL:
+            return self.still_ticks + 1
+        return 0 if record.ended_well else self.still_ticks

@@ -10,11 +10,12 @@ from shared.model import Watermark
 
 
 class Outcome(StrEnum):
-    """How a tick ended."""
+    """How a tick ended. `standstill`: it ended as it should, and like some before it brought nothing on."""
 
     SYNCED = "synced"
     IDLE = "idle"
     LEASE_HELD = "leaseHeld"
+    STANDSTILL = "standstill"
     STOPPED = "stopped"
     FAILED = "failed"
 
@@ -40,6 +41,8 @@ class BatchResult:
     """Why the watermark stands before the end of what was read, None where it does not."""
     recorded: Mapping[ErrorTable, int] = field(default_factory=dict)
     """Rows written, by error table."""
+    brought_on: bool = True
+    """Whether a study was synced or waits for its next try, a row was written, or the next tick reads further on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,13 @@ class TickRecord:
     def ended_well(self) -> bool:
         """Whether it did what a tick is for."""
         return self.outcome in (Outcome.SYNCED, Outcome.IDLE)
+
+    @property
+    def stood_still(self) -> bool:
+        """Whether it ended well, and of what the feed holds brought nothing on: no study was so much as tried."""
+        result = self.result
+        is_behind = self.lag is not None and self.lag.entries > 0
+        return self.ended_well and is_behind and result is not None and not result.brought_on
 
     @property
     def is_worth_telling(self) -> bool:

@@ -4,18 +4,21 @@ Sequence numbers come from a database sequence: a rolled-back write leaves a hol
 higher numbers. So nothing is given out that something may yet come before.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
 from shared.clients.change_feed_entry import hundred_nanoseconds, moment
-from shared.clients.change_feed_reader import FeedReader, Window
+from shared.clients.change_feed_reader import V1, FeedReader
+from shared.clients.feed_jump import EMPTY_WINDOWS, V1_WINDOW, V2_PAGE, Jump, windows
+from shared.clients.feed_order import before_young_hole, is_behind, place_of, reached
+from shared.clients.feed_straggler import Stragglers
+from shared.clients.feed_window import Window
 from shared.clients.http import HttpService
 from shared.clients.in_order import in_order
-from shared.errors import FeedError
-from shared.model import ChangeFeedEntry, FeedEntry, FeedPage, Watermark
+from shared.errors import FeedEndsEarlyError, FeedError, TornAnswerError
+from shared.model import FeedEntry, FeedPage, Watermark
 
-V1_WINDOW = 100  # sequence numbers; the service allows 1-100
-V2_PAGE = 200  # entries; the service allows 1-200
+SLOW = "entries that cannot be read are told apart from those around them: the next tick goes on"
 
 
 class ChangeFeed:
@@ -25,15 +28,16 @@ class ChangeFeed:
         self._reader = reader
         self.path = f"/{version}/changefeed"
         self._grace = timedelta(seconds=gap_grace_seconds)
+        self._jump = Jump(reader, self._grace)
 
     @property
     def service(self) -> HttpService:
         """Where it is read from."""
         return self._reader.service
 
-    def latest(self) -> ChangeFeedEntry | None:
-        """The newest entry without metadata, None where the feed is empty."""
-        return self._reader.latest(self.path)
+    def latest(self) -> FeedEntry | None:
+        """The entry of the highest sequence, without metadata, None where the feed is empty; as API v1 tells it."""
+        return self._latest()[0]
 
     def entries(self, sequences: Collection[int]) -> list[FeedEntry]:
         """These entries as they are now, in windows of v1: v2 cannot be asked for a sequence number."""
@@ -41,10 +45,9 @@ class ChangeFeed:
         found: list[FeedEntry] = []
         while wanted:
             offset = wanted[0] - 1
-            window = Window("/v1/changefeed", offset, min(V1_WINDOW, wanted[-1] - offset))
-            entries, _ = self._reader.read(window)
-            found += [entry for entry in entries if entry.sequence in sequences]
-            wanted = [sequence for sequence in wanted if sequence > offset + V1_WINDOW]
+            read = self._reader.read(Window(V1, offset, min(V1_WINDOW, wanted[-1] - offset)))
+            found += [entry for entry in read.entries if entry.sequence in sequences]
+            wanted = [sequence for sequence in wanted if sequence > read.end]
         return found
 
     def between(self, after: Watermark, end: str | None, *, metadata: bool = True) -> Iterator[FeedPage]:
@@ -53,18 +56,48 @@ class ChangeFeed:
         if start and end and moment(start) >= moment(end):
             return
         window = {name: time for name, time in (("startTime", start), ("endTime", end)) if time}
-        done = (hundred_nanoseconds(start), after.sequence) if start else (0, after.sequence)
+        begin, done = after.sequence, (hundred_nanoseconds(start), after.sequence) if start else (0, after.sequence)
         offset = 0
+        seen: set[int] = set()
         while True:
-            entries, _ = self._reader.read(Window("/v2/changefeed", offset, V2_PAGE, window, metadata))
-            fresh = [entry for entry in entries if not entry.timestamp or _place(entry) > done]
+            read = self._reader.read(Window("/v2/changefeed", offset, V2_PAGE, window, metadata))
+            told = {entry.sequence for entry in read.entries}
+            if told and told <= seen:
+                raise FeedError(
+                    f"{self._reader.service.url}/v2/changefeed: the page at offset {offset} repeats another"
+                )
+            fresh = [entry for entry in read.entries if entry.sequence not in seen and is_behind(entry, done, begin)]
+            seen |= told
             if fresh:
                 if timed := [entry for entry in fresh if entry.timestamp]:
-                    done, after = _place(timed[-1]), Watermark(timed[-1].sequence, timed[-1].timestamp)
-                yield FeedPage(fresh, after)
-            if len(entries) < V2_PAGE:
+                    done, after = place_of(timed[-1]), Watermark(timed[-1].sequence, timed[-1].timestamp)
+                yield FeedPage(fresh, after, SLOW if read.is_cut else None)
+            if read.is_cut or len(read.entries) < V2_PAGE:
                 return
-            offset += len(entries)
+            offset += len(read.entries)
+
+    def _latest(self) -> tuple[FeedEntry | None, datetime]:
+        """By API v1, which has the highest sequence; of a service without it, the last by time."""
+        try:
+            return self._reader.latest_with_clock(V1)
+        except FeedError:
+            if self.path == V1:
+                raise
+            return self._reader.latest_with_clock(self.path)
+
+    def _end(self, after: Watermark) -> tuple[int, datetime | None]:
+        """The highest sequence, and the service's clock. Raises FeedEndsEarlyError.
+
+        A newest entry of which not even the number can be read is as good as one right behind `after`.
+        """
+        try:
+            latest, clock = self._latest()
+        except TornAnswerError:
+            return after.sequence + V1_WINDOW, None
+        highest = latest.sequence if latest else 0
+        if highest < after.sequence:
+            raise FeedEndsEarlyError(highest, after.sequence)
+        return highest, clock
 
     def _timestamp_of(self, watermark: Watermark) -> str | None:
         """When the entry at the watermark was made: a row written by v1's predecessor holds a sequence only."""
@@ -87,27 +120,51 @@ class ChangeFeedV1(ChangeFeed):
 
     def pages(self, after: Watermark, at_once: int = 1) -> Iterator[FeedPage]:
         """Windows up to the entry that was the latest when the reading began. An empty window is not the end."""
-        for entries, as_of in in_order(self._reader.read, self._windows(after), at_once):
-            settled, hole = before_young_hole(entries, after, as_of - self._grace)
-            if settled:
-                after = Watermark(settled[-1].sequence, settled[-1].timestamp)
-            if settled or hole:
-                yield FeedPage(settled, after, hole)
-            if hole:
+        end, clock = self._end(after)
+        place = after.sequence
+        while place < end:
+            empty = 0
+            for read in in_order(self._reader.read, windows(self.path, place, end), at_once):
+                place, clock = read.end, read.as_of
+                settled, hole = before_young_hole(read.entries, after, read.as_of - self._grace)
+                after = reached(settled, after)
+                hole = hole or (SLOW if read.is_cut else None)
+                if settled or hole:
+                    yield FeedPage(settled, after, hole)
+                if hole:
+                    return
+                empty = 0 if read.entries else empty + 1
+                if empty == EMPTY_WINDOWS:
+                    break
+            if place >= end:
+                return
+            if (first := self._jump.first_behind(place, after)) is not None:
+                place = first - 1
+                continue
+            place, is_there = self._jump.on(place, end)
+            if not is_there:
+                yield self._in_a_jump(after, place, end, clock)
                 return
 
-    def first_after(self, watermark: Watermark) -> FeedEntry | None:
-        """The first entry behind the watermark, without metadata; None where there is none."""
-        for window in self._windows(watermark, metadata=False):
-            entries, _ = self._reader.read(window)
-            if entries:
-                return entries[0]
-        return None
+    def _in_a_jump(self, after: Watermark, place: int, end: int, clock: datetime | None) -> FeedPage:
+        """Nothing was found up to `place`: the watermark may stand there once nothing can come before it any more."""
+        latest = self.latest()
+        is_old = bool(clock and latest and latest.timestamp and moment(latest.timestamp) <= clock - self._grace)
+        said = (
+            f"no entry of the sequences {after.sequence + 1} to {place}, and {end} is the latest: the next tick goes on"
+        )
+        return FeedPage((), Watermark(place, after.timestamp) if is_old else after, said)
 
-    def _windows(self, after: Watermark, *, metadata: bool = True) -> Iterator[Window]:
-        end = self._reader.latest_sequence(self.path)
-        for offset in range(after.sequence, end, V1_WINDOW):
-            yield Window(self.path, offset, min(V1_WINDOW, end - offset), metadata=metadata)
+    def first_after(self, watermark: Watermark) -> FeedEntry | None:
+        """The first entry behind the watermark, without metadata; None where none is there, or far behind a jump."""
+        end, _ = self._end(watermark)
+        place = watermark.sequence
+        for window in windows(self.path, place, min(end, place + EMPTY_WINDOWS * V1_WINDOW), metadata=False):
+            if entries := self._reader.read(window).entries:
+                return entries[0]
+            place = window.offset + window.limit
+        first = self._jump.first_behind(place, watermark) if place < end else None
+        return next(iter(self._reader.read(Window(V1, first - 1, 1, metadata=False)).entries), None) if first else None
 
 
 class ChangeFeedV2(ChangeFeed):
@@ -119,38 +176,28 @@ class ChangeFeedV2(ChangeFeed):
     def pages(self, after: Watermark, at_once: int = 1) -> Iterator[FeedPage]:  # noqa: ARG002
         """Entries of [after, now - grace), by timestamp and sequence; those up to `after` are left out.
 
-        One page after another: where one begins depends on the one before.
+        One page after another: where one begins depends on the one before. Entries whose time goes back behind `after`
+        are found by their sequence, and come with the page around them.
         """
-        yield from self.between(after, (self._reader.clock(self.path) - self._grace).isoformat())
+        highest, clock = self._end(after)
+        old_before = (clock or self._reader.latest_with_clock(self.path)[1]) - self._grace
+        stragglers = Stragglers(self._reader)
+        for page in self.between(after, old_before.isoformat()):
+            back = self.entries(stragglers.beside(page, after))
+            after = page.through
+            yield FeedPage([*back, *page.entries], after, page.held_by)
+            if page.held_by:
+                return
+        if after.timestamp and moment(after.timestamp) < old_before:
+            tail, through = stragglers.behind(after, highest, old_before)
+            if tail or through != after:
+                yield FeedPage(self.entries(tail), through)
 
     def entries(self, sequences: Collection[int]) -> list[FeedEntry]:
         """These entries as they are now, in the order of their times."""
-        return sorted(super().entries(sequences), key=lambda entry: _place(entry) if entry.timestamp else (0, 0))
+        return sorted(super().entries(sequences), key=lambda entry: place_of(entry) if entry.timestamp else (0, 0))
 
     def first_after(self, watermark: Watermark) -> FeedEntry | None:
         """The first entry behind the watermark, without metadata; None where there is none."""
         page = next(self.between(watermark, None, metadata=False), None)
         return page.entries[0] if page else None
-
-
-def before_young_hole(
-    entries: Sequence[FeedEntry], after: Watermark, old_before: datetime
-) -> tuple[Sequence[FeedEntry], str | None]:
-    """The entries up to the first hole that may still fill, and what is missing there."""
-    expected = after.sequence + 1
-    for position, entry in enumerate(entries):
-        if entry.sequence > expected and not _is_old(entries[position:], old_before):
-            return entries[:position], f"sequence {expected} is missing and may still come"
-        expected = entry.sequence + 1
-    return entries, None
-
-
-def _is_old(entries: Sequence[FeedEntry], old_before: datetime) -> bool:
-    """By the first timestamp that can be read: a torn entry may have none."""
-    timestamp = next((entry.timestamp for entry in entries if entry.timestamp), None)
-    return timestamp is not None and moment(timestamp) <= old_before
-
-
-def _place(entry: FeedEntry) -> tuple[int, int]:
-    """Where API v2 has the entry in its order."""
-    return hundred_nanoseconds(entry.timestamp or ""), entry.sequence

@@ -1,39 +1,24 @@
-"""The change feed's requests and answers. A torn answer is halved until the entry to blame stands alone."""
+"""The change feed's requests and answers. What cannot be read is narrowed down to the entry that is to blame."""
 
-import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import requests
 
 from shared.clients.change_feed_entry import entry_of, sequence_of, torn_entry_of
+from shared.clients.feed_window import Window, WindowRead, asked_for
 from shared.clients.http import Answer, HttpService
 from shared.clients.json_body import json_of
 from shared.clients.metadata_parser import MetadataParser
 from shared.clients.said_times import served_at
-from shared.errors import FeedError, OutageError, OutOfTimeError, TornAnswerError
-from shared.model import ChangeFeedEntry, FeedEntry, TornEntry
+from shared.clients.torn_window import Asked, Narrowing, is_of_the_window, witnesses
+from shared.errors import FeedError, OutageError, OutOfTimeError, RefusedWindowError, TornAnswerError
+from shared.model import FeedEntry, TornEntry
 
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """`limit` places behind `offset`: sequence numbers in API v1; in v2 those of the answer that `params` ask for.
-
-    `metadata`: whether the entries are to carry theirs.
-    """
-
-    path: str
-    offset: int
-    limit: int
-    params: dict[str, str] | None = None
-    metadata: bool = True
-
-    def halves(self) -> tuple["Window", "Window"]:
-        """The two parts of a window of more than one."""
-        half = self.limit // 2
-        return replace(self, limit=half), replace(self, offset=self.offset + half, limit=self.limit - half)
+V1 = "/v1/changefeed"
+_WITNESS_DISTANCES = (10, 100, 1_000, 10_000, 100_000)
+_ADVICE = "DicomCast__Features__IgnoreJsonParsingErrors = true records such an entry and passes it"
 
 
 class FeedReader:
@@ -48,64 +33,77 @@ class FeedReader:
         self._parser = MetadataParser(keep)
         self._pass_torn = pass_torn
 
-    def latest(self, path: str) -> ChangeFeedEntry | None:
-        """The newest entry without metadata, None where the feed is empty."""
-        url, answer = self._latest(path)
-        return entry_of(_json(url, answer), url) if _has_content(answer) else None
+    def latest(self, path: str) -> FeedEntry | None:
+        """The newest entry without metadata, torn where only its number can be read; None where the feed is empty."""
+        return self.latest_with_clock(path)[0]
 
-    def latest_sequence(self, path: str) -> int:
-        """The newest entry's sequence number, whatever else of it can be read; 0 where the feed is empty."""
-        url, answer = self._latest(path)
-        return sequence_of(_json(url, answer), url) if _has_content(answer) else 0
+    def latest_with_clock(self, path: str) -> tuple[FeedEntry | None, datetime]:
+        """The same, and the service's clock."""
+        url, answer = self._get(f"{path}/latest", {"includeMetadata": "false"})
+        return (_entry(_json(url, answer), url) if _has_content(answer) else None), served_at(answer.headers)
 
-    def clock(self, path: str) -> datetime:
-        """The service's clock."""
-        return served_at(self._latest(path)[1].headers)
-
-    def read(self, window: Window) -> tuple[Sequence[FeedEntry], datetime]:
+    def read(self, window: Window) -> WindowRead:
         """The window's entries, and the service's clock. Raises FeedError, OutageError."""
-        entries, as_of = self._read(window)
-        torn = [entry for entry in entries if isinstance(entry, TornEntry)]
-        if len(torn) == window.limit > 1:
+        try:
+            entries, as_of = self._ask(window)
+            found, narrowing = WindowRead(window, entries, as_of, window.limit), None
+        except (FeedError, OutageError) as error:
+            if not is_of_the_window(error):
+                raise
+            narrowing = Narrowing(self._ask)
+            found = narrowing.read(window, error)
+            if narrowing.is_by_status:
+                self._ensure_metadata_elsewhere(found.entries, error)
+        torn = [entry for entry in found.entries if isinstance(entry, TornEntry)]
+        is_named = narrowing is not None and not narrowing.unnamed
+        if torn and not is_named and not witnesses(found.entries, with_metadata=False) and not self._witness(torn[0]):
             raise FeedError(f"{torn[0].message}; no entry of the window can be read: is this a change feed?")
         if torn and not self._pass_torn:
-            advice = "DicomCast__Features__IgnoreJsonParsingErrors = true records such an entry and passes it"
-            raise FeedError(f"{torn[0].message}; {advice}")
-        return entries, as_of
+            raise FeedError(f"{torn[0].message}; {_ADVICE}")
+        return found
 
-    def _read(self, window: Window) -> tuple[list[FeedEntry], datetime]:
+    def _ensure_metadata_elsewhere(self, entries: Sequence[FeedEntry], error: FeedError | OutageError) -> None:
+        """Raises `error` where metadata cannot be had now of any entry: then it is no entry's own fault."""
+        torn = next((entry for entry in entries if isinstance(entry, TornEntry)), None)
+        if torn is None:
+            return
+        for good in witnesses(entries, with_metadata=True)[:1]:
+            if self._shows(Window(V1, good.sequence - 1, 1), with_metadata=True):
+                return
+        if not self._witness(torn, with_metadata=True):
+            raise error
+
+    def _witness(self, torn: FeedEntry, *, with_metadata: bool = False) -> bool:
+        """Whether any other entry can be read: some before the torn one, some after it, the feed's newest."""
         try:
-            return self._read_whole(window)
-        except TornAnswerError as error:
-            if window.limit == 1:
-                return self._read_alone(window, error)
-        first, second = window.halves()
-        entries, as_of = self._read(first)
-        return entries + self._read(second)[0], as_of
+            latest = self.latest(V1)
+        except (FeedError, OutageError):
+            return False
+        if latest is None:
+            return False
+        places = [torn.sequence - distance for distance in _WITNESS_DISTANCES]
+        places += [
+            torn.sequence + distance for distance in _WITNESS_DISTANCES if torn.sequence + distance < latest.sequence
+        ]
+        windows = dict.fromkeys(max(0, place - 1) for place in [*places, latest.sequence - 9])
+        return any(self._shows(Window(V1, offset, 10), with_metadata=with_metadata) for offset in windows)
 
-    def _read_whole(self, window: Window) -> tuple[list[FeedEntry], datetime]:
+    def _shows(self, window: Window, *, with_metadata: bool) -> bool:
+        try:
+            asked = self._ask(window if with_metadata else window.without_metadata())
+            return bool(witnesses(asked[0], with_metadata=with_metadata))
+        except (FeedError, OutageError):
+            return False
+
+    def _ask(self, window: Window) -> Asked:
+        """One request."""
         params = {"offset": str(window.offset), "limit": str(window.limit)}
         params["includeMetadata"] = "true" if window.metadata else "false"
         url, answer = self._get(window.path, {**(window.params or {}), **params})
         items = _json(url, answer, self._parser.entries)
         if not isinstance(items, list):
             raise TornAnswerError(f"{url}: the answer is not a JSON array of change feed entries")
-        return [_entry(item, url) for item in items], served_at(answer.headers)
-
-    def _read_alone(self, window: Window, error: TornAnswerError) -> tuple[list[FeedEntry], datetime]:
-        """One entry whose answer is torn: asked for once more, then without its metadata for the sake of its UIDs."""
-        with contextlib.suppress(TornAnswerError):
-            return self._read_whole(window)
-        try:
-            entries, as_of = self._read_whole(replace(window, metadata=False))
-        except TornAnswerError:
-            if window.params is not None:  # by time: nothing tells its number
-                raise FeedError(f"{error}; nor can its sequence number be read") from None
-            return [TornEntry(window.offset + 1, None, f"entry {window.offset + 1}: {error}")], datetime.now(UTC)
-        return [_torn(entry, f"entry {entry.sequence}: {error}") for entry in entries], as_of
-
-    def _latest(self, path: str) -> tuple[str, Answer]:
-        return self._get(f"{path}/latest", {"includeMetadata": "false"})
+        return asked_for([_entry(item, url) for item in items], window, url), served_at(answer.headers)
 
     def _get(self, path: str, params: dict[str, str]) -> tuple[str, Answer]:
         url = f"{self.service.url}{path}"
@@ -114,7 +112,7 @@ class FeedReader:
         except OutOfTimeError as error:  # without the feed nothing goes on
             raise OutageError(self.service.name, str(error)) from error
         if answer.status_code not in (requests.codes.ok, requests.codes.no_content):
-            raise FeedError(f"{url}: status {answer.status_code}; is this a DICOM service with a change feed?")
+            raise RefusedWindowError(f"{url}: status {answer.status_code}; is this a DICOM service with a change feed?")
         return url, answer
 
 
@@ -126,12 +124,8 @@ def _entry(item: Any, url: str) -> FeedEntry:
     try:
         return entry_of(item, url)
     except TornAnswerError as error:
+        sequence_of(item, url)
         return torn_entry_of(item, url, str(error))
-
-
-def _torn(entry: FeedEntry, message: str) -> TornEntry:
-    uids = (entry.study_instance_uid, entry.series_instance_uid, entry.sop_instance_uid)
-    return TornEntry(entry.sequence, entry.timestamp, message, *uids, entry.partition)
 
 
 def _json(url: str, answer: Answer, parse: Callable[[Answer], Any] = json_of) -> Any:

@@ -200,7 +200,8 @@ class HttpService:
         if answer.status_code in TRANSIENT_STATUSES:
             wait = retry_after_seconds(answer.headers)
             asked = f", asks to wait {wait:.0f} s" if wait else ""
-            raise OutageError(self.name, f"{answer.status_code} from {self.url}{path}{asked}")
+            said = f"{answer.status_code} from {self.url}{path}{asked}"
+            raise OutageError(self.name, said, status=answer.status_code)
         return answer
 
 

@@ -16,8 +16,9 @@ from shared.clients.identity import BearerAuth
 from shared.clients.lease import BlobLease
 from shared.clients.said_times import clock_of
 from shared.clients.tables import Tables, storage_faults
+from shared.clients.watermark import TableWatermarkStore
 from shared.deadline import Deadline
-from shared.errors import CheckError, NotAskedError, OutageError
+from shared.errors import CheckError, FeedEndsEarlyError, FeedError, NotAskedError, OutageError
 
 MAX_SKEW_SECONDS = 60
 """A gap's grace, back-off and the age of the lag are told by comparing clocks."""
@@ -61,6 +62,7 @@ class SelfCheck:
             "storage: the lease can be taken": self.lease,
             "DICOM service: a token": lambda: _token(self._feed.service),
             "DICOM service: the change feed can be read": self.feed,
+            "DICOM service: the change feed reaches the watermark": self.watermark,
             "DICOM service: clock": lambda: _clock(self._feed.service, f"{self._feed.path}/latest"),
             "FHIR server: a token": lambda: _token(self._fhir.service),
             "FHIR server: R4 with transactions": self.r4,
@@ -107,6 +109,18 @@ class SelfCheck:
             return "the change feed is there, and empty"
         self._feed.entries({latest.sequence})
         return f"the change feed ends at sequence {latest.sequence}"
+
+    def watermark(self) -> str:
+        """Compares the feed's end with where the sync stands."""
+        try:
+            watermark = TableWatermarkStore(self._tables).read().watermark
+            latest = self._feed.latest()
+        except (FeedError, OutageError):
+            raise NotAskedError("the storage or the feed cannot be read, as said above") from None
+        highest = latest.sequence if latest else 0
+        if highest < watermark.sequence:
+            raise FeedEndsEarlyError(highest, watermark.sequence)
+        return f"the watermark stands at sequence {watermark.sequence}, the feed ends at {highest}"
 
     def r4(self) -> str:
         """Reads the CapabilityStatement."""

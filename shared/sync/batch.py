@@ -19,12 +19,16 @@ from shared.sync.record.rows import ErrorRows
 from shared.sync.studies import Limits, Progress, StudyQueue
 from shared.sync.study import StudySync
 
+READING = 1 / 3
+"""The part of what is left of the tick's time that reading may take: what was read is to be worked on."""
+
 
 @dataclass(frozen=True, slots=True)
 class BatchOptions:
     """`size` in entries: pages of the feed are read until it is reached. Times in seconds, as the settings say.
 
-    `max_batches` of one tick; 0: no limit but the time.
+    `max_batches` of one tick; 0: no limit but the time. `standstill_seconds`: what waits in the feed for so long, and
+    is brought on by no tick, is told; longer than what is young may wait.
     """
 
     mapping: MappingOptions
@@ -32,6 +36,7 @@ class BatchOptions:
     tick_budget_seconds: float = 240
     total_retry_seconds: float = 600
     max_batches: int = 1
+    standstill_seconds: float = 300
 
 
 def run_batches(ports: Ports, options: BatchOptions) -> BatchResult:
@@ -58,7 +63,8 @@ def together(results: Sequence[BatchResult]) -> BatchResult:
     sums = {name: sum(getattr(result, name) for result in results) for name in TOTALS}
     recorded = sum((Counter(result.recorded) for result in results), Counter[ErrorTable]())
     outcome = Outcome.SYNCED if sums["entries"] else Outcome.IDLE
-    return replace(results[-1], outcome=outcome, recorded=dict(recorded), **sums)
+    brought_on = any(result.brought_on for result in results)
+    return replace(results[-1], outcome=outcome, recorded=dict(recorded), brought_on=brought_on, **sums)
 
 
 def run_batch(ports: Ports, options: BatchOptions, deadline: datetime) -> BatchResult:
@@ -66,7 +72,8 @@ def run_batch(ports: Ports, options: BatchOptions, deadline: datetime) -> BatchR
     calls_before = ports.fhir.calls
     limits = Limits(deadline, options.total_retry_seconds)
     stored = ports.watermarks.read()
-    plan = make_plan(ports, stored, options.size)
+    began = ports.now()
+    plan = make_plan(ports, stored, options.size, began + max(timedelta(), deadline - began) * READING)
     rows = ErrorRows(ports, stored, plan.highest, plan.highest_carried)
     recorder = FeedRecorder(rows)
     sync = StudySync(ports, options.mapping)
@@ -89,7 +96,9 @@ def run_batch(ports: Ports, options: BatchOptions, deadline: datetime) -> BatchR
     if progress.outage:
         raise progress.outage
     result = _result(plan, progress, watermark, ports.fhir.calls - calls_before)
-    return replace(result, recorded=dict(rows.recorded))
+    brought_on = (watermark, read_through) != (stored.watermark, stored.read_through) or plan.is_any_resting
+    brought_on = brought_on or bool(progress.studies or rows.recorded)
+    return replace(result, recorded=dict(rows.recorded), brought_on=brought_on)
 
 
 def just_before(

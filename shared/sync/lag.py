@@ -2,15 +2,19 @@
 
 from datetime import datetime
 
-from shared.model import ChangeFeedEntry, Watermark
+from shared.errors import FeedEndsEarlyError
+from shared.model import FeedEntry, Watermark
 from shared.outcome import Lag
 from shared.sync.ports import Feed
 
 
-def lag_behind(feed: Feed, latest: ChangeFeedEntry | None, watermark: Watermark, now: datetime) -> Lag:
-    """The lag of a watermark. Raises FeedError, OutageError."""
-    entries = max(0, latest.sequence - watermark.sequence) if latest else 0
-    oldest = feed.first_after(watermark) if entries else None
-    if oldest is None or not oldest.timestamp:
+def lag_behind(feed: Feed, latest: FeedEntry | None, watermark: Watermark, now: datetime) -> Lag:
+    """The lag of a watermark. Raises FeedEndsEarlyError where the feed does not reach it, FeedError, OutageError."""
+    highest = latest.sequence if latest else 0
+    if highest < watermark.sequence:
+        raise FeedEndsEarlyError(highest, watermark.sequence)
+    entries = highest - watermark.sequence
+    oldest = (feed.first_after(watermark) if entries else None) or latest  # the newest is at least not older
+    if not entries or oldest is None or not oldest.timestamp:
         return Lag(entries, 0.0)
     return Lag(entries, max(0.0, (now - datetime.fromisoformat(oldest.timestamp)).total_seconds()))

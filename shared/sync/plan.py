@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from shared.failures import CarriedEntry
 from shared.model import Action, ChangeFeedEntry, FeedEntry, FeedPage, StoredWatermark, TornEntry, Watermark
-from shared.sync.ports import Feed, Ports
+from shared.sync.ports import Ports
 from shared.sync.retry import Attempts
 
 MAX_CARRIED = 10_000
@@ -58,14 +59,17 @@ class Plan:
     highest_carried: int
 
 
-def make_plan(ports: Ports, stored: StoredWatermark, size: int) -> Plan:
-    """Reads carried entries anew, and the feed from where it was read last. Raises FeedError, OutageError."""
+def make_plan(ports: Ports, stored: StoredWatermark, size: int, read_until: datetime) -> Plan:
+    """Reads carried entries anew, and the feed from where it was read last. Raises FeedError, OutageError.
+
+    After `read_until` no other page is read: what was read is worked on.
+    """
     carried = carried_entries(ports, stored)
     attempts = attempts_of(carried)
     waiting = {entry.sequence for entry in carried}
     now = ports.now()
     rests = {study for study, known in attempts.items() if not known.is_due(now)}
-    read = read_batch(ports.feed, stored.read_through, size)
+    read = read_batch(ports, stored.read_through, size, read_until)
     # A run that was killed may have recorded entries that were not passed: they are read again with what is new.
     new = {entry.sequence for entry in read.entries}
     again = read_again(ports, {entry.sequence for entry in carried if entry.study not in rests} - new)
@@ -118,14 +122,14 @@ def attempts_of(carried: Sequence[CarriedEntry]) -> dict[tuple[str, str], Attemp
     }
 
 
-def read_batch(feed: Feed, after: Watermark, size: int) -> FeedPage:
-    """Pages of the feed until `size` entries are there, or its end."""
+def read_batch(ports: Ports, after: Watermark, size: int, until: datetime) -> FeedPage:
+    """Pages of the feed until `size` entries are there, its end, or a page that came after `until`; one at least."""
     entries: list[FeedEntry] = []
     read = FeedPage((), after)
-    for page in feed.pages(after):
+    for page in ports.feed.pages(after):
         entries += page.entries
         read = page
-        if len(entries) >= size:
+        if len(entries) >= size or (entries and ports.now() >= until):
             break
     return replace(read, entries=entries)
 

@@ -32,8 +32,8 @@ class Feed(Protocol):
         """These entries as they are now, in the feed's order, but for those that the feed has no more."""
         ...
 
-    def latest(self) -> ChangeFeedEntry | None:
-        """The newest entry, without metadata; None where the feed is empty."""
+    def latest(self) -> FeedEntry | None:
+        """The entry of the highest sequence, without metadata; None where the feed is empty."""
         ...
 
     def between(self, after: Watermark, end: str) -> Iterator[FeedPage]:

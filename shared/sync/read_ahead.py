@@ -7,7 +7,7 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
-from shared.model import ChangeFeedEntry, FeedEntry, FeedPage, Watermark
+from shared.model import FeedEntry, FeedPage, Watermark
 from shared.sync.ports import Feed
 
 PAGES_AHEAD = 20
@@ -99,5 +99,5 @@ class ReadAhead:
     def entries(self, sequences: Collection[int]) -> Sequence[FeedEntry]:
         return self._feed.entries(sequences)
 
-    def latest(self) -> ChangeFeedEntry | None:
+    def latest(self) -> FeedEntry | None:
         return self._feed.latest()

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from shared.errors import RequestError
 from shared.failures import ErrorTable
 from shared.mapping.text import uid
-from shared.model import DEFAULT_PARTITION, ChangeFeedEntry
+from shared.model import DEFAULT_PARTITION, FeedEntry
 from shared.replay import ReplayRequest, ReplayTarget, SequenceRange, StoredErrors, StudyRebuild, TimeRange
 
 MAX_ENTRIES = 1_000_000
@@ -58,7 +58,7 @@ class _Body(_Strict):
     patients: bool = False
 
 
-def parse_request(text: bytes, latest: ChangeFeedEntry | None) -> ReplayRequest:
+def parse_request(text: bytes, latest: FeedEntry | None) -> ReplayRequest:
     """The request. `latest` is the feed's newest entry, which a range must not go beyond. Raises RequestError."""
     try:
         given = json.loads(text)
@@ -88,7 +88,7 @@ def _kind_faults(body: _Body) -> list[str]:
     return faults
 
 
-def _range_faults(body: _Body, latest: ChangeFeedEntry | None) -> list[str]:
+def _range_faults(body: _Body, latest: FeedEntry | None) -> list[str]:
     faults = []
     newest = latest.sequence if latest else 0
     if (sequence := body.sequence) is not None:
@@ -103,8 +103,10 @@ def _range_faults(body: _Body, latest: ChangeFeedEntry | None) -> list[str]:
             faults.append("time: from is not before to")
         elif time.end - time.start > timedelta(days=MAX_DAYS):
             faults.append(f"time: at most {MAX_DAYS} days at once")
-        elif latest is None or time.start > datetime.fromisoformat(latest.timestamp):
-            faults.append(f"time.from: the change feed ends at {latest.timestamp if latest else 'its beginning'}")
+        elif latest is None:
+            faults.append("time.from: the change feed ends at its beginning")
+        elif latest.timestamp and time.start > datetime.fromisoformat(latest.timestamp):
+            faults.append(f"time.from: the change feed ends at {latest.timestamp}")
     return faults
 
 

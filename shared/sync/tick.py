@@ -1,10 +1,11 @@
 """One tick of the timer: at most one host at a time works; what it did is kept for the status."""
 
 import logging
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.errors import DicomCastError, LeaseLostError, OutageError, UnforeseenTickError
-from shared.journal import TOTALS
+from shared.journal import TOTALS, Journal
 from shared.log_lines import log_line
 from shared.outcome import BatchResult, Lag, Outcome, TickRecord
 from shared.sync.batch import BatchOptions, run_batches
@@ -20,6 +21,12 @@ REPLAY_SECONDS = 30
 REQUEST_SECONDS = 105
 """An HTTP request's own time: so long after the budget what is under way may still be answered, and not longer."""
 
+STANDSTILL_TICKS = 5
+NOTHING_BEGUN = (
+    "no study was begun, as reading took the time that a tick has. How long does the DICOM service take for a page of "
+    "its change feed? DicomCast__TickTimeBudget says what a tick has; docs/runbook.md, 'The sync stands still'"
+)
+
 logger = logging.getLogger(__name__)
 
 
@@ -32,8 +39,9 @@ def tick(ports: Ports, options: BatchOptions, outages: OutageLog) -> TickRecord:
             record = TickRecord(started, 0.0, Outcome.LEASE_HELD)
         else:
             try:
-                record = _work(ports, options, started, outages)
-                ports.journal.write(ports.journal.read().with_tick(record))
+                journal = ports.journal.read()
+                record = _judged(_work(ports, options, started, outages), journal, options)
+                ports.journal.write(journal.with_tick(record))
             finally:
                 ports.lease.release()
     except OutageError as error:  # of storage: the tick cannot even be recorded
@@ -67,6 +75,19 @@ def _work(ports: Ports, options: BatchOptions, started: datetime, outages: Outag
         outcome, error = Outcome.FAILED, _told(failure)
         logger.error("the tick failed: %s", error)  # noqa: TRY400 the message is for an operator, a traceback is not
     return TickRecord(started, _seconds_since(started, ports), outcome, result, error, _lag(ports, result))
+
+
+def _judged(record: TickRecord, journal: Journal, options: BatchOptions) -> TickRecord:
+    """The record; it tells a standstill where no tick of several has brought on what the feed has held for long."""
+    ticks = journal.still_ticks + 1
+    is_old = record.lag is not None and record.lag.seconds > options.standstill_seconds
+    if not (record.stood_still and is_old and ticks >= STANDSTILL_TICKS):
+        return record
+    held_by = record.result.held_by if record.result else None
+    said = f"no progress in {ticks} ticks though the change feed goes on: {held_by or NOTHING_BEGUN}"
+    if ticks == STANDSTILL_TICKS or (journal.last and journal.last.outcome is not Outcome.STANDSTILL):
+        logger.error("the sync stands still: %s", said)
+    return replace(record, outcome=Outcome.STANDSTILL, error=said)
 
 
 def _lag(ports: Ports, result: BatchResult | None) -> Lag | None:

@@ -39,6 +39,11 @@ class _StatusCollector(Collector):
             yield _gauge("dicom_cast_watermark_sequence", "Sequence up to which all is done", status.watermark.sequence)
         if status.latest:
             yield _gauge("dicom_cast_latest_sequence", "The change feed's latest sequence", status.latest.sequence)
+        if status.watermark and status.latest:
+            ahead = max(0, status.watermark.sequence - status.latest.sequence)
+            yield _gauge(
+                "dicom_cast_watermark_ahead", "Sequence numbers that the feed ends before the watermark", ahead
+            )
         if status.lag:
             yield _gauge("dicom_cast_lag_entries", "Sequence numbers between the two", status.lag.entries)
             yield _gauge("dicom_cast_lag_seconds", "Age of the oldest entry that is not synced", status.lag.seconds)

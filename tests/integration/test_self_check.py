@@ -16,6 +16,7 @@ from local.fhir_account import search
 from local.processes import free_port
 from shared import bootstrap
 from shared.config import read_settings
+from shared.model import StoredWatermark, Watermark
 from tests.integration.dicom_service_client import dicom_file, running
 from tests.integration.faults.proxy import Fault, proxy_to
 
@@ -99,6 +100,12 @@ def torn_feed(deployment):
     deployment.proxies["dicom"].rewrite = lambda _: b"<html>sign in</html>"
 
 
+def watermark_ahead(deployment):
+    at = Watermark(5000, "2026-01-01T00:00:00+00:00")
+    app = bootstrap.build(read_settings(deployment.settings))
+    app.ports.watermarks.write(StoredWatermark(at, None, at))
+
+
 # what is broken, the steps that fail, and what they say
 BROKEN = [
     (refused("fhir", "POST", "/fhir"), {"FHIR server: writes are allowed": "403 from .* the app sends no token; Fhir__Authentication__Enabled turns it on"}),
@@ -108,6 +115,7 @@ BROKEN = [
     (refused("dicom", "GET", "/changefeed"), {"DICOM service: the change feed can be read": "403 from", "DICOM service: clock": "403 from"}),
     (clock_ahead("fhir"), {"FHIR server: clock": "its clock and the app's are [23]\\d\\d s apart: set them by NTP"}),
     (clock_ahead("dicom"), {"DICOM service: clock": "set them by NTP"}),
+    (watermark_ahead, {"DICOM service: the change feed reaches the watermark": "the change feed ends before the watermark: its latest entry is 1, the watermark stands at 5000"}),
     (torn_feed, {"DICOM service: the change feed can be read": "no JSON at character 0"}),
 ]  # fmt: skip
 

@@ -5,7 +5,7 @@ import { byId, draw, element, table, time } from "./dom.js";
 import { count, duration, number, openRows } from "./format.js";
 
 const UNKNOWN = "Unknown: the storage account did not answer.";
-const OUTCOMES = { synced: "ok", idle: "ok", leaseHeld: "warn", stopped: "warn", failed: "bad" };
+const OUTCOMES = { synced: "ok", idle: "ok", standstill: "bad", leaseHeld: "warn", stopped: "warn", failed: "bad" };
 
 /** `health`: true, false, or null where it is not known; `faults`: how many things are down. */
 export function light(health, faults) {

@@ -7,6 +7,7 @@ import pytest
 
 from shared.clients.change_feed import ChangeFeedV1, ChangeFeedV2, before_young_hole
 from shared.clients.change_feed_entry import entry_of, hundred_nanoseconds, torn_entry_of
+from shared.clients.feed_window import WindowRead
 from shared.errors import FeedError
 from shared.model import Action, State, TornEntry, Watermark
 from tests.fakes import NOW, entry
@@ -64,7 +65,8 @@ def test_entries_come_in_the_feed_s_order():
 
     class Reader:
         def read(self, window):
-            return [one for one in held if window.offset < one.sequence <= window.offset + window.limit], NOW
+            found = [one for one in held if window.offset < one.sequence <= window.offset + window.limit]
+            return WindowRead(window, found, NOW, window.limit)
 
     for feed, order in ((ChangeFeedV1, [3, 9]), (ChangeFeedV2, [9, 3])):
         assert [one.sequence for one in feed(Reader(), 0).entries({3, 9})] == order

@@ -18,7 +18,7 @@ def planned(*entries, failed, after):
     errors.record([FailedEntry.of(failed, ErrorTable.TRANSIENT_RETRY, "TransientError", "status 503")])
     clock.at = NOW + timedelta(seconds=after)
     stored = StoredWatermark(Watermark(), "0", Watermark(1))
-    return make_plan(ports(entries, errors=errors, now=clock.now), stored, 100)
+    return make_plan(ports(entries, errors=errors, now=clock.now), stored, 100, clock.now())
 
 
 def north(sequence, **uids):

@@ -2,18 +2,30 @@
 
 import json
 import logging
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from shared.errors import FeedError, IncompatibleServerError, LeaseLostError, OutageError
+from shared.errors import (
+    FeedEndsEarlyError,
+    FeedError,
+    IncompatibleServerError,
+    LeaseLostError,
+    OutageError,
+    TransientError,
+)
 from shared.mapping.converters import MappingOptions
+from shared.model import StoredWatermark, Watermark
 from shared.outcome import Outcome
 from shared.replay import ReplayRequest, ReplayState, SequenceRange
 from shared.sync.batch import BatchOptions
 from shared.sync.handover import Handover
 from shared.sync.outages import OutageLog
+from shared.sync.status import status
 from shared.sync.tick import tick
-from tests.fakes import FakeClock, FakeFeed, FakeFhir, FakeLease, entry, ports
+from shared.web.metrics import metrics_text
+from tests.fakes import NOW, FakeClock, FakeFeed, FakeFhir, FakeLease, FakeWatermarks, entry, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)
 
@@ -183,3 +195,100 @@ def test_an_unknown_error_ends_the_tick_and_is_told():
         False,
     )
     assert fakes.lease.released
+
+
+SLOW_PAGE_SECONDS = 13
+
+
+class SlowFeed(FakeFeed):
+    """A page takes its time."""
+
+    def pages(self, after, at_once=1):
+        for page in super().pages(after, at_once):
+            self.sleep(SLOW_PAGE_SECONDS)
+            yield page
+
+
+def test_reading_takes_a_third_of_the_time_and_what_was_read_is_worked_on():
+    """A page of 13 s ate the whole budget: no study was ever begun, and each tick said that all is well."""
+    clock = FakeClock()
+    feed = SlowFeed([entry(number, study=f"1.{number}") for number in range(1, 2001)])
+    feed.sleep = clock.sleep
+    fakes = ports(feed=feed, now=clock.now, sleep=clock.sleep)
+    record = tick(fakes, replace(OPTIONS, size=2000), OutageLog(fakes.now))
+    assert (record.outcome, record.result.entries, record.result.written) == (Outcome.SYNCED, 700, 700)
+    assert record.duration_seconds < 240
+    assert fakes.watermarks.watermark.sequence == 700
+
+
+class Starved(FakeFeed):
+    """Its first page takes more than a tick has."""
+
+    def pages(self, after, at_once=1):
+        self.sleep(300)
+        yield from super().pages(after, at_once)
+
+
+STILL = [
+    # rule                                      feed      held by                    lag of seconds   is told
+    ("no study is begun",                       Starved,  None,                      10_000, "no study was begun"),
+    ("the feed is held for ever",               FakeFeed, "sequence 1 is missing",   10_000, "sequence 1 is missing"),
+    ("what is young may wait",                  FakeFeed, "sequence 1 is missing",   20,     None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "kind", "held_by", "age", "told"), STILL, ids=[row[0] for row in STILL])
+def test_no_progress_is_a_state(caplog, rule, kind, held_by, age, told):
+    """After some ticks that brought nothing on while there is lag: no healthy tick, one ERROR line; it ends by itself."""
+    clock = FakeClock(NOW + timedelta(seconds=age))
+    waiting = entry(2)
+
+    class Feed(kind):
+        def latest(self):
+            return waiting
+
+        def first_after(self, watermark):
+            return waiting
+
+    feed = Feed([] if held_by else [waiting], hold=held_by)
+    feed.sleep = clock.sleep
+    fakes = ports(feed=feed, now=clock.now, sleep=clock.sleep)
+    ticks = [run(fakes) for _ in range(7)]
+    if told is None:
+        assert {one.outcome for one in ticks} == {Outcome.IDLE}
+        return
+    assert [one.outcome is Outcome.STANDSTILL for one in ticks] == [False] * 4 + [True] * 3, rule
+    assert "no progress in 7 ticks" in ticks[-1].error
+    assert told in ticks[-1].error
+    assert fakes.journal.held.well_at <= ticks[4].started
+    assert len([line for line in caplog.records if line.levelname == "ERROR"]) == 1
+    fakes = replace(fakes, feed=FakeFeed([waiting]))
+    assert run(fakes).outcome is Outcome.SYNCED
+    assert fakes.journal.held.still_ticks == 0
+
+
+def test_a_study_that_rests_is_no_standstill():
+    """It is tried again when it is due."""
+    clock = FakeClock(NOW + timedelta(seconds=400))
+    fhir = FakeFhir(faults=[TransientError("503", 10_000)] * 99)
+    fakes = ports([entry(1)], fhir=fhir, now=clock.now, sleep=clock.sleep)
+    assert {run(fakes).outcome for _ in range(8)} <= {Outcome.SYNCED, Outcome.IDLE}
+
+
+@pytest.mark.parametrize("held", [[], [entry(3)]], ids=["empty", "three"])
+def test_a_feed_that_ends_before_the_watermark_is_an_error(held):
+    """Of the tick, the status and the metrics; never idle, and nothing moves."""
+
+    class Anew(FakeFeed):
+        def pages(self, after, at_once=1):
+            raise FeedEndsEarlyError(len(held) and held[-1].sequence, after.sequence)
+
+    at = Watermark(5000, NOW.isoformat())
+    fakes = ports(feed=Anew(held), watermarks=FakeWatermarks(StoredWatermark(at, "0", at)))
+    record = run(fakes)
+    assert (record.outcome, record.lag) == (Outcome.FAILED, None)
+    assert "the change feed ends before the watermark" in record.error
+    assert fakes.watermarks.watermark == at
+    found = status(fakes, "1", {})
+    assert [fault.startswith("the change feed ends before the watermark") for fault in found.faults] == [True]
+    assert f"dicom_cast_watermark_ahead {5000.0 - (held[-1].sequence if held else 0)}" in metrics_text(found)
