@@ -26,7 +26,7 @@ from shared.mapping.resources import MappedInstance
 from shared.mapping.sign import is_only_ours, is_ours, named, signed
 from shared.mapping.table import elements_of
 from shared.mapping.transaction import Create, Delete, Update, Write, as_they_stand, name_of, reference_of
-from shared.model import Action, Resource
+from shared.model import Resource
 from shared.sync.lookup import Lookup, Search
 from shared.sync.mapped_entries import Change, Changes, gone, key_of, there
 from shared.sync.our_endpoint import OurEndpoint
@@ -53,12 +53,13 @@ class StudyMerger:
         self._reader = StudyReader(ports, self.options, partition)
         self._doubles: dict[str, Sequence[Resource]] = {}
         self._several: dict[str, str | None] = {}
+        self._patients: dict[int, tuple[Changes, list[StudyPatient]]] = {}
 
     def searches(self, wanted: Changes) -> list[Search]:
         """What `writes` will look up, but for Observations."""
         uid = wanted.study_instance_uid
         searches = [] if self._lookup.is_known(uid) else [self._lookup.study_search(uid)]
-        patients = [patient.identifier for patient in patients_of(wanted, self._words)]
+        patients = [patient.identifier for patient in self._patients_of(wanted)]
         if patients and not self._endpoint.is_known:
             searches.append(self._endpoint.search)
         return searches + [self._lookup.patient_search(identifier) for identifier in patients]
@@ -91,13 +92,13 @@ class StudyMerger:
         """The changes are in FHIR, but for those that were refused: their words on patients count from now on."""
         left_out = {failure.sequence for failure in refused if failure.is_final}
         changes = [change for change in wanted.changes if not left_out or change.entry.sequence not in left_out]
-        for patient in patients_of(replace(wanted, changes=changes), self._words):
+        for patient in self._patients_of(replace(wanted, changes=changes) if left_out else wanted):
             for word, place in patient.places.items():
                 self._words.took(patient.identity, word, place)
 
     def doubles(self, wanted: Changes) -> list[str]:
         """What is to be told of Patients of the study that we, two hosts of us, have made twice."""
-        names = [patient.identity.name for patient in patients_of(wanted, self._words)]
+        names = [patient.identity.name for patient in self._patients_of(wanted)]
         found = [named(self._doubles[name]) for name in names if self._doubles.get(name)]
         return [f"{told} are doubles that the app has made: {PATIENT_REMEDY}" for told in found]
 
@@ -114,7 +115,7 @@ class StudyMerger:
         links: dict[str, str] = {}
         if base is None and wanted.is_doubtful:
             wanted = there(wanted, self._reader.read({}, wanted, self._own_series(None, wanted, links)))
-        writes = self._link(patients_of(wanted, self._words), study, links)
+        writes = self._link(self._patients_of(wanted), study, links)
         if base is not None and links and is_ours(base, self.options.service_url):
             base = self._endpoint.without_gone(base)
         read = self._read(base, wanted, links)
@@ -125,8 +126,14 @@ class StudyMerger:
         writes += self._study(study, doubles, self._merged(base, wanted, read, links), uid)
         if study is not None:
             links[urn("ImagingStudy", uid)] = reference_of(study)
-        writes = _linked_to([*writes, *self._observations(study, wanted, read, links)])
+        writes = _linked_to([*writes, *self._observations(study, wanted, read, links)], study)
         return writes + [write for moved in self._moved(study, wanted) for write in self._writes(moved)]
+
+    def _patients_of(self, wanted: Changes) -> list[StudyPatient]:
+        """Whom the changes name; asked for several times of each study."""
+        if id(wanted) not in self._patients:
+            self._patients[id(wanted)] = wanted, patients_of(wanted, self._words)
+        return self._patients[id(wanted)][1]
 
     def _link(self, patients: Sequence[StudyPatient], study: Resource | None, links: dict[str, str]) -> list[Write]:
         """Writes of Patients; the links to them and to the Endpoint are added."""
@@ -272,12 +279,10 @@ class StudyMerger:
 
     def _moved(self, study: Resource | None, wanted: Changes) -> list[Changes]:
         """Studies of ours that may be this one under the StudyInstanceUID that it had before an update."""
-        if study is not None or not (updated := [one for one in wanted.entries if one.action is Action.UPDATE]):
+        own = [one for one in wanted.updated if one[1] == wanted.study_instance_uid]
+        if study is not None or not own:
             return []
-        uids = {
-            "series": [one.series_instance_uid for one in updated],
-            "instance": [one.sop_instance_uid for one in updated],
-        }
+        uids = {"series": [one[2] for one in own], "instance": [one[3] for one in own]}
         found = [one for parameter, some in uids.items() for one in self._lookup.studies_listing(parameter, some)]
         ours = {self._lookup.study_uid(one) for one in found if is_ours(one, self.options.service_url)}
         for uid in ours:
@@ -285,13 +290,15 @@ class StudyMerger:
         return [Changes(uid, [], {}) for uid in sorted(ours - {wanted.study_instance_uid})]
 
 
-def _linked_to(writes: Sequence[Write]) -> list[Write]:
-    """Without new Patients to whom nothing leads: a study of several patients has one subject."""
-    linked = {write.resource.get("subject", {}).get("reference") for write in writes}
+def _linked_to(writes: Sequence[Write], study: Resource | None) -> list[Write]:
+    """Without Patients to whom nothing leads: a study of several patients has one subject."""
+    resources = [write.resource for write in writes] + ([study] if study else [])
+    subjects = [one["subject"] for one in resources if isinstance(one.get("subject"), dict)]
     return [
         write
         for write in writes
-        if not isinstance(write, Create) or write.resource["resourceType"] != "Patient" or write.name in linked
+        if write.resource["resourceType"] != "Patient"
+        or any(contains(subject, {"reference": name_of(write)}) for subject in subjects)
     ]
 
 
