@@ -60,8 +60,10 @@ def readable(resource: Resource) -> Resource:
     if _is_sound(resource, shape) and _is_sound_meta(resource.get("meta", {})):
         return resource
     _ensure_possible(resource, shape)
-    meta = {"meta": _parted(resource["meta"], _META)} if "meta" in resource else {}
-    return {**_parted(resource, shape), **meta, ODD: resource}
+    view = _parted(resource, shape)
+    if not _is_sound_meta(resource.get("meta", {})):
+        view["meta"] = _parted(resource["meta"], _META)
+    return {**view, ODD: resource}
 
 
 def whole(resource: Resource) -> Resource:

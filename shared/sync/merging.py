@@ -328,5 +328,6 @@ def _may_have_observations(study: Resource | None, removed: RemovedInstance) -> 
     listed = [instance for one in series for instance in one.get("instance", []) if instance["uid"] == uid]
     if listed:
         sop_class = listed[0].get("sopClass")
-        return may_be_dose_report(text((sop_class or {}).get("code")).removeprefix("urn:oid:"))
+        code = sop_class.get("code") if isinstance(sop_class, dict) else None
+        return may_be_dose_report(text(code).removeprefix("urn:oid:"))
     return not series or series[0].get("modality", {}).get("code") == "SR"

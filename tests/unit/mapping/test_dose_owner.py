@@ -82,7 +82,7 @@ BEFORE = [
     ("own identifier without the study", lambda one: one),
     ("no own identifier", lambda one: with_own(one, [])),
     ("by another URL of the service", lambda one: with_own(one, [{"system": OWN, "value": "urn:uuid:x"}]) | {"meta": {"versionId": "1"}}),
-    ("an absolute link", lambda one: one | {"partOf": [{"reference": "https://fhir.example.org/ImagingStudy/7"}],
+    ("a versioned link", lambda one: one | {"partOf": [{"reference": "imagingstudy/7"}],
                                             "derivedFrom": [{"reference": "ImagingStudy/7/_history/2"}]}),
 ]  # fmt: skip
 
