@@ -263,7 +263,7 @@ class StudyMerger:
         changes = [*wanted.changes, *gone(study, wanted, read)]
         for change in changes:
             series, uid = key_of(change.entry)
-            report = wanted.reports.get((series, uid))
+            report = None if isinstance(change, RemovedInstance) else wanted.reports.get((series, uid))
             is_removed = isinstance(change, RemovedInstance) and _may_have_observations(study, change)
             if not is_removed and report is None:
                 continue

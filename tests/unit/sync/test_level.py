@@ -13,7 +13,8 @@ from shared.model import DEFAULT_PARTITION, Action, State
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.plan import Study
 from shared.sync.study import StudySync
-from tests.fakes import NOW, STUDY, FakeArchive, FakeFeed, FakeFhir, entry, ports
+from tests.dose_reports import ct, ct_event
+from tests.fakes import NOW, STUDY, FakeArchive, FakeFeed, FakeFhir, entry, ports, report_entry
 
 OPTIONS = MappingOptions("https://dicom.example.org")
 ACCESSION, DESCRIPTION, REFERRER, DAY, BODY = "t00080050", "t00081030", "t00080090", "t00080020", "t00180015"
@@ -378,3 +379,17 @@ def test_a_replay_of_the_other_patients_part_makes_no_patient():
     assert [one["identifier"][0]["value"] for one in world.fhir.resources if one["resourceType"] == "Patient"] == [
         "P-1"
     ]
+
+
+def test_the_observations_of_a_report_move_with_it_to_another_series():
+    """The entry under the old series still says `current`, and comes in one batch with the update."""
+    fhir, options = FakeFhir(), replace(OPTIONS, generate_observations=True)
+    first = report_entry(ct(ct_event(1), SeriesInstanceUID="1.2.3.8"))
+    StudySync(ports([first], fhir=fhir), options).run_all([Study([first])])
+    again = replace(first, sequence=3)
+    moved = replace(report_entry(ct(ct_event(1), SeriesInstanceUID="1.2.3.9"), 4), action=Action.UPDATE)
+    archive = FakeArchive({first.study_instance_uid: [replace(moved, sequence=0, action=Action.CREATE)]})
+    StudySync(ports(fhir=fhir, archive=archive), options).run_all([Study([again, moved])])
+    (study,) = [one for one in fhir.resources if one["resourceType"] == "ImagingStudy"]
+    assert [one["uid"] for one in study["series"]] == ["1.2.3.9"]
+    assert len([one for one in fhir.resources if one["resourceType"] == "Observation"]) == 2
