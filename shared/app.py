@@ -9,13 +9,13 @@ from shared.journal import Slot
 from shared.outcome import TickRecord
 from shared.replay import Replay
 from shared.sync.batch import BatchOptions
-from shared.sync.check import Check, Question, run_check
-from shared.sync.outages import OutageLog
 from shared.sync.ports import Ports
-from shared.sync.replay_request import parse_request
-from shared.sync.status import Status, status
+from shared.sync.replay.replay_request import parse_request
+from shared.sync.status.check import Check, Question, run_check
+from shared.sync.status.outages import OutageLog
+from shared.sync.status.status import Status, status
+from shared.sync.status.watch import UnderWay
 from shared.sync.tick import tick
-from shared.sync.watch import UnderWay
 
 VERSION = "0.1.0"
 LATEST_REPLAYS = 20

@@ -44,11 +44,11 @@ from shared.mapping.dose import REPORT_KEYS
 from shared.mapping.resources import MAPPED_KEYS, map_endpoint
 from shared.mapping.transaction import endpoint_query
 from shared.sync.batch import BatchOptions
-from shared.sync.check import Check, Step, StepState
 from shared.sync.handover import Handover
-from shared.sync.lanes import Pace
-from shared.sync.outages import OutageLog
 from shared.sync.ports import Ports
+from shared.sync.queue.lanes import Pace
+from shared.sync.status.check import Check, Step, StepState
+from shared.sync.status.outages import OutageLog
 
 GC_THRESHOLD = 50_000
 """Objects that are made between two looks for cycles; Python's own is 700 to 2,000."""

@@ -11,13 +11,13 @@ from shared.journal import TOTALS
 from shared.mapping.converters import MappingOptions
 from shared.model import FeedEntry, Watermark
 from shared.outcome import BatchResult, Outcome
-from shared.sync.plan import Plan, make_plan
 from shared.sync.ports import Ports
-from shared.sync.read_ahead import ReadAhead
+from shared.sync.queue.studies import Limits, Progress, StudyQueue
+from shared.sync.queue.study import StudySync
+from shared.sync.read.plan import Plan, make_plan
+from shared.sync.read.read_ahead import ReadAhead
 from shared.sync.record.feed_recorder import FeedRecorder
 from shared.sync.record.rows import ErrorRows
-from shared.sync.studies import Limits, Progress, StudyQueue
-from shared.sync.study import StudySync
 
 READING = 1 / 3
 """The part of what is left of the tick's time that reading may take: what was read is to be worked on."""

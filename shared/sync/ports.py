@@ -13,9 +13,9 @@ from shared.model import ChangeFeedEntry, FeedEntry, FeedPage, LeaseState, Resou
 from shared.outcome import TickRecord
 from shared.replay import Replay, ReplayRequest
 from shared.sync.handover import Handover
-from shared.sync.known import KnownResources
-from shared.sync.lanes import Pace
-from shared.sync.words import Words
+from shared.sync.merge.known import KnownResources
+from shared.sync.merge.words import Words
+from shared.sync.queue.lanes import Pace
 
 
 class Feed(Protocol):

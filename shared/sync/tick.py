@@ -10,10 +10,10 @@ from shared.log_lines import log_line
 from shared.outcome import BatchResult, Lag, Outcome, TickRecord
 from shared.sync.batch import BatchOptions, run_batches
 from shared.sync.bulkhead import bulkhead, tell
-from shared.sync.lag import lag_behind
-from shared.sync.outages import OutageLog
 from shared.sync.ports import Ports
-from shared.sync.replay import run_replays
+from shared.sync.replay.replay import run_replays
+from shared.sync.status.lag import lag_behind
+from shared.sync.status.outages import OutageLog
 
 REPLAY_SECONDS = 30
 """So long at most a tick works on replays: what is new in the feed must not wait for them."""

@@ -11,8 +11,8 @@ from shared.journal import Slot
 from shared.model import DEFAULT_PARTITION
 from shared.outcome import TickRecord
 from shared.replay import Replay, ReplayRequest, SequenceRange, StoredErrors, StudyRebuild, TimeRange
-from shared.sync.check import Check
-from shared.sync.status import Status
+from shared.sync.status.check import Check
+from shared.sync.status.status import Status
 from shared.web.queries import place_of
 
 

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from shared.sync.status import Status
+from shared.sync.status.status import Status
 
 # totals' name -> the counter's name and help
 _COUNTERS = {

@@ -51,7 +51,7 @@ def studies_in(fhir):
     """By identifier, without what the server gave them; links as what they point to."""
     told = {}
     for study in found(fhir, "ImagingStudy"):
-        one = copy.deepcopy(study)
+        one = {name: value for name, value in copy.deepcopy(study).items() if name != "extension"}  # the app's record
         linked = requests.get(f"{fhir}/{one['subject']['reference']}", timeout=30).json()
         one |= {
             "id": "",
@@ -142,12 +142,12 @@ def test_an_unknown_parameter_is_refused(fhir):
     ("stack", "stage"),
     [
         (["shared/mapping/text.py:uid", "shared/mapping/resources.py:map"], "map"),
-        (["shared/mapping/merge_study.py:put", "shared/sync/study.py:_merge"], "merge"),
+        (["shared/mapping/merge_study.py:put", "shared/sync/queue/study.py:_merge"], "merge"),
         (["/json/decoder.py:raw_decode", "shared/clients/json_body.py:json_of", "shared/clients/change_feed_reader.py:_json"], "feed JSON"),
         (["/json/encoder.py:iterencode", "shared/clients/fhir.py:transact"], "FHIR JSON"),
         (["/socket.py:readinto", "site-packages/requests/sessions.py:send", "shared/clients/change_feed_reader.py:_get"], "HTTP"),
         (["/socket.py:readinto", "site-packages/azure/core/x.py:send", "shared/clients/watermark.py:write"], "storage"),
-        (["shared/sync/plan.py:by_study"], "rest"),
+        (["shared/sync/read/plan.py:by_study"], "rest"),
     ],
 )  # fmt: skip
 def test_the_stage_of_a_stack(stack, stage):

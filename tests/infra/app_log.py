@@ -10,7 +10,7 @@ from shared.clients.http import HttpService
 from shared.errors import FhirRefusedError, OutageError, TransientError
 from shared.mapping.converters import MappingOptions
 from shared.sync.batch import BatchOptions
-from shared.sync.outages import OutageLog
+from shared.sync.status.outages import OutageLog
 from shared.sync.tick import tick
 from tests.fakes import FakeFhir, FakeLease, entry, ports
 

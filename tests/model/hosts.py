@@ -25,10 +25,10 @@ from shared.mapping.resources import MAPPED_KEYS
 from shared.model import FeedPage, Watermark
 from shared.replay import ReplayRequest
 from shared.sync.handover import Handover
-from shared.sync.known import KnownResources
-from shared.sync.lanes import Pace
-from shared.sync.outages import OutageLog
+from shared.sync.merge.known import KnownResources
 from shared.sync.ports import Ports
+from shared.sync.queue.lanes import Pace
+from shared.sync.status.outages import OutageLog
 from shared.sync.tick import tick
 from tests.fakes import FakeErrors, FakeJournal, FakeLease, FakeReplays, FakeWatermarks
 from tests.model.in_process import URL

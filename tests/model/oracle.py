@@ -4,9 +4,9 @@ import json
 from dataclasses import dataclass, field
 
 from shared.model import Action, ChangeFeedEntry, State
-from shared.sync.plan import Study
-from shared.sync.study import StudySync
-from shared.sync.task import StudyResult
+from shared.sync.queue.study import StudySync
+from shared.sync.read.plan import Study
+from shared.sync.transact.task import StudyResult
 from tests.fakes import ports
 from tests.model.fhir import ModelFhir
 

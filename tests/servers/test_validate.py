@@ -5,8 +5,8 @@ import json
 import pytest
 import requests
 
-from shared.sync.plan import Study
-from shared.sync.study import StudySync
+from shared.sync.queue.study import StudySync
+from shared.sync.read.plan import Study
 from tests.fakes import FakeFhir, ports
 from tests.unit import test_real_dose_reports as dose
 from tests.unit.test_golden import CASES

@@ -78,7 +78,9 @@ def test_the_mapping_is_pure(path):
     assert ".now(" not in path.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "shared/sync").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "shared/sync").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_sync_knows_protocols_not_azure(path):
     """The loop can be read, and tested, without any outside system."""
     assert not {name.split(".")[0] for name in imports(path)} & {"azure", "requests", "opentelemetry"}
@@ -93,3 +95,13 @@ def test_the_app_never_imports_what_is_not_deployed():
         if name.split(".")[0] in {"local", "tests", "docs"}
     }
     assert not foreign
+
+
+ROOMS_OF_SYNC = {"read", "map", "merge", "transact", "record", "queue", "replay", "status"}
+
+
+def test_the_rooms_of_sync_are_the_words_of_the_road():
+    """Beside them stand the batch and the tick, what they need of the world, and what bounds a fault."""
+    rooms = {path.name for path in (ROOT / "shared/sync").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    loose = {path.stem for path in (ROOT / "shared/sync").glob("*.py")}
+    assert (rooms, loose) == (ROOMS_OF_SYNC, {"__init__", "batch", "bulkhead", "handover", "ports", "tick"})

@@ -15,8 +15,8 @@ import pytest
 from shared.clients.change_feed_entry import entry_of
 from shared.mapping.converters import MappingOptions
 from shared.model import Watermark
-from shared.sync.plan import Study
-from shared.sync.study import StudySync
+from shared.sync.queue.study import StudySync
+from shared.sync.read.plan import Study
 from tests.archive_of_fhir import ArchiveOfFhir
 from tests.fakes import FakeFhir, entry, ports
 

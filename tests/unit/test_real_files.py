@@ -9,8 +9,8 @@ from local.samples import pydicom_files
 from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.model import Action, ChangeFeedEntry, State
-from shared.sync.plan import Study
-from shared.sync.study import StudySync
+from shared.sync.queue.study import StudySync
+from shared.sync.read.plan import Study
 from tests.fakes import NOW, FakeFhir, ports
 from tests.r4 import faults
 

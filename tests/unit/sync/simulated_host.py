@@ -15,8 +15,8 @@ from shared.clients.telemetry import SILENT
 from shared.errors import DicomCastError
 from shared.mapping.converters import MappingOptions
 from shared.sync.batch import BatchOptions
-from shared.sync.outages import OutageLog
 from shared.sync.ports import Ports
+from shared.sync.status.outages import OutageLog
 from shared.sync.tick import tick
 from tests.fakes import NOW
 from tests.unit.sync.simulated_lease import HostLease, LeaseConflictError

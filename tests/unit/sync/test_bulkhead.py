@@ -12,8 +12,8 @@ from shared.outcome import Outcome
 from shared.replay import ReplayRequest, ReplayState, SequenceRange, StudyRebuild
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.bulkhead import bulkhead
-from shared.sync.outages import OutageLog
-from shared.sync.read_ahead import ReadAhead
+from shared.sync.read.read_ahead import ReadAhead
+from shared.sync.status.outages import OutageLog
 from shared.sync.tick import tick
 from tests.dose_reports import ct, ct_event
 from tests.fakes import FakeArchive, FakeFeed, FakeFhir, FakeWatermarks, entry, ports, report_entry

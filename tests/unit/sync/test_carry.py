@@ -14,7 +14,7 @@ from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.model import TornEntry
 from shared.sync.batch import BatchOptions, run_batches
-from shared.sync.retry import Attempts, delay_seconds
+from shared.sync.queue.retry import Attempts, delay_seconds
 from tests.fakes import NOW, FakeClock, FakeErrors, FakeFhir, TimedFeed, entry, is_of_endpoint, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)

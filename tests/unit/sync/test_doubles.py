@@ -11,7 +11,7 @@ from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.model import Action, State
 from shared.sync.batch import BatchOptions, run_batches
-from shared.sync.known import MAX_AGE_SECONDS, KnownResources
+from shared.sync.merge.known import MAX_AGE_SECONDS, KnownResources
 from tests.dose_reports import ct, ct_event
 from tests.fakes import (
     INSTANCE,

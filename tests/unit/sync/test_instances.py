@@ -6,8 +6,8 @@ import pytest
 
 from shared.mapping.converters import MappingOptions
 from shared.model import Action, State
-from shared.sync.plan import Study
-from shared.sync.study import StudySync
+from shared.sync.queue.study import StudySync
+from shared.sync.read.plan import Study
 from tests.dose_reports import ct, ct_event
 from tests.fakes import FakeFhir, entry, ports, report_entry
 

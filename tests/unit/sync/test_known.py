@@ -4,8 +4,8 @@ import threading
 import time
 from contextlib import suppress
 
-from shared.sync import known
-from shared.sync.known import GONE, MAX_AGE_SECONDS, KnownResources, Traces
+from shared.sync.merge import known
+from shared.sync.merge.known import GONE, MAX_AGE_SECONDS, KnownResources, Traces
 
 SECONDS = 10  # a thread that has not ended by then hangs
 

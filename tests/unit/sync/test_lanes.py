@@ -12,10 +12,10 @@ from shared.mapping.patients import Patients
 from shared.model import Action, State
 from shared.outcome import Outcome
 from shared.sync.batch import BatchOptions, run_batches
-from shared.sync.known import KnownResources
-from shared.sync.lanes import Pace
-from shared.sync.pending import MAX_ENTRIES, MAX_STUDIES, MIN_STUDIES, PendingStudies
-from shared.sync.plan import Study
+from shared.sync.merge.known import KnownResources
+from shared.sync.queue.lanes import Pace
+from shared.sync.queue.pending import MAX_ENTRIES, MAX_STUDIES, MIN_STUDIES, PendingStudies
+from shared.sync.read.plan import Study
 from tests.fakes import FakeFeed, FakeFhir, entry, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=10_000)

@@ -8,9 +8,9 @@ from shared.errors import FhirRefusedError, StudyTooLargeError
 from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.model import DEFAULT_PARTITION, Action, State
-from shared.sync.plan import Study
-from shared.sync.rehearsal import Rehearsal
-from shared.sync.study import StudySync
+from shared.sync.queue.study import StudySync
+from shared.sync.read.plan import Study
+from shared.sync.replay.rehearsal import Rehearsal
 from tests.dose_reports import ct, ct_event
 from tests.fakes import SERIES, STUDY, FakeArchive, FakeFhir, entry, ports, report_entry
 

@@ -11,8 +11,8 @@ from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.model import DEFAULT_PARTITION, Action, State
 from shared.sync.batch import BatchOptions, run_batch
-from shared.sync.plan import Study
-from shared.sync.study import StudySync
+from shared.sync.queue.study import StudySync
+from shared.sync.read.plan import Study
 from tests.dose_reports import ct, ct_event
 from tests.fakes import NOW, STUDY, FakeArchive, FakeFeed, FakeFhir, entry, ports, report_entry
 

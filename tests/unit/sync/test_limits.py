@@ -9,9 +9,9 @@ from shared.errors import FhirRefusedError, PagingError, ThrottledError, Transie
 from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.model import Action, State
-from shared.sync.plan import Study
-from shared.sync.study import StudySync
-from shared.sync.task import StudyResult
+from shared.sync.queue.study import StudySync
+from shared.sync.read.plan import Study
+from shared.sync.transact.task import StudyResult
 from tests.dose_reports import ct, ct_event
 from tests.fakes import FakeFhir, entry, is_of_endpoint, ports, report_entry
 

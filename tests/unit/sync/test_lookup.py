@@ -8,8 +8,8 @@ from shared.errors import MultipleMatchingResourcesError
 from shared.mapping.converters import MappingOptions
 from shared.mapping.resources import map_endpoint
 from shared.mapping.transaction import reference_of
-from shared.sync.known import GONE, KnownResources
-from shared.sync.lookup import Lookup
+from shared.sync.merge.known import GONE, KnownResources
+from shared.sync.merge.lookup import Lookup
 from tests.fakes import STUDY, FakeFhir
 
 URL = "https://dicom.example.org"

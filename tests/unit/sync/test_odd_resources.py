@@ -11,8 +11,8 @@ from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.mapping.transaction import reference_of
 from shared.model import Action, State, Watermark, Written
-from shared.sync.plan import Study
-from shared.sync.study import StudySync
+from shared.sync.queue.study import StudySync
+from shared.sync.read.plan import Study
 from tests.dose_reports import ct, ct_event
 from tests.fakes import INSTANCE, SERIES, STUDY, FakeArchive, FakeFhir, entry, ports, report_entry
 

@@ -6,9 +6,9 @@ from shared.errors import ConflictError, PagingError, TransientError
 from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.model import DEFAULT_PARTITION
-from shared.sync.parts import MAX_PARTS
-from shared.sync.plan import Study
-from shared.sync.study import StudySync
+from shared.sync.queue.study import StudySync
+from shared.sync.read.plan import Study
+from shared.sync.transact.parts import MAX_PARTS
 from tests.dose_reports import ct, ct_event
 from tests.fakes import STUDY, FakeArchive, FakeFhir, entry, ports, report_entry
 

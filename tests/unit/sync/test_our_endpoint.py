@@ -8,10 +8,10 @@ import pytest
 from shared.errors import ConflictError, EndpointMismatchError, FhirRefusedError, TransientError
 from shared.mapping.converters import MappingOptions
 from shared.model import Written
-from shared.sync.lookup import Lookup
-from shared.sync.our_endpoint import OurEndpoint
-from shared.sync.plan import Study
-from shared.sync.study import StudySync
+from shared.sync.merge.lookup import Lookup
+from shared.sync.merge.our_endpoint import OurEndpoint
+from shared.sync.queue.study import StudySync
+from shared.sync.read.plan import Study
 from tests.fakes import FakeFhir, entry, ports
 
 OPTIONS = MappingOptions("https://dicom.example.org")

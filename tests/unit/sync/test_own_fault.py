@@ -8,7 +8,7 @@ from shared.errors import ConflictError, OutageError, ThrottledError, TransientE
 from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.sync.batch import BatchOptions, run_batches
-from shared.sync.retry import TRIES_IN_A_TICK
+from shared.sync.queue.retry import TRIES_IN_A_TICK
 from tests.fakes import FakeFhir, entry, is_of_endpoint, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)

@@ -16,9 +16,9 @@ from shared.mapping.converters import MappingOptions
 from shared.model import DEFAULT_PARTITION, PatientUpdatePolicy
 from shared.replay import ReplayRequest, SequenceRange, StoredErrors, StudyRebuild
 from shared.sync.batch import BatchOptions, run_batches
-from shared.sync.lanes import Pace
-from shared.sync.replay import run_replays
-from shared.sync.words import Words
+from shared.sync.merge.words import Words
+from shared.sync.queue.lanes import Pace
+from shared.sync.replay.replay import run_replays
 from tests.fakes import FakeArchive, FakeClock, FakeErrors, FakeFeed, FakeFhir, entry, ports
 
 MAPPING = MappingOptions("https://dicom.example.org")

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 from shared.failures import CarriedEntry, ErrorTable, FailedEntry
 from shared.model import StoredWatermark, Watermark
-from shared.sync import plan as plan_module
-from shared.sync.plan import attempts_of, make_plan
-from shared.sync.retry import Attempts
+from shared.sync.queue.retry import Attempts
+from shared.sync.read import plan as plan_module
+from shared.sync.read.plan import attempts_of, make_plan
 from tests.fakes import NOW, STUDY, FakeClock, FakeErrors, entry, ports
 
 

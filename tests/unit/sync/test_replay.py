@@ -10,9 +10,9 @@ from shared.failures import ErrorTable, FailedEntry
 from shared.mapping.converters import MappingOptions
 from shared.model import Action, State, StoredWatermark, Watermark
 from shared.replay import ReplayRequest, ReplayState, SequenceRange, StoredErrors, StudyRebuild, TimeRange
-from shared.sync import replay as replays
 from shared.sync.batch import BatchOptions, run_batches
-from shared.sync.replay import run_replays
+from shared.sync.replay import replay as replays
+from shared.sync.replay.replay import run_replays
 from tests.fakes import NOW, FakeArchive, FakeFhir, FakeLease, FakeWatermarks, TimedFeed, entry, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100, total_retry_seconds=60)

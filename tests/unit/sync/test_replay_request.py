@@ -8,7 +8,7 @@ import pytest
 from shared.errors import RequestError
 from shared.failures import ErrorTable
 from shared.replay import ReplayRequest, SequenceRange, StoredErrors, StudyRebuild, TimeRange
-from shared.sync.replay_request import parse_request
+from shared.sync.replay.replay_request import parse_request
 from shared.web.as_json import request_json
 from tests.fakes import entry
 

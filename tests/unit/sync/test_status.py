@@ -8,8 +8,8 @@ from shared.errors import OutageError
 from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.sync.batch import BatchOptions
-from shared.sync.outages import OutageLog
-from shared.sync.status import ANSWER_SECONDS, status
+from shared.sync.status.outages import OutageLog
+from shared.sync.status.status import ANSWER_SECONDS, status
 from shared.sync.tick import tick
 from shared.web.as_json import status_json
 from shared.web.metrics import metrics_text

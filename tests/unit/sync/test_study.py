@@ -8,9 +8,9 @@ from shared.errors import ConflictError, FhirRefusedError, OutageError, Transien
 from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.model import Action, State
-from shared.sync.one_study import MAX_CONFLICTS
-from shared.sync.plan import Study
-from shared.sync.study import StudySync
+from shared.sync.queue.study import StudySync
+from shared.sync.read.plan import Study
+from shared.sync.transact.one_study import MAX_CONFLICTS
 from tests.dose_reports import ct, ct_event
 from tests.fakes import FakeFhir, entry, is_of_endpoint, ports, report_entry
 

@@ -5,8 +5,8 @@ import copy
 import pytest
 
 from shared.mapping.converters import MappingOptions
-from shared.sync.plan import Study
-from shared.sync.study import StudySync
+from shared.sync.queue.study import StudySync
+from shared.sync.read.plan import Study
 from tests.fakes import FakeFhir, entry, ports
 
 OPTIONS = MappingOptions("https://dicom.example.org")

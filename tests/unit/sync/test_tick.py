@@ -21,8 +21,8 @@ from shared.outcome import Outcome
 from shared.replay import ReplayRequest, ReplayState, SequenceRange
 from shared.sync.batch import BatchOptions
 from shared.sync.handover import Handover
-from shared.sync.outages import OutageLog
-from shared.sync.status import status
+from shared.sync.status.outages import OutageLog
+from shared.sync.status.status import status
 from shared.sync.tick import tick
 from shared.web.metrics import metrics_text
 from tests.fakes import NOW, FakeClock, FakeFeed, FakeFhir, FakeLease, FakeWatermarks, entry, ports

@@ -14,8 +14,8 @@ from shared.errors import (
 )
 from shared.mapping.transaction import Create, Delete, Update
 from shared.model import Written
-from shared.sync.known import GONE, KnownResources
-from shared.sync.transact import Size, together, transact
+from shared.sync.merge.known import GONE, KnownResources
+from shared.sync.transact.transact import Size, together, transact
 from tests.fakes import FakeFhir, FakeLease
 
 

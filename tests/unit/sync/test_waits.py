@@ -12,11 +12,11 @@ from shared.mapping.converters import MappingOptions
 from shared.outcome import Outcome
 from shared.sync import tick as tick_module
 from shared.sync.batch import BatchOptions
-from shared.sync.lanes import Pace
-from shared.sync.outages import OutageLog
-from shared.sync.status import status
+from shared.sync.queue.lanes import Pace
+from shared.sync.status.outages import OutageLog
+from shared.sync.status.status import status
+from shared.sync.status.watch import UnderWay
 from shared.sync.tick import tick
-from shared.sync.watch import UnderWay
 from tests.fakes import entry, ports
 from tests.raw_server import HEAD, dripping, raw_server, silent, whole
 

@@ -2,8 +2,8 @@
 
 from shared.mapping.patients import PatientIdentity
 from shared.model import Watermark
-from shared.sync import words as module
-from shared.sync.words import Words
+from shared.sync.merge import words as module
+from shared.sync.merge.words import Words
 
 P, Q = PatientIdentity("", "P"), PatientIdentity("", "Q")
 

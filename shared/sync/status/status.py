@@ -9,10 +9,10 @@ from shared.journal import Journal
 from shared.model import LeaseState, Watermark
 from shared.outcome import Lag
 from shared.replay import Replay
-from shared.sync.lag import lag_behind
-from shared.sync.plan import carried_entries
 from shared.sync.ports import Ports
-from shared.sync.watch import Answers, UnderWay
+from shared.sync.read.plan import carried_entries
+from shared.sync.status.lag import lag_behind
+from shared.sync.status.watch import Answers, UnderWay
 
 ANSWER_SECONDS = 1.7
 """The status is to be there within 2 s."""

@@ -27,12 +27,12 @@ from shared.mapping.sign import is_only_ours, is_ours, named, signed
 from shared.mapping.table import elements_of
 from shared.mapping.transaction import Create, Delete, Update, Write, as_they_stand, name_of, reference_of
 from shared.model import Resource
-from shared.sync.lookup import Lookup, Search
-from shared.sync.mapped_entries import Change, Changes, gone, key_of, there
-from shared.sync.our_endpoint import OurEndpoint
-from shared.sync.patients import StudyPatient, patients_among, patients_of
+from shared.sync.map.mapped_entries import Change, Changes, gone, key_of, there
+from shared.sync.merge.lookup import Lookup, Search
+from shared.sync.merge.our_endpoint import OurEndpoint
+from shared.sync.merge.patients import StudyPatient, patients_among, patients_of
+from shared.sync.merge.reading import StudyReader
 from shared.sync.ports import Ports
-from shared.sync.reading import StudyReader
 
 MAX_PATIENTS = 10
 """Of one study, so many are looked up: a study of several is a danger, and a row says so."""

@@ -10,16 +10,16 @@ from shared.model import Watermark
 from shared.replay import MAX_TOLD, Cursor, Replay, ReplayError, ReplayProgress, ReplayState, StoredErrors
 from shared.sync.batch import BatchOptions
 from shared.sync.bulkhead import bulkhead, tell
-from shared.sync.known import KnownResources
+from shared.sync.merge.known import KnownResources
+from shared.sync.merge.words import Words
 from shared.sync.ports import Ports
+from shared.sync.queue.retry import TRIES_IN_A_TICK, Attempts
+from shared.sync.queue.studies import Limits, Progress, StudyQueue
+from shared.sync.queue.study import StudySync
 from shared.sync.record.replay_recorder import ReplayRecorder
 from shared.sync.record.rows import ErrorRows
-from shared.sync.rehearsal import Rehearsal
-from shared.sync.replay_source import Portion, next_portion, total_of
-from shared.sync.retry import TRIES_IN_A_TICK, Attempts
-from shared.sync.studies import Limits, Progress, StudyQueue
-from shared.sync.study import StudySync
-from shared.sync.words import Words
+from shared.sync.replay.rehearsal import Rehearsal
+from shared.sync.replay.replay_source import Portion, next_portion, total_of
 
 LEAST_ENTRIES, MOST_ENTRIES = 20, 500
 SLICE_SECONDS = 5

@@ -14,8 +14,8 @@ from shared.mapping.resources import MappedInstance, StudyMapper
 from shared.mapping.structured_report import ContentHeld, content_held
 from shared.model import Action, ChangeFeedEntry, Resource, State
 from shared.sync.bulkhead import bulkhead, tell
-from shared.sync.plan import ChangedInstance
 from shared.sync.ports import Archive
+from shared.sync.read.plan import ChangedInstance
 
 Change = MappedInstance | RemovedInstance
 

@@ -4,8 +4,8 @@ from collections import Counter, deque
 from collections.abc import Hashable, Mapping, Sequence
 
 from shared.mapping.patients import PatientIdentity, Patients
-from shared.sync.plan import Study
-from shared.sync.words import Words
+from shared.sync.merge.words import Words
+from shared.sync.read.plan import Study
 
 MIN_STUDIES, MAX_STUDIES = 10, 40
 MAX_ENTRIES = 200

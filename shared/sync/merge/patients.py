@@ -6,8 +6,8 @@ from typing import Any
 
 from shared.mapping.patients import PatientIdentity, together, words_of
 from shared.mapping.resources import Fragment, MappedInstance
-from shared.sync.mapped_entries import Changes, key_of
-from shared.sync.words import Words
+from shared.sync.map.mapped_entries import Changes, key_of
+from shared.sync.merge.words import Words
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from datetime import datetime
 from shared.failures import CarriedEntry
 from shared.model import Action, ChangeFeedEntry, FeedEntry, FeedPage, StoredWatermark, TornEntry, Watermark
 from shared.sync.ports import Ports
-from shared.sync.retry import Attempts
+from shared.sync.queue.retry import Attempts
 
 MAX_CARRIED = 10_000
 """Entries that one batch tries again; the watermark waits for what is left."""

@@ -6,14 +6,14 @@ from shared.errors import UnreadStudyError
 from shared.mapping.converters import MappingOptions
 from shared.mapping.patients import Patients
 from shared.model import Action, PatientUpdatePolicy
-from shared.sync.group import Group
-from shared.sync.mapped_entries import Changes, key_of, map_entries
-from shared.sync.merging import StudyMerger
-from shared.sync.one_study import OneStudy
-from shared.sync.plan import Study, instance_of
+from shared.sync.map.mapped_entries import Changes, key_of, map_entries
+from shared.sync.merge.merging import StudyMerger
+from shared.sync.merge.reading import of_one_study
 from shared.sync.ports import Ports
-from shared.sync.reading import of_one_study
-from shared.sync.task import StudyOutcome, Task
+from shared.sync.read.plan import Study, instance_of
+from shared.sync.transact.group import Group
+from shared.sync.transact.one_study import OneStudy
+from shared.sync.transact.task import StudyOutcome, Task
 
 
 class StudySync:

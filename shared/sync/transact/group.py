@@ -13,9 +13,9 @@ from shared.errors import (
 from shared.mapping.transaction import Write
 from shared.sync.bulkhead import bulkhead
 from shared.sync.ports import Ports
-from shared.sync.retry import MAX_DELAY_SECONDS
-from shared.sync.task import StudyOutcome, StudyResult, Task
-from shared.sync.transact import Size, together, transact
+from shared.sync.queue.retry import MAX_DELAY_SECONDS
+from shared.sync.transact.task import StudyOutcome, StudyResult, Task
+from shared.sync.transact.transact import Size, together, transact
 
 Wanted = Mapping[int, list[Write]]
 """The writes of tasks, by their place in the group."""

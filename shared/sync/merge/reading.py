@@ -14,9 +14,9 @@ from shared.mapping.merge_study import RemovedInstance, counted_series
 from shared.mapping.reconcile import InstanceKey, StudyRead
 from shared.mapping.resources import MappedInstance, StudyMapper
 from shared.model import ChangeFeedEntry, Resource
-from shared.sync.mapped_entries import Changes, key_of
-from shared.sync.plan import instance_of
+from shared.sync.map.mapped_entries import Changes, key_of
 from shared.sync.ports import Archive, Feed, Ports
+from shared.sync.read.plan import instance_of
 
 LAG_SECONDS = 120
 """So long an archive may lag behind its own feed."""

@@ -11,9 +11,9 @@ from shared.mapping.merge import contains, merge_endpoint
 from shared.mapping.resources import map_endpoint
 from shared.mapping.transaction import Create, identifier_query, reference_of
 from shared.model import Resource
-from shared.sync.lookup import Lookup, Search
+from shared.sync.merge.lookup import Lookup, Search
 from shared.sync.ports import Ports
-from shared.sync.transact import transact
+from shared.sync.transact.transact import transact
 
 MAX_AGE = timedelta(minutes=1)
 """Somebody may delete it, and not every server refuses a link to what is gone."""

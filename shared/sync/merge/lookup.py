@@ -13,9 +13,9 @@ from shared.mapping.resources import Fragment
 from shared.mapping.sign import are_doubles, by_id, named
 from shared.mapping.transaction import endpoint_query, identifier_query, reference_of
 from shared.model import Resource
-from shared.sync.known import GONE, KnownResources
+from shared.sync.merge.known import GONE, KnownResources
+from shared.sync.merge.survivors import survivors
 from shared.sync.ports import FhirServer
-from shared.sync.survivors import survivors
 
 Search = tuple[str, str]
 """Resource type and query."""

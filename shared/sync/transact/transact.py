@@ -16,7 +16,7 @@ from shared.mapping.transaction import (
     written,
 )
 from shared.model import Written
-from shared.sync.known import KnownResources
+from shared.sync.merge.known import KnownResources
 from shared.sync.ports import FhirServer, Lease
 
 MAX_LISTED = 2_000

@@ -17,11 +17,11 @@ from shared.mapping.merge_study import RemovedInstance
 from shared.mapping.transaction import Write
 from shared.model import Action, ChangeFeedEntry, State
 from shared.sync.bulkhead import bulkhead
-from shared.sync.mapped_entries import Changes, failed
-from shared.sync.parts import Parts
+from shared.sync.map.mapped_entries import Changes, failed
 from shared.sync.ports import Ports
-from shared.sync.task import StudyOutcome, StudyResult, Task
-from shared.sync.transact import transact
+from shared.sync.transact.parts import Parts
+from shared.sync.transact.task import StudyOutcome, StudyResult, Task
+from shared.sync.transact.transact import transact
 
 MAX_CONFLICTS = 5
 """How often a study is read and merged again because somebody else wrote first, before it waits for the next tick."""

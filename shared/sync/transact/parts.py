@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from shared.errors import FhirRefusedError, TransientError
 from shared.mapping.transaction import Delete, Write
 from shared.sync.ports import FhirServer
-from shared.sync.transact import Size
+from shared.sync.transact.transact import Size
 
 MAX_PARTS = 100
 """In one go: others wait for the lane, and the tick has to end. What is left is merged again, and found."""

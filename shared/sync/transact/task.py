@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from shared.errors import TransientError
 from shared.failures import ErrorTable, FailedEntry
-from shared.sync.mapped_entries import Changes
-from shared.sync.merging import StudyMerger
+from shared.sync.map.mapped_entries import Changes
+from shared.sync.merge.merging import StudyMerger
 
 PATIENT_ID = "(0010,0020) PatientID (LO)"
 

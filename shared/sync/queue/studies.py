@@ -6,15 +6,15 @@ from datetime import datetime, timedelta
 
 from shared.errors import ConflictError, OutageError, OutOfTimeError, ThrottledError, TransientError, UnreadStudyError
 from shared.model import ChangeFeedEntry
-from shared.sync.lanes import Lanes
-from shared.sync.one_study import SUSPECT_STATUSES
-from shared.sync.pending import PendingStudies
-from shared.sync.plan import Study
 from shared.sync.ports import Ports
+from shared.sync.queue.lanes import Lanes
+from shared.sync.queue.pending import PendingStudies
+from shared.sync.queue.retry import MAX_WAIT_SECONDS, TRIES_IN_A_TICK, delay_seconds
+from shared.sync.queue.study import StudySync
+from shared.sync.read.plan import Study
 from shared.sync.record.recorder import Recorder
-from shared.sync.retry import MAX_WAIT_SECONDS, TRIES_IN_A_TICK, delay_seconds
-from shared.sync.study import StudySync
-from shared.sync.task import StudyOutcome, StudyResult
+from shared.sync.transact.one_study import SUSPECT_STATUSES
+from shared.sync.transact.task import StudyOutcome, StudyResult
 
 STUDIES_OF_AN_OUTAGE = 3
 """So many studies that fail, each by itself, and none that succeeds: it is the server, not the study."""

@@ -1,0 +1,1 @@
+"""The changes that entries make to a study."""

@@ -1,0 +1,1 @@
+"""The studies of a batch: which go now, together, again, later."""

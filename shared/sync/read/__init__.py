@@ -1,0 +1,1 @@
+"""What is due: the feed, and what earlier ticks have carried."""
