@@ -89,7 +89,7 @@ LINKS = {urn("Endpoint", URL): "Endpoint/1"}
         ([OURS], None, None),
         ([OTHER], None, [OURS]),
         ([OTHER, OURS], None, [OURS]),
-        ([{"reference": "https://fhir.example.org/Endpoint/1"}], None, None),  # the same, as a server may write it
+        ([{"reference": "https://fhir.example.org/Endpoint/1"}], None, [OURS]),  # another server's
         ([OTHER], [OTHER], [OTHER, OURS]),
         ([OTHER, OURS], [OURS], [OURS]),
     ],
