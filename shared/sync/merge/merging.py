@@ -1,42 +1,33 @@
 """Reads what FHIR holds of a study, and says what is to be written so that it says what the archive holds."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Sequence
 
-from shared.failures import FailedEntry
 from shared.mapping.converters import MappingOptions, urn
-from shared.mapping.dose_report import may_be_dose_report
-from shared.mapping.held import text
 from shared.mapping.last_applied import assumed, mark, recorded, with_record
-from shared.mapping.merge import Links, contains, merge_patient
-from shared.mapping.merge_observation import merge_report, remove_report, report_query
+from shared.mapping.merge import Links, contains
+from shared.mapping.merge_observation import report_query
 from shared.mapping.merge_study import (
-    RemovedInstance,
     cancelled,
     counted_series,
     counts_only,
     merge_study,
     with_series_of,
 )
-from shared.mapping.observation import ReportInstance
-from shared.mapping.patients import several_patients
 from shared.mapping.reconcile import Said, StudyRead, listed_by, takes_out
 from shared.mapping.reconcile_study import applied, is_plain, reconcile_study, standing
 from shared.mapping.resources import MappedInstance
-from shared.mapping.sign import is_only_ours, is_ours, named, signed
+from shared.mapping.sign import is_only_ours, is_ours, signed
 from shared.mapping.table import elements_of
-from shared.mapping.transaction import Create, Delete, Update, Write, as_they_stand, name_of, reference_of
+from shared.mapping.transaction import Create, Delete, Update, Write, as_they_stand, reference_of
 from shared.model import Resource
-from shared.sync.map.mapped_entries import Change, Changes, gone, key_of, there
+from shared.sync.map.mapped_entries import Changes, there
 from shared.sync.merge.lookup import Lookup, Search
 from shared.sync.merge.our_endpoint import OurEndpoint
-from shared.sync.merge.patients import StudyPatient, patients_among, patients_of
+from shared.sync.merge.patient_links import PatientLinks, linked_to
+from shared.sync.merge.patients import StudyPatient
 from shared.sync.merge.reading import StudyReader
+from shared.sync.merge.reports import observation_writes
 from shared.sync.ports import Ports
-
-MAX_PATIENTS = 10
-"""Of one study, so many are looked up: a study of several is a danger, and a row says so."""
-PATIENT_REMEDY = "the study is linked to one; move what links to the others, and delete them"
 
 
 class StudyMerger:
@@ -47,19 +38,16 @@ class StudyMerger:
         self._partition = partition
         self._archive = ports.archive
         self._known = ports.known
-        self._words = ports.words
         self._lookup = Lookup(ports.fhir, ports.known, self.options)
         self._endpoint = OurEndpoint(ports, self._lookup, self.options)
         self._reader = StudyReader(ports, self.options, partition)
-        self._doubles: dict[str, Sequence[Resource]] = {}
-        self._several: dict[str, str | None] = {}
-        self._patients: dict[int, tuple[Changes, list[StudyPatient]]] = {}
+        self.patients = PatientLinks(self._lookup, ports.words, self.options)
 
     def searches(self, wanted: Changes) -> list[Search]:
         """What `writes` will look up, but for Observations."""
         uid = wanted.study_instance_uid
         searches = [] if self._lookup.is_known(uid) else [self._lookup.study_search(uid)]
-        patients = [patient.identifier for patient in self._patients_of(wanted)]
+        patients = [patient.identifier for patient in self.patients.of(wanted)]
         if patients and not self._endpoint.is_known:
             searches.append(self._endpoint.search)
         return searches + [self._lookup.patient_search(identifier) for identifier in patients]
@@ -88,25 +76,6 @@ class StudyMerger:
             return as_they_stand(self._writes(wanted))
         return writes
 
-    def took(self, wanted: Changes, refused: Collection[FailedEntry]) -> None:
-        """The changes are in FHIR, but for those that were refused: their words on patients count from now on."""
-        left_out = {failure.sequence for failure in refused if failure.is_final}
-        changes = [change for change in wanted.changes if not left_out or change.entry.sequence not in left_out]
-        for patient in self._patients_of(replace(wanted, changes=changes) if left_out else wanted):
-            for word, place in patient.places.items():
-                self._words.took(patient.identity, word, place)
-
-    def doubles(self, wanted: Changes) -> list[str]:
-        """What is to be told of Patients of the study that we, two hosts of us, have made twice."""
-        names = [patient.identity.name for patient in self._patients_of(wanted)]
-        found = [named(self._doubles[name]) for name in names if self._doubles.get(name)]
-        return [f"{told} are doubles that the app has made: {PATIENT_REMEDY}" for told in found]
-
-    def several_patients(self, wanted: Changes) -> str | None:
-        """What is to be told of a study whose instances are not all one patient's, as far as they were read."""
-        mapped = [change for change in wanted.changes if isinstance(change, MappedInstance)]
-        return self._several.get(wanted.study_instance_uid) or several_patients(mapped)
-
     def _writes(self, wanted: Changes) -> list[Write]:
         uid = wanted.study_instance_uid
         found = self._lookup.studies(uid)
@@ -115,31 +84,26 @@ class StudyMerger:
         links: dict[str, str] = {}
         if base is None and wanted.is_doubtful:
             wanted = there(wanted, self._reader.read({}, wanted, self._own_series(None, wanted, links)))
-        writes = self._link(self._patients_of(wanted), study, links)
+        writes = self._link(self.patients.of(wanted), study, links)
         if base is not None and links and is_ours(base, self.options.service_url):
             base = self._endpoint.without_gone(base)
         read = self._read(base, wanted, links)
         if read is not None:
             wanted = there(wanted, read)
-            self._several[uid] = several_patients(read.instances)
-            writes += self._link(self._unlinked(read, links), study, links)
+            writes += self._link(self.patients.of_read(uid, read, links), study, links)
         writes += self._study(study, doubles, self._merged(base, wanted, read, links), uid)
         if study is not None:
             links[urn("ImagingStudy", uid)] = reference_of(study)
-        writes = _linked_to([*writes, *self._observations(study, wanted, read, links)], study)
+        writes = linked_to(
+            [*writes, *observation_writes(self._lookup, self.options, study, wanted, read, links)], study
+        )
         return writes + [write for moved in self._moved(study, wanted) for write in self._writes(moved)]
-
-    def _patients_of(self, wanted: Changes) -> list[StudyPatient]:
-        """Whom the changes name; asked for several times of each study."""
-        if id(wanted) not in self._patients:
-            self._patients[id(wanted)] = wanted, patients_of(wanted, self._words)
-        return self._patients[id(wanted)][1]
 
     def _link(self, patients: Sequence[StudyPatient], study: Resource | None, links: dict[str, str]) -> list[Write]:
         """Writes of Patients; the links to them and to the Endpoint are added."""
         if patients:
             links[self._endpoint.name] = self._endpoint.reference()
-        return [write for patient in patients for write in self._link_patient(patient, study, links)]
+        return [write for patient in patients for write in self.patients.link(patient, study, links)]
 
     def _read(self, study: Resource | None, wanted: Changes, links: Links) -> StudyRead | None:
         """What the archive holds; None where the changes may be merged without, or change nothing."""
@@ -155,36 +119,6 @@ class StudyMerger:
         if not read.is_whole and takes_out(study, said, elements_of("ImagingStudy")):
             return self._reader.read(study, wanted, own, is_all=True)
         return read
-
-    def _unlinked(self, read: StudyRead, links: Links) -> list[StudyPatient]:
-        """The patients of what was read that are linked to not yet; of many, as many as may be looked up."""
-        found = patients_among(read.instances, self._words)
-        return [patient for patient in found if patient.identity.name not in links][:MAX_PATIENTS]
-
-    def _link_patient(self, patient: StudyPatient, study: Resource | None, links: dict[str, str]) -> list[Write]:
-        """Of doubles that we made the one that the study has already, else the first by its id."""
-        name = patient.identity.name
-        query = self._lookup.patient_search(patient.identifier)[1]
-        patients = self._lookup.patients(patient.identifier)
-        self._doubles[name] = patients[1:] and patients
-        subject = (study or {}).get("subject", {}).get("reference")
-        linked = [one for one in patients if reference_of(one) == subject]
-        held = next(iter([*linked, *patients]), None)
-        older = [
-            word for word, place in patient.places.items() if not self._words.is_newest(patient.identity, word, place)
-        ]
-        if held is not None and not self._lookup.carries(held, patient.identifier):
-            links[name] = reference_of(
-                held
-            )  # the one that is left of two that a registry merged: what it says is theirs
-            return []
-        merged = merge_patient(held, patient.wanted, self.options.patient_update_policy, older)
-        if held is None:
-            assert merged is not None
-            links[name] = name
-            return [Create(name, merged, query, query)]
-        links[name] = reference_of(held)
-        return [Update(merged, query)] if merged is not None else []
 
     def _study(
         self, study: Resource | None, doubles: Sequence[Resource], merged: Resource | None, uid: str
@@ -254,29 +188,6 @@ class StudyMerger:
         is_so_already = study is not None and not wanted.is_whole and bool(counted_series(study) & asked)
         return wanted.counts_only or is_so_already or 0 < self.options.max_instances < listed
 
-    def _observations(
-        self, study: Resource | None, wanted: Changes, read: StudyRead | None, links: Mapping[str, str]
-    ) -> list[Write]:
-        if not self.options.generate_observations:
-            return []
-        writes: list[Write] = []
-        changes = [*wanted.changes, *gone(study, wanted, read)]
-        for change in changes:
-            series, uid = key_of(change.entry)
-            report = None if isinstance(change, RemovedInstance) else wanted.reports.get((series, uid))
-            is_removed = isinstance(change, RemovedInstance) and _may_have_observations(study, change)
-            if not is_removed and report is None:
-                continue
-            taken = {name_of(write) for write in writes}
-            held = [one for one in self._lookup.observations(uid) if reference_of(one) not in taken]
-            is_elsewhere = bool(_series_of(uid, study, changes) - {series})
-            if report is not None:
-                writes += merge_report(held, report, links, self.options, is_elsewhere=is_elsewhere)
-            else:
-                instance = ReportInstance(wanted.study_instance_uid, series, uid)
-                writes += remove_report(held, instance, links, self.options, is_elsewhere=is_elsewhere)
-        return writes
-
     def _moved(self, study: Resource | None, wanted: Changes) -> list[Changes]:
         """Studies of ours that may be this one under the StudyInstanceUID that it had before an update."""
         own = [one for one in wanted.updated if one[1] == wanted.study_instance_uid]
@@ -290,44 +201,6 @@ class StudyMerger:
         return [Changes(uid, [], {}) for uid in sorted(ours - {wanted.study_instance_uid})]
 
 
-def _linked_to(writes: Sequence[Write], study: Resource | None) -> list[Write]:
-    """Without Patients to whom nothing leads: a study of several patients has one subject."""
-    resources = [write.resource for write in writes] + ([study] if study else [])
-    subjects = [one["subject"] for one in resources if isinstance(one.get("subject"), dict)]
-    return [
-        write
-        for write in writes
-        if write.resource["resourceType"] != "Patient"
-        or any(contains(subject, {"reference": name_of(write)}) for subject in subjects)
-    ]
-
-
-def _series_of(sop_instance_uid: str, study: Resource | None, changes: Sequence[Change]) -> set[str]:
-    """The series of the study that hold the instance once the changes are made, as far as they are listed."""
-    listed = {
-        one["uid"]
-        for one in (study or {}).get("series", [])
-        if any(instance["uid"] == sop_instance_uid for instance in one.get("instance", []))
-    }
-    for change in changes:
-        series, uid = key_of(change.entry)
-        if uid == sop_instance_uid:
-            listed = listed - {series} if isinstance(change, RemovedInstance) else listed | {series}
-    return listed
-
-
 def _without(study: Resource, series: Collection[str]) -> Resource:
     """The study without these series: all of their instances are given anew."""
     return {**study, "series": [one for one in study.get("series", []) if one["uid"] not in series]}
-
-
-def _may_have_observations(study: Resource | None, removed: RemovedInstance) -> bool:
-    """Whether the instance was of a class that reports doses; where FHIR does not list it, whether its series was."""
-    series = [one for one in (study or {}).get("series", []) if one["uid"] == removed.entry.series_instance_uid]
-    uid = removed.entry.sop_instance_uid
-    listed = [instance for one in series for instance in one.get("instance", []) if instance["uid"] == uid]
-    if listed:
-        sop_class = listed[0].get("sopClass")
-        code = sop_class.get("code") if isinstance(sop_class, dict) else None
-        return may_be_dose_report(text(code).removeprefix("urn:oid:"))
-    return not series or series[0].get("modality", {}).get("code") == "SR"

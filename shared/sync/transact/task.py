@@ -44,20 +44,20 @@ class Task:
         """How it ended: with what the mapping left out, and what somebody has to look at though the study is synced."""
         if self.changes is None:
             return StudyResult(wrote, (*self.failures, *refused))
-        self.merger.took(self.changes, refused)
+        self.merger.patients.took(self.changes, refused)
         looks = [*_doubled_patient(self.merger, self.changes), *_several_patients(self.merger, self.changes)]
         return StudyResult(wrote, (*self.failures, *refused, *looks))
 
 
 def _doubled_patient(merger: StudyMerger, study: Changes) -> list[FailedEntry]:
     """Patients that are there twice."""
-    told = merger.doubles(study)
+    told = merger.patients.doubles(study)
     return [_told(study, "DoubledPatient", "; ".join(told))] if told else []
 
 
 def _several_patients(merger: StudyMerger, study: Changes) -> list[FailedEntry]:
     """Instances of the study that are not all one patient's."""
-    told = merger.several_patients(study)
+    told = merger.patients.several_patients(study)
     return [_told(study, "SeveralPatients", told)] if told else []
 
 

@@ -1,0 +1,104 @@
+"""The Patients of studies: found, made or merged, linked; and what is to be told of them."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from shared.failures import FailedEntry
+from shared.mapping.converters import MappingOptions
+from shared.mapping.merge import contains, merge_patient
+from shared.mapping.patients import several_patients
+from shared.mapping.reconcile import StudyRead
+from shared.mapping.resources import MappedInstance
+from shared.mapping.sign import named
+from shared.mapping.transaction import Create, Update, Write, name_of, reference_of
+from shared.model import Resource
+from shared.sync.map.mapped_entries import Changes
+from shared.sync.merge.lookup import Lookup
+from shared.sync.merge.patients import StudyPatient, patients_among, patients_of
+from shared.sync.merge.words import Words
+
+MAX_PATIENTS = 10
+"""Of one study, so many are looked up: a study of several is a danger, and a row says so."""
+PATIENT_REMEDY = "the study is linked to one; move what links to the others, and delete them"
+
+
+class PatientLinks:
+    """The patients of one batch's studies. Threads may share it."""
+
+    def __init__(self, lookup: Lookup, words: Words, options: MappingOptions) -> None:
+        self._lookup = lookup
+        self._words = words
+        self._options = options
+        self._doubles: dict[str, Sequence[Resource]] = {}
+        self._several: dict[str, str | None] = {}
+        self._patients: dict[int, tuple[Changes, list[StudyPatient]]] = {}
+
+    def of(self, wanted: Changes) -> list[StudyPatient]:
+        """Whom the changes name; asked for several times of each study."""
+        if id(wanted) not in self._patients:
+            self._patients[id(wanted)] = wanted, patients_of(wanted, self._words)
+        return self._patients[id(wanted)][1]
+
+    def of_read(self, study_instance_uid: str, read: StudyRead, links: dict[str, str]) -> list[StudyPatient]:
+        """The patients of what was read that are linked to not yet; of many, as many as may be looked up."""
+        self._several[study_instance_uid] = several_patients(read.instances)
+        found = patients_among(read.instances, self._words)
+        return [patient for patient in found if patient.identity.name not in links][:MAX_PATIENTS]
+
+    def link(self, patient: StudyPatient, study: Resource | None, links: dict[str, str]) -> list[Write]:
+        """What is to be written of the Patient; the link to it is added.
+
+        Of doubles that we made the one that the study has already, else the first by its id.
+        """
+        name = patient.identity.name
+        query = self._lookup.patient_search(patient.identifier)[1]
+        patients = self._lookup.patients(patient.identifier)
+        self._doubles[name] = patients[1:] and patients
+        subject = (study or {}).get("subject", {}).get("reference")
+        linked = [one for one in patients if reference_of(one) == subject]
+        held = next(iter([*linked, *patients]), None)
+        older = [
+            word for word, place in patient.places.items() if not self._words.is_newest(patient.identity, word, place)
+        ]
+        if held is not None and not self._lookup.carries(held, patient.identifier):
+            # The one that is left of two that a registry merged: what it says is theirs.
+            links[name] = reference_of(held)
+            return []
+        merged = merge_patient(held, patient.wanted, self._options.patient_update_policy, older)
+        if held is None:
+            assert merged is not None
+            links[name] = name
+            return [Create(name, merged, query, query)]
+        links[name] = reference_of(held)
+        return [Update(merged, query)] if merged is not None else []
+
+    def took(self, wanted: Changes, refused: Collection[FailedEntry]) -> None:
+        """The changes are in FHIR, but for those that were refused: their words on patients count from now on."""
+        left_out = {failure.sequence for failure in refused if failure.is_final}
+        changes = [change for change in wanted.changes if not left_out or change.entry.sequence not in left_out]
+        for patient in self.of(replace(wanted, changes=changes) if left_out else wanted):
+            for word, place in patient.places.items():
+                self._words.took(patient.identity, word, place)
+
+    def doubles(self, wanted: Changes) -> list[str]:
+        """What is to be told of Patients of the study that we, two hosts of us, have made twice."""
+        names = [patient.identity.name for patient in self.of(wanted)]
+        found = [named(self._doubles[name]) for name in names if self._doubles.get(name)]
+        return [f"{told} are doubles that the app has made: {PATIENT_REMEDY}" for told in found]
+
+    def several_patients(self, wanted: Changes) -> str | None:
+        """What is to be told of a study whose instances are not all one patient's, as far as they were read."""
+        mapped = [change for change in wanted.changes if isinstance(change, MappedInstance)]
+        return self._several.get(wanted.study_instance_uid) or several_patients(mapped)
+
+
+def linked_to(writes: Sequence[Write], study: Resource | None) -> list[Write]:
+    """Without Patients to whom nothing leads: a study of several patients has one subject."""
+    resources = [write.resource for write in writes] + ([study] if study else [])
+    subjects = [one["subject"] for one in resources if isinstance(one.get("subject"), dict)]
+    return [
+        write
+        for write in writes
+        if write.resource["resourceType"] != "Patient"
+        or any(contains(subject, {"reference": name_of(write)}) for subject in subjects)
+    ]

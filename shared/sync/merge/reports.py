@@ -1,0 +1,75 @@
+"""The Observations of a study's dose reports: written with their report, withdrawn with it."""
+
+from collections.abc import Sequence
+
+from shared.mapping.converters import MappingOptions
+from shared.mapping.dose_report import may_be_dose_report
+from shared.mapping.held import text
+from shared.mapping.merge import Links
+from shared.mapping.merge_observation import merge_report, remove_report
+from shared.mapping.merge_study import RemovedInstance
+from shared.mapping.observation import ReportInstance
+from shared.mapping.reconcile import StudyRead
+from shared.mapping.transaction import Write, name_of, reference_of
+from shared.model import Resource
+from shared.sync.map.mapped_entries import Change, Changes, gone, key_of
+from shared.sync.merge.lookup import Lookup
+
+
+def observation_writes(
+    lookup: Lookup,
+    options: MappingOptions,
+    study: Resource | None,
+    wanted: Changes,
+    read: StudyRead | None,
+    links: Links,
+) -> list[Write]:
+    """What is to be written of the reports among the changes, and of those that are gone.
+
+    `study` is what FHIR held of it, `read` what the archive holds. Raises what Lookup does.
+    """
+    if not options.generate_observations:
+        return []
+    writes: list[Write] = []
+    changes = [*wanted.changes, *gone(study, wanted, read)]
+    for change in changes:
+        series, uid = key_of(change.entry)
+        report = None if isinstance(change, RemovedInstance) else wanted.reports.get((series, uid))
+        is_removed = isinstance(change, RemovedInstance) and _may_have_observations(study, change)
+        if not is_removed and report is None:
+            continue
+        taken = {name_of(write) for write in writes}
+        held = [one for one in lookup.observations(uid) if reference_of(one) not in taken]
+        is_elsewhere = bool(_series_of(uid, study, changes) - {series})
+        if report is not None:
+            writes += merge_report(held, report, links, options, is_elsewhere=is_elsewhere)
+        else:
+            instance = ReportInstance(wanted.study_instance_uid, series, uid)
+            writes += remove_report(held, instance, links, options, is_elsewhere=is_elsewhere)
+    return writes
+
+
+def _series_of(sop_instance_uid: str, study: Resource | None, changes: Sequence[Change]) -> set[str]:
+    """The series of the study that hold the instance once the changes are made, as far as they are listed."""
+    listed = {
+        one["uid"]
+        for one in (study or {}).get("series", [])
+        if any(instance["uid"] == sop_instance_uid for instance in one.get("instance", []))
+    }
+    for change in changes:
+        series, uid = key_of(change.entry)
+        if uid == sop_instance_uid:
+            listed = listed - {series} if isinstance(change, RemovedInstance) else listed | {series}
+    return listed
+
+
+def _may_have_observations(study: Resource | None, removed: RemovedInstance) -> bool:
+    """Whether the instance was of a class that reports doses; where FHIR does not list it, whether its series was."""
+    series = [one for one in (study or {}).get("series", []) if one["uid"] == removed.entry.series_instance_uid]
+    uid = removed.entry.sop_instance_uid
+    listed = [instance for one in series for instance in one.get("instance", []) if instance["uid"] == uid]
+    if listed:
+        sop_class = listed[0].get("sopClass")
+        code = sop_class.get("code") if isinstance(sop_class, dict) else None
+        return may_be_dose_report(text(code).removeprefix("urn:oid:"))
+    return not series or series[0].get("modality", {}).get("code") == "SR"
