@@ -145,13 +145,15 @@ class FhirRefusedError(EntryError):
     """The FHIR server refused the bundle for good (400, 404, 410, 422).
 
     `may_be_limit`: it was larger than any that the server has taken, and nothing says that its content is at fault.
+    `status`: what it answered, None where that is not known.
     """
 
     table = ErrorTable.FHIR
 
-    def __init__(self, message: str, *, may_be_limit: bool = False) -> None:
+    def __init__(self, message: str, *, may_be_limit: bool = False, status: int | None = None) -> None:
         super().__init__(message)
         self.may_be_limit = may_be_limit
+        self.status = status
 
 
 class StudyTooLargeError(FhirRefusedError):

@@ -10,6 +10,7 @@ from local.acceptance.own_endpoints import TAG_SYSTEM, OwnEndpoints
 from local.acceptance.probe import Probe
 from local.acceptance.server import BAD_REQUEST, FAULTS, OK, FhirServer, Resource, code_of, created
 from local.acceptance.traffic import Traffic
+from shared.clients.fhir.trial import NOT_JUDGED
 from shared.errors import OutageError
 
 _LOCK_ROUNDS = 5
@@ -61,7 +62,9 @@ class WriteProbes:
         status, _ = self._server.transact(self._endpoints.post(mark), stale)
         if status < BAD_REQUEST:
             return "not told: nothing was refused"
-        return "written in part" if self._endpoints.with_mark(mark) else "rolled back as a whole"
+        if self._endpoints.with_mark(mark):
+            return "written in part"
+        return f"not told: answered {status}" if status in NOT_JUDGED else "rolled back as a whole"
 
     def _source(self) -> str:
         _, mark = self._endpoints.make()

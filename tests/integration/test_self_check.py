@@ -163,7 +163,8 @@ class OwnServer:
         entries = (await request.json())["entry"]
         stale = [entry for entry in entries if self.is_stale(entry["request"])]
         done = [self.apply(entry) for entry in entries if not stale or ("halves" in self.faults and entry not in stale)]
-        return JSONResponse({"resourceType": "OperationOutcome"}, 412) if stale else JSONResponse({"entry": done})
+        status = 405 if "has no stale versions" in self.faults else 412
+        return JSONResponse({"resourceType": "OperationOutcome"}, status) if stale else JSONResponse({"entry": done})
 
     def is_stale(self, request):
         held = self.held.get(request["url"])
@@ -209,6 +210,7 @@ class OwnServer:
 NO_GOOD = [
     ("halves", "a refused transaction was written in part .* not all-or-nothing", 0),
     ("takes stale versions", "If-Match is not heeded", 0),
+    ("has no stale versions", "was not judged .status 405.*is not shown", 0),
     ("drops meta", "keeps neither meta.source nor meta.tag", 0),
     ("no versions", "tells no versions", 0),
     ("forgets updates", "an update was answered as done and is not there", 0),

@@ -35,7 +35,7 @@ def fault_of(
     is_too_large = status == requests.codes.request_entity_too_large  # in bytes, however few its entries are
     may_be_limit = sent is not None and sent > LEAST_LIMIT and (is_largest or is_too_large) and not refusal.has_places
     kind_ = StudyTooLargeError if is_too_large else FhirRefusedError
-    return kind_(f"status {status}{refusal.text}{_linked(refusal)}", may_be_limit=may_be_limit)
+    return kind_(f"status {status}{refusal.text}{_linked(refusal)}", may_be_limit=may_be_limit, status=status)
 
 
 def _linked(refusal: Refusal) -> str:

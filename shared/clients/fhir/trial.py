@@ -11,6 +11,8 @@ _CONNECTION = "http://terminology.hl7.org/CodeSystem/endpoint-connection-type"
 _SYSTEM = "urn:dicom-cast:self-check"
 REFUSED = (ConflictError, FhirRefusedError, TransientError)
 """How servers refuse a stale If-Match: 412 by R4, 409, and 500 too."""
+NOT_JUDGED = frozenset({404, 405, 406, 408, 410, 413, 414, 415, 429, 501, 502, 503, 504})
+"""Answers to the request, by whoever stands before the server too, and not to what the transaction says."""
 
 
 class Trial:
@@ -73,8 +75,12 @@ class Trial:
                     f"a refused transaction was written in part ({left}): the server's transactions are not"
                     " all-or-nothing, and FHIR cannot be kept true to DICOM with it"
                 ) from None
-            status = error.status if isinstance(error, TransientError) else None
-            return str(status or "refused")
+            if error.status in NOT_JUDGED:
+                raise CheckError(
+                    f"a transaction to be refused for its stale If-Match was not judged (status {error.status}):"
+                    " whether If-Match is heeded, and refused transactions are rolled back, is not shown"
+                ) from None
+            return str(error.status or "refused")
         if left := self._found(other):
             self._delete(left)
         raise CheckError("If-Match is not heeded: an update of an old version was taken, others' writes would be lost")
