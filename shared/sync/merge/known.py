@@ -38,10 +38,13 @@ class KnownResources:
         self._monotonic = monotonic
         self._lock = Lock()
 
-    def get(self, query: str) -> Resource | None:
-        """None where it is not known. No lock, for which lanes would queue: each step is one by itself."""
+    def get(self, query: str, max_age_seconds: float = MAX_AGE_SECONDS) -> Resource | None:
+        """None where it is not known, or not so lately.
+
+        No lock, for which lanes would queue: each step is one by itself.
+        """
         resource, since = self._held.get(query, (None, 0.0))
-        if resource is None or self._monotonic() - since > MAX_AGE_SECONDS:
+        if resource is None or self._monotonic() - since > max_age_seconds:
             return None
         with suppress(KeyError):  # let go meanwhile
             self._held.move_to_end(query)

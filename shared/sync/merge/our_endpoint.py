@@ -49,6 +49,8 @@ class OurEndpoint:
                 return found
             held = self._lookup.endpoint(self._wanted) or self._made()
             merge_endpoint(held, self._wanted)
+            self._ports.known.put(self.search[1], None)  # what is put in its place is as old as it was
+            self._ports.known.put(self.search[1], held)
             self._found = reference_of(held), self._ports.now()
             return self._found[0]
 
@@ -76,8 +78,12 @@ class OurEndpoint:
         return self._gone[reference]
 
     def _remembered(self) -> str | None:
+        """By this batch, or by one before of this host."""
         reference, since = self._found or (None, None)
-        return reference if since is not None and self._ports.now() - since <= MAX_AGE else None
+        if since is not None and self._ports.now() - since <= MAX_AGE:
+            return reference
+        held = self._ports.known.get(self.search[1], MAX_AGE.total_seconds())
+        return reference_of(held) if held else None
 
     def forget(self) -> bool:
         """It may be there no more; whether it was known."""
