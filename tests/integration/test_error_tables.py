@@ -40,8 +40,8 @@ def errors(storage, clock):
     with TableServiceClient.from_connection_string(storage) as service:
         tables = Tables(service, f"t{uuid4().hex[:8]}")
         store = ErrorTables(tables, clock)
-        store.rows = lambda table=ErrorTable.DICOM: list(tables[table].list_entities())
-        store.put = lambda row, table=ErrorTable.DICOM: tables[table].update_entity(row, UpdateMode.REPLACE)
+        store.rows = lambda table=ErrorTable.DICOM: list(tables[table].query_entities("PartitionKey ge ''"))
+        store.put = lambda row, table=ErrorTable.DICOM: tables[table].update_entity(row, mode=UpdateMode.REPLACE)
         yield store
 
 
