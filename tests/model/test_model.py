@@ -19,7 +19,7 @@ from tests.model.world import CHECKS
 NOT_YET_HELD = frozenset({"rows"})
 """Rules and checks that the code does not hold yet."""
 
-SECONDS = float(os.environ.get("MODEL_SECONDS", "8"))
+SECONDS = float(os.environ.get("MODEL_SECONDS", "4"))
 SEED = int(os.environ.get("MODEL_SEED", "1"))
 _CHECKS = frozenset(os.environ.get("MODEL_CHECKS", " ".join(CHECKS)).split())
 _ALL = bool(os.environ.get("MODEL_ALL"))
