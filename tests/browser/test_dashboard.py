@@ -22,7 +22,7 @@ return false;
 
 def slowly(content):
     """Answers of a FHIR server that has much to do."""
-    time.sleep(0.6)
+    time.sleep(3)
     return content
 
 
