@@ -151,7 +151,7 @@ def test_a_study_is_rebuilt_where_its_row_says(board, api):
 
 def test_a_replay_is_watched_and_cancelled(board, api, monkeypatch):
     """Its progress is seen while it runs, in the dialog and in the list."""
-    api.store(*range(500, 540), instances=1)
+    api.store(*range(500, 620), instances=1)
     latest = api.drained()["latest"]["sequence"]
     for name, value in (("from", 1), ("to", latest)):
         board.by_id("replay-sequence").find_element("name", name).send_keys(str(value))
