@@ -101,6 +101,11 @@ def objects(value: Any) -> Iterator[Resource]:
     return (one for one in value if isinstance(one, dict)) if isinstance(value, list) else iter(())
 
 
+def as_list(value: Any) -> list[Any]:
+    """The items of an element, one where it is no list."""
+    return value if isinstance(value, list) else [value]
+
+
 def text(value: Any) -> str:
     """What should be a text; empty where it is none."""
     return value if isinstance(value, str) else ""

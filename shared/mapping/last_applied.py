@@ -88,11 +88,6 @@ def assumed(study: Resource, *, is_ours: bool, is_linked: bool, extended: bool) 
     return frozenset(marks)
 
 
-def as_list(value: Any) -> list[Any]:
-    """The items of an element, one where it is no list."""
-    return value if isinstance(value, list) else [value]
-
-
 def is_identity(name: str, item: Any) -> bool:
     """Whether it is the identifier that the study is found by, which stays while the study does."""
     return name == "identifier" and "type" not in item

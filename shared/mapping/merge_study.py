@@ -10,7 +10,7 @@ from typing import Any
 from shared.mapping.converters import MODALITY_SYSTEM
 from shared.mapping.held import odd_series, text
 from shared.mapping.merge import Links, apply, contains, linked, with_values
-from shared.mapping.resources import Fragment, MappedInstance
+from shared.mapping.resources import Fragment, MappedInstance, listed_by
 from shared.model import ChangeFeedEntry, Resource
 
 _DICOM_SYSTEMS = (MODALITY_SYSTEM, "DCM", "urn:oid:1.2.840.10008.2.16.4")
@@ -123,12 +123,7 @@ def endpoints_of_series(study: Resource, fragments: Sequence[Fragment], links: L
 
 def said_of_study(changes: Sequence[MappedInstance | RemovedInstance]) -> list[Fragment]:
     """What the changes say of the study, each once, by the last change that says it."""
-    fragments: dict[int, Fragment] = {}
-    for change in changes:
-        if isinstance(change, MappedInstance):
-            fragments.pop(id(change.study), None)
-            fragments[id(change.study)] = change.study
-    return list(fragments.values())
+    return listed_by((one for one in changes if isinstance(one, MappedInstance)), lambda one: one.study)
 
 
 def derived_study(study: Resource, series: list[Resource], *, counted: bool) -> Resource:

@@ -4,10 +4,11 @@ The road of all that is not a plain create. What is ours (`last_applied`) and no
 once all instances were read; where instances disagree, what FHIR says stays while one of them says it.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from shared.mapping.held import as_list
 from shared.mapping.last_applied import LINKS, mark
 from shared.mapping.merge import Links, added, contains, linked, put
 from shared.mapping.resources import Fragment, MappedInstance
@@ -66,16 +67,6 @@ class Said:
         return element not in LINKS and mark(self.path + element, value) in self.ours
 
 
-def listed_by(instances: Iterable[MappedInstance], scope: Callable[[MappedInstance], Fragment]) -> list[Fragment]:
-    """The fragments of a scope, each once, the last said last."""
-    found: dict[int, Fragment] = {}
-    for one in instances:
-        fragment = scope(one)
-        found.pop(id(fragment), None)
-        found[id(fragment)] = fragment
-    return list(found.values())
-
-
 def reconciled(existing: Resource, said: Said, elements: Elements) -> Resource:
     """A resource, or backbone element, that says what instances say and what others wrote."""
     resource = dict(existing)
@@ -90,18 +81,13 @@ def reconciled(existing: Resource, said: Said, elements: Elements) -> Resource:
 
 def takes_out(existing: Resource, said: Said, elements: Elements) -> bool:
     """Whether anything of ours stands there that the instances do not say: others may, and have to be read."""
-    everything = replace(said, is_all=True)
+    left = reconciled(existing, replace(said, is_all=True), elements)
     return any(
         said.is_ours(element, value)
         for element in (*elements.set, *elements.fill, *elements.add)
-        for value in _values(existing, element)
-        if value not in _values(reconciled(existing, everything, elements), element)
+        for value in as_list(existing.get(element, []))
+        if value not in as_list(left.get(element, []))
     )
-
-
-def _values(resource: Resource, element: str) -> Sequence[Any]:
-    held = resource.get(element, [])
-    return held if isinstance(held, list) else [held]
 
 
 def _single(resource: Resource, element: str, said: Said, *, is_filled: bool) -> None:

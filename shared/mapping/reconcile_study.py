@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from shared.mapping.held import ODD
-from shared.mapping.last_applied import as_list, mark, marks_of
-from shared.mapping.merge import Links, contains, linked, put, with_values
+from shared.mapping.held import ODD, as_list
+from shared.mapping.last_applied import mark, marks_of
+from shared.mapping.merge import Links, added, contains, linked, put, with_values
 from shared.mapping.merge_study import (
     RemovedInstance,
     derived_study,
@@ -14,8 +14,8 @@ from shared.mapping.merge_study import (
     is_counted,
     said_of_study,
 )
-from shared.mapping.reconcile import Said, StudyRead, listed_by, reconciled
-from shared.mapping.resources import Fragment, MappedInstance
+from shared.mapping.reconcile import Said, StudyRead, reconciled
+from shared.mapping.resources import Fragment, MappedInstance, listed_by
 from shared.mapping.table import elements_of
 from shared.model import Resource
 
@@ -58,7 +58,7 @@ def reconcile_study(
     endpoints = endpoints_of_series(merged, fragments, links) if counted else []
     held = {one["uid"]: one for one in existing.get("series", ())}
     series = {uid: _without_gone(one, read) for uid, one in held.items()}
-    for uid in sorted(read.whole, key=list(read.series).index):
+    for uid in (one for one in read.series if one in read.whole):
         series[uid] = _series(held.get(uid), uid, read, ours, endpoints)
     result = derived_study(merged, [one for one in series.values() if one], counted=counted)
     return existing if result == existing else result
@@ -91,8 +91,8 @@ def _series(
         return base or None
     said = Said(listed_by(mapped, lambda one: one.series), is_all=True, ours=ours, path=f"{uid}/")
     series = reconciled(base, said, elements_of("ImagingStudy.series"))
-    if missing := [one for one in endpoints if not any(contains(other, one) for other in series.get("endpoint", ()))]:
-        series["endpoint"] = [*series.get("endpoint", ()), *missing]
+    if endpoints:
+        series["endpoint"] = added(series.get("endpoint", []), endpoints)
     instances = {one["uid"]: one for one in series.get("instance", ())}
     for one in mapped:
         wanted = one.instance.set

@@ -5,7 +5,7 @@ elements differ from those mapped last. A broken optional tag is therefore repor
 that carry it, by the first of them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,16 @@ class MappedInstance:
     series: Fragment
     instance: Fragment
     faults: tuple[InvalidTag, ...]
+
+
+def listed_by(instances: Iterable[MappedInstance], scope: Callable[[MappedInstance], Fragment]) -> list[Fragment]:
+    """The fragments of a scope, each once, the last said last."""
+    found: dict[int, Fragment] = {}
+    for one in instances:
+        fragment = scope(one)
+        found.pop(id(fragment), None)
+        found[id(fragment)] = fragment
+    return list(found.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from shared.mapping.converters import SIGN_SYSTEM, MappingOptions, tag_of
-from shared.mapping.held import text
-from shared.mapping.last_applied import LINKS, as_list, is_of_type_accession, mark, recorded
+from shared.mapping.held import as_list, text
+from shared.mapping.last_applied import LINKS, is_of_type_accession, mark, recorded
 from shared.mapping.last_applied import URL as RECORD
 from shared.mapping.table import elements_of, rows_of
 from shared.model import Resource

@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.errors import EntryError, MalformedResourceError, MultipleMatchingResourcesError
 from shared.mapping.converters import MappingOptions
-from shared.mapping.held import objects, readable, text, version_of
+from shared.mapping.held import as_list, objects, readable, text, version_of
 from shared.mapping.merge import contains, has_address
 from shared.mapping.merge_observation import report_query
 from shared.mapping.resources import Fragment
@@ -201,5 +201,5 @@ def _is_identified(resource: Resource, identifier: Mapping[str, Any]) -> bool:
     held = resource.get("identifier")
     return any(
         one.get("value") == identifier["value"] and one.get("system", "") == identifier.get("system", "")
-        for one in objects(held if isinstance(held, list) else [held])
+        for one in objects(as_list(held))
     )

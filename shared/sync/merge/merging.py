@@ -13,9 +13,9 @@ from shared.mapping.merge_study import (
     merge_study,
     with_series_of,
 )
-from shared.mapping.reconcile import Said, StudyRead, listed_by, takes_out
+from shared.mapping.reconcile import Said, StudyRead, takes_out
 from shared.mapping.reconcile_study import applied, is_plain, reconcile_study, standing
-from shared.mapping.resources import MappedInstance
+from shared.mapping.resources import MappedInstance, listed_by
 from shared.mapping.sign import is_only_ours, is_ours, signed
 from shared.mapping.table import elements_of
 from shared.mapping.transaction import Create, Delete, Update, Write, as_they_stand, reference_of
