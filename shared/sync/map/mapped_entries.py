@@ -120,11 +120,11 @@ def gone(study: Resource | None, wanted: Changes, read: StudyRead | None) -> lis
         for instance in series.get("instance", ())
         if read.is_out(series["uid"], instance["uid"])
     ]
-    uid = wanted.study_instance_uid
+    uid, told = wanted.study_instance_uid, wanted.keys
     return [
         RemovedInstance(ChangeFeedEntry(0, uid, *key, Action.DELETE, State.DELETED, timestamp=""))
         for key in listed
-        if key not in wanted.keys
+        if key not in told
     ]
 
 

@@ -109,10 +109,11 @@ class StudyMerger:
         """What the archive holds; None where the changes may be merged without, or change nothing."""
         if study is None:
             return None
-        if wanted.only_creates:
-            merged = merge_study(study, wanted.changes, links, counted=self.options.extended)
-            if merged is None or is_plain(study, wanted.changes, links):
-                return None
+        if wanted.only_creates and (
+            is_plain(study, wanted.changes, links)
+            or merge_study(study, wanted.changes, links, counted=self.options.extended) is None
+        ):
+            return None
         own = self._own_series(study, wanted, links)
         read = self._reader.read(study, wanted, own)
         said = Said(listed_by(read.instances, lambda one: one.study), False, self._ours(study, links), "", links)

@@ -87,6 +87,7 @@ class _Reading:
         }
         self._series: dict[str, list[MappedInstance]] = {}
         self._whole: set[str] = set()
+        self._found: dict[str, frozenset[str]] = {}
         self._unsynced: set[InstanceKey] = set(wanted.unsynced)
         self._is_all_read = False
 
@@ -203,7 +204,10 @@ class _Reading:
         return dict.fromkeys(self._archive.series(*self._place))
 
     def _listed_of(self, series: str) -> frozenset[str]:
-        return self._archive.listed(self._place[0], series, self._place[1])
+        """What a search finds of the series; asked once, however many of its instances are in doubt."""
+        if series not in self._found:
+            self._found[series] = self._archive.listed(self._place[0], series, self._place[1])
+        return self._found[series]
 
     def _counted_only(self) -> set[str]:
         """Series whose instances are not to be listed."""

@@ -393,3 +393,22 @@ def test_the_observations_of_a_report_move_with_it_to_another_series():
     (study,) = [one for one in fhir.resources if one["resourceType"] == "ImagingStudy"]
     assert [one["uid"] for one in study["series"]] == ["1.2.3.9"]
     assert len([one for one in fhir.resources if one["resourceType"] == "Observation"]) == 2
+
+
+def test_a_series_is_searched_once_however_many_of_its_instances_are_in_doubt():
+    """A search of a large series has many pages."""
+
+    class Counting(FakeArchive):
+        searches = 0
+
+        def listed(self, *where):
+            self.searches += 1
+            return super().listed(*where)
+
+    old = [entry(n, series="1.2.4", instance=f"1.2.9.{n}") for n in range(1, 6)]
+    now = [entry(n + 5, Action.UPDATE, series="1.2.5", instance=f"1.2.9.{n}") for n in range(1, 6)]
+    world = World()
+    world.archive = Counting()
+    world.sync(*old, *now, holds=now)
+    assert world.studies() == {STUDY: {"1.2.5": [one.sop_instance_uid for one in now]}}
+    assert world.archive.searches == 1
