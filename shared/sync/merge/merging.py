@@ -115,7 +115,8 @@ class StudyMerger:
         ):
             return None
         own = self._own_series(study, wanted, links)
-        read = self._reader.read(study, wanted, own)
+        # Of the former self of a study no change says which instances have left it.
+        read = self._reader.read(study, wanted, own, is_all=not wanted.changes)
         said = Said(listed_by(read.instances, lambda one: one.study), False, self._ours(study, links), "", links)
         if not read.is_whole and takes_out(study, said, elements_of("ImagingStudy")):
             return self._reader.read(study, wanted, own, is_all=True)

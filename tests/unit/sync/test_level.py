@@ -412,3 +412,14 @@ def test_a_series_is_searched_once_however_many_of_its_instances_are_in_doubt():
     world.sync(*old, *now, holds=now)
     assert world.studies() == {STUDY: {"1.2.5": [one.sop_instance_uid for one in now]}}
     assert world.archive.searches == 1
+
+
+def test_a_study_that_was_left_by_one_instance_and_got_another_lists_what_is_left():
+    """The former study and the new one both have the series: it is read whole, whatever else came to it."""
+    world, moved = World(), {"series": "1.8.1", "instance": "1.8.9"}
+    before = entry(1, study="1.8", **moved)
+    world.sync(before, holds=[before], study="1.8")
+    now, more = entry(2, Action.UPDATE, study="1.9", **moved), entry(3, study="1.8", series="1.8.1", instance="1.8.7")
+    for some, study in (([more], "1.8"), ([now], "1.9")):
+        world.sync(*some, holds=[now, more], study=study)
+    assert world.studies() == {"1.8": {"1.8.1": ["1.8.7"]}, "1.9": {"1.8.1": ["1.8.9"]}}
