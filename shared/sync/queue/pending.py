@@ -71,7 +71,7 @@ class PendingStudies:
 def _newest_first(
     studies: Sequence[Study], named: Mapping[int, set[Hashable]], patients: Patients, words: Words
 ) -> Sequence[Study]:
-    """Each study with the feed's newest word on a patient right before the first of the patient's others.
+    """The studies with the feed's newest words on a patient, the latest first, right before the patient's others.
 
     So the others only fill, and FHIR says no older word for a while. They stay in the batch's order, for the watermark
     to get on where the time does not suffice for all.
@@ -91,8 +91,8 @@ def _newest_first(
                 if word in (entry.metadata or ()) and place > newest.get((patient, word), (0, 0))[0]:
                     newest[patient, word] = place, position
     keys = [(position, 1, position) for position in range(len(studies))]
-    for (patient, _), (_, position) in newest.items():
-        keys[position] = min(keys[position], (first[patient], 0, position))
+    for (patient, _), (place, position) in newest.items():
+        keys[position] = min(keys[position], (first[patient], 0, -place))
     return [studies[position] for position in sorted(range(len(studies)), key=keys.__getitem__)]
 
 

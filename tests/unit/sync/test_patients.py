@@ -82,14 +82,23 @@ def test_the_last_entry_of_the_feed_says_what_a_patient_is(size):
     assert gender(fakes) == "male"
 
 
-def test_what_is_true_is_not_written_again():
+OLD = {"Alphabetic": "Old^Ann"}
+OLDER_FIRST = [
+    ("female", [said(1, "A", "F"), said(2, "B", "M"), said(3, "C", "F"), said(4, "D")]),
+    ("male", [said(1, "A", "F", name=OLD), said(2, "B", "F"), said(3, "C", "M"), said(4, "D", name=OLD)]),
+    ("female", [said(1, "A", "M", name=OLD), said(2, "B", "F")]),  # A has the newest name, and B the newest sex
+]
+
+
+@pytest.mark.parametrize(("newest", "entries"), OLDER_FIRST)
+def test_what_is_true_is_not_written_again(newest, entries):
     """A second run over the same batch, where an older word comes first."""
-    fakes = world(said(1, "A", "F"), said(2, "B", "M"), said(3, "C", "F"), said(4, "D"))
+    fakes = world(*entries)
     sync(fakes)
     before = versions(fakes)
     fakes.watermarks.rewind()
     sync(fakes)
-    assert (gender(fakes), versions(fakes)) == ("female", before)
+    assert (gender(fakes), versions(fakes)) == (newest, before)
 
 
 def test_words_are_told_apart():
