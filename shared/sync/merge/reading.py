@@ -118,6 +118,8 @@ class _Reading:
         listed = self._listed()
         touched = {change.entry.series_instance_uid for change in self._wanted.changes}
         touched |= self._held.keys() ^ set(listed)  # what only one of them knows
+        if self._is_renumbered():
+            touched |= self._held.keys()
         if not listed:
             return self._read_unlisted(touched)
         for series in dict.fromkeys([*touched, *listed]):
@@ -127,6 +129,11 @@ class _Reading:
             elif series in listed and (one := self._archive.one_of(self._place[0], series, self._place[1])):
                 self._put(one)
         return listed
+
+    def _is_renumbered(self) -> bool:
+        """Whether an update tells of what FHIR does not list: it may stand there under UIDs that no change names."""
+        listed = {(series, uid) for series, uids in self._held.items() for uid in uids}
+        return any(one[1] == self._place[0] and one[2:] not in listed for one in self._wanted.updated)
 
     def _read_whole(self, series: str, *, is_counted: bool) -> None:
         """Of a series that is only counted what its instances say of the study is kept, each once."""

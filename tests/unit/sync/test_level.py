@@ -423,3 +423,14 @@ def test_a_study_that_was_left_by_one_instance_and_got_another_lists_what_is_lef
     for some, study in (([more], "1.8"), ([now], "1.9")):
         world.sync(*some, holds=[now, more], study=study)
     assert world.studies() == {"1.8": {"1.8.1": ["1.8.7"]}, "1.9": {"1.8.1": ["1.8.9"]}}
+
+
+@pytest.mark.parametrize("instance", ["1.2.9", "1.2.8"])
+def test_a_series_that_was_left_and_holds_only_what_cannot_be_synced_goes(instance):
+    """An update gave its instance other UIDs, and what came to the old series since lacks a Modality."""
+    world, before = World(), entry(1, series="1.2.4", instance="1.2.9")
+    world.sync(before, holds=[before])
+    now = entry(2, Action.UPDATE, series="1.2.5", instance=instance)
+    bad = entry(3, series="1.2.4", instance="1.2.7", t00080060=None)
+    world.sync(now, bad, holds=[now, bad])
+    assert world.studies() == {STUDY: {"1.2.5": [instance]}}
