@@ -32,23 +32,44 @@ class PersonName:
 
 
 def person_name(item: Any) -> PersonName:
-    """PS3.5 6.2.1: an object of component groups (PS3.18 F.2.2), or a string with `=` between them."""
+    """PS3.5 6.2.1: an object of component groups (PS3.18 F.2.2), or a string with `=` between them.
+
+    Some services, Azure's among them, have sent that string as the object's `Alphabetic`.
+    """
     if isinstance(item, str):
-        groups = item.split("=")
-        if len(groups) > len(_GROUPS):
-            raise InvalidValueError("more than three component groups")
-        given = dict(zip(_GROUPS, groups, strict=False))
+        groups = _split(item)
     elif isinstance(item, Mapping):
-        given = dict(item)
+        groups = {name: group for name in _GROUPS if (group := item.get(name)) is not None}
+        if isinstance(alphabetic := groups.get("Alphabetic"), str) and "=" in alphabetic:
+            groups = _together(_split(alphabetic), groups)
     else:
         raise InvalidValueError("a person name is expected")
-    return PersonName(*(_name_group(given.get(name)) for name in _GROUPS))
+    return PersonName(*(_name_group(groups.get(name)) for name in _GROUPS))
+
+
+def _split(item: str) -> dict[str, Any]:
+    groups = item.split("=")
+    if len(groups) > len(_GROUPS):
+        raise InvalidValueError("more than three component groups")
+    return dict(zip(_GROUPS, groups, strict=False))
+
+
+def _together(split: dict[str, Any], beside: Mapping[str, Any]) -> dict[str, Any]:
+    """The groups out of `Alphabetic`, with those that stand beside it."""
+    for name in _GROUPS[1:]:
+        if name in beside:
+            group = split.setdefault(name, beside[name])
+            if _name_group(group) != _name_group(beside[name]):
+                raise InvalidValueError(f"two different {name} groups")
+    return split
 
 
 def _name_group(item: Any) -> NameGroup | None:
     if item is None:
         return None
     group = text(item, "PN")
+    if "=" in group:
+        raise InvalidValueError("`=` inside of a component group")
     if len(group) > _MAX_COMPONENT_GROUP:
         raise InvalidValueError(f"a component group is longer than {_MAX_COMPONENT_GROUP} characters")
     components = [" ".join(component.split()) for component in group.rstrip("^").split("^")]

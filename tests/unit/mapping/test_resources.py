@@ -44,6 +44,18 @@ def test_says(rule, tags, scope, element, said):
     assert getattr(mapped, scope).set.get(element) == said, rule
 
 
+def test_a_name_whose_groups_stand_inside_alphabetic():
+    """The patient's, the referrer's and the performer's alike: as a service has sent them that knows no other group."""
+    name = {"vr": "PN", "Value": [{"Alphabetic": "Roe^Kim=路^金=ろ^きむ"}]}
+    mapped = StudyMapper(OPTIONS).map(entry(t00100010=name, t00080090=name, t00081050=name))
+    assert [(one["family"], one["given"]) for one in mapped.patient.set["name"]] == [
+        ("Roe", ["Kim"]), ("路", ["金"]), ("ろ", ["きむ"]),
+    ]  # fmt: skip
+    assert mapped.study.fill["referrer"] == {"display": "Kim Roe"}
+    assert mapped.series.add["performer"] == [{"actor": {"display": "Kim Roe"}}]
+    assert not mapped.faults
+
+
 @pytest.mark.parametrize(
     ("keyword", "tags"),
     [
