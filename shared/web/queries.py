@@ -12,6 +12,7 @@ from shared.mapping.text import InvalidValueError, uid
 
 MAX_PAGE, DEFAULT_PAGE = 200, 50
 MAX_HOURS, DEFAULT_HOURS = 168, 24
+MAX_KEY = 512  # characters of a table's key, which has 1 KiB
 
 
 def wants_metrics(params: Mapping[str, str]) -> bool:
@@ -92,9 +93,15 @@ def _class_name(text: str) -> str:
 
 def _place(text: str) -> tuple[str, str]:
     try:
-        partition, row = json.loads(base64.urlsafe_b64decode(text.encode()))
-    except ValueError:
-        partition = row = None
-    if not isinstance(partition, str) or not isinstance(row, str):
-        raise InvalidValueError("the `next` of a page is expected")
-    return partition, row
+        place = json.loads(base64.urlsafe_b64decode(text.encode()))
+    except (ValueError, RecursionError):
+        place = None
+    match place:
+        case [str(partition), str(row)] if _is_key(partition) and _is_key(row):
+            return partition, row
+    raise InvalidValueError("the `next` of a page is expected")
+
+
+def _is_key(text: str) -> bool:
+    """Whether storage can be asked for it: it takes no control characters, and half a surrogate cannot be sent."""
+    return len(text) <= MAX_KEY and text.isprintable()

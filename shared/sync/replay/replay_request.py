@@ -62,7 +62,7 @@ def parse_request(text: bytes, latest: FeedEntry | None) -> ReplayRequest:
     """The request. `latest` is the feed's newest entry, which a range must not go beyond. Raises RequestError."""
     try:
         given = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise RequestError(["the body is not JSON"]) from None
     if not isinstance(given, dict):
         raise RequestError(["the body is not a JSON object"])

@@ -1,0 +1,56 @@
+"""What a caller may put into a request: read, or answered with its faults; never an error of the app."""
+
+import base64
+import json
+
+import pytest
+
+from shared.errors import RequestError
+from shared.failures import ErrorTable
+from shared.sync.replay.replay_request import parse_request
+from shared.web.queries import page_of
+
+
+def place(value):
+    said = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return base64.urlsafe_b64encode(said).decode()
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        place(5),
+        place(None),
+        place(True),
+        place({"a": 1, "b": 2}),
+        place("ab"),
+        place(["one"]),
+        place(["one", 2]),
+        place(["one", "two", "three"]),
+        place(["one", "a\x00b"]),
+        place(["one", "\ud800"]),
+        place(["one", "x" * 1025]),
+        place(b"[" * 5000),
+        place(b"\xff"),
+        "x",
+        "\ud800",
+        "",
+    ],
+)
+def test_a_place_that_is_none_is_named(after):
+    """`after` is what a page before said, or the fault of the request: 5 in base64 (`NQ==`) is no place."""
+    with pytest.raises(RequestError, match="after: the `next` of a page is expected"):
+        page_of(ErrorTable.DICOM, {"after": after})
+
+
+def test_a_place_is_read():
+    asked = page_of(ErrorTable.DICOM, {"after": place(["TornEntryError", "00000000000000000017"])})
+    assert asked
+    assert asked[2] == ("TornEntryError", "00000000000000000017")
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 100_000, b"5", b"null", b"\xff", b'{"study": "\\ud800"}'])
+def test_a_body_that_is_none_is_named(body):
+    """However it is nested."""
+    with pytest.raises(RequestError):
+        parse_request(body, None)
