@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 from shared.model import Watermark
 from shared.outcome import BatchResult, Outcome, TickRecord
+from shared.stored_text import shortened
 
 SLOT_SECONDS = 300
 SLOTS = 2016
 """A week of slots; then the oldest is written over."""
 RECENT = 20
-"""So many ticks are kept whole."""
+"""So many ticks are kept whole, but for what is too long to be stored."""
+MAX_TEXT_BYTES = 2_000
 TOTALS = ("entries", "studies", "written", "unchanged", "failed", "invalid_tags", "carried", "fhir_calls")
 _NOTHING = BatchResult(Outcome.FAILED, Watermark())
 
@@ -78,6 +80,7 @@ class Journal:
 
     def with_tick(self, record: TickRecord) -> "Journal":
         """The journal with one more tick; idle ones are kept as the last only."""
+        record = _shortened(record)
         result = record.result or _NOTHING
         totals = {name: self.totals.get(name, 0) + getattr(result, name) for name in TOTALS}
         slot = Slot.of(record.started)
@@ -97,3 +100,11 @@ class Journal:
         if record.stood_still or record.outcome is Outcome.STANDSTILL:
             return self.still_ticks + 1
         return 0 if record.ended_well else self.still_ticks
+
+
+def _shortened(record: TickRecord) -> TickRecord:
+    """A server's own words may be as long as it likes."""
+    result = record.result
+    if result and result.held_by:
+        result = replace(result, held_by=shortened(result.held_by, MAX_TEXT_BYTES))
+    return replace(record, result=result, error=record.error and shortened(record.error, MAX_TEXT_BYTES))

@@ -1,5 +1,6 @@
 """The journal of the ticks: a table of the app's own beside DICOM Cast's. One row, and a ring of a week's slots."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from azure.core.exceptions import ResourceNotFoundError
@@ -8,10 +9,12 @@ from pydantic import TypeAdapter
 
 from shared.clients.tables import Tables, storage_faults
 from shared.journal import Journal, Slot
+from shared.stored_text import stored_bytes
 
 TABLE = "TickTable"
 PARTITION_KEY = "Tick"
 ROW_KEY = "Journal"
+MAX_BYTES = 64_000  # a string property holds 64 KiB
 _JOURNAL = TypeAdapter(Journal)
 _SLOT = TypeAdapter(Slot)
 
@@ -33,10 +36,10 @@ class JournalTable:
 
     def write(self, journal: Journal) -> None:
         """Replaces the row, and the slot that its last tick belongs to, at once."""
-        rows = [(ROW_KEY, _JOURNAL.dump_json(journal))]
+        rows = [(ROW_KEY, _fitting(journal))]
         if journal.slot:
-            rows.append((f"Slot-{journal.slot.number:04d}", _SLOT.dump_json(journal.slot)))
-        entities = [{"PartitionKey": PARTITION_KEY, "RowKey": key, "Record": json.decode()} for key, json in rows]
+            rows.append((f"Slot-{journal.slot.number:04d}", _SLOT.dump_json(journal.slot).decode()))
+        entities = [{"PartitionKey": PARTITION_KEY, "RowKey": key, "Record": json} for key, json in rows]
         with storage_faults():
             self._tables[TABLE].submit_transaction(
                 [("upsert", entity, {"mode": UpdateMode.REPLACE}) for entity in entities]
@@ -49,3 +52,10 @@ class JournalTable:
             rows = self._tables[TABLE].query_entities(query, parameters={"partition": PARTITION_KEY})
             slots = [_SLOT.validate_json(row["Record"]) for row in rows]
         return sorted((slot for slot in slots if slot.start >= since), key=lambda slot: slot.start)
+
+
+def _fitting(journal: Journal) -> str:
+    """As JSON; of ticks whose texts are long the oldest go first, as they would a few ticks later."""
+    while stored_bytes(said := _JOURNAL.dump_json(journal).decode()) > MAX_BYTES and journal.recent:
+        journal = replace(journal, recent=journal.recent[:-1])
+    return said

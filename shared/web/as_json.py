@@ -78,7 +78,18 @@ def error_page_json(rows: Sequence[ErrorRow], size: int) -> dict[str, Any]:
 
 def replay_json(replay: Replay) -> dict[str, Any]:
     """`Replay`: without what only the sync needs."""
-    names = ("id", "state", "created", "updated", "waiting_for", "progress", "errors", "writes")
+    names = (
+        "id",
+        "state",
+        "created",
+        "updated",
+        "waiting_for",
+        "progress",
+        "errors",
+        "writes",
+        "more_errors",
+        "more_writes",
+    )
     told = {_camel(name): _plain(getattr(replay, name)) for name in names}
     return told | {"request": request_json(replay.request)}
 

@@ -4,10 +4,10 @@ import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared.errors import DicomCastError, FeedError, OutageError, TransientError, UnforeseenError
+from shared.errors import FeedError, OutageError, TransientError, UnforeseenError
 from shared.log_lines import log_line
 from shared.model import Watermark
-from shared.replay import MAX_TOLD, Cursor, Replay, ReplayError, ReplayProgress, ReplayState, StoredErrors
+from shared.replay import Cursor, Replay, ReplayError, ReplayProgress, ReplayState, StoredErrors
 from shared.sync.batch import BatchOptions
 from shared.sync.bulkhead import bulkhead, tell
 from shared.sync.merge.known import KnownResources
@@ -51,17 +51,12 @@ def _next_slice(ports: Ports, options: BatchOptions, replay: Replay, size: int) 
         with bulkhead():
             return _done_some(ports, options, replay, size)
     except (OutageError, TransientError) as error:
-        return replace(replay, waiting_for=str(error))
+        return replay.waiting(str(error))
     except UnforeseenError as error:
         tell(error, ReplayId=replay.id)
-        return _failed(replay, error)
+        return replay.failing(ReplayError(None, "", str(error)))
     except FeedError as error:
-        return _failed(replay, error)
-
-
-def _failed(replay: Replay, error: DicomCastError) -> Replay:
-    errors = (*replay.errors, ReplayError(None, "", str(error)))
-    return replace(replay, state=ReplayState.FAILED, errors=errors[-MAX_TOLD:])
+        return replay.failing(ReplayError(None, "", str(error)))
 
 
 def _done_some(ports: Ports, options: BatchOptions, replay: Replay, size: int) -> Replay:
@@ -95,14 +90,12 @@ def _worked(ports: Ports, options: BatchOptions, replay: Replay, portion: Portio
     left = recorder.left.union(*({entry.sequence for entry in study.entries} or {0} for study in progress.unfinished))
     cursor, count = portion.advance(left)
     is_done = portion.is_last and not left
+    told = replay.telling([*portion.errors, *recorder.errors], fhir.writes)
     return replace(
-        replay,
+        told.waiting(str(progress.outage) if progress.outage else recorder.waiting),
         state=ReplayState.DONE if is_done else ReplayState.RUNNING,
         progress=_added(replay.progress, count, progress, is_done=is_done),
-        errors=(*replay.errors, *portion.errors, *recorder.errors)[:MAX_TOLD],
-        writes=(*replay.writes, *fhir.writes)[:MAX_TOLD],
         cursor=cursor,
-        waiting_for=str(progress.outage) if progress.outage else recorder.waiting,
         failing_since=(replay.failing_since or ports.now()) if recorder.waiting else None,
         tries=replay.tries + TRIES_IN_A_TICK if recorder.waiting else 0,
     )

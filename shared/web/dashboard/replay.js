@@ -3,7 +3,6 @@
 import { element, table, time } from "./dom.js";
 import { count, number } from "./format.js";
 
-const FIRST = 50; // the API lists at most so many writes and errors
 const WORDS = { queued: "", running: "", done: "ok", cancelled: "warn", failed: "bad" };
 
 export const isUnderWay = ({ state }) => state === "queued" || state === "running";
@@ -23,7 +22,7 @@ export const stateWord = ({ state, progress }) =>
   element("span", { class: `word ${state === "done" && progress.failed ? "warn" : WORDS[state]}` }, state);
 
 /** Progress, counts, why it waits, errors, and of a dry run what would be written. */
-export function progressAndResult({ id, request, state, waitingFor, progress, errors, writes = [] }) {
+export function progressAndResult({ id, request, state, waitingFor, progress, errors, writes = [], moreErrors = 0, moreWrites = 0 }) {
   const { done, total, written, unchanged, failed } = progress;
   const label = total == null ? `${number(done)} done` : `${number(done)} of ${number(total)} done`;
   const would = request.dryRun ? "would be written" : "written";
@@ -32,8 +31,8 @@ export function progressAndResult({ id, request, state, waitingFor, progress, er
     element("p", {}, `${label}: ${number(written)} ${would}, ${number(unchanged)} unchanged, ${number(failed)} failed.`),
     isUnderWay({ state }) && waitingFor ? element("p", { class: "notice warn" }, `Waits: ${waitingFor}`) : null,
     deletes(writes),
-    errors.length ? folded(id, "errors", `${listed(errors, "error")}`, errorTable(errors)) : null,
-    writes.length ? folded(id, "writes", `${listed(writes, "request")} that would go to FHIR`, writeTable(writes)) : null,
+    errors.length ? folded(id, "errors", listed(errors, moreErrors, "error"), errorTable(errors)) : null,
+    writes.length ? folded(id, "writes", `${listed(writes, moreWrites, "request")} that would go to FHIR`, writeTable(writes)) : null,
   ].filter(Boolean);
 }
 
@@ -43,7 +42,7 @@ function deletes(writes) {
   return found ? element("p", { class: "notice warn" }, `${count(found, "resource")} would be deleted from FHIR.`) : null;
 }
 
-const listed = (items, what) => (items.length < FIRST ? count(items.length, what) : `the first ${FIRST} ${what}s`);
+const listed = (items, more, what) => (more ? `the first ${number(items.length)} of ${count(items.length + more, what)}` : count(items.length, what));
 
 const folded = (id, name, summary, content) =>
   element("details", { "data-key": `${id}-${name}`, open: true }, element("summary", {}, summary), content);
