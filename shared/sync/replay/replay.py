@@ -34,7 +34,7 @@ def run_replays(ports: Ports, options: BatchOptions, deadline: datetime) -> None
         current, size = replay, LEAST_ENTRIES
         while current.is_under_way and ports.now() < deadline:
             began = ports.now()
-            current = ports.replays.write(_next_slice(ports, options, current, size))
+            current = ports.replays.write(_next_slice(ports, options, current, size, deadline))
             if current.waiting_for:
                 break
             took = (ports.now() - began).total_seconds()
@@ -44,12 +44,12 @@ def run_replays(ports: Ports, options: BatchOptions, deadline: datetime) -> None
             ports.telemetry.replay(current)
 
 
-def _next_slice(ports: Ports, options: BatchOptions, replay: Replay, size: int) -> Replay:
+def _next_slice(ports: Ports, options: BatchOptions, replay: Replay, size: int, deadline: datetime) -> Replay:
     """The replay with one more portion done, or with what it waits for."""
     replay = replace(replay, state=ReplayState.RUNNING, updated=ports.now(), waiting_for=None)
     try:
         with bulkhead():
-            return _done_some(ports, options, replay, size)
+            return _done_some(ports, options, replay, size, deadline)
     except (OutageError, TransientError) as error:
         return replay.waiting(str(error))
     except UnforeseenError as error:
@@ -59,14 +59,17 @@ def _next_slice(ports: Ports, options: BatchOptions, replay: Replay, size: int) 
         return replay.failing(ReplayError(None, "", str(error)))
 
 
-def _done_some(ports: Ports, options: BatchOptions, replay: Replay, size: int) -> Replay:
+def _done_some(ports: Ports, options: BatchOptions, replay: Replay, size: int, deadline: datetime) -> Replay:
     target = replay.request.target
     if replay.progress.total is None and replay.cursor == Cursor():
         replay = replace(replay, progress=replace(replay.progress, total=total_of(ports, target)))
-    return _worked(ports, options, replay, next_portion(ports, target, replay.cursor, size))
+    portion = next_portion(ports, target, replay.cursor, size)
+    # Where reading took all the time there was, what was read would else be read again and again.
+    until = max(deadline, ports.now() + timedelta(seconds=SLICE_SECONDS))
+    return _worked(ports, options, replay, portion, Limits(until, options.total_retry_seconds))
 
 
-def _worked(ports: Ports, options: BatchOptions, replay: Replay, portion: Portion) -> Replay:
+def _worked(ports: Ports, options: BatchOptions, replay: Replay, portion: Portion, limits: Limits) -> Replay:
     """Map, merge, transact and record, as for the feed; then the cursor moves over what is done."""
     sequences = [entry.sequence for study in portion.studies for entry in study.entries]
     through = max([*sequences, *(entry.sequence for entry in portion.torn)], default=0)
@@ -81,7 +84,6 @@ def _worked(ports: Ports, options: BatchOptions, replay: Replay, portion: Portio
         words.begin(Watermark(), portion.order)
     afresh = replace(ports, known=KnownResources(max_weight=0, traces=traces), words=words)
     sync = StudySync(replace(afresh, fhir=fhir) if replay.request.dry_run else afresh, options.mapping)
-    limits = Limits(ports.now() + timedelta(seconds=options.tick_budget_seconds), options.total_retry_seconds)
     tried = Attempts(replay.tries, replay.failing_since, replay.updated) if replay.failing_since else None
     studies = [replace(study, attempts=tried) for study in portion.studies]
     progress = StudyQueue(ports, sync, recorder, limits).run(studies)

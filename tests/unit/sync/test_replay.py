@@ -11,6 +11,7 @@ from shared.mapping.converters import MappingOptions
 from shared.model import Action, State, StoredWatermark, Watermark
 from shared.replay import ReplayRequest, ReplayState, SequenceRange, StoredErrors, StudyRebuild, TimeRange
 from shared.sync.batch import BatchOptions, run_batches
+from shared.sync.queue.lanes import Pace
 from shared.sync.replay import replay as replays
 from shared.sync.replay.replay import run_replays
 from tests.fakes import NOW, FakeArchive, FakeFhir, FakeLease, FakeWatermarks, TimedFeed, entry, ports
@@ -371,3 +372,34 @@ def test_rows_of_before_are_resolved_by_a_replay_of_the_errors():
 def timed(entries):
     """A second apart, in this order."""
     return [replace(one, timestamp=(NOW + timedelta(seconds=n)).isoformat()) for n, one in enumerate(entries)]
+
+
+def test_a_slice_takes_no_more_than_the_replays_share_of_the_tick():
+    """What is new in the feed must not wait: studies that are not begun within it are left to the next tick."""
+
+    class Slow(FakeFhir):
+        def transact(self, bundle):
+            fakes.sleep(20)
+            return super().transact(bundle)
+
+    many = [entry(n, study=f"1.{n}.9", instance=f"1.2.{n}") for n in range(1, 21)]  # of one patient: one by one
+    fakes = world(many, fhir=Slow(), pace=Pace(1))
+    began, replay = fakes.now(), run(fakes, SequenceRange(1, 20), seconds=30)
+    assert (fakes.now() - began).total_seconds() <= 30 + 20
+    assert replay.is_under_way
+    assert replay.progress.done
+    while replay.is_under_way:
+        replay = run(fakes, SequenceRange(1, 20), seconds=30)
+    assert counts(replay) == (20, 20, 20, 0, 0)
+
+
+def test_what_took_the_whole_share_to_be_read_is_worked_on_all_the_same():
+    """A study that the archive takes long to tell of would be read again and again, and never written."""
+
+    class Slow(FakeArchive):
+        def instances(self, study_instance_uid, *where):
+            fakes.sleep(40)
+            return super().instances(study_instance_uid, *where)
+
+    fakes = world(FEED, archive=Slow({"1.0.9": [one for one in FEED if one.study_instance_uid == "1.0.9"]}))
+    assert run(fakes, StudyRebuild("1.0.9"), seconds=30).state is ReplayState.DONE
