@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.mapping.dicom_json import Tag, read
-from shared.mapping.text import InvalidValueError
+from shared.mapping.text import InvalidValueError, each
 
 _CODES = tuple(map(Tag.of, ("(0008,0100) CodeValue", "(0008,0119) LongCodeValue", "(0008,0120) URNCodeValue")))
 _SCHEME = Tag.of("(0008,0102) CodingSchemeDesignator")
@@ -32,8 +32,11 @@ SYSTEMS: Mapping[str, str] = {
 
 
 def codeable_concepts(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One CodeableConcept per item. A scheme of the site's own has no system unless it names its UID."""
-    return [_codeable_concept(item) for item in items]
+    """One CodeableConcept per item. A scheme of the site's own has no system unless it names its UID.
+
+    Raises InvalidItemsError, which has those of the sound items.
+    """
+    return each(items, _codeable_concept)
 
 
 def _codeable_concept(item: Mapping[str, Any]) -> dict[str, Any]:

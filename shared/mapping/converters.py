@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, timedelta, timezone
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -14,7 +15,7 @@ from shared.mapping import dicom_json
 from shared.mapping.codes import codeable_concepts
 from shared.mapping.dates import TimeOfDay
 from shared.mapping.names import NameGroup, PersonName
-from shared.mapping.text import InvalidValueError
+from shared.mapping.text import InvalidItemsError, InvalidValueError, each
 from shared.model import DEFAULT_PARTITION, PatientUpdatePolicy
 
 DICOM_UID_SYSTEM = "urn:dicom:uid"
@@ -180,12 +181,24 @@ def reasons(
     requests: Sequence[Mapping[str, Any]] | None,
 ) -> list[dict[str, Any]]:
     """Reasons stand beside the study, or in each request that it answers (PS3.3 10.6)."""
-    asked = [dicom_json.read(request, REASON) or () for request in requests or ()]
-    found = codeable_concepts([*(items or ()), *(item for one in asked for item in one)])
+    rules: list[str] = []
+    asked = _sound(rules, lambda: each(requests or (), lambda request: dicom_json.read(request, REASON) or []))
+    found = _sound(rules, lambda: codeable_concepts([*(items or ()), *chain.from_iterable(asked)]))
     unique: dict[str, dict[str, Any]] = {}
     for one in found:
         unique.setdefault(repr(one), one)
+    if rules:
+        raise InvalidItemsError(rules, list(unique.values()))
     return list(unique.values())
+
+
+def _sound(rules: list[str], read: Callable[[], list[Any]]) -> list[Any]:
+    """What is read, without the items that are invalid; the rules that these break are added to `rules`."""
+    try:
+        return read()
+    except InvalidItemsError as error:
+        rules.extend(error.rules)
+        return error.rest
 
 
 def modality(_options: MappingOptions, code: str) -> dict[str, str]:

@@ -12,7 +12,10 @@ from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
 
 from shared.failures import InvalidTag
 from shared.mapping import values
-from shared.mapping.text import PADDING, InvalidValueError
+from shared.mapping.text import PADDING, InvalidValueError, each
+
+_DEEPEST = 8
+"""Levels of sequences in which a value is looked for before an item is called empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Tag:
 def read(metadata: Mapping[str, Any], tag: Tag) -> Any:
     """The parsed value of `tag`, None where it is absent or empty; a list for sequences.
 
-    Raises InvalidValueError with the rule that the element breaks.
+    Raises InvalidValueError with the rule that the element breaks, InvalidItemsError where only items of a list do.
     """
     items = items_of(metadata.get(tag.key))
     if not items:
@@ -54,7 +57,7 @@ def read(metadata: Mapping[str, Any], tag: Tag) -> Any:
         # To take the first would be a guess that nobody sees; PS3.6 gives these tags a VM of 1.
         raise InvalidValueError(f"one value is expected (VM 1), {len(items)} are there")
     if tag.many:
-        return [tag.parse(item) for item in items]
+        return each(items, tag.parse)
     return tag.parse(items[0])
 
 
@@ -78,5 +81,19 @@ def items_of(element: Any) -> list[Any]:
     return [item for item in items if not _is_empty(item)]
 
 
-def _is_empty(item: Any) -> bool:
-    return not item.strip().strip(PADDING) if isinstance(item, str) else item is None or item == {}
+def _is_empty(item: Any, depth: int = 0) -> bool:
+    """Nothing, blanks, a sequence item whose elements are all empty, or a name whose groups are."""
+    if isinstance(item, str):
+        return not item.strip().strip(PADDING)
+    if isinstance(item, dict):
+        return depth < _DEEPEST and all(_says_nothing(part, depth + 1) for part in item.values())
+    return item is None
+
+
+def _says_nothing(part: Any, depth: int) -> bool:
+    """Of an element in a sequence's item, or a group in a person's name."""
+    if not isinstance(part, dict):
+        return _is_empty(part)
+    items = part.get("Value") or []
+    is_list = isinstance(items, list) and not part.keys() & {"BulkDataURI", "InlineBinary"}
+    return is_list and all(_is_empty(item, depth) for item in items)

@@ -14,7 +14,7 @@ from shared.failures import InvalidTag
 from shared.mapping import authored, dicom_json
 from shared.mapping.converters import MappingOptions
 from shared.mapping.table import ADD, CREATE, DERIVE, FILL, Row, rows_of
-from shared.mapping.text import InvalidValueError
+from shared.mapping.text import InvalidItemsError, InvalidValueError
 from shared.model import ChangeFeedEntry
 
 MOST_ITEMS = 100
@@ -165,16 +165,10 @@ def map_scope(scope: Scope, metadata: Mapping[str, Any], options: MappingOptions
         if (row.ours and not options.extended) or (optional and optional.isdisjoint(metadata)):
             continue
         value = _convert(row, metadata, options, faults, broken)
+        value = _as_fhir_takes_it(scope, row, value, faults, broken if row.required else faults)
         if value is None or value == []:
             continue
-        if row.how is ADD and not isinstance(value, list):
-            value = [value]
-        if row.how is ADD and len(value) > MOST_ITEMS:
-            faults.append(row.tags[0].invalid(f"{len(value)} items, of which the first {MOST_ITEMS} are used"))
-            value = value[:MOST_ITEMS]
-        if rule := authored.rule_broken(scope.name, row.element, value):
-            (broken if row.required else faults).append(row.tags[0].invalid(rule))
-        elif row.how is ADD:
+        if row.how is ADD:
             add.setdefault(row.element, []).extend(value)
         elif row.how is CREATE:
             create[row.element] = {**create[row.element], **value} if row.element in create else value
@@ -194,6 +188,9 @@ def _convert(
         required = row.required and not found
         try:
             value = dicom_json.read(metadata, tag)
+        except InvalidItemsError as error:
+            faults.append(tag.invalid(str(error)))
+            value = error.rest or None
         except InvalidValueError as error:
             (broken if required else faults).append(tag.invalid(str(error)))
             value = None
@@ -208,9 +205,31 @@ def _convert(
         return None
     try:
         return row.convert(options, *found)
+    except InvalidItemsError as error:
+        faults.append(row.tags[0].invalid(str(error)))
+        return error.rest
     except InvalidValueError as error:
         (broken if row.required else faults).append(row.tags[0].invalid(str(error)))
         return None
+
+
+def _as_fhir_takes_it(scope: Scope, row: Row, value: Any, faults: list[InvalidTag], broken: list[InvalidTag]) -> Any:
+    """The value without what FHIR R4 does not take; a list where the row adds to one."""
+    if value is None or value == []:
+        return value
+    if row.how is not ADD:
+        if rule := authored.rule_broken(scope.name, row.element, value):
+            broken.append(row.tags[0].invalid(rule))
+        return None if rule else value
+    items = value if isinstance(value, list) else [value]
+    if len(items) > MOST_ITEMS:
+        faults.append(row.tags[0].invalid(f"{len(items)} items, of which the first {MOST_ITEMS} are used"))
+        items = items[:MOST_ITEMS]
+    if authored.rule_broken(scope.name, row.element, items) is None:
+        return items
+    rules = [authored.rule_broken(scope.name, row.element, [item]) for item in items]
+    broken.extend(row.tags[0].invalid(rule) for rule in dict.fromkeys(filter(None, rules)))
+    return [item for item, rule in zip(items, rules, strict=True) if rule is None]
 
 
 def _mismatches(entry: ChangeFeedEntry, shared: _Shared, instance: Fragment) -> list[InvalidTag]:

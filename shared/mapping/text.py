@@ -4,6 +4,7 @@ No error here carries the value.
 """
 
 import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pydicom.valuerep import MAX_VALUE_LEN, VR_REGEXES
@@ -15,11 +16,40 @@ _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # FHIR string: not
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")  # JSON can say it (`"\\ud800"`), and no UTF-8 can
 _REGEX = {vr: re.compile(pattern) for vr, pattern in VR_REGEXES.items()}
 _IS_RANGE = range(-(2**31), 2**31)
+_MOST_RULES = 5
+"""That are named of one list's items; the rest is counted."""
 _DECIMAL_LIMIT = 10**18  # FHIR: decimals of 18 digits are safe everywhere; and no NaN, no infinity
 
 
 class InvalidValueError(ValueError):
     """A value breaks a rule. The message is the rule, never the value."""
+
+
+class InvalidItemsError(InvalidValueError):
+    """Items of a list break rules; `rest` is what its other items say."""
+
+    def __init__(self, rules: Sequence[str], rest: list[Any]) -> None:
+        told = [*rules[:_MOST_RULES], *([f"and {len(rules) - _MOST_RULES} more"] if len(rules) > _MOST_RULES else [])]
+        super().__init__("; ".join(told))
+        self.rules = rules
+        self.rest = rest
+
+
+def each(items: Iterable[Any], read: Callable[[Any], Any]) -> list[Any]:
+    """What is read of each item. Raises InvalidItemsError where some are invalid, once all are read."""
+    rest: list[Any] = []
+    rules: dict[str, None] = {}
+    for item in items:
+        try:
+            rest.append(read(item))
+        except InvalidItemsError as error:
+            rest.append(error.rest)
+            rules |= dict.fromkeys(error.rules)
+        except InvalidValueError as error:
+            rules[str(error)] = None
+    if rules:
+        raise InvalidItemsError(tuple(rules), rest)
+    return rest
 
 
 def text(item: Any, vr: str) -> str:
