@@ -8,7 +8,7 @@ from shared.failures import ErrorTable, FailedEntry, InvalidTag
 from shared.mapping.converters import MappingOptions
 from shared.mapping.dose import MappedReport, map_dose_report
 from shared.mapping.dose_report import is_dose_report
-from shared.mapping.merge_study import RemovedInstance
+from shared.mapping.merge_study import RemovedInstance, counted_series
 from shared.mapping.reconcile import InstanceKey, StudyRead
 from shared.mapping.resources import MappedInstance, StudyMapper
 from shared.mapping.structured_report import ContentHeld, content_held
@@ -26,9 +26,10 @@ class Changes:
 
     `reports` are the dose reports among the changes. `only_creates`: so are all entries of the study in this batch; no
     instance had another life in it. `is_doubtful`: what the feed calls current may have got other UIDs, those of
-    `updated` or others. `is_whole`: the changes are all that the archive holds of the study, but for the `unsynced`,
-    which cannot be mapped. `left_out`: instances that are to be left as FHIR has them, as the whole of it was refused.
-    `counts_only`: its instances are to be counted, not listed.
+    `updated` or others. `has_deletes`: an entry of the batch deletes an instance of the study. `is_whole`: the changes
+    are all that the archive holds of the study, but for the `unsynced`, which cannot be mapped. `left_out`: instances
+    that are to be left as FHIR has them, as the whole of it was refused. `counts_only`: its instances are to be
+    counted, not listed.
     """
 
     study_instance_uid: str
@@ -37,6 +38,7 @@ class Changes:
     only_creates: bool = False
     is_doubtful: bool = False
     updated: frozenset[ChangedInstance] = frozenset()
+    has_deletes: bool = False
     is_whole: bool = False
     unsynced: frozenset[InstanceKey] = frozenset()
     left_out: frozenset[InstanceKey] = frozenset()
@@ -139,6 +141,23 @@ def there(wanted: Changes, read: StudyRead) -> Changes:
         or key_of(change.entry) in held
     ]
     return wanted if len(changes) == len(wanted.changes) else replace(wanted, changes=changes)
+
+
+def newcomers(wanted: Changes, study: Resource | None) -> list[ChangedInstance]:
+    """The study's updated instances that FHIR does not list: it may know them by UIDs that no change names.
+
+    One that it lists may be another, which the batch has deleted before the update gave its UIDs away.
+    """
+    updated = [one for one in wanted.updated if one[1] == wanted.study_instance_uid]
+    if study is None or wanted.has_deletes:
+        return updated
+    counted = counted_series(study)
+    listed = {
+        (series["uid"], instance["uid"])
+        for series in study.get("series", ())
+        for instance in series.get("instance", ())
+    }
+    return [one for one in updated if one[2] not in counted and one[2:] not in listed]
 
 
 def failed(entry: ChangeFeedEntry, error: EntryError) -> FailedEntry:

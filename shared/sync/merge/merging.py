@@ -20,7 +20,7 @@ from shared.mapping.sign import is_only_ours, is_ours, signed
 from shared.mapping.table import elements_of
 from shared.mapping.transaction import Create, Delete, Update, Write, as_they_stand, reference_of
 from shared.model import Resource
-from shared.sync.map.mapped_entries import Changes, there
+from shared.sync.map.mapped_entries import Changes, newcomers, there
 from shared.sync.merge.lookup import Lookup, Search
 from shared.sync.merge.our_endpoint import OurEndpoint
 from shared.sync.merge.patient_links import PatientLinks, linked_to
@@ -192,10 +192,10 @@ class StudyMerger:
 
     def _moved(self, study: Resource | None, wanted: Changes) -> list[Changes]:
         """Studies of ours that may be this one under the StudyInstanceUID that it had before an update."""
-        own = [one for one in wanted.updated if one[1] == wanted.study_instance_uid]
-        if study is not None or not own:
+        new = newcomers(wanted, study)
+        if not new:
             return []
-        uids = {"series": [one[2] for one in own], "instance": [one[3] for one in own]}
+        uids = {"series": [one[2] for one in new], "instance": [one[3] for one in new]}
         found = [one for parameter, some in uids.items() for one in self._lookup.studies_listing(parameter, some)]
         ours = {self._lookup.study_uid(one) for one in found if is_ours(one, self.options.service_url)}
         for uid in ours:

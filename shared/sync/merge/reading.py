@@ -14,7 +14,7 @@ from shared.mapping.merge_study import RemovedInstance, counted_series
 from shared.mapping.reconcile import InstanceKey, StudyRead
 from shared.mapping.resources import MappedInstance, StudyMapper
 from shared.model import ChangeFeedEntry, Resource
-from shared.sync.map.mapped_entries import Changes, key_of
+from shared.sync.map.mapped_entries import Changes, key_of, newcomers
 from shared.sync.ports import Archive, Feed, Ports
 from shared.sync.read.plan import instance_of
 
@@ -80,6 +80,7 @@ class _Reading:
         self._wanted = wanted
         self._told_gone = {key_of(one.entry) for one in wanted.changes if isinstance(one, RemovedInstance)}
         self._counted = counted_series(held)
+        self._is_renumbered = bool(newcomers(wanted, held))
         self._held = {
             one["uid"]: {instance["uid"] for instance in one.get("instance", ())}
             for one in held.get("series", ())
@@ -118,7 +119,7 @@ class _Reading:
         listed = self._listed()
         touched = {change.entry.series_instance_uid for change in self._wanted.changes}
         touched |= self._held.keys() ^ set(listed)  # what only one of them knows
-        if self._is_renumbered():
+        if self._is_renumbered:
             touched |= self._held.keys()
         if not listed:
             return self._read_unlisted(touched)
@@ -129,11 +130,6 @@ class _Reading:
             elif series in listed and (one := self._archive.one_of(self._place[0], series, self._place[1])):
                 self._put(one)
         return listed
-
-    def _is_renumbered(self) -> bool:
-        """Whether an update tells of what FHIR does not list: it may stand there under UIDs that no change names."""
-        listed = {(series, uid) for series, uids in self._held.items() for uid in uids}
-        return any(one[1] == self._place[0] and one[2:] not in listed for one in self._wanted.updated)
 
     def _read_whole(self, series: str, *, is_counted: bool) -> None:
         """Of a series that is only counted what its instances say of the study is kept, each once."""

@@ -57,7 +57,15 @@ class StudySync:
             mapped = frozenset(key_of(change.entry) for change in changes)
             unsynced = frozenset(map(key_of, study.entries)) - mapped
             return Task(merger, Changes(uid, changes, reports, is_whole=True, unsynced=unsynced), tuple(failures))
-        only_creates = all(entry.action is Action.CREATE for entry in study.entries)
+        actions = {entry.action for entry in study.entries}
         updated = study.updated | {instance_of(one) for one in study.entries if one.action is Action.UPDATE}
-        wanted = Changes(uid, changes, reports, only_creates, study.is_replayed or bool(updated), updated)
+        wanted = Changes(
+            uid,
+            changes,
+            reports,
+            only_creates=actions <= {Action.CREATE},
+            is_doubtful=study.is_replayed or bool(updated),
+            updated=updated,
+            has_deletes=Action.DELETE in actions,
+        )
         return Task(merger, wanted if changes else None, tuple(failures))

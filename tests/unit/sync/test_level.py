@@ -434,3 +434,26 @@ def test_a_series_that_was_left_and_holds_only_what_cannot_be_synced_goes(instan
     bad = entry(3, series="1.2.4", instance="1.2.7", t00080060=None)
     world.sync(now, bad, holds=[now, bad])
     assert world.studies() == {STUDY: {"1.2.5": [instance]}}
+
+
+@pytest.mark.parametrize("series", ["1.8.1", "1.9.1"])
+def test_the_uid_of_a_study_that_was_deleted_is_given_to_another(series):
+    """Both in one batch: FHIR knows the study still, with the same series or another."""
+    world = World()
+    old, other = entry(1, study="1.8", series="1.8.1", instance="1.8.9"), {"series": series, "instance": "1.8.9"}
+    held = entry(2, study="1.9", **other)
+    world.sync(old, holds=[old, held], study="1.8")
+    world.sync(held, holds=[old, held], study="1.9")
+    now = entry(4, Action.UPDATE, study="1.9", series="1.8.1", instance="1.8.9")
+    world.sync(gone(3, study="1.9", **other), now, holds=[now], study="1.9")
+    assert world.studies() == {"1.9": {"1.8.1": ["1.8.9"]}}
+
+
+def test_the_uid_of_a_series_that_was_deleted_is_given_to_another():
+    """Both in one batch; what came to the old series since cannot be synced."""
+    world, before = World(), [entry(n, series=f"1.2.{n}", instance="1.2.9") for n in (4, 5)]
+    world.sync(*before, holds=before)
+    now = entry(7, Action.UPDATE, series="1.2.5", instance="1.2.9")
+    bad = entry(8, series="1.2.4", instance="1.2.7", t00080060=None)
+    world.sync(gone(6, series="1.2.5", instance="1.2.9"), now, bad, holds=[now, bad])
+    assert world.studies() == {STUDY: {"1.2.5": ["1.2.9"]}}
