@@ -19,8 +19,8 @@ def torn_metadata(content):
     return content.replace(b'"TORN"', b'"TORN')
 
 
-GRACE_SECONDS = 1.2
-"""As long as the settings of the world, and a little."""
+GRACE_SECONDS = 2.1
+"""As long as the settings of the world; a second more, since a `Date` header tells whole ones; and a little."""
 
 
 def torn_altogether(content):
