@@ -10,6 +10,7 @@ from functools import cache
 from azure.storage.blob import BlobServiceClient
 
 from shared.app import App
+from shared.clients import journal_table, replay_table, watermark
 from shared.clients.change_feed import ChangeFeedV1, ChangeFeedV2
 from shared.clients.change_feed_reader import FeedReader
 from shared.clients.dicomweb import DicomWeb
@@ -39,6 +40,7 @@ from shared.connections import (
 )
 from shared.deadline import Deadline, ThreadDeadline
 from shared.errors import SettingsError
+from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.mapping.dose import REPORT_KEYS
 from shared.mapping.resources import MAPPED_KEYS, map_endpoint
@@ -49,6 +51,8 @@ from shared.sync.ports import Ports
 from shared.sync.queue.lanes import Pace
 from shared.sync.status.check import Check, Step, StepState
 from shared.sync.status.outages import OutageLog
+
+TABLES = (watermark.TABLE, journal_table.TABLE, replay_table.TABLE, *ErrorTable)
 
 GC_THRESHOLD = 50_000
 """Objects that are made between two looks for cycles; Python's own is 700 to 2,000."""
@@ -132,7 +136,7 @@ def _ports(
     learned: Learned,
 ) -> Ports:
     blobs, tables = storage(settings, patience)
-    stored = Tables(tables, settings.table_name_prefix)
+    stored = Tables(tables, settings.table_name_prefix, TABLES)
     service = dicom_service(settings, dicom, patience, deadline, telemetry)
     return Ports(
         feed=_change_feed(settings, service),
@@ -158,7 +162,7 @@ def _self_check(settings: Settings, mapping: MappingOptions, learned: Learned) -
     endpoint = map_endpoint(mapping).create
     connection = endpoint["connectionType"]
     return SelfCheck(
-        Tables(tables, settings.table_name_prefix),
+        Tables(tables, settings.table_name_prefix, TABLES),
         _lease(settings, blobs, "check.lock"),
         _change_feed(settings, dicom_service(settings, dicom_access(settings), CHECKING, deadline)),
         FhirClient(fhir_server(settings, fhir_access(settings), CHECKING, deadline), learned),

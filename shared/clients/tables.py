@@ -1,11 +1,11 @@
 """Azure Table storage: tables that are made when first needed, and again when somebody has deleted them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import requests
-from azure.core.exceptions import AzureError, HttpResponseError
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError
 from azure.data.tables import EdmType, EntityProperty, TableClient, TableEntity, TableErrorCode, TableServiceClient
 
 from shared.errors import OutageError
@@ -14,11 +14,10 @@ Found = TypeVar("Found")
 
 
 class Table:
-    """One table. What finds it deleted makes it again and finds it empty; use it inside `storage_faults`."""
+    """One table, made by what first finds that it is not there, and finds it empty; use it inside `storage_faults`."""
 
-    def __init__(self, client: TableClient, make: Callable[[], object]) -> None:
+    def __init__(self, client: TableClient) -> None:
         self._client = client
-        self._make = make
 
     def get_entity(self, partition_key: str, row_key: str) -> TableEntity:
         """One row. Raises ResourceNotFoundError."""
@@ -62,23 +61,24 @@ class Table:
             self._make()
         return work()
 
+    def _make(self) -> None:
+        with suppress(ResourceExistsError):  # another host was first
+            self._client.create_table()
+
 
 class Tables:
-    """The tables of one deployment. `prefix` is DICOM Cast's TableStore__TableNamePrefix."""
+    """The tables of one deployment. `prefix` is DICOM Cast's TableStore__TableNamePrefix.
 
-    def __init__(self, service: TableServiceClient, prefix: str) -> None:
-        self._service = service
-        self._prefix = prefix
-        self._made: dict[str, Table] = {}
+    All clients are made at once, before threads share them: making one, azure-core links anew the policies that all
+    clients of a service go through, and a request that is under way in another thread falls.
+    """
+
+    def __init__(self, service: TableServiceClient, prefix: str, names: Iterable[str]) -> None:
+        self._tables = {name: Table(service.get_table_client(prefix + name)) for name in names}
 
     def __getitem__(self, name: str) -> Table:
-        """The table, made if it is not there. Use it inside `storage_faults`."""
-        if name not in self._made:
-            self._made[name] = Table(self._make(name), lambda: self._make(name))
-        return self._made[name]
-
-    def _make(self, name: str) -> TableClient:
-        return self._service.create_table_if_not_exists(self._prefix + name)
+        """The table; no request is made. Use it inside `storage_faults`."""
+        return self._tables[name]
 
 
 def _is_table_gone(error: HttpResponseError) -> bool:

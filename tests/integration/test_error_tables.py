@@ -38,7 +38,7 @@ def clock():
 @pytest.fixture
 def errors(storage, clock):
     with TableServiceClient.from_connection_string(storage) as service:
-        tables = Tables(service, f"t{uuid4().hex[:8]}")
+        tables = Tables(service, f"t{uuid4().hex[:8]}", ErrorTable)
         store = ErrorTables(tables, clock)
         store.rows = lambda table=ErrorTable.DICOM: list(tables[table].query_entities("PartitionKey ge ''"))
         store.put = lambda row, table=ErrorTable.DICOM: tables[table].update_entity(row, mode=UpdateMode.REPLACE)
