@@ -26,6 +26,7 @@ DicomCastError
 ├── CheckError               a step of the self-check failed: it says what to do
 ├── NotAskedError            there was nothing to check
 ├── OutageError              a whole system is down or refuses us: stop, skip nothing
+│   └── ForbiddenError       403: or what stands before it refuses one request of many
 └── LeaseLostError           another host works now: stop at once
 """
 
@@ -244,6 +245,10 @@ class OutageError(DicomCastError):
         super().__init__(f"{system}: {message.removeprefix(f'{system}: ')}")
         self.system = system
         self.status = status
+
+
+class ForbiddenError(OutageError):
+    """403: the server refuses us, or what stands before it (a web application firewall) this one request."""
 
 
 class IncompatibleServerError(OutageError):

@@ -36,7 +36,7 @@ class FailedEntry:
     """A failure to record. `exception` names the class, `message` the reason, without patient values.
 
     `tries`: how often it failed since it was recorded last. `not_before`: when the server asked to be tried again.
-    `is_unforeseen`: it is the app that fell.
+    `is_unforeseen`: it is the app that fell. `is_forbidden`: a request was answered 403.
     """
 
     table: ErrorTable
@@ -50,6 +50,7 @@ class FailedEntry:
     not_before: datetime | None = None
     partition: str = DEFAULT_PARTITION
     is_unforeseen: bool = False
+    is_forbidden: bool = False
 
     @classmethod
     def of(cls, entry: FeedEntry, table: ErrorTable, exception: str, message: str) -> "FailedEntry":

@@ -10,7 +10,7 @@ from local.acceptance.own_endpoints import TAG_SYSTEM, OwnEndpoints
 from local.acceptance.probe import Probe
 from local.acceptance.server import BAD_REQUEST, FAULTS, OK, FhirServer, Resource, code_of, created
 from local.acceptance.traffic import Traffic
-from shared.clients.fhir.trial import NOT_JUDGED
+from shared.clients.fhir.probe import NOT_JUDGED
 from shared.errors import OutageError
 
 _LOCK_ROUNDS = 5

@@ -14,7 +14,7 @@ from shared.clients.said_times import retry_after_seconds
 from shared.clients.session import refusal_on_the_way, session_by
 from shared.clients.telemetry import SILENT, Telemetry
 from shared.deadline import Deadline
-from shared.errors import OutageError, OutOfTimeError, TransientError
+from shared.errors import ForbiddenError, OutageError, OutOfTimeError, TransientError
 from shared.transport import DIRECT, Transport
 
 TIMEOUTS_SECONDS = (5, 100)
@@ -178,8 +178,9 @@ class HttpService:
     def _answer(self, response: requests.Response, content: bytes) -> Answer:
         if said := refusal_on_the_way(response, content, self._transport):
             raise OutageError(self.name, f"{self.url}: {said}")
-        if response.status_code in (401, 403):
-            raise OutageError(self.name, f"{response.status_code} from {self.url}: {self.remedy}")
+        if response.status_code in (requests.codes.unauthorized, requests.codes.forbidden):
+            kind = ForbiddenError if response.status_code == requests.codes.forbidden else OutageError
+            raise kind(self.name, f"{response.status_code} from {self.url}: {self.remedy}")
         if response.status_code in _REDIRECTS:
             raise TransientError(
                 f"{self.name}: {response.status_code} from {self.url}, a redirect, which is not followed: the settings"

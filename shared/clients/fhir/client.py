@@ -13,6 +13,7 @@ from shared.clients.http import HttpService
 from shared.clients.json_body import json_bytes
 from shared.errors import (
     ConflictError,
+    FhirRefusedError,
     IncompatibleServerError,
     OutageError,
     TransientError,
@@ -64,8 +65,8 @@ class FhirClient:
         self._checked = True
 
     def probe(self) -> None:
-        """Raises OutageError unless the server answers: one study's fault is told apart from the server's."""
-        self._statement("_elements=fhirVersion")  # HAPI's is 1.8 MB
+        """Raises OutageError unless the server's store can be read and written: else a fault is one study's own."""
+        self._exchange.probe.run(writes=True)
 
     def search(self, resource_type: str, query: str) -> list[Resource]:
         """All matches, over all pages. Raises PagingError, FhirRefusedError, TransientError, OutageError."""
@@ -100,7 +101,9 @@ class FhirClient:
     def transact(self, bundle: Resource) -> list[Written]:
         """What became of each entry, in their order. Raises ConflictError, FhirRefusedError, TransientError."""
         size, conditional = len(bundle["entry"]), _is_conditional(bundle)
-        answer = self._exchange.send("POST", "", body=json_bytes(bundle), headers={"Prefer": "return=minimal"})
+        answer = self._exchange.send(
+            "POST", "", body=json_bytes(bundle), headers={"Prefer": "return=minimal"}, writes=True
+        )
         if answer.status_code >= requests.codes.bad_request:
             is_largest = size > self.capabilities.limit(conditional=conditional).taken
             error = fault_of(self._name, answer, sent=size, is_largest=is_largest)
@@ -128,12 +131,16 @@ class FhirClient:
         """What was seen by reading back: `source_kept`, `tag_kept`, `delete_if_match`."""
         self._learned.learn(**seen)
 
-    def _statement(self, elements: str = "") -> Resource:
-        """The CapabilityStatement. A server that cannot even give that is down."""
+    def _statement(self) -> Resource:
+        """The CapabilityStatement. A server that cannot even give that, or does not to us, is down."""
         try:
-            return self._exchange.json("GET", f"/metadata?{elements}" if elements else "/metadata")
+            return self._exchange.json("GET", "/metadata")
         except TransientError as error:
             raise OutageError(self._name, str(error)) from error
+        except FhirRefusedError as error:
+            if error.status == requests.codes.forbidden:
+                raise OutageError(self._name, str(error)) from error
+            raise
 
     @property
     def _name(self) -> str:

@@ -3,9 +3,10 @@
 import requests
 
 from shared.clients.fhir.faults import fault_of
+from shared.clients.fhir.probe import Probe
 from shared.clients.http import Answer, HttpService
 from shared.clients.json_body import json_bytes, json_of
-from shared.errors import FhirRefusedError, OverlongAnswerError, TransientError
+from shared.errors import FhirRefusedError, ForbiddenError, OverlongAnswerError, TransientError
 from shared.model import Resource
 
 FHIR_JSON = "application/fhir+json"
@@ -16,6 +17,7 @@ class Exchange:
 
     def __init__(self, service: HttpService) -> None:
         self.service = service
+        self.probe = Probe(service)
 
     @property
     def name(self) -> str:
@@ -33,12 +35,35 @@ class Exchange:
         kind = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
         return self.content(self.send(method, path, body=sent, headers=kind))
 
-    def send(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
-        """Servers may answer a search from memory, for a minute: what was written since would be missing."""
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        *,
+        writes: bool = False,
+    ) -> Answer:
+        """Servers may answer a search from memory, for a minute: what was written since would be missing.
+
+        What is answered 403 again, while others of its kind are answered, is refused itself.
+        """
         said = {"Accept": FHIR_JSON, "Cache-Control": "no-cache"}
         said |= {"Content-Type": FHIR_JSON} if body else {}
+        said |= headers or {}
         try:
-            return self.service.send(method, path, body=body, headers=said | (headers or {}))
+            return self._sent(method, path, body, said)
+        except ForbiddenError:
+            self.probe.run(writes=writes)
+        try:
+            return self._sent(method, path, body, said)
+        except ForbiddenError as error:
+            refused = f"{error}. But other requests are answered: what stands before the server may refuse this one"
+            raise FhirRefusedError(refused, status=requests.codes.forbidden) from error
+
+    def _sent(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
+        try:
+            return self.service.send(method, path, body=body, headers=headers)
         except OverlongAnswerError as error:  # the same question would be answered in the same way
             raise FhirRefusedError(str(error)) from error
 

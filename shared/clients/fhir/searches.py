@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+import requests
+
 from shared.clients.fhir import answers
 from shared.clients.fhir.capabilities import Learned
 from shared.clients.fhir.exchange import Exchange
@@ -34,8 +36,8 @@ class Searches:
         if len(query) > MAX_URL and self._learned.known.post_searches is not False:
             try:
                 bundle = self._exchange.json("POST", f"/{resource_type}/_search", form=query)
-            except FhirRefusedError:
-                self._learned.learn(post_searches=False)
+            except FhirRefusedError as error:
+                self._learn_unless_of_content(error, post_searches=False)
             else:
                 self._learned.learn(post_searches=True)
                 return self._matches(resource_type, bundle, f"{self._exchange.url}/{resource_type}/_search")
@@ -57,27 +59,33 @@ class Searches:
         joined = _joined(searches) if is_taken else {one: [one] for one in searches}
         found: dict[tuple[str, str], list[Resource]] = {}
         for search, matches in zip(joined, self._answered(list(joined)), strict=True):
-            if matches is not None and len(joined[search]) > 1:
+            if isinstance(matches, FhirRefusedError):
+                found |= self._one_by_one(joined[search], matches)
+                continue
+            if len(joined[search]) > 1:
                 self._learned.learn(joined_searches=True)
-            found |= dict.fromkeys(joined[search], matches) if matches is not None else self._one_by_one(joined[search])
+            found |= dict.fromkeys(joined[search], matches)
         return [found[one] for one in searches]
 
-    def _one_by_one(self, searches: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[Resource]]:
+    def _one_by_one(
+        self, searches: Sequence[tuple[str, str]], error: FhirRefusedError
+    ) -> dict[tuple[str, str], list[Resource]]:
         """After they were refused together: each one's own answer tells why."""
-        if len(searches) > 1:
-            self._learned.learn(joined_searches=False)
-        return {one: self.one(*one) for one in searches}
+        found = {one: self.one(*one) for one in searches}
+        if len(searches) > 1:  # and each by itself was taken
+            self._learn_unless_of_content(error, joined_searches=False)
+        return found
 
-    def _answered(self, searches: Sequence[tuple[str, str]]) -> list[list[Resource] | None]:
-        """By a batch where the server takes it (http.html#transaction); None for what was refused."""
+    def _answered(self, searches: Sequence[tuple[str, str]]) -> list[list[Resource] | FhirRefusedError]:
+        """By a batch where the server takes it (http.html#transaction); what was refused as its refusal."""
         if len(searches) == 1 or self._learned.known.batches is False:
             return [self._unless_refused(*one) for one in searches]
         urls = [f"{resource_type}?{query}&_count={PAGE_SIZE}" for resource_type, query in searches]
         requests_ = [{"request": {"method": "GET", "url": url}} for url in urls]
         try:
             answer = self._exchange.json("POST", "", {"resourceType": "Bundle", "type": "batch", "entry": requests_})
-        except FhirRefusedError:
-            self._learned.learn(batches=False)
+        except FhirRefusedError as error:
+            self._learn_unless_of_content(error, batches=False)
             return [self._unless_refused(*one) for one in searches]
         try:
             entries = answers.entries_of(answer, len(searches))
@@ -90,17 +98,22 @@ class Searches:
         return [
             self._matches(resource_type, entry["resource"], f"{self._exchange.url}/{url}")
             if answers.is_done(entry) and isinstance(entry.get("resource"), dict)
-            else None
+            else FhirRefusedError(f"{self._name}: a search of a batch was refused", status=requests.codes.bad_request)
             for (resource_type, _), url, entry in zip(searches, urls, entries, strict=True)
         ]
 
-    def _unless_refused(self, resource_type: str, query: str) -> list[Resource] | None:
+    def _learn_unless_of_content(self, error: FhirRefusedError, **refused: bool) -> None:
+        """A 403, or an answer that is too long, is due to what was asked for, not to how."""
+        if error.status not in (None, requests.codes.forbidden):
+            self._learned.learn(**refused)
+
+    def _unless_refused(self, resource_type: str, query: str) -> list[Resource] | FhirRefusedError:
         try:
             return self.one(resource_type, query)
-        except FhirRefusedError:
+        except FhirRefusedError as error:
             if "," not in query:
                 raise
-            return None
+            return error
 
     def _matches(self, resource_type: str, bundle: Resource, asked: str) -> list[Resource]:
         """Of all pages."""

@@ -4,15 +4,12 @@ from uuid import uuid4
 
 from shared.clients.fhir.answers import objects
 from shared.clients.fhir.client import FhirClient
+from shared.clients.fhir.probe import NOT_JUDGED, SYSTEM, endpoint
 from shared.errors import CheckError, ConflictError, DicomCastError, FhirRefusedError, TransientError
 from shared.model import Resource
 
-_CONNECTION = "http://terminology.hl7.org/CodeSystem/endpoint-connection-type"
-_SYSTEM = "urn:dicom-cast:self-check"
 REFUSED = (ConflictError, FhirRefusedError, TransientError)
 """How servers refuse a stale If-Match: 412 by R4, 409, and 500 too."""
-NOT_JUDGED = frozenset({404, 405, 406, 408, 410, 413, 414, 415, 429, 501, 502, 503, 504})
-"""Answers to the request, by whoever stands before the server too, and not to what the transaction says."""
 
 
 class Trial:
@@ -41,16 +38,16 @@ class Trial:
         )
 
     def _create(self) -> Resource:
-        (answer,) = self._fhir.transact(_bundle(_creation(self._endpoint(self._name))))
+        (answer,) = self._fhir.transact(_bundle(_creation(endpoint(self._name))))
         self._made = answer.reference or self._found(self._name)
         held = self._fhir.read(self._made) if self._made else None
         if held is None:
-            raise CheckError(f"an Endpoint was made and is not there (Endpoint.identifier {_SYSTEM}|{self._name})")
+            raise CheckError(f"an Endpoint was made and is not there (Endpoint.identifier {SYSTEM}|{self._name})")
         meta = _meta(held)
         tags = [one.get("system") for one in objects(meta.get("tag"))]
         source = str(meta.get("source", "")).split("#")[0]
-        self._fhir.kept(source_kept=source == _SYSTEM, tag_kept=_SYSTEM in tags)
-        if source != _SYSTEM and _SYSTEM not in tags:
+        self._fhir.kept(source_kept=source == SYSTEM, tag_kept=SYSTEM in tags)
+        if source != SYSTEM and SYSTEM not in tags:
             raise CheckError("the server keeps neither meta.source nor meta.tag: what the app made could not be told")
         if "versionId" not in meta:
             raise CheckError("the server tells no versions (meta.versionId, ETag): nobody's writes would be safe")
@@ -67,7 +64,7 @@ class Trial:
         """The answer's status; with the update a creation must be refused."""
         other = f"{self._name}-rolled-back"
         try:
-            self._fhir.transact(_bundle(_creation(self._endpoint(other)), _update(stale, "error")))
+            self._fhir.transact(_bundle(_creation(endpoint(other)), _update(stale, "error")))
         except REFUSED as error:
             if left := self._found(other):
                 self._delete(left)
@@ -110,21 +107,9 @@ class Trial:
             raise CheckError(f"{reference} was made to try the server; its delete was taken, and it is there still")
 
     def _found(self, name: str) -> str | None:
-        found = self._fhir.search("Endpoint", f"identifier={_SYSTEM.replace(':', '%3A')}%7C{name}")
-        own = [one for one in found if {"system": _SYSTEM, "value": name} in objects(one.get("identifier"))]
+        found = self._fhir.search("Endpoint", f"identifier={SYSTEM.replace(':', '%3A')}%7C{name}")
+        own = [one for one in found if {"system": SYSTEM, "value": name} in objects(one.get("identifier"))]
         return f"Endpoint/{own[0]['id']}" if own else None
-
-    def _endpoint(self, name: str) -> Resource:
-        return {
-            "resourceType": "Endpoint",
-            "meta": {"source": _SYSTEM, "tag": [{"system": _SYSTEM, "code": "trial"}]},
-            "identifier": [{"system": _SYSTEM, "value": name}],
-            "name": f"DICOM Cast self-check {name}",
-            "status": "test",
-            "connectionType": {"system": _CONNECTION, "code": "dicom-wado-rs"},
-            "payloadType": [{"text": "none"}],
-            "address": "http://localhost",
-        }
 
 
 def _bundle(*entries: Resource) -> Resource:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 
-from shared.errors import EntryError, InvalidDicomTagError, UnforeseenError, UnforeseenMappingError
+from shared.errors import EntryError, FhirRefusedError, InvalidDicomTagError, UnforeseenError, UnforeseenMappingError
 from shared.failures import ErrorTable, FailedEntry, InvalidTag
 from shared.mapping.converters import MappingOptions
 from shared.mapping.dose import MappedReport, map_dose_report
@@ -163,11 +164,16 @@ def newcomers(wanted: Changes, study: Resource | None) -> list[ChangedInstance]:
 def failed(entry: ChangeFeedEntry, error: EntryError) -> FailedEntry:
     """The row that says why the entry was not synced; where it is the app that fell, an ERROR line too."""
     if not isinstance(error, UnforeseenError):
-        return FailedEntry.of(entry, error.table, type(error).__name__, str(error))
+        failure = FailedEntry.of(entry, error.table, type(error).__name__, str(error))
+        return replace(failure, is_forbidden=True) if _is_forbidden(error) else failure
     tell(
         error, Sequence=entry.sequence, StudyInstanceUID=entry.study_instance_uid, SOPInstanceUID=entry.sop_instance_uid
     )
     return replace(FailedEntry.of(entry, error.table, error.name, str(error)), is_unforeseen=True)
+
+
+def _is_forbidden(error: EntryError) -> bool:
+    return isinstance(error, FhirRefusedError) and error.status == HTTPStatus.FORBIDDEN
 
 
 def _left_out(entry: ChangeFeedEntry, faults: Sequence[InvalidTag]) -> list[FailedEntry]:

@@ -156,7 +156,9 @@ class StudyQueue:
         self._suspect_outage(error)
 
     def _done(self, study: Study, result: StudyResult) -> None:
-        """Records the study. Until one succeeds, those that the app itself fell on wait: a bad release makes no rows.
+        """Records the study. Until one succeeds, those wait that the app itself fell on, or that were forbidden.
+
+        A bad release, or a role that is lacking, makes no rows.
 
         Raises OutageError where the same falls on study after study.
         """
@@ -167,8 +169,9 @@ class StudyQueue:
         self._fallen.append((study, result))
         causes = {failure.exception for _, fallen in self._fallen for failure in fallen.failures}
         if len(self._fallen) >= STUDIES_OF_AN_OUTAGE and len(causes) == 1:
-            told = f"{result.failures[0].message}; nothing succeeds, {len(self._fallen)} studies fell"
-            raise OutageError("the app", told)
+            last = result.failures[0]
+            told = f"{last.message}; nothing succeeds, {len(self._fallen)} studies fell"
+            raise OutageError("FHIR server" if last.is_forbidden else "the app", told)
 
     def _count_fallen(self) -> None:
         for study, result in self._fallen:

@@ -19,8 +19,9 @@ class StudyResult:
 
     @property
     def is_fallen(self) -> bool:
-        """Whether nothing of it was done, as nobody foresaw what it met."""
-        return not self.wrote and bool(self.failures) and all(failure.is_unforeseen for failure in self.failures)
+        """Whether nothing of it was done, for what may befall all: nobody foresaw what it met, or it was forbidden."""
+        may_befall_all = (failure.is_unforeseen or failure.is_forbidden for failure in self.failures)
+        return not self.wrote and bool(self.failures) and all(may_befall_all)
 
     @property
     def is_refused(self) -> bool:

@@ -484,6 +484,16 @@ class Refusing:
         return pass_on(request)
 
 
+@dataclass
+class Firewall:
+    """A web application firewall before the server: 403 to what has the word in its URL or body, and no more said."""
+
+    word: str
+
+    def __call__(self, request: Request, pass_on: PassOn) -> Answer:
+        return Answer(403) if self.word in f"{request.path} {request.body}" else pass_on(request)
+
+
 def newest_first(request: Request, pass_on: PassOn) -> Answer:
     """R4 promises no order of what a search finds; the real server gives the oldest first."""
     answer = pass_on(request)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from shared.errors import ConflictError, OutageError, ThrottledError, TransientError
+from shared.errors import ConflictError, FhirRefusedError, OutageError, ThrottledError, TransientError
 from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.sync.batch import BatchOptions, run_batches
@@ -102,6 +102,32 @@ def test_a_suspect_that_is_well_again_is_written():
     result = run_batches(fakes, OPTIONS)
     assert (result.written, result.carried, result.failed) == (6, 0, 0)
     assert fakes.fhir.failed == len(errors)
+
+
+def forbidden():
+    return FhirRefusedError("403 from https://fhir.example.org; other requests are answered", status=403)
+
+
+def test_one_study_that_is_forbidden():
+    """By a firewall, while others are written: the entry to blame gets the row, at once."""
+    fakes = ports([*bad_study(), *others()], fhir=Failing(forbidden()))
+    result = run_batches(fakes, OPTIONS)
+    assert (rows(fakes, ErrorTable.FHIR), result.written, fakes.watermarks.watermark.sequence) == ([3], 5, 11)
+
+
+def test_a_study_that_is_forbidden_in_a_quiet_feed():
+    """It does not hold the feed."""
+    fakes = ports(bad_study(1), fhir=Failing(forbidden(), strikes="1.1."))
+    assert run_batches(fakes, OPTIONS).failed == 1
+    assert rows(fakes, ErrorTable.FHIR) == [1]
+
+
+def test_study_after_study_that_is_forbidden():
+    """Where none succeeds it may be a scope that the app's token lacks: nothing is recorded, the feed holds."""
+    fakes = ports(others(5), fhir=Failing(forbidden(), strikes="1.2."))
+    with pytest.raises(OutageError, match=r"FHIR server: 403 from .*nothing succeeds, 3 studies fell"):
+        run_batches(fakes, OPTIONS)
+    assert fakes.errors.rows == []
 
 
 def test_that_others_write_first_is_no_outage():
