@@ -35,10 +35,12 @@ class Probe:
         refused. What a server of other manners makes of it is removed.
         """
         name = str(uuid4())
-        if writes:
-            self._transaction(name)
+        fault = self._transaction(name) if writes else None
         for left in self._search(name):
             self._remove(left)
+        if fault:
+            said = f"the server answers searches and refuses every transaction: {fault}"
+            raise OutageError(self._service.name, said)
 
     def _search(self, name: str) -> list[str]:
         """What is there of the name, which no search has asked for before."""
@@ -53,7 +55,8 @@ class Probe:
         own = {"system": SYSTEM, "value": name}
         return [f"Endpoint/{one['id']}" for one in found if own in _identifiers(one)]
 
-    def _transaction(self, name: str) -> None:
+    def _transaction(self, name: str) -> str | None:
+        """What was wrong with the answer."""
         absent = str(uuid4())
         made = {"resource": endpoint(name), "fullUrl": f"urn:uuid:{uuid4()}"}
         made["request"] = {"method": "POST", "url": "Endpoint", "ifNoneExist": f"identifier={_token(name)}"}
@@ -62,20 +65,21 @@ class Probe:
         answer = self._sent("POST", "", made, updated)
         status = answer.status_code
         if status < requests.codes.bad_request:
-            self._remove_written(answer)
-        elif status >= requests.codes.internal_server_error or not _is_judged(answer):
-            said = f"status {status} to a transaction that is to be refused by a version"
-            raise OutageError(self._service.name, said)
+            return self._remove_written(answer)
+        if status >= requests.codes.internal_server_error or not _is_judged(answer):
+            return f"status {status} to one that is to be refused by a version"
+        return None
 
-    def _remove_written(self, answer: Answer) -> None:
-        """Of a server that heeds no version."""
+    def _remove_written(self, answer: Answer) -> str | None:
+        """Of a server that heeds no version. What was wrong with the answer."""
         try:
             written = [written_of(one) for one in entries_of(_object(answer), 2)]
         except ValueError as error:
-            raise OutageError(self._service.name, f"the answer to a transaction cannot be read: {error}") from None
+            return f"the answer cannot be read: {error}"
         for one in written:
             if one.reference:
                 self._remove(one.reference)
+        return None
 
     def _remove(self, reference: str) -> None:
         try:

@@ -19,6 +19,8 @@ from shared.sync.transact.task import StudyOutcome, StudyResult
 STUDIES_OF_AN_OUTAGE = 3
 """So many studies that fail, each by itself, and none that succeeds: it is the server, not the study."""
 
+_OF_ONE_BUNDLE = frozenset({408, 500})
+"""Answers to a transaction that are no word on others, where the server's store is well."""
 _NO_OUTAGE = (ConflictError, OutOfTimeError, UnreadStudyError)
 
 
@@ -70,6 +72,7 @@ class StudyQueue:
         self._waiting: dict[int, _Waiting] = {}
         self._fallen: list[tuple[Study, StudyResult]] = []
         self._progress = Progress()
+        self._probes = 0
 
     def run(self, studies: Sequence[Study]) -> Progress:
         """Raises LeaseLostError before anything is written without it; what was done before is recorded."""
@@ -190,19 +193,21 @@ class StudyQueue:
             self._progress.unchanged += len(study.entries) - failed
 
     def _suspect_outage(self, error: TransientError) -> None:
-        """Raises OutageError where nothing has succeeded yet, and the server is silent or fails study after study.
+        """Raises OutageError where nothing has succeeded yet, and the server's store is down or it is too busy for all.
 
-        That somebody else writes first is no outage, nor that the archive's account of a study cannot be had.
+        That somebody else writes first is no outage, nor that the archive's account of a study cannot be had; nor are
+        studies at 500, however many, where a search and a transaction are answered rightly.
         """
         if self._progress.studies or isinstance(error, _NO_OUTAGE):
             return
-        self._ports.fhir.probe()
-        failed = [one for one in self._waiting.values() if not isinstance(one.error, _NO_OUTAGE)]
+        if self._probes < STUDIES_OF_AN_OUTAGE:
+            self._ports.fhir.probe()
+            self._probes += 1
+        failed = [one for one in self._waiting.values() if not _is_studys_own(one.error)]
         # A group that is throttled fails but once.
         faults = {id(one.error) if isinstance(one.error, ThrottledError) else id(one) for one in failed}
         if len(faults) >= STUDIES_OF_AN_OUTAGE:
-            refuses = "the server answers searches and refuses every transaction: " if error.status else ""
-            raise OutageError("FHIR server", f"{refuses}{error}; nothing succeeds, {len(failed)} studies failed")
+            raise OutageError("FHIR server", f"{error}; nothing succeeds, {len(failed)} studies failed")
 
     def _carry(self, waiting: _Waiting) -> None:
         study, reason = waiting.study, str(waiting.error)
@@ -212,3 +217,8 @@ class StudyQueue:
         asked = waiting.error.retry_after_seconds
         self._recorder.carried(study.entries, reason, waiting.tries, waiting.due if asked else None)
         self._progress.carried += study.entries
+
+
+def _is_studys_own(error: TransientError) -> bool:
+    """As the probe was answered rightly."""
+    return isinstance(error, _NO_OUTAGE) or error.status in _OF_ONE_BUNDLE

@@ -1,10 +1,12 @@
 """Conditional create is no lock everywhere: what many need is made once, and doubles of our own stop nothing."""
 
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 import requests
 
+from local.fhir_account import search
 from shared.outcome import Outcome
 from tests.integration.manners import manners as m
 
@@ -144,3 +146,23 @@ def test_a_server_that_refuses_every_transaction_is_told_as_that(mannered):
     assert "status 500" in record.error
     assert world.app.status().watermark.sequence == 0
     assert world.final() == []
+
+
+def test_one_study_and_a_server_that_refuses_every_transaction(mannered):
+    """It is an outage, however few wait: no retry is spent."""
+    world = mannered(m.Refusing(lambda entry: True, 500))
+    world.store(studies=1, instances=1)
+    record = world.tick()
+    assert "refuses every transaction" in record.error
+    assert world.failures() == []
+
+
+def test_studies_at_500_on_a_server_whose_store_is_well(mannered):
+    """In a quiet feed: their own fault, three as well as one. They are carried, and nothing of the probe is left."""
+    world = mannered(m.Refusing(lambda entry: entry["request"]["url"].startswith(("Patient", "ImagingStudy")), 500))
+    world.store(studies=3, instances=1)
+    before = {one["id"] for one in search(world.fhir_url, "Endpoint")}
+    world.app = replace(world.app, ports=replace(world.app.ports, sleep=lambda seconds: None))
+    record = world.tick()
+    assert (record.error, record.result.carried) == (None, 3)
+    assert len({one["id"] for one in search(world.fhir_url, "Endpoint")} - before) == 1  # the app's own

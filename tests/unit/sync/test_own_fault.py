@@ -1,6 +1,7 @@
 """One study's own fault, a conflict and an outage: told apart by what becomes of the others, never by a status alone."""
 
 import json
+from datetime import timedelta
 
 import pytest
 
@@ -9,7 +10,7 @@ from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.sync.batch import BatchOptions, run_batches
 from shared.sync.queue.retry import TRIES_IN_A_TICK
-from tests.fakes import FakeFhir, entry, is_of_endpoint, ports
+from tests.fakes import FakeClock, FakeErrors, FakeFhir, entry, is_of_endpoint, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)
 BAD = "1.1.3"
@@ -155,10 +156,7 @@ def test_a_server_that_throttles_everything_is_an_outage():
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (
-            TransientError("status 500", status=500),
-            "the server answers searches and refuses every transaction: status 500",
-        ),
+        (status(503), "FHIR server: status 503; nothing succeeds, 3 studies"),
         (TransientError("the connection broke"), "FHIR server: the connection broke; nothing succeeds, 3 studies"),
     ],
 )
@@ -170,3 +168,33 @@ def test_study_after_study_is_an_outage(error, told):
     assert told in str(caught.value)
     assert fakes.errors.rows == []
     assert fakes.errors.retries == {}
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+@pytest.mark.parametrize("code", [408, 500])
+def test_studies_at_fault_in_a_quiet_feed(code, count):
+    """The server's store is well: they are carried, and after their time given up; it is asked for some of them only."""
+    clock = FakeClock()
+    fhir = Failing(status(code), strikes="1.2.")
+    fakes = ports(others(count), fhir=fhir, now=clock.now, sleep=clock.sleep, errors=FakeErrors(clock.now))
+    assert run_batches(fakes, OPTIONS).carried == count
+    assert fhir.probes == min(4 * count, 3)
+    for _ in range(20):
+        clock.at += timedelta(seconds=90)
+        run_batches(fakes, OPTIONS)
+    assert sorted(rows(fakes, ErrorTable.TRANSIENT_FAILURE)) == list(range(10, 10 + count))
+    assert fakes.watermarks.watermark.sequence == 9 + count
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_studies_at_500_and_a_store_that_is_down(count):
+    """It is an outage, however few wait: nothing is recorded of any, and no retry is spent."""
+
+    class Down(Failing):
+        def probe(self):
+            raise OutageError("FHIR server", "status 500 to a transaction that is to be refused by a version")
+
+    fakes = ports(others(count), fhir=Down(status(500), strikes="1.2."))
+    with pytest.raises(OutageError, match="to be refused by a version"):
+        run_batches(fakes, OPTIONS)
+    assert (fakes.errors.rows, fakes.errors.retries, fakes.watermarks.watermark.sequence) == ([], {}, 0)
