@@ -14,6 +14,7 @@ from shared.mapping.dose import MappedReport, WantedObservation
 from shared.mapping.dose_owner import is_own, of_report, shared_with, without_links
 from shared.mapping.dose_table import OUR_CODES
 from shared.mapping.held import objects
+from shared.mapping.last_applied import is_accession
 from shared.mapping.merge import Links, apply, contains
 from shared.mapping.observation import EVENT_CODE, SUMMARY_CODE, ReportInstance, own_identifier
 from shared.mapping.resources import Fragment
@@ -58,7 +59,9 @@ def merge_report(
     kept: set[str] = set()
     for wanted in report.observations:
         existing = _existing(by_uid, wanted, options)
-        merged = merge_observation(existing, wanted.fragment, links)
+        is_shared = existing is not None and shared_with(existing, instance, study, options)
+        is_made_by_us = existing is not None and is_ours(existing, options.service_url) and not is_shared
+        merged = merge_observation(existing, wanted.fragment, links, is_ours=is_made_by_us)
         if existing is not None:
             kept.add(existing["id"])
         if merged is None:
@@ -67,7 +70,7 @@ def merge_report(
         if existing is None:
             query = identifier_query(**wanted.fragment.create["identifier"][0])
             writes.append(Create(wanted.name, merged, query, found_by))
-        elif shared_with(existing, instance, study, options):
+        elif is_shared:
             writes.append(Update(merged, found_by))
         else:
             writes.append(Update(_owned(merged, wanted.fragment.create["identifier"]), found_by))
@@ -121,15 +124,21 @@ def _study_of(instance: ReportInstance, links: Links) -> str | None:
     return links.get(urn("ImagingStudy", instance.study_instance_uid))
 
 
-def merge_observation(existing: Resource | None, wanted: Fragment, links: Links) -> Resource | None:
-    """The Observation to write, None where nothing changes."""
+def merge_observation(
+    existing: Resource | None, wanted: Fragment, links: Links, *, is_ours: bool = False
+) -> Resource | None:
+    """The Observation to write, None where nothing changes.
+
+    `is_ours`: what has the shape of ours there is ours, and follows the report.
+    """
     said = dict(wanted.set)
     components = said.pop("component", [])
     if existing is not None and not _is_status_ours(existing):
         del said["status"]
     if existing is not None and any(name.startswith("effective") and name not in _DERIVED for name in existing):
         said.pop("effectiveDateTime", None)  # of a choice of types FHIR takes one
-    merged = apply(existing, {"resourceType": "Observation"}, replace(wanted, set=said), links)
+    base = _without_unsaid(existing, wanted) if existing is not None and is_ours else existing
+    merged = apply(base, {"resourceType": "Observation"}, replace(wanted, set=said), links)
     for element in _DERIVED:
         if element not in said:
             merged.pop(element, None)
@@ -137,6 +146,24 @@ def merge_observation(existing: Resource | None, wanted: Fragment, links: Links)
     if together := _components((existing or {}).get("component", []), components):
         merged["component"] = together
     return None if merged == existing else merged
+
+
+def _without_unsaid(observation: Resource, wanted: Fragment) -> Resource:
+    """Without accession numbers of ours, and without a device of ours, that the report says no more.
+
+    There is no record of what we wrote on it: ours are those of the shape that we write.
+    """
+    numbers = wanted.add["identifier"]
+    identifiers = [
+        one
+        for one in observation.get("identifier", [])
+        if not is_accession(one) or any(contains(one, number) for number in numbers)
+    ]
+    left = {**observation, "identifier": identifiers}
+    device = left.get("device")
+    if isinstance(device, dict) and device.keys() == {"display"} and device != wanted.fill.get("device"):
+        del left["device"]
+    return left
 
 
 def _withdrawn(observation: Resource, instance: ReportInstance, options: MappingOptions) -> Resource:

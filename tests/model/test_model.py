@@ -33,7 +33,7 @@ THEMES = {
     "moves": (f"{_USUAL} twice move", {}),
     "corrections": (f"{_USUAL} restudy reseries again update", {}),
     "renumbered": (f"{_USUAL} renumber move update", {}),
-    "doses": (f"{_USUAL} dose twice move again", {}),
+    "doses": (f"{_USUAL} dose twice move again restudy update", {}),
     "disagreeing": (f"{_USUAL} disagree update again", {}),
     "others": (f"{_USUAL} others equal update restudy", {}),
     "patients": ("store delete restudy update", {}),

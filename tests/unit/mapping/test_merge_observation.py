@@ -78,6 +78,30 @@ def test_what_the_report_says_no_more_is_gone():
     assert "issued" not in event
 
 
+@pytest.mark.parametrize("number", [None, "ACC-2"])
+@pytest.mark.parametrize("of_others", [[], [{"value": "ACC-1"}]])
+def test_an_accession_number_and_a_device_follow_the_report(number, of_others):
+    """Corrected. An accession number of ours is one of type ACSN without a system, a device of ours a display alone."""
+    held = held_after(xray(xray_event(1), AccessionNumber="ACC-1"))
+    held[0]["identifier"] += of_others
+    writes = merged(held, xray(xray_event(1), AccessionNumber=number, Manufacturer="Other"))
+    summary = writes[0].resource
+    assert [one["value"] for one in summary["identifier"] if "system" not in one] == [
+        *(one["value"] for one in of_others),
+        *([number] if number else []),
+    ]
+    assert [write.resource["device"] for write in writes] == [{"display": "Other Workstation"}] * 2
+
+
+def test_what_several_studies_share_loses_no_accession_number():
+    """Made when one report's Observations were one for all studies: each says what its own report does."""
+    held = held_after(ct(AccessionNumber="ACC-1"))
+    held[0]["identifier"] = [one for one in held[0]["identifier"] if one.get("system") != "urn:dicom-cast:source"]
+    held[0]["partOf"].append({"reference": "ImagingStudy/8"})
+    (update,) = merged(held, ct(AccessionNumber="ACC-2"))
+    assert {"ACC-1", "ACC-2"} <= {one["value"] for one in update.resource["identifier"]}
+
+
 def test_a_report_whose_content_is_not_known_takes_nothing_out():
     """Its tree may be held elsewhere."""
     metadata = ct(ct_event(1))
