@@ -14,6 +14,7 @@ TAG_SYSTEM = "urn:dicom-cast:source"
 """That of the tag by which the app marks what it made; servers keep it that do not keep `meta.source`."""
 _PAGE = "1000"  # resources asked for at once; servers give fewer
 _MAX_PAGES = 1000
+_session = requests.Session()  # connections are kept: a comparison asks some hundred times
 _FRESH = {"Cache-Control": "no-cache"}  # HAPI answers a search from its cache for a minute
 
 
@@ -57,10 +58,12 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class FhirAccount:
-    """One FHIR server."""
+    """One FHIR server, as it is while it is compared: what was asked once is not asked again."""
 
     url: str
     _made: dict[str, list[Resource]] = field(default_factory=dict)
+    _subjects: dict[str, list[Mapping[str, str]]] = field(default_factory=dict)
+    _patients: dict[str, list[Resource]] = field(default_factory=dict)
 
     def identified(self, resource_type: str, partition: Partition, uid: str) -> list[Resource]:
         """What a search for the UID finds."""
@@ -77,13 +80,17 @@ class FhirAccount:
         reference = relative(resource.get("subject", {}))
         if not reference:
             return []
-        answer = requests.get(f"{self.url}/{reference}", headers=_FRESH, timeout=60)
-        identifiers: list[Mapping[str, str]] = answer.json().get("identifier", []) if answer.ok else []
-        return identifiers
+        if reference not in self._subjects:
+            answer = _session.get(f"{self.url}/{reference}", headers=_FRESH, timeout=60)
+            self._subjects[reference] = answer.json().get("identifier", []) if answer.ok else []
+        return self._subjects[reference]
 
     def patients(self, identifier: Mapping[str, str]) -> list[Resource]:
         """All Patients that have the identifier."""
-        return search(self.url, "Patient", identifier=f"{identifier.get('system', '')}|{identifier['value']}")
+        token = f"{identifier.get('system', '')}|{identifier['value']}"
+        if token not in self._patients:
+            self._patients[token] = search(self.url, "Patient", identifier=token)
+        return self._patients[token]
 
 
 def search(url: str, resource_type: str, **query: str) -> list[Resource]:
@@ -92,7 +99,7 @@ def search(url: str, resource_type: str, **query: str) -> list[Resource]:
     params: dict[str, str] | None = {"_count": _PAGE, **query}
     found: list[Resource] = []
     for number in range(_MAX_PAGES):
-        answer = requests.get(page, params=params, headers=_FRESH, timeout=60)
+        answer = _session.get(page, params=params, headers=_FRESH, timeout=60)
         bundle = answer.json()
         if bundle.get("resourceType") != "Bundle":
             raise SearchError(f"a search for {resource_type} is answered with status {answer.status_code}")

@@ -12,6 +12,7 @@ SIZES = {"medplum": Sizes(real_studies=15, dose_events=25, studies_for_two_hosts
 """Smaller where the server holds all in lists that each search walks through: the whole takes it five minutes."""
 
 
+@pytest.mark.not_on("local", reason="tests/integration/test_acceptance.py runs it there")
 @pytest.mark.timeout(600)
 def test_every_promise_holds(fhir_url, request, tmp_path, capsys):
     """The whole life cycle, another writer, two hosts at once; what was made is removed again."""

@@ -24,11 +24,14 @@ class World:
     """The app between proxies, and what is to come out."""
 
     def __init__(self, dicom, feed, fhir, tables, blobs, storage, fhir_url):
+        """Without proxies before `tables` and `blobs` (None) storage is asked directly."""
         self.dicom, self.feed, self.fhir, self.tables, self.blobs = dicom, feed, fhir, tables, blobs
         self.fhir_url = fhir_url  # without the proxy
         self.storage, self.prefix, self.run = storage, f"t{uuid4().hex[:8]}", uuid4().int >> 64
-        through = re.sub(r"TableEndpoint=http://[^/]+", f"TableEndpoint={tables.url}", storage)
-        through = re.sub(r"BlobEndpoint=http://[^/]+", f"BlobEndpoint={blobs.url}", through)
+        through = storage
+        for service, proxy in (("Table", tables), ("Blob", blobs)):
+            if proxy is not None:
+                through = re.sub(rf"{service}Endpoint=http://[^/]+", f"{service}Endpoint={proxy.url}", through)
         self.settings = {
             "AzureWebJobsStorage": through,
             "DicomWeb__Endpoint": feed.url,
@@ -108,7 +111,11 @@ class World:
     def rows(self):
         """All that the app keeps in tables."""
         with TableServiceClient.from_connection_string(self.storage) as service:
-            names = [table.name for table in service.list_tables() if table.name.startswith(self.prefix)]
+            ours = {"first": self.prefix, "last": f"{self.prefix}~"}
+            names = [
+                table.name
+                for table in service.query_tables("TableName ge @first and TableName lt @last", parameters=ours)
+            ]
             return [row for name in names for row in service.get_table_client(name).list_entities()]
 
     def differences(self):

@@ -1,6 +1,5 @@
 """The world of the tests of manners."""
 
-import re
 from contextlib import ExitStack
 
 import pytest
@@ -15,13 +14,10 @@ from tests.integration.manners.world import MannersWorld  # noqa: E402 its asser
 @pytest.fixture
 def mannered(dicom, fhir_url, storage):
     """Makes the world of a FHIR server with these manners, the outermost first; settings of the app by name."""
-    table_url = re.search(r"TableEndpoint=(http://[^/]+)", storage)[1]
-    blob_url = re.search(r"BlobEndpoint=(http://[^/]+)", storage)[1]
     with ExitStack() as stack:
 
         def make(*manners, **settings):
             fhir = stack.enter_context(mannered_proxy(fhir_url.removesuffix("/fhir"), manners))
-            feed, tables, blobs = (stack.enter_context(proxy_to(url)) for url in (dicom.url, table_url, blob_url))
-            return MannersWorld(dicom, feed, fhir, tables, blobs, storage, settings)
+            return MannersWorld(dicom, stack.enter_context(proxy_to(dicom.url)), fhir, storage, settings)
 
         yield make

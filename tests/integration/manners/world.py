@@ -18,8 +18,8 @@ OBSERVATIONS = EVENTS + 1
 class MannersWorld(World):
     """Studies 0 and 1 are of patient a, study 2 is of patient b; study 0 has a dose report."""
 
-    def __init__(self, dicom, feed, fhir, tables, blobs, storage, settings):
-        super().__init__(dicom, feed, fhir, tables, blobs, storage, f"{fhir.upstream}/fhir")
+    def __init__(self, dicom, feed, fhir, storage, settings):
+        super().__init__(dicom, feed, fhir, None, None, storage, f"{fhir.upstream}/fhir")
         self.settings |= {"DicomCast__Features__GenerateObservations": "true", **settings}
         self.patient_system = settings.get("Patient__PatientSystemId", "")
         self.report = f"2.25.{self.run}.0.9.1"
