@@ -137,6 +137,9 @@ class FakeFhir:
     def check(self) -> None:
         pass
 
+    def ensure_answers(self) -> None:
+        self.calls += 1
+
     def probe(self) -> None:
         self.calls += 1
 

@@ -100,8 +100,12 @@ class FhirServer(Protocol):
         """Raises IncompatibleServerError unless the server is R4 and takes transactions."""
         ...
 
+    def ensure_answers(self) -> None:
+        """Raises OutageError unless the server answers a search. Nothing is written."""
+        ...
+
     def probe(self) -> None:
-        """Raises OutageError unless the server answers."""
+        """Raises OutageError unless the server's store can be read and written; nothing is left behind."""
         ...
 
     def search(self, resource_type: str, query: str) -> list[Resource]:

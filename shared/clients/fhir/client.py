@@ -64,6 +64,10 @@ class FhirClient:
         self._learned.declared(statement)
         self._checked = True
 
+    def ensure_answers(self) -> None:
+        """Raises OutageError unless the server answers a search. Nothing is written."""
+        self._exchange.probe.run(writes=False)
+
     def probe(self) -> None:
         """Raises OutageError unless the server's store can be read and written: else a fault is one study's own."""
         self._exchange.probe.run(writes=True)

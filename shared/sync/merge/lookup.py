@@ -50,6 +50,10 @@ class Lookup:
     def is_known(self, uid: str) -> bool:
         return self._known.get(self.study_query(uid)) is not None
 
+    def was_written(self, uid: str) -> bool:
+        """Whether this host has written the ImagingStudy; where it is not found now, somebody has deleted it."""
+        return bool(self._known.traces.of(self.study_query(uid)))
+
     def studies(self, uid: str) -> list[Resource]:
         """The ImagingStudy, and doubles of it that we made."""
         query = self.study_query(uid)

@@ -84,6 +84,8 @@ class StudyMerger:
         links: dict[str, str] = {}
         if base is None and wanted.is_doubtful:
             wanted = there(wanted, self._reader.read({}, wanted, self._own_series(None, wanted, links)))
+        if base is None and self._lookup.was_written(uid):
+            wanted = self._reader.with_the_rest(wanted)
         writes = self._link(self.patients.of(wanted), study, links)
         if base is not None and links and is_ours(base, self.options.service_url):
             base = self._endpoint.without_gone(base)

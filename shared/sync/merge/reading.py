@@ -14,7 +14,7 @@ from shared.mapping.merge_study import RemovedInstance, counted_series
 from shared.mapping.reconcile import InstanceKey, StudyRead
 from shared.mapping.resources import MappedInstance, StudyMapper
 from shared.model import ChangeFeedEntry, Resource
-from shared.sync.map.mapped_entries import Changes, key_of, newcomers
+from shared.sync.map.mapped_entries import Changes, key_of, map_entries, newcomers
 from shared.sync.ports import Archive, Feed, Ports
 from shared.sync.read.plan import instance_of
 
@@ -42,6 +42,15 @@ class StudyReader:
             return _Reading(self._archive, self._partition, self._options, held, wanted, own, self._now()).run(
                 is_all=is_all
             )
+
+
+    def with_the_rest(self, wanted: Changes) -> Changes:
+        """The changes, and all else that the archive holds of the study: FHIR had it, and has it no more."""
+        with of_one_study(self._feed):
+            held = self._archive.instances(wanted.study_instance_uid, self._partition)
+            others = [one for one in held if key_of(one) not in wanted.keys | wanted.left_out]
+            changes, reports, _ = map_entries(others, self._options, self._archive)
+        return replace(wanted, changes=[*changes, *wanted.changes], reports={**reports, **wanted.reports})
 
 
 @contextmanager

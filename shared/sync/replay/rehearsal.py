@@ -31,8 +31,12 @@ class Rehearsal:
     def check(self) -> None:
         self._fhir.check()
 
+    def ensure_answers(self) -> None:
+        self._fhir.ensure_answers()
+
     def probe(self) -> None:
-        self._fhir.probe()
+        """A dry run sends no write, not even one that is to be refused."""
+        self._fhir.ensure_answers()
 
     def search(self, resource_type: str, query: str) -> list[Resource]:
         return self._fhir.search(resource_type, query)

@@ -70,7 +70,7 @@ def status(ports: Ports, version: str, settings: Mapping[str, str], under_way: U
             "storage: the lease": ports.lease.state,
             "DICOM service": lambda: _latest(ports),
             "lag": lambda: _lag(ports),
-            "FHIR server": ports.fhir.probe,
+            "FHIR server": ports.fhir.ensure_answers,
         },
         ANSWER_SECONDS,
         under_way or UnderWay(),

@@ -6,11 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from shared.errors import FeedError, OutageError, UnreadStudyError
+from shared.errors import ConflictError, FeedError, FhirRefusedError, OutageError, UnreadStudyError
 from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.model import DEFAULT_PARTITION, Action, State
 from shared.sync.batch import BatchOptions, run_batch
+from shared.sync.merge.known import KnownResources
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
 from tests.dose_reports import ct, ct_event
@@ -318,6 +319,66 @@ def test_plain_creates_read_nothing():
     ):
         (outcome,) = sync.run_all([Study(entries)])
         assert not outcome.failures
+
+
+class Administered(FakeFhir):
+    """An administrator deletes what he likes; an update of what is gone is answered so."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def delete(self, resource_type):
+        self.resources = [one for one in self.resources if one["resourceType"] != resource_type]
+
+    def transact(self, bundle):
+        there = {f"{one['resourceType']}/{one['id']}" for one in self.resources}
+        if any(one["request"]["method"] == "PUT" and one["request"]["url"] not in there for one in bundle["entry"]):
+            raise self.error
+        return super().transact(bundle)
+
+
+@pytest.mark.parametrize("is_remembered", [True, False])
+@pytest.mark.parametrize("error", [ConflictError("412"), FhirRefusedError("404"), FhirRefusedError("410")])
+def test_a_study_that_an_administrator_deleted(error, is_remembered):
+    """With its next entry the rest of it is read in the archive: FHIR lists all that DICOM holds, reports too."""
+    world = World()
+    world.fhir = Administered(error)
+    report = report_entry(ct(ct_event(1)), 3)
+    where = {"study": report.study_instance_uid, "t00100020": report.metadata["00100020"]["Value"][0]}
+    first, second, later = (entry(n, instance=f"1.2.{n}", **where) for n in (1, 2, 4))
+    options = replace(OPTIONS, generate_observations=True)
+    known = KnownResources() if is_remembered else KnownResources(max_weight=0)
+    archive = FakeArchive({STUDY: []} | {first.study_instance_uid: [first, second, report, later]})
+    sync = StudySync(ports(fhir=world.fhir, archive=archive, known=known), options)
+    sync.run_all([Study([first, second, report])])
+    reports = [one for one in world.fhir.resources if one["resourceType"] == "Observation"]
+    world.fhir.delete("ImagingStudy")
+    world.fhir.delete("Observation")
+    (outcome,) = sync.run_all([Study([later])])
+    assert outcome.failures == ()
+    (series,) = world.studies().values()
+    assert sorted(uid for uids in series.values() for uid in uids) == sorted(
+        one.sop_instance_uid for one in (first, second, report, later)
+    )
+    made = [one for one in world.fhir.resources if one["resourceType"] == "Observation"]
+    assert len(made) == len(reports) > 0
+
+
+def test_an_archive_that_cannot_tell_of_a_study_that_an_administrator_deleted():
+    """It is carried, not written in part."""
+
+    class Silent(FakeArchive):
+        def instances(self, *where):
+            raise FeedError("406")
+
+    fhir, archive = Administered(ConflictError("412")), Silent()
+    sync = StudySync(ports(fhir=fhir, archive=archive), OPTIONS)
+    sync.run_all([Study([entry(1)])])
+    fhir.delete("ImagingStudy")
+    (outcome,) = sync.run_all([Study([entry(2, instance="1.2.2")])])
+    assert isinstance(outcome, UnreadStudyError)
+    assert [one for one in fhir.resources if one["resourceType"] == "ImagingStudy"] == []
 
 
 def test_studies_whose_account_cannot_be_had_are_no_outage_of_fhir():

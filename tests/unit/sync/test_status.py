@@ -29,12 +29,12 @@ class NoStorage(FakeWatermarks):
 
 
 class NoFhir(FakeFhir):
-    def probe(self):
+    def ensure_answers(self):
         raise OutageError("FHIR server", "not reachable")
 
 
 class Slow(FakeFhir):
-    def probe(self):
+    def ensure_answers(self):
         time.sleep(ANSWER_SECONDS + 5)
 
 

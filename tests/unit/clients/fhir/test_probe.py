@@ -40,6 +40,13 @@ class Server:
         return self.to_transaction
 
 
+def test_a_status_writes_nothing():
+    """It is asked for every few seconds: a search is enough."""
+    client = FhirClient(http := FakeHttp(Server(WELL, answer(status=500))))
+    client.ensure_answers()
+    assert [request.method for request in http.asked] == ["GET"]
+
+
 JUDGED = [
     # name, the answer to the transaction, what is deleted
     ("412", REFUSED, []),
