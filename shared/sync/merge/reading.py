@@ -43,7 +43,6 @@ class StudyReader:
                 is_all=is_all
             )
 
-
     def with_the_rest(self, wanted: Changes) -> Changes:
         """The changes, and all else that the archive holds of the study: FHIR had it, and has it no more."""
         with of_one_study(self._feed):
