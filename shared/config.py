@@ -97,7 +97,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DicomCast__Features__GenerateObservations",         "generate_observations", boolean,         "false",     "`true`: radiation dose reports become Observations, a summary and one for each irradiation event"),
     Setting("DicomCast__MaxInstancesPerStudy",                   "max_instances",         whole(0, 10**9), "0",         "an ImagingStudy of more instances has their counts alone, not their list; 0: no limit"),
     Setting("Patient__PatientSystemId",                          "patient_system",        text,            "",          "system of `Patient.identifier`"),
-    Setting("Patient__IsIssuerIdUsed",                           "is_issuer_used",        boolean,         "false",     "`true`: the system is IssuerOfPatientID instead"),
+    Setting("Patient__IsIssuerIdUsed",                           "is_issuer_used",        boolean,         "false",     "`true`: the system is IssuerOfPatientID instead; docs/mapping.md, Identity"),
     Setting("Patient__UpdatePolicy",                             "patient_update_policy", policy,          "overwrite", "what may change on a Patient that FHIR holds: `overwrite` (name and gender follow DICOM), `fill` (only what FHIR lacks), `never` (only link)"),
     Setting("PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY",       "is_telemetry_on",       worker_switch,   "false",     "`true`: metrics, traces and log lines go to Application Insights by OpenTelemetry; the language worker reads it too"),
 )

@@ -14,6 +14,7 @@ from uuid import NAMESPACE_URL, uuid5
 from shared.mapping import dicom_json
 from shared.mapping.codes import codeable_concepts
 from shared.mapping.dates import TimeOfDay
+from shared.mapping.identifier_system import as_uri
 from shared.mapping.names import NameGroup, PersonName
 from shared.mapping.text import InvalidItemsError, InvalidValueError, each
 from shared.model import DEFAULT_PARTITION, PatientUpdatePolicy
@@ -78,7 +79,7 @@ def constant(value: Any) -> Converter:
 def patient_identifier(options: MappingOptions, patient_id: str, issuer: str | None) -> dict[str, str]:
     system = (issuer or "") if options.use_issuer else options.patient_system
     # FHIR has no empty strings: the specification's empty system is an identifier without one.
-    return {"system": system, "value": patient_id} if system else {"value": patient_id}
+    return {"system": as_uri(system), "value": patient_id} if system else {"value": patient_id}
 
 
 def patient_name(_options: MappingOptions, name: PersonName) -> list[dict[str, Any]]:

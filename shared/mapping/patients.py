@@ -53,11 +53,10 @@ def _raw(element: Any) -> Hashable:
     """What tells elements apart; most are one text."""
     if element is None:
         return None
-    try:
-        (value,) = element["Value"]
-    except (KeyError, TypeError, ValueError):
-        return (repr(element),)
-    return value if isinstance(value, str) else (repr(element),)
+    match element:
+        case {"Value": [str(value)]}:
+            return value
+    return (repr(element),)
 
 
 def words_of(patient: Fragment) -> dict[str, Any]:

@@ -184,6 +184,7 @@ def _convert(
 ) -> Any:
     """The row's value, None where there is nothing to say; what is wrong goes into `faults` or `broken`."""
     found: list[Any] = []
+    is_guess = False
     for tag in row.tags:
         required = row.required and not found
         try:
@@ -192,7 +193,9 @@ def _convert(
             faults.append(tag.invalid(str(error)))
             value = error.rest or None
         except InvalidValueError as error:
-            (broken if required else faults).append(tag.invalid(str(error)))
+            # Without the issuer the PatientID may be another patient's.
+            is_guess |= options.use_issuer and tag.keyword == "IssuerOfPatientID"
+            (broken if required or is_guess else faults).append(tag.invalid(str(error)))
             value = None
         else:
             if required and value is None:
@@ -201,7 +204,7 @@ def _convert(
             faults.append(tag.invalid(f"{len(value)} items, of which the first {MOST_ITEMS} are used"))
             value = value[:MOST_ITEMS]
         found.append(value)
-    if row.tags and found[0] is None and (row.required or all(one is None for one in found)):
+    if is_guess or (row.tags and found[0] is None and (row.required or all(one is None for one in found))):
         return None
     try:
         return row.convert(options, *found)

@@ -7,6 +7,7 @@ from typing import Any
 from shared.errors import EntryError, MalformedResourceError, MultipleMatchingResourcesError
 from shared.mapping.converters import MappingOptions
 from shared.mapping.held import as_list, objects, readable, text, version_of
+from shared.mapping.identifier_system import spellings
 from shared.mapping.merge import contains, has_address
 from shared.mapping.merge_observation import report_query
 from shared.mapping.resources import Fragment
@@ -60,7 +61,7 @@ class Lookup:
         if (known := self._known.get(query)) is not None:
             return [readable(known)]
         identifier = {"system": self._options.uid_system, "value": f"urn:oid:{uid}"}
-        return self._same(("ImagingStudy", query), identifier)
+        return self._unless_several(self._identified(("ImagingStudy", query), identifier))
 
     def studies_listing(self, parameter: str, uids: Iterable[str]) -> list[Resource]:
         """ImagingStudies that list a series or an instance (`parameter`) of these; none where the server cannot tell.
@@ -88,12 +89,15 @@ class Lookup:
 
         Raises ReplacedPatientError too.
         """
-        return self._same(self.patient_search(identifier), identifier)
+        by_reference: dict[str, Resource] = {}
+        for one in spellings(identifier):
+            by_reference |= {reference_of(held): held for held in self._identified(self._patient_search(one), one)}
+        return self._unless_several(survivors(sorted(by_reference.values(), key=by_id), self._fhir.read))
 
     @staticmethod
-    def carries(resource: Resource, identifier: Mapping[str, Any]) -> bool:
-        """Whether it has the identifier itself."""
-        return _is_identified(resource, identifier)
+    def carried(patient: Resource, identifier: Mapping[str, str]) -> Mapping[str, str] | None:
+        """The identifier as the Patient itself has it, None where it has not."""
+        return next((one for one in spellings(identifier) if _is_identified(patient, one)), None)
 
     def endpoint(self, wanted: Fragment) -> Resource | None:
         """Of several with our address the oldest: they say the same, and the app, or DICOM Cast, made them all."""
@@ -126,8 +130,12 @@ class Lookup:
     def study_query(self, uid: str) -> str:
         return identifier_query(self._options.uid_system, f"urn:oid:{uid}")
 
+    def patient_searches(self, identifier: Mapping[str, str]) -> list[Search]:
+        """What `patients` asks for; the first is by the identifier as it is given."""
+        return [self._patient_search(one) for one in spellings(identifier)]
+
     @staticmethod
-    def patient_search(identifier: Mapping[str, str]) -> Search:
+    def _patient_search(identifier: Mapping[str, str]) -> Search:
         return "Patient", identifier_query(identifier.get("system", ""), identifier["value"])
 
     def endpoint_search(self, wanted: Fragment) -> Search:
@@ -138,11 +146,11 @@ class Lookup:
         connection = wanted.create["connectionType"]
         return endpoint_query(wanted.create["name"], connection["system"], connection["code"])
 
-    def _same(self, search: Search, identifier: Mapping[str, Any]) -> list[Resource]:
+    def _identified(self, search: Search, identifier: Mapping[str, Any]) -> list[Resource]:
+        return sorted(self._found(search, lambda one: _is_identified(one, identifier)), key=by_id)
+
+    def _unless_several(self, found: list[Resource]) -> list[Resource]:
         """Raises MultipleMatchingResourcesError where there are several, and not all of our making."""
-        found = sorted(self._found(search, lambda one: _is_identified(one, identifier)), key=by_id)
-        if search[0] == "Patient":
-            found = survivors(found, self._fhir.read)
         if len(found) > 1 and not are_doubles(found, self._options):
             raise MultipleMatchingResourcesError(
                 f"several resources have the same identity: {named(found)}; merge or delete all but one"

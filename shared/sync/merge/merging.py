@@ -50,7 +50,7 @@ class StudyMerger:
         patients = [patient.identifier for patient in self.patients.of(wanted)]
         if patients and not self._endpoint.is_known:
             searches.append(self._endpoint.search)
-        return searches + [self._lookup.patient_search(identifier) for identifier in patients]
+        return searches + [search for one in patients for search in self._lookup.patient_searches(one)]
 
     def read_ahead(self, searches: Iterable[Search]) -> None:
         """Makes the searches of several studies at once."""

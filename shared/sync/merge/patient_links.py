@@ -51,7 +51,7 @@ class PatientLinks:
         Of doubles that we made the one that the study has already, else the first by its id.
         """
         name = patient.identity.name
-        query = self._lookup.patient_search(patient.identifier)[1]
+        query = self._lookup.patient_searches(patient.identifier)[0][1]
         patients = self._lookup.patients(patient.identifier)
         self._doubles[name] = patients[1:] and patients
         subject = (study or {}).get("subject", {}).get("reference")
@@ -60,11 +60,15 @@ class PatientLinks:
         older = [
             word for word, place in patient.places.items() if not self._words.is_newest(patient.identity, word, place)
         ]
-        if held is not None and not self._lookup.carries(held, patient.identifier):
-            # The one that is left of two that a registry merged: what it says is theirs.
-            links[name] = reference_of(held)
-            return []
-        merged = merge_patient(held, patient.wanted, self._options.patient_update_policy, older)
+        wanted = patient.wanted
+        if held is not None:
+            if (carried := self._lookup.carried(held, patient.identifier)) is None:
+                # The one that is left of two that a registry merged: what it says is theirs.
+                links[name] = reference_of(held)
+                return []
+            query = self._lookup.patient_searches(carried)[0][1]
+            wanted = replace(wanted, add={**wanted.add, "identifier": [carried]})
+        merged = merge_patient(held, wanted, self._options.patient_update_policy, older)
         if held is None:
             assert merged is not None
             links[name] = name

@@ -111,6 +111,17 @@ def test_the_issuer_can_be_the_system():
     assert mapped.patient.add["identifier"] == [{"system": "urn:oid:1.2.3.9", "value": "P-1"}]
 
 
+@pytest.mark.parametrize("issuer", [{"vr": "LO", "Value": ["I", "J"]}, "I" * 65, 7, "I\x07"], ids=str)
+def test_an_issuer_that_cannot_be_used_refuses_the_entry(issuer):
+    """Whose PatientID it is, is not known: whoever has it without a system is another. Where none is used, it tells."""
+    with pytest.raises(InvalidDicomTagError) as caught:
+        StudyMapper(MappingOptions("https://d", use_issuer=True)).map(entry(t00100021=issuer))
+    assert [tag.keyword for tag in caught.value.tags] == ["IssuerOfPatientID"]
+    mapped = StudyMapper(OPTIONS).map(entry(t00100021=issuer))
+    assert [tag.keyword for tag in mapped.faults] == ["IssuerOfPatientID"]
+    assert mapped.patient.add["identifier"] == [{"value": "P-1"}]
+
+
 def test_the_endpoint_says_where_the_studies_are():
     """The specification's Endpoint table."""
     assert map_endpoint(OPTIONS).create == {

@@ -104,7 +104,7 @@ def test_after_a_conflict_it_is_read_afresh():
     """A search may be answered from a cache: what it finds is read by its id, once; what was read ahead is forgotten."""
     fhir = Lagging([NEW, patient()], [OLD, patient()])
     lookup = Lookup(fhir, KnownResources(), OPTIONS)
-    searches = [lookup.study_search(STUDY), lookup.patient_search(PATIENT_ID)]
+    searches = [lookup.study_search(STUDY), *lookup.patient_searches(PATIENT_ID)]
     lookup.read_ahead(searches)
     calls = fhir.calls
     lookup.read_afresh(searches[:1])

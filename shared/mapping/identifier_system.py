@@ -1,0 +1,25 @@
+"""The system of a Patient's identifier: a URI, out of a setting or of IssuerOfPatientID, which may be any text."""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from urllib.parse import quote, unquote
+
+_URI = re.compile(r"(?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*")
+"""The characters of RFC 3986, which R4's `uri` is (datatypes.html#uri)."""
+_SAFE = ":/?#[]@!$&'()*+,;="
+
+
+@lru_cache(maxsize=1024)
+def as_uri(text: str) -> str:
+    """The text where it can be a URI; else with all that no URI has percent-encoded, `HOSPITAL%20A`."""
+    return text if _URI.fullmatch(text) else quote(text, safe=_SAFE)
+
+
+def spellings(identifier: Mapping[str, str]) -> list[Mapping[str, str]]:
+    """The identifier, and as the app and DICOM Cast have written it where the system was no URI: `HOSPITAL A`."""
+    system = identifier.get("system", "")
+    former = unquote(system) if "%" in system else system
+    if former == system or as_uri(former) != system:
+        return [identifier]
+    return [identifier, {**identifier, "system": former}]
