@@ -89,6 +89,16 @@ def test_an_invalid_optional_tag_spoils_itself_alone():
     assert [str(fault) for fault in mapped.faults] == ["(0010,0040) PatientSex (CS): not one of F, M, O"]
 
 
+def test_an_offset_of_another_form_is_told_and_the_default_used():
+    """As one vendor writes it: a time that may be hours off is better told than guessed right."""
+    tags = {"t00080020": "20040119", "t00080030": "0727", "t00080201": "UTC-04:00"}
+    mapped = StudyMapper(OPTIONS).map(entry(**tags))
+    assert mapped.study.set["started"] == "2004-01-19T07:27:00+00:00"
+    assert [str(fault) for fault in mapped.faults] == [
+        "(0008,0201) TimezoneOffsetFromUTC (SH): an offset +HHMM or -HHMM is expected"
+    ]
+
+
 def test_enforced_validation_refuses_the_entry():
     """`EnforceValidationOfTagValues`: no entry with any invalid mapped tag, nor the next with the same."""
     mapper = StudyMapper(MappingOptions("https://dicom.example.org", enforce_validation=True))

@@ -94,6 +94,7 @@ BROKEN = [
     ("a TM has 6 digits of fraction",                 dates.time_of_day,     "072730.1234567",   "HHMMSS"),
     ("a TM is whole pairs",                           dates.time_of_day,     "07273",            "HHMMSS"),
     ("an offset has a sign",                          dates.utc_offset,      "0100",             "+HHMM"),
+    ("an offset has no letters and no colon",         dates.utc_offset,      "UTC-04:00",        "+HHMM"),
     ("an offset ends at +1400",                       dates.utc_offset,      "+1500",            "-1200 to +1400"),
     ("an offset has 59 minutes",                      dates.utc_offset,      "+0160",            "-1200 to +1400"),
     ("a PN has three groups",                         names.person_name,     "A=B=C=D",          "three component groups"),
