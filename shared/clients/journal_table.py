@@ -7,7 +7,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import UpdateMode
 from pydantic import TypeAdapter
 
-from shared.clients.tables import Tables, storage_faults
+from shared.clients.tables import Tables, record_of, storage_faults
 from shared.journal import Journal, Slot
 from shared.stored_text import stored_bytes
 
@@ -26,13 +26,13 @@ class JournalTable:
         self._tables = tables
 
     def read(self) -> Journal:
-        """An empty one before the first tick."""
+        """An empty one before the first tick, and where the row cannot be read: the next tick writes it anew."""
         with storage_faults():
             try:
                 row = self._tables[TABLE].get_entity(PARTITION_KEY, ROW_KEY)
             except ResourceNotFoundError:
                 return Journal()
-        return _JOURNAL.validate_json(row["Record"])
+        return record_of(_JOURNAL, TABLE, row) or Journal()
 
     def write(self, journal: Journal) -> None:
         """Replaces the row, and the slot that its last tick belongs to, at once."""
@@ -50,8 +50,8 @@ class JournalTable:
         query = "PartitionKey eq @partition and RowKey ge 'Slot-' and RowKey lt 'Slot-A'"
         with storage_faults():
             rows = self._tables[TABLE].query_entities(query, parameters={"partition": PARTITION_KEY})
-            slots = [_SLOT.validate_json(row["Record"]) for row in rows]
-        return sorted((slot for slot in slots if slot.start >= since), key=lambda slot: slot.start)
+            slots = [record_of(_SLOT, TABLE, row) for row in rows]
+        return sorted((slot for slot in slots if slot and slot.start >= since), key=lambda slot: slot.start)
 
 
 def _fitting(journal: Journal) -> str:

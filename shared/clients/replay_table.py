@@ -16,7 +16,7 @@ from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 from azure.data.tables import TableEntity, TableTransactionError, UpdateMode
 from pydantic import TypeAdapter
 
-from shared.clients.tables import Table, Tables, storage_faults
+from shared.clients.tables import Table, Tables, record_of, storage_faults
 from shared.errors import LeaseLostError, TooManyReplaysError
 from shared.replay import Replay, ReplayRequest, ReplayState
 
@@ -57,7 +57,7 @@ class ReplayTable:
                 return replay
 
     def read(self, replay_id: str) -> Replay | None:
-        """None where there is none of this id."""
+        """None where there is none of this id, or its row cannot be read."""
         with storage_faults():
             try:
                 row = self._table.get_entity(PARTITION_KEY, replay_id)
@@ -68,13 +68,14 @@ class ReplayTable:
     def latest(self, count: int) -> list[Replay]:
         """The newest first."""
         with storage_faults():
-            return [self._seen(row) for row in islice(self._rows(f"RowKey lt '{CREATION}'"), count)]
+            seen = map(self._seen, self._rows(f"RowKey lt '{CREATION}'"))
+            return list(islice(filter(None, seen), count))
 
     def under_way(self) -> list[Replay]:
         """Oldest first."""
         states = f"State eq '{ReplayState.QUEUED}' or State eq '{ReplayState.RUNNING}'"
         with storage_faults():
-            return [self._seen(row) for row in self._rows(states)][::-1]
+            return [one for row in self._rows(states) if (one := self._seen(row))][::-1]
 
     def write(self, replay: Replay) -> Replay:
         """The replay, or as it was cancelled meanwhile. Raises LeaseLostError where another host has written it."""
@@ -108,9 +109,11 @@ class ReplayTable:
     def _rows(self, query: str) -> Iterable[TableEntity]:
         return self._table.query_entities(f"PartitionKey eq '{PARTITION_KEY}' and ({query})")
 
-    def _seen(self, row: TableEntity) -> Replay:
+    def _seen(self, row: TableEntity) -> Replay | None:
+        """None where the row cannot be read, or is another replay's."""
         self._etags[row["RowKey"]] = str(row.metadata["etag"])
-        return _REPLAY.validate_json(row["Record"])
+        replay = record_of(_REPLAY, TABLE, row)
+        return replay if replay and replay.id == row["RowKey"] else None
 
     def _new(self, request: ReplayRequest) -> Replay:
         now = self._now()
@@ -120,7 +123,7 @@ class ReplayTable:
 
     def _let_go_of_old(self) -> None:
         old = islice(self._rows(f"RowKey lt '{CREATION}'"), MAX_KEPT, None)
-        for row in [row for row in old if not _REPLAY.validate_json(row["Record"]).is_under_way]:
+        for row in [row for row in old if not ((replay := record_of(_REPLAY, TABLE, row)) and replay.is_under_way)]:
             self._table.delete_entity(row)
 
 

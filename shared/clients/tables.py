@@ -1,5 +1,6 @@
 """Azure Table storage: tables that are made when first needed, and again when somebody has deleted them."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
@@ -7,10 +8,13 @@ from typing import Any, TypeVar
 import requests
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError
 from azure.data.tables import EdmType, EntityProperty, TableClient, TableEntity, TableErrorCode, TableServiceClient
+from pydantic import TypeAdapter
 
 from shared.errors import OutageError
 
 Found = TypeVar("Found")
+
+logger = logging.getLogger(__name__)
 
 
 class Table:
@@ -94,6 +98,15 @@ def int64(value: int) -> EntityProperty:
 def number(value: Any) -> int:
     """A number out of a row: 64 bits come wrapped, 32 bits plain."""
     return int(value.value if isinstance(value, EntityProperty) else value)
+
+
+def record_of(adapter: TypeAdapter[Found], table: str, row: Mapping[str, Any]) -> Found | None:
+    """What the row's column `Record` says as JSON; None, and a warning, where it cannot be read."""
+    try:
+        return adapter.validate_json(row["Record"])
+    except (KeyError, TypeError, ValueError):
+        logger.warning("the row %s of %s cannot be read, and is passed over", row.get("RowKey"), table)
+        return None
 
 
 @contextmanager
