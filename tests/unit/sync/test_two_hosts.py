@@ -18,13 +18,22 @@ FOLLOWED_WITHIN = 60  # seconds
 
 
 class ShakyFhir(FakeFhir):
-    """One transaction in fifty fails with a transient fault, half of these after it was applied."""
+    """One transaction in fifty fails with a transient fault, half of these after it was applied.
 
-    def __init__(self, chance) -> None:
+    With one in eight a study falls ill: whatever is written of it fails for longer than a tick tries, so that it is carried.
+    """
+
+    def __init__(self, chance, clock) -> None:
         super().__init__()
-        self._chance = chance
+        self._chance, self._clock = chance, clock
+        self._ill_until: dict[str, float] = {}
 
     def transact(self, bundle):
+        named = [uid for uid in _study_uids(bundle) if self._clock.seconds < HOUR]
+        if named and self._chance.random() < 0.12:
+            self._ill_until[self._chance.choice(named)] = self._clock.seconds + self._chance.uniform(20, 60)
+        if any(self._ill_until.get(uid, 0) > self._clock.seconds for uid in named):
+            raise TransientError("503")
         fate = self._chance.random()
         if fate < 0.01:
             raise TransientError("503")
@@ -42,6 +51,25 @@ class ShakyFhir(FakeFhir):
 
     def instances(self, uid):
         return {one["uid"] for study in self.study(uid) for series in study["series"] for one in series["instance"]}
+
+
+def _study_uids(bundle):
+    studies = [
+        one["resource"] for one in bundle["entry"] if one.get("resource", {}).get("resourceType") == "ImagingStudy"
+    ]
+    return [one["identifier"][0]["value"] for one in studies]
+
+
+class WatchedErrors(FakeErrors):
+    """`carried_ever`: the entries that were carried at any time."""
+
+    def __init__(self, now) -> None:
+        super().__init__(now)
+        self.carried_ever: set[int] = set()
+
+    def record(self, failures):
+        super().record(failures)
+        self.carried_ever |= self.retries.keys()
 
 
 class WatchedRow(FakeWatermarks):
@@ -77,9 +105,9 @@ class World:
         self.chance = random.Random(seed)
         self.clock = Clock()
         self.feed = self.archive = Archive(self.chance)
-        self.fhir = ShakyFhir(self.chance)
+        self.fhir = ShakyFhir(self.chance, self.clock)
         self.watermarks = WatchedRow(self)
-        self.errors = FakeErrors(self.clock.now)
+        self.errors = WatchedErrors(self.clock.now)
         self.journal, self.replays = FakeJournal(), FakeReplays()
         self.lease_service = LeaseService(self.clock, self._acquired)
         self.lives: list[Host] = []
@@ -166,10 +194,11 @@ def world(request):
 
 
 def test_the_hour_was_hard(world):
-    """Holders were killed, and others went on as if they still held the lease."""
+    """Holders were killed, others went on as if they still held the lease, and studies were carried over ticks."""
     assert len(world.followed_after) >= 5
     assert sum(host.outcomes.count(Outcome.STOPPED) for host in world.lives) >= 2
     assert len(world.feed.changes) >= 200
+    assert len(world.errors.carried_ever) >= 5
 
 
 def test_the_watermark_moves_once_from_where_it_is(world):
