@@ -11,6 +11,7 @@ DicomCastError
 ├── EntryError               one entry cannot be synced as it is: recorded in `table`, passed
 │   ├── InvalidDicomTag…     the DICOM data is at fault
 │   ├── MalformedResource…   what the FHIR server holds is of no shape that can be merged
+│   ├── UnversionedResource… what the FHIR server holds tells no version: nobody's writes to it are safe
 │   ├── ReplacedPatient…     a Patient was replaced, and where by cannot be followed
 │   ├── UnforeseenError       the app is at fault: nobody foresaw what it met
 │   └── FhirRefused…         the FHIR server will not take it
@@ -132,6 +133,12 @@ class MultipleMatchingResourcesError(EntryError):
 
 class MalformedResourceError(EntryError):
     """What the FHIR server holds is not of R4's shape, so that nothing can be merged with it. Names the element."""
+
+    table = ErrorTable.FHIR
+
+
+class UnversionedResourceError(EntryError):
+    """A resource to be updated whose version the FHIR server tells nowhere: others' writes to it would be lost."""
 
     table = ErrorTable.FHIR
 

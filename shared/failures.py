@@ -36,7 +36,8 @@ class FailedEntry:
     """A failure to record. `exception` names the class, `message` the reason, without patient values.
 
     `tries`: how often it failed since it was recorded last. `not_before`: when the server asked to be tried again.
-    `is_unforeseen`: it is the app that fell. `is_forbidden`: a request was answered 403.
+    `is_unforeseen`: it is the app that fell. `may_befall_all`: what the
+    FHIR server did may be no fault of the study's.
     """
 
     table: ErrorTable
@@ -50,7 +51,7 @@ class FailedEntry:
     not_before: datetime | None = None
     partition: str = DEFAULT_PARTITION
     is_unforeseen: bool = False
-    is_forbidden: bool = False
+    may_befall_all: bool = False
 
     @classmethod
     def of(cls, entry: FeedEntry, table: ErrorTable, exception: str, message: str) -> "FailedEntry":

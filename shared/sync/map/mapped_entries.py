@@ -4,7 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
-from shared.errors import EntryError, FhirRefusedError, InvalidDicomTagError, UnforeseenError, UnforeseenMappingError
+from shared.errors import (
+    EntryError,
+    FhirRefusedError,
+    InvalidDicomTagError,
+    UnforeseenError,
+    UnforeseenMappingError,
+    UnversionedResourceError,
+)
 from shared.failures import ErrorTable, FailedEntry, InvalidTag
 from shared.mapping.converters import MappingOptions
 from shared.mapping.dose import MappedReport, map_dose_report
@@ -165,15 +172,17 @@ def failed(entry: ChangeFeedEntry, error: EntryError) -> FailedEntry:
     """The row that says why the entry was not synced; where it is the app that fell, an ERROR line too."""
     if not isinstance(error, UnforeseenError):
         failure = FailedEntry.of(entry, error.table, type(error).__name__, str(error))
-        return replace(failure, is_forbidden=True) if _is_forbidden(error) else failure
+        return replace(failure, may_befall_all=True) if _may_befall_all(error) else failure
     tell(
         error, Sequence=entry.sequence, StudyInstanceUID=entry.study_instance_uid, SOPInstanceUID=entry.sop_instance_uid
     )
     return replace(FailedEntry.of(entry, error.table, error.name, str(error)), is_unforeseen=True)
 
 
-def _is_forbidden(error: EntryError) -> bool:
-    return isinstance(error, FhirRefusedError) and error.status == HTTPStatus.FORBIDDEN
+def _may_befall_all(error: EntryError) -> bool:
+    """A server that forbids, or tells no versions, does so to one study or to every one."""
+    is_forbidden = isinstance(error, FhirRefusedError) and error.status == HTTPStatus.FORBIDDEN
+    return is_forbidden or isinstance(error, UnversionedResourceError)
 
 
 def _left_out(entry: ChangeFeedEntry, faults: Sequence[InvalidTag]) -> list[FailedEntry]:

@@ -159,7 +159,7 @@ class StudyQueue:
         self._suspect_outage(error)
 
     def _done(self, study: Study, result: StudyResult) -> None:
-        """Records the study. Until one succeeds, those wait that the app itself fell on, or that were forbidden.
+        """Records the study. Until one succeeds, those wait that the app fell on, or that FHIR forbids.
 
         A bad release, or a role that is lacking, makes no rows.
 
@@ -174,7 +174,7 @@ class StudyQueue:
         if len(self._fallen) >= STUDIES_OF_AN_OUTAGE and len(causes) == 1:
             last = result.failures[0]
             told = f"{last.message}; nothing succeeds, {len(self._fallen)} studies fell"
-            raise OutageError("FHIR server" if last.is_forbidden else "the app", told)
+            raise OutageError("FHIR server" if last.may_befall_all else "the app", told)
 
     def _count_fallen(self) -> None:
         for study, result in self._fallen:

@@ -19,9 +19,9 @@ class StudyResult:
 
     @property
     def is_fallen(self) -> bool:
-        """Whether nothing of it was done, for what may befall all: nobody foresaw what it met, or it was forbidden."""
-        may_befall_all = (failure.is_unforeseen or failure.is_forbidden for failure in self.failures)
-        return not self.wrote and bool(self.failures) and all(may_befall_all)
+        """Whether nothing of it was done, for what may befall all: nobody foresaw it, or the FHIR server forbids."""
+        befallen = (failure.is_unforeseen or failure.may_befall_all for failure in self.failures)
+        return not self.wrote and bool(self.failures) and all(befallen)
 
     @property
     def is_refused(self) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from shared.errors import ConflictError, DeleteRefusedError, FhirRefusedError, IncompatibleServerError
+from shared.errors import ConflictError, DeleteRefusedError, FhirRefusedError, UnversionedResourceError
 from shared.mapping.held import instances_of, version_of
 from shared.mapping.transaction import (
     Create,
@@ -53,14 +53,14 @@ def transact(fhir: FhirServer, lease: Lease, known: KnownResources, writes: Sequ
     """All or nothing; what is to be deleted is marked first, and deleted by a second transaction.
 
     Raises ConflictError where somebody else wrote first, DeleteRefusedError where all but a delete is done,
-    FhirRefusedError, TransientError.
+    FhirRefusedError, UnversionedResourceError, TransientError.
     """
     # After FHIR was read, not before: what another host writes from here on, If-Match and ifNoneExist will tell.
     lease.ensure_held()
     for write in writes:
         if not isinstance(write, Create) and "versionId" not in write.resource.get("meta", {}):
             told = f"neither `meta.versionId` nor an ETag tells the version of {name_of(write)}"
-            raise IncompatibleServerError("FHIR server", f"{told}: without it nobody's writes are safe")
+            raise UnversionedResourceError(f"{told}: without it nobody's writes are safe")
     first = marking(writes)
     with known.traces.making([write.name for write in first if isinstance(write, Create)]) as waited:
         if waited:

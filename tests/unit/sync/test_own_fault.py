@@ -9,6 +9,7 @@ from shared.errors import ConflictError, FhirRefusedError, OutageError, Throttle
 from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.sync.batch import BatchOptions, run_batches
+from shared.sync.merge.known import KnownResources
 from shared.sync.queue.retry import TRIES_IN_A_TICK
 from tests.fakes import FakeClock, FakeErrors, FakeFhir, entry, is_of_endpoint, ports
 
@@ -129,6 +130,30 @@ def test_study_after_study_that_is_forbidden():
     with pytest.raises(OutageError, match=r"FHIR server: 403 from .*nothing succeeds, 3 studies fell"):
         run_batches(fakes, OPTIONS)
     assert fakes.errors.rows == []
+
+
+def versionless(fakes, *studies):
+    """The server tells no version of these studies."""
+    for one in fakes.fhir.resources:
+        if one["resourceType"] == "ImagingStudy" and one["identifier"][0]["value"].removeprefix("urn:oid:") in studies:
+            del one["meta"]["versionId"]
+
+
+@pytest.mark.parametrize(("count", "is_outage"), [(1, False), (2, False), (5, True)])
+def test_studies_whose_version_is_not_told(count, is_outage):
+    """One harms itself alone; where study after study has none, and none succeeds, it is the server."""
+    fakes = ports(others(5), fhir=FakeFhir(), known=KnownResources(max_weight=0))
+    run_batches(fakes, OPTIONS)
+    versionless(fakes, *(f"1.2.{n}" for n in range(count)))
+    fakes.feed.held += [entry(20 + n, study=f"1.2.{n}", instance=f"1.2.{n}.2", t00100020=f"Q-{n}") for n in range(5)]
+    if is_outage:
+        with pytest.raises(OutageError, match=r"FHIR server: neither .* tells the version"):
+            run_batches(fakes, OPTIONS)
+        assert fakes.errors.rows == []
+        return
+    assert run_batches(fakes, OPTIONS).written == 5 - count
+    assert rows(fakes, ErrorTable.FHIR) == list(range(20, 20 + count))
+    assert {row.exception for row in fakes.errors.rows} == {"UnversionedResourceError"}
 
 
 def test_that_others_write_first_is_no_outage():

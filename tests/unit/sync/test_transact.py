@@ -8,9 +8,9 @@ from shared.errors import (
     ConflictError,
     DeleteRefusedError,
     FhirRefusedError,
-    IncompatibleServerError,
     LeaseLostError,
     TransientError,
+    UnversionedResourceError,
 )
 from shared.mapping.transaction import Create, Delete, Update
 from shared.model import Written
@@ -208,7 +208,7 @@ def test_what_has_no_version_is_not_written(meta, write):
     """Nobody's writes would be safe; nothing is sent."""
     server = Server(resource())
     bare = {name: value for name, value in resource().items() if name != "meta"} | meta
-    with pytest.raises(IncompatibleServerError, match="version of ImagingStudy/1"):
+    with pytest.raises(UnversionedResourceError, match="version of ImagingStudy/1"):
         run(server, write(bare))
     assert server.sent == []
 
