@@ -11,7 +11,7 @@ BESIDE_EACH_OTHER := -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 # Only where it is asked for by name: a variable that happens to be in the environment is no consent to write there.
 OTHER_FHIR := $(if $(filter command,$(firstword $(origin FHIR))),--fhir '$(FHIR)')
 
-.PHONY: demo run check acceptance test test-kills test-model test-servers servers-hapi servers-medplum test-worker test-browser check-infra package lint bench bench-quick setup docs lock clean
+.PHONY: demo run check acceptance test test-kills test-model test-servers servers-hapi servers-medplum test-worker test-browser check-infra check-infra-faults snapshots bicep package lint bench bench-quick setup docs lock clean
 
 # Python 3.13 for the language worker's own library, where there is one: by its name, or by pyenv's.
 PYTHON_313 := $(shell for python in python3.13 "env PYENV_VERSION=$$(pyenv latest 3.13 2>/dev/null) python3.13"; do \
@@ -88,12 +88,27 @@ $(VENV)/dose-reports/ready: tests/data/dose_reports/requirements.txt $(VENV)/rea
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(@D) -r $<
 	@touch $@
 
-check-infra: setup  ## The Bicep against Microsoft's schemas, the alerts' KQL run on what the app logs; no cloud
-	@$(MAKE) --no-print-directory .venv-infra/ready
-	.venv-infra/bin/python -m tests.infra.bicep.fetch
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" .venv-infra/bin/python -m pytest tests/infra
+BICEP_VERSION := 0.49.2
 
-.venv-infra/ready: requirements-dev.txt tests/infra/requirements.txt tests/infra/kql/package-lock.json
+# Microsoft's compiler is on no registry of Python's. On PATH, or where `az bicep install` puts it.
+check-infra check-infra-faults snapshots bicep: export BICEP := $(or $(shell command -v bicep),$(wildcard $(HOME)/.azure/bin/bicep))
+ON_THE_COMPILER = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" .venv-infra/bin/python -m pytest $(BESIDE_EACH_OTHER)
+
+check-infra: .venv-infra/ready bicep  ## Compile and lint infra/, hold it against its table of posture and its snapshots; run the KQL; no cloud
+	$(ON_THE_COMPILER) tests/infra --ignore tests/infra/test_faults.py
+
+check-infra-faults: .venv-infra/ready bicep  ## Plant faults in infra/: each must be found for what it is
+	$(ON_THE_COMPILER) --dist load tests/infra/test_faults.py
+
+snapshots: .venv-infra/ready bicep  ## Write the snapshots of infra/samples/ anew, to read what a change deploys
+	.venv-infra/bin/python -m tests.infra.snapshots
+
+bicep:
+	@test -n "$$BICEP" || { echo "The Bicep compiler is not here: az bicep install --version v$(BICEP_VERSION), or put bicep of" \
+	  "https://github.com/Azure/bicep/releases/tag/v$(BICEP_VERSION) on PATH"; exit 1; }
+	@$$BICEP --version | grep -qF ' $(BICEP_VERSION) ' || echo "warning: $$($$BICEP --version), where $(BICEP_VERSION) is expected"
+
+.venv-infra/ready: $(VENV)/ready requirements-dev.txt tests/infra/requirements.txt tests/infra/kql/package-lock.json
 	@echo "setting up .venv-infra (once, about 30 s) ..."
 	@$(VENV)/bin/uv venv --quiet --clear --python $(RUN) .venv-infra
 	@$(VENV)/bin/uv pip install --quiet --python .venv-infra -r requirements-dev.txt -r tests/infra/requirements.txt

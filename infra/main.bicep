@@ -9,7 +9,7 @@ import { appSettings } from 'app/settings.bicep'
 param name string = 'dicom-cast'
 
 param location string = resourceGroup().location
-param tags object = {}
+param tags { *: string } = {}
 
 // --- DICOM and FHIR ---
 
@@ -56,7 +56,6 @@ param syncSchedule string = '*/10 * * * * *'
 param tableNamePrefix string = ''
 
 @description('Further settings, by their names in the README. Secrets only as Key Vault references.')
-@secure()
 param settings appSettings = {}
 
 @allowed(['3.11', '3.12', '3.13'])
@@ -112,7 +111,6 @@ resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' 
 }
 
 module storage 'app/storage.bicep' = {
-  name: '${name}-storage'
   params: {
     name: storageAccountName
     location: location
@@ -124,7 +122,6 @@ module storage 'app/storage.bicep' = {
 }
 
 module monitoring 'app/monitoring.bicep' = {
-  name: '${name}-monitoring'
   params: {
     name: name
     location: location
@@ -134,7 +131,6 @@ module monitoring 'app/monitoring.bicep' = {
 }
 
 module health 'app/health.bicep' = if (deployHealthDataServices) {
-  name: '${name}-health'
   params: {
     workspaceName: healthWorkspaceName
     dicomServiceName: dicomServiceName
@@ -146,7 +142,6 @@ module health 'app/health.bicep' = if (deployHealthDataServices) {
 }
 
 module roles 'app/roles.bicep' = {
-  name: '${name}-roles'
   params: {
     principalId: identity.properties.principalId
     storageAccountName: storage.outputs.name
@@ -155,7 +150,6 @@ module roles 'app/roles.bicep' = {
 }
 
 module healthRoles 'app/roles.bicep' = if (assignHealthRoles) {
-  name: '${name}-health-roles'
   scope: resourceGroup(healthSubscriptionId, healthResourceGroupName)
   params: {
     principalId: identity.properties.principalId
@@ -167,20 +161,25 @@ module healthRoles 'app/roles.bicep' = if (assignHealthRoles) {
 }
 
 module network 'app/network.bicep' = if (enablePrivateNetworking) {
-  name: '${name}-network'
   params: {
     name: name
     location: location
     tags: tags
     addressPrefix: virtualNetworkAddressPrefix
     storageAccountId: storage.outputs.id
-    healthWorkspaceId: empty(healthWorkspaceName) ? '' : resourceId(healthSubscriptionId, healthResourceGroupName, 'Microsoft.HealthcareApis/workspaces', healthWorkspaceName)
+    healthWorkspaceId: empty(healthWorkspaceName)
+      ? ''
+      : resourceId(
+          healthSubscriptionId,
+          healthResourceGroupName,
+          'Microsoft.HealthcareApis/workspaces',
+          healthWorkspaceName
+        )
   }
   dependsOn: [health]
 }
 
 module functionApp 'app/function-app.bicep' = {
-  name: '${name}-function-app'
   params: {
     name: functionAppName
     planName: '${name}-plan'
@@ -208,7 +207,6 @@ module functionApp 'app/function-app.bicep' = {
 }
 
 module alerts 'app/alerts.bicep' = {
-  name: '${name}-alerts'
   params: {
     name: name
     location: location
@@ -222,7 +220,6 @@ module alerts 'app/alerts.bicep' = {
 }
 
 module workbook 'app/workbook.bicep' = {
-  name: '${name}-workbook'
   params: {
     name: name
     location: location

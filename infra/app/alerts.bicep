@@ -1,7 +1,7 @@
 // What wakes somebody up. Each rule asks what the app really logs: queries/, held against its log lines by a test.
 param name string
 param location string
-param tags object
+param tags { *: string }
 param applicationInsightsId string
 param emailAddresses string[]
 param actionGroupIds string[]
@@ -83,50 +83,54 @@ resource mail 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(emailAdd
   properties: {
     groupShortName: 'DICOM Cast'
     enabled: true
-    emailReceivers: [for address in emailAddresses: {
-      name: address
-      emailAddress: address
-      useCommonAlertSchema: true
-    }]
+    emailReceivers: [
+      for address in emailAddresses: {
+        name: address
+        emailAddress: address
+        useCommonAlertSchema: true
+      }
+    ]
   }
 }
 
-resource alerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for rule in rules: {
-  name: '${name}-${rule.name}'
-  location: location
-  tags: tags
-  kind: 'LogAlert'
-  properties: {
-    displayName: rule.displayName
-    description: rule.description
-    severity: rule.severity
-    enabled: true
-    autoMitigate: true
-    scopes: [applicationInsightsId]
-    evaluationFrequency: 'PT5M'
-    windowSize: rule.windowSize
-    criteria: {
-      allOf: [
-        {
-          query: rule.query
-          timeAggregation: rule.timeAggregation
-          metricMeasureColumn: rule.measure
-          operator: rule.operator
-          threshold: rule.threshold
-          dimensions: map(rule.splitBy, column => {
-            name: column
-            operator: 'Include'
-            values: ['*']
-          })
-          failingPeriods: {
-            numberOfEvaluationPeriods: 1
-            minFailingPeriodsToAlert: 1
+resource alerts 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
+  for rule in rules: {
+    name: '${name}-${rule.name}'
+    location: location
+    tags: tags
+    kind: 'LogAlert'
+    properties: {
+      displayName: rule.displayName
+      description: rule.description
+      severity: rule.severity
+      enabled: true
+      autoMitigate: true
+      scopes: [applicationInsightsId]
+      evaluationFrequency: 'PT5M'
+      windowSize: rule.windowSize
+      criteria: {
+        allOf: [
+          {
+            query: rule.query
+            timeAggregation: rule.timeAggregation
+            metricMeasureColumn: rule.measure
+            operator: rule.operator
+            threshold: rule.threshold
+            dimensions: map(rule.splitBy, column => {
+              name: column
+              operator: 'Include'
+              values: ['*']
+            })
+            failingPeriods: {
+              numberOfEvaluationPeriods: 1
+              minFailingPeriodsToAlert: 1
+            }
           }
-        }
-      ]
-    }
-    actions: {
-      actionGroups: concat(actionGroupIds, empty(emailAddresses) ? [] : [mail.id])
+        ]
+      }
+      actions: {
+        actionGroups: concat(actionGroupIds, empty(emailAddresses) ? [] : [mail.id])
+      }
     }
   }
-}]
+]

@@ -1,8 +1,10 @@
 // Flex Consumption plan and function app. Everything it reaches it reaches as its user-assigned identity.
+import { appSettings } from 'settings.bicep'
+
 param name string
 param planName string
 param location string
-param tags object
+param tags { *: string }
 param identityId string
 param identityClientId string
 param blobServiceUri string
@@ -22,10 +24,31 @@ param dicomPrivateEndpoint string
 param fhirEndpoint string
 param tableNamePrefix string
 
-@secure()
-param settings object
+param settings appSettings
 
-resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
+// What main.bicep decides; `settings` goes over it.
+var settingsOfTemplate = {
+  // Read by the Functions host.
+  APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
+  APPLICATIONINSIGHTS_CONNECTION_STRING: applicationInsightsConnectionString
+  AzureWebJobsStorage__credential: 'managedidentity'
+  SyncSchedule: syncSchedule
+  // Read by both.
+  AzureWebJobsStorage__blobServiceUri: blobServiceUri
+  AzureWebJobsStorage__clientId: identityClientId
+  AzureWebJobsStorage__tableServiceUri: tableServiceUri
+  // Read by the app.
+  DicomWeb__Endpoint: dicomEndpoint
+  DicomWeb__PrivateEndpoint: dicomPrivateEndpoint
+  DicomWeb__Authentication__Enabled: 'true'
+  DicomWeb__Authentication__ManagedIdentityCredential__ClientId: identityClientId
+  Fhir__Endpoint: fhirEndpoint
+  Fhir__Authentication__Enabled: 'true'
+  Fhir__Authentication__ManagedIdentityCredential__ClientId: identityClientId
+  TableStore__TableNamePrefix: tableNamePrefix
+}
+
+resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
   name: planName
   location: location
   tags: tags
@@ -39,7 +62,7 @@ resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
   }
 }
 
-resource app 'Microsoft.Web/sites@2024-11-01' = {
+resource app 'Microsoft.Web/sites@2025-03-01' = {
   name: name
   location: location
   tags: tags
@@ -85,7 +108,7 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
   }
 }
 
-resource ftpBasicAuth 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-11-01' = {
+resource ftpBasicAuth 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
   parent: app
   name: 'ftp'
   properties: {
@@ -93,7 +116,7 @@ resource ftpBasicAuth 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@20
   }
 }
 
-resource scmBasicAuth 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-11-01' = {
+resource scmBasicAuth 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
   parent: app
   name: 'scm'
   properties: {
@@ -101,29 +124,10 @@ resource scmBasicAuth 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@20
   }
 }
 
-resource appSettings 'Microsoft.Web/sites/config@2024-11-01' = {
+resource configuration 'Microsoft.Web/sites/config@2025-03-01' = {
   parent: app
   name: 'appsettings'
-  properties: union({
-    // Read by the Functions host.
-    APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
-    APPLICATIONINSIGHTS_CONNECTION_STRING: applicationInsightsConnectionString
-    AzureWebJobsStorage__credential: 'managedidentity'
-    SyncSchedule: syncSchedule
-    // Read by both.
-    AzureWebJobsStorage__blobServiceUri: blobServiceUri
-    AzureWebJobsStorage__clientId: identityClientId
-    AzureWebJobsStorage__tableServiceUri: tableServiceUri
-    // Read by the app.
-    DicomWeb__Endpoint: dicomEndpoint
-    DicomWeb__PrivateEndpoint: dicomPrivateEndpoint
-    DicomWeb__Authentication__Enabled: 'true'
-    DicomWeb__Authentication__ManagedIdentityCredential__ClientId: identityClientId
-    Fhir__Endpoint: fhirEndpoint
-    Fhir__Authentication__Enabled: 'true'
-    Fhir__Authentication__ManagedIdentityCredential__ClientId: identityClientId
-    TableStore__TableNamePrefix: tableNamePrefix
-  }, settings)
+  properties: union(settingsOfTemplate, settings)
 }
 
 output name string = app.name

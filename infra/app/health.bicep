@@ -3,7 +3,7 @@ param workspaceName string
 param dicomServiceName string
 param fhirServiceName string
 param location string
-param tags object
+param tags { *: string }
 param allowPublicNetworkAccess bool
 
 var publicNetworkAccess = allowPublicNetworkAccess ? 'Enabled' : 'Disabled'

@@ -1,7 +1,7 @@
 // Log Analytics and Application Insights; telemetry is taken from identities only.
 param name string
 param location string
-param tags object
+param tags { *: string }
 param retentionDays int
 
 resource workspace 'Microsoft.OperationalInsights/workspaces@2025-02-01' = {

@@ -1,14 +1,14 @@
 // A virtual network for the app, and private endpoints in it for what the app reaches.
 param name string
 param location string
-param tags object
+param tags { *: string }
 param addressPrefix string
 param storageAccountId string
 
 @description('Empty: neither DICOM nor FHIR is in a workspace.')
 param healthWorkspaceId string
 
-resource virtualNetwork 'Microsoft.Network/virtualNetworks@2024-07-01' = {
+resource virtualNetwork 'Microsoft.Network/virtualNetworks@2025-05-01' = {
   name: '${name}-network'
   location: location
   tags: tags
@@ -51,7 +51,6 @@ resource virtualNetwork 'Microsoft.Network/virtualNetworks@2024-07-01' = {
 }
 
 module blobs 'private-endpoint.bicep' = {
-  name: '${name}-endpoint-blobs'
   params: {
     name: '${name}-blobs'
     location: location
@@ -65,7 +64,6 @@ module blobs 'private-endpoint.bicep' = {
 }
 
 module tables 'private-endpoint.bicep' = {
-  name: '${name}-endpoint-tables'
   params: {
     name: '${name}-tables'
     location: location
@@ -80,7 +78,6 @@ module tables 'private-endpoint.bicep' = {
 
 // One endpoint serves the workspace and every DICOM and FHIR service in it.
 module health 'private-endpoint.bicep' = if (!empty(healthWorkspaceId)) {
-  name: '${name}-endpoint-health'
   params: {
     name: '${name}-health'
     location: location

@@ -1,6 +1,8 @@
 // The app's settings that main.bicep has no parameter for: names, meaning and defaults are the README's.
-// What is left out keeps its default. A misspelt name does not compile.
+// What is left out keeps its default. The type is sealed: a misspelt name does not compile.
 @export()
+@secure()
+@sealed()
 type appSettings = {
   DicomWeb__ApiVersion: string?
   DicomCast__AllowPlainHttp: string?

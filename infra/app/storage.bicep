@@ -1,7 +1,7 @@
 // The app's storage account: the package, the lease, the watermark, the error tables. Entra ID only.
 param name string
 param location string
-param tags object
+param tags { *: string }
 param sku string
 param tableNamePrefix string
 param allowPublicNetworkAccess bool
@@ -48,23 +48,27 @@ resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-01-01' = {
   name: 'default'
 }
 
-resource containers 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-01-01' = [for container in [packageContainer, leaseContainer]: {
-  parent: blobs
-  name: container
-  properties: {
-    publicAccess: 'None'
+resource containers 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-01-01' = [
+  for container in [packageContainer, leaseContainer]: {
+    parent: blobs
+    name: container
+    properties: {
+      publicAccess: 'None'
+    }
   }
-}]
+]
 
 resource tableService 'Microsoft.Storage/storageAccounts/tableServices@2025-01-01' = {
   parent: account
   name: 'default'
 }
 
-resource tableStore 'Microsoft.Storage/storageAccounts/tableServices/tables@2025-01-01' = [for table in tables: {
-  parent: tableService
-  name: '${tableNamePrefix}${table}'
-}]
+resource tableStore 'Microsoft.Storage/storageAccounts/tableServices/tables@2025-01-01' = [
+  for table in tables: {
+    parent: tableService
+    name: '${tableNamePrefix}${table}'
+  }
+]
 
 output id string = account.id
 output name string = account.name

@@ -1,7 +1,7 @@
 // Lag, throughput and errors on one page of Application Insights.
 param name string
 param location string
-param tags object
+param tags { *: string }
 param applicationInsightsId string
 
 var charts = [
@@ -86,21 +86,24 @@ resource workbook 'Microsoft.Insights/workbooks@2023-06-01' = {
     sourceId: applicationInsightsId
     serializedData: string({
       version: 'Notebook/1.0'
-      items: concat([timeRange], map(charts, chart => {
-        type: 3
-        name: chart.title
-        content: {
-          version: 'KqlItem/1.0'
-          title: chart.title
-          query: chart.query
-          visualization: chart.visualization
-          size: 0
-          queryType: 0
-          resourceType: 'microsoft.insights/components'
-          timeContextFromParameter: 'TimeRange'
-          noDataMessage: 'Nothing in this time.'
-        }
-      }))
+      items: concat(
+        [timeRange],
+        map(charts, chart => {
+          type: 3
+          name: chart.title
+          content: {
+            version: 'KqlItem/1.0'
+            title: chart.title
+            query: chart.query
+            visualization: chart.visualization
+            size: 0
+            queryType: 0
+            resourceType: 'microsoft.insights/components'
+            timeContextFromParameter: 'TimeRange'
+            noDataMessage: 'Nothing in this time.'
+          }
+        })
+      )
       fallbackResourceIds: [applicationInsightsId]
     })
   }

@@ -2,16 +2,15 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 
 from shared.failures import ErrorTable
 from shared.outcome import Outcome
 from tests.infra.app_log import captured
-from tests.infra.bicep import syntax
+from tests.infra.posture import ALERT
+from tests.infra.snapshots import INFRA, SAMPLES, stored_snapshot
 
-INFRA = Path(__file__).parents[2] / "infra"
 QUERIES = {path.stem: path.read_text() for path in sorted((INFRA / "queries").glob("*.kql"))}
 OF_TICKS = [name for name, query in QUERIES.items() if 'startswith "tick "' in query]
 
@@ -59,22 +58,12 @@ def test_every_query_is_used():
 
 
 def test_an_alert_splits_and_measures_by_columns_of_its_query():
-    """`splitBy` and `measure` are columns that the query projects."""
-    for rule in alert_rules():
-        projected = rule["query"].rpartition("| project ")[2]
+    """Its dimensions and its measure are columns that the query projects."""
+    alerts = [one for one in stored_snapshot(SAMPLES[0])["predictedResources"] if one["type"] == ALERT]
+    assert alerts
+    for alert in alerts:
+        (criterion,) = alert["properties"]["criteria"]["allOf"]
+        projected = criterion["query"].rpartition("| project ")[2]
         columns = re.findall(r"(\w+)(?: =[^,]+)?(?:,|\n|$)", projected)
-        assert {*rule["splitBy"], *rule["measure"]} <= set(columns), rule["name"]
-
-
-def alert_rules():
-    """The alerts' rules as Python: name, query, and the columns that they split and measure by."""
-    rules = syntax.read(INFRA / "app" / "alerts.bicep").named("var")["rules"].value
-    for item in rules.named_children:
-        given = syntax.properties(item)
-        query = re.search(r"queries/([\w-]+)\.kql", syntax.text_of(given["query"]))[1]
-        yield {
-            "name": syntax.literal(given["name"]),
-            "query": QUERIES[query],
-            "splitBy": [syntax.literal(one) for one in given["splitBy"].named_children],
-            "measure": [syntax.literal(given["measure"])] if given["measure"].type == "string" else [],
-        }
+        asked = {one["name"] for one in criterion["dimensions"]} | {criterion["metricMeasureColumn"]} - {None}
+        assert asked <= set(columns), alert["name"]

@@ -6,13 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.infra.bicep import syntax
-from tests.infra.test_roles import WANTED
+from tests.infra.compiler import VERSION
+from tests.infra.posture import ROLES
 
 ROOT = Path(__file__).parents[2]
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
 DEPLOY = ROOT / "docs" / "deploy.md"
-MAIN = syntax.read(ROOT / "infra" / "main.bicep")
 
 
 @pytest.fixture
@@ -34,24 +33,23 @@ def test_nothing_is_deployed_that_was_not_tested_and_compiled(jobs):
     assert jobs["deploy"]["needs"] == "package"
     assert set(jobs["package"]["needs"]) == {"test", "infra"}
     runs = [step.get("run", "") for step in jobs["infra"]["steps"]]
-    assert any(run.startswith("az bicep build --file infra/main.bicep") for run in runs)
+    assert runs[-3:] == [f"az bicep install --version v{VERSION}", "make check-infra", "make check-infra-faults"]
 
 
-def test_make_targets_outputs_and_paths_are_there():
+def test_make_targets_outputs_and_paths_are_there(template):
     """What the workflow calls by name."""
     text, makefile = WORKFLOW.read_text(), (ROOT / "Makefile").read_text()
     assert all(f"\n{target}:" in makefile for target in re.findall(r"run: make ([\w-]+)", text))
-    assert set(re.findall(r"outputs\.(\w+)", text)) <= MAIN.named("output").keys()
+    assert set(re.findall(r"outputs\.(\w+)", text)) <= template["outputs"].keys()
     assert all((ROOT / path).exists() for path in re.findall(r"infra/[\w./-]+", text))
 
 
-def test_the_commands_of_the_document_fit_the_template():
+def test_the_commands_of_the_document_fit_the_template(template):
     """Parameters and outputs in its commands; each parameter in its table, each role in its text."""
     text = DEPLOY.read_text()
     commands = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
-    given = set(re.findall(r"(?m)(?:--parameters |^ {2,})(?:infra/main\.bicepparam )?(\w+)=", commands))
-    assert given <= MAIN.named("param").keys()
-    assert set(re.findall(r"outputs\.(\w+)", commands)) <= MAIN.named("output").keys()
-    assert [name for name in MAIN.named("param") if f"`{name}`" not in text] == []
-    words = {re.sub(r"(?<!^)(?=[A-Z])", " ", name).lower() for name in WANTED}
-    assert [role for role in words if role not in text.lower()] == []
+    given = set(re.findall(r"(?m)(?:--parameters |^ {2,})(\w+)=", commands))
+    assert given <= template["parameters"].keys()
+    assert set(re.findall(r"outputs\.(\w+)", commands)) <= template["outputs"].keys()
+    assert [name for name in template["parameters"] if f"`{name}`" not in text] == []
+    assert [role for role in ROLES.values() if role not in text] == []

@@ -1,5 +1,5 @@
 // A sample: Azure Health Data Services that are there already. Copy it, and name yours.
-using 'main.bicep'
+using '../main.bicep'
 
 param healthWorkspaceName = 'contosohealth'
 param dicomServiceName = 'dicom'
