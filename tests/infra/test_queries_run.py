@@ -119,7 +119,7 @@ def test_every_chart_runs(insights, log):
 
 def test_microsofts_analysis_finds_nothing():
     """Syntax, functions, columns and types, by the parser that Azure Monitor's own editor has."""
-    assert _analysed([*QUERIES.values(), *charts()]) == [[]] * (len(QUERIES) + len(charts()))
+    assert analysed([*QUERIES.values(), *charts()]) == [[]] * (len(QUERIES) + len(charts()))
 
 
 def test_microsofts_analysis_finds_a_planted_fault():
@@ -130,7 +130,7 @@ def test_microsofts_analysis_finds_a_planted_fault():
         query.replace("| project", "| proect"),
         query.replace("todouble(", "tofloat("),
     ]
-    assert all(_analysed(planted))
+    assert all(analysed(planted))
 
 
 def charts():
@@ -140,7 +140,7 @@ def charts():
     return [QUERIES[name] + more for name, more in found]
 
 
-def _analysed(queries):
+def analysed(queries):
     asked = json.dumps({"tables": TABLES, "queries": queries})
     told = subprocess.run(["node", "analyze.cjs"], cwd=KQL, input=asked, capture_output=True, text=True, check=True)
     return json.loads(told.stdout)
