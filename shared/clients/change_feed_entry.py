@@ -10,6 +10,8 @@ from shared.errors import TornAnswerError
 from shared.model import DEFAULT_PARTITION, Action, ChangeFeedEntry, State, TornEntry
 
 _PARTITION = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_MOST = 2**63 - 1
+"""What a column of the watermark's row can hold."""
 _IDENTITY = ("StudyInstanceUid", "SeriesInstanceUid", "SopInstanceUid")
 
 
@@ -37,8 +39,8 @@ def sequence_of(item: Any, url: str) -> int:
     if not isinstance(item, Mapping):
         raise TornAnswerError(f"{url}: a change feed entry is not a JSON object")
     sequence = item.get("Sequence")
-    if not isinstance(sequence, int) or isinstance(sequence, bool) or sequence < 1:
-        raise TornAnswerError(f"{url}: an entry's Sequence is not a positive whole number")
+    if not isinstance(sequence, int) or isinstance(sequence, bool) or not 1 <= sequence <= _MOST:
+        raise TornAnswerError(f"{url}: an entry's Sequence is not a positive whole number of 64 bits")
     return sequence
 
 

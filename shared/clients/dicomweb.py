@@ -1,5 +1,6 @@
 """The DICOM service's own account of a study: WADO-RS metadata and QIDO-RS (PS3.18 10.4.1.1.2, 10.6)."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ _ACCEPT = {"Accept": DICOM_JSON}
 _STUDY_UID, _SERIES_UID, _INSTANCE_UID = "0020000D", "0020000E", "00080018"
 _INSTANCES_OF_SERIES = "00201209"
 """NumberOfSeriesRelatedInstances."""
+_COUNT = re.compile(r"[0-9]{1,9}")
 _TRIES = 3
 
 
@@ -84,8 +86,8 @@ class DicomWeb:
         """How many instances each series of the study has. Raises FeedError, OutageError."""
         path = f"{_path(study_instance_uid)}/series"
         found = self._found(partition, path, _SERIES_UID, {"includefield": _INSTANCES_OF_SERIES})
-        counts = {uid: str(_value(one, _INSTANCES_OF_SERIES)) for uid, one in found.items()}
-        if not all(count.isdigit() for count in counts.values()):  # a computed attribute, which is optional
+        counts = {uid: _value(one, _INSTANCES_OF_SERIES) for uid, one in found.items()}
+        if not all(_COUNT.fullmatch(count) for count in counts.values()):  # a computed attribute, which is optional
             return Counter(one.series_instance_uid for one in self.instances(study_instance_uid, partition))
         return {uid: int(count) for uid, count in counts.items()}
 
@@ -177,12 +179,15 @@ def _entry(metadata: Mapping[str, Any], partition: str, path: str) -> ChangeFeed
 
 
 def _uid(metadata: Mapping[str, Any], tag: str, path: str) -> str:
-    uid = str(_value(metadata, tag)).strip(" \0")
+    uid = _value(metadata, tag).strip(" \0")
     if not uid:
         raise FeedError(f"{path}: an instance without StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID")
     return uid
 
 
-def _value(metadata: Mapping[str, Any], tag: str) -> Any:
-    values = (metadata.get(tag) or {}).get("Value") or [""]
-    return values[0]
+def _value(metadata: Mapping[str, Any], tag: str) -> str:
+    """The first value, as text; empty where there is none, or it is of no shape that DICOM JSON has."""
+    element = metadata.get(tag)
+    values = element.get("Value") if isinstance(element, Mapping) else None
+    value = values[0] if isinstance(values, list) and values else None
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
