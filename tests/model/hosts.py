@@ -209,12 +209,20 @@ class _Told:
 
 
 class _Seen:
-    """The feed, in pages of at most `most` entries. What it gives out is noted: what the app cannot have seen it need
-    not know."""
+    """The feed, in pages of at most `most` entries. What it gives out is noted, and whether a replay read it: what the
+    app cannot have seen it need not know."""
 
     def __init__(self, feed, note):
-        self._feed, self._note = feed, note
+        self._feed, self._tell = feed, note
         self.most = 1000
+        self.is_replayed = False
+
+    def _note(self, entries):
+        self._tell(entries, self.is_replayed)
+
+    def replays_begin(self):
+        """They follow the feed's batch in each tick."""
+        self.is_replayed = True
 
     def __getattr__(self, name):
         return getattr(self._feed, name)
@@ -277,7 +285,7 @@ class Host:
             watermarks=struck("watermarks", self.watermarks),
             errors=struck("errors", self.errors),
             journal=self.journal,
-            replays=struck("replays", self.replays),
+            replays=struck("replays", self.replays, self.feed.replays_begin),
             lease=struck("lease", FakeLease()),
             telemetry=_Told(baton) if self.setup.lanes > 1 else SILENT,
             now=self.clock.now,
@@ -290,7 +298,7 @@ class Host:
     def tick(self, size):
         """One tick; its record, None where the host was killed in it."""
         self.options = replace(self.options, size=size)
-        self.feed.most = size
+        self.feed.most, self.feed.is_replayed = size, False
         try:
             return tick(self.ports, self.options, OutageLog(self.clock.now))
         except Crash:

@@ -10,7 +10,7 @@ from tests.model.oracle import PATIENT_TAGS, ViolatedError, identities, text
 
 @dataclass
 class Word:
-    """What an entry said of its patient; `certain`: in a tick that synced all it read."""
+    """What an entry said of its patient; `certain`: of an instance that was there, in a tick that synced all it read."""
 
     order: tuple[int, int]
     said: dict
@@ -28,16 +28,21 @@ class PatientWords:
         self._made = {}
         self.mixed = set()
 
-    def read(self, entries):
+    def read(self, entries, is_replayed):
         """Entries that the feed has given out, and whose tick has not ended."""
-        self._read += [(len(self._read), entry) for entry in entries if entry.metadata]
+        self._read += [(len(self._read), entry, is_replayed) for entry in entries if entry.metadata]
 
-    def tick_ended(self, *, clean):
-        for view, entry in self._read:
+    def tick_ended(self, clean, held):
+        """`held`: the archive's instances. Of what only a replay reads nothing is certain: it fills.
+
+        Entries under UIDs that an update has taken away still say `current`.
+        """
+        for view, entry, is_replayed in self._read:
             if entry.metadata.get("00080060", {}).get("Value") == ["ct"]:
                 continue
             place = (hundred_nanoseconds(entry.timestamp), entry.sequence) if self._by_time else (entry.sequence, 0)
-            word = Word((*place, view), said_of(entry.metadata), clean)
+            is_there = (entry.partition, *_uids(entry)) in held
+            word = Word((*place, view), said_of(entry.metadata), clean and is_there and not is_replayed)
             self._words.setdefault(self.identity(entry.metadata), []).append(word)
         self._read = []
 
@@ -96,6 +101,10 @@ class PatientWords:
                 if last and word.certain:
                     return wanted
         return wanted if is_certain else [*wanted, None]
+
+
+def _uids(entry):
+    return entry.study_instance_uid, entry.series_instance_uid, entry.sop_instance_uid
 
 
 def _rule(element):

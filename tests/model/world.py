@@ -72,8 +72,8 @@ class World:
     def close(self):
         self.archive.close()
 
-    def _read(self, entries):
-        self.words.read(entries)
+    def _read(self, entries, is_replayed):
+        self.words.read(entries, is_replayed)
         self.read_through = max([self.read_through, *(entry.sequence for entry in entries)])
 
     def changed(self):
@@ -85,7 +85,8 @@ class World:
         record = self.host.tick(size)
         result = record.result if record else None
         clean = result is not None and record.error is None and not result.carried and not result.failed
-        self.words.tick_ended(clean=clean and record.outcome in (Outcome.SYNCED, Outcome.IDLE))
+        clean = clean and record.outcome in (Outcome.SYNCED, Outcome.IDLE)
+        self.words.tick_ended(clean, {(place.partition, *place.uids) for place in self.archive.held})
         if record is None or record.outcome is not Outcome.IDLE:
             self.log.append(f"tick of {size}: {_told(record)}")
         return record
