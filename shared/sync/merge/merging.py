@@ -83,7 +83,7 @@ class StudyMerger:
         base = with_series_of(study, doubles)
         links: dict[str, str] = {}
         if base is None and wanted.is_doubtful:
-            wanted = there(wanted, self._reader.read({}, wanted, self._own_series(None, wanted, links)))
+            wanted = self._there(wanted, self._reader.read({}, wanted, self._own_series(None, wanted, links)))
         if base is None and self._lookup.was_written(uid):
             wanted = self._reader.with_the_rest(wanted)
         writes = self._link(self.patients.of(wanted), study, links)
@@ -91,7 +91,9 @@ class StudyMerger:
             base = self._endpoint.without_gone(base)
         read = self._read(base, wanted, links)
         if read is not None:
-            wanted = there(wanted, read)
+            if (held := self._there(wanted, read)) is not wanted:
+                wanted, links = held, {}
+                writes = self._link(self.patients.of(wanted), study, links)
             writes += self._link(self.patients.of_read(uid, read, links), study, links)
         writes += self._study(study, doubles, self._merged(base, wanted, read, links), uid)
         if study is not None:
@@ -100,6 +102,12 @@ class StudyMerger:
             [*writes, *observation_writes(self._lookup, self.options, study, wanted, read, links)], study
         )
         return writes + [write for moved in self._moved(study, wanted) for write in self._writes(moved)]
+
+    def _there(self, wanted: Changes, read: StudyRead) -> Changes:
+        """The changes of what the archive has: whom its other entries name is not a patient of the study."""
+        held = there(wanted, read)
+        self.patients.without(wanted, held)
+        return held
 
     def _link(self, patients: Sequence[StudyPatient], study: Resource | None, links: dict[str, str]) -> list[Write]:
         """Writes of Patients; the links to them and to the Endpoint are added."""

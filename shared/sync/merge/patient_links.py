@@ -7,12 +7,12 @@ from shared.failures import FailedEntry
 from shared.mapping.converters import MappingOptions
 from shared.mapping.merge import contains, merge_patient
 from shared.mapping.patients import several_patients
-from shared.mapping.reconcile import StudyRead
+from shared.mapping.reconcile import InstanceKey, StudyRead
 from shared.mapping.resources import MappedInstance
 from shared.mapping.sign import named
 from shared.mapping.transaction import Create, Update, Write, name_of, reference_of
 from shared.model import Resource
-from shared.sync.map.mapped_entries import Changes
+from shared.sync.map.mapped_entries import Change, Changes, key_of
 from shared.sync.merge.lookup import Lookup
 from shared.sync.merge.patients import StudyPatient, patients_among, patients_of
 from shared.sync.merge.words import Words
@@ -32,12 +32,18 @@ class PatientLinks:
         self._doubles: dict[str, Sequence[Resource]] = {}
         self._several: dict[str, str | None] = {}
         self._patients: dict[int, tuple[Changes, list[StudyPatient]]] = {}
+        self._not_there: set[tuple[str, InstanceKey]] = set()
 
     def of(self, wanted: Changes) -> list[StudyPatient]:
         """Whom the changes name; asked for several times of each study."""
         if id(wanted) not in self._patients:
             self._patients[id(wanted)] = wanted, patients_of(wanted, self._words)
         return self._patients[id(wanted)][1]
+
+    def without(self, wanted: Changes, held: Changes) -> None:
+        """Of the changes only these are of instances that the archive has; the words of the others are none."""
+        uid = wanted.study_instance_uid
+        self._not_there.update((uid, key) for key in wanted.keys - held.keys)
 
     def of_read(self, study_instance_uid: str, read: StudyRead, links: dict[str, str]) -> list[StudyPatient]:
         """The patients of what was read that are linked to not yet; of many, as many as may be looked up."""
@@ -79,8 +85,8 @@ class PatientLinks:
     def took(self, wanted: Changes, refused: Collection[FailedEntry]) -> None:
         """The changes are in FHIR, but for those that were refused: their words on patients count from now on."""
         left_out = {failure.sequence for failure in refused if failure.is_final}
-        changes = [change for change in wanted.changes if not left_out or change.entry.sequence not in left_out]
-        for patient in self.of(replace(wanted, changes=changes) if left_out else wanted):
+        changes = [change for change in self._there(wanted) if change.entry.sequence not in left_out]
+        for patient in self.of(wanted if len(changes) == len(wanted.changes) else replace(wanted, changes=changes)):
             for word, place in patient.places.items():
                 self._words.took(patient.identity, word, place)
 
@@ -92,8 +98,14 @@ class PatientLinks:
 
     def several_patients(self, wanted: Changes) -> str | None:
         """What is to be told of a study whose instances are not all one patient's, as far as they were read."""
-        mapped = [change for change in wanted.changes if isinstance(change, MappedInstance)]
+        mapped = [change for change in self._there(wanted) if isinstance(change, MappedInstance)]
         return self._several.get(wanted.study_instance_uid) or several_patients(mapped)
+
+    def _there(self, wanted: Changes) -> Sequence[Change]:
+        if not self._not_there:
+            return wanted.changes
+        uid = wanted.study_instance_uid
+        return [change for change in wanted.changes if (uid, key_of(change.entry)) not in self._not_there]
 
 
 def linked_to(writes: Sequence[Write], study: Resource | None) -> list[Write]:

@@ -1,11 +1,12 @@
 """Studies that wait for a lane: never two that share a patient at once, several small ones together."""
 
 from collections import Counter, deque
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from shared.mapping.patients import PatientIdentity, Patients
+from shared.model import ChangeFeedEntry
 from shared.sync.merge.words import Words
-from shared.sync.read.plan import Study
+from shared.sync.read.plan import ChangedInstance, Study, instance_of
 
 MIN_STUDIES, MAX_STUDIES = 10, 40
 MAX_ENTRIES = 200
@@ -83,7 +84,7 @@ def _newest_first(
     first: dict[PatientIdentity, int] = {}
     newest: dict[tuple[PatientIdentity, str], tuple[int, int]] = {}
     for position, study in enumerate(studies):
-        for entry in () if shared.isdisjoint(named[id(study)]) else study.entries:
+        for entry in () if shared.isdisjoint(named[id(study)]) else _standing(study):
             if (patient := patients.of(entry.metadata)) is None or (place := words.place(entry.sequence)) is None:
                 continue
             first.setdefault(patient, position)
@@ -94,6 +95,19 @@ def _newest_first(
     for (patient, _), (place, position) in newest.items():
         keys[position] = min(keys[position], (first[patient], 0, -place))
     return [studies[position] for position in sorted(range(len(studies)), key=keys.__getitem__)]
+
+
+def _standing(study: Study) -> Iterable[ChangeFeedEntry]:
+    """The entries, but for those of an instance that an update of the batch tells of under other UIDs.
+
+    The archive may have it no more under these.
+    """
+    if not study.updated:
+        return study.entries
+    updated: dict[str, set[ChangedInstance]] = {}
+    for one in study.updated:
+        updated.setdefault(one[3], set()).add(one)
+    return [one for one in study.entries if updated.get(one.sop_instance_uid, set()) <= {instance_of(one)}]
 
 
 def _named(study: Study, patients: Patients) -> set[Hashable]:

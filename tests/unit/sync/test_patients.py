@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shared.errors import FhirRefusedError, OutageError, TransientError
 from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
-from shared.model import DEFAULT_PARTITION, PatientUpdatePolicy
+from shared.model import DEFAULT_PARTITION, Action, PatientUpdatePolicy
 from shared.replay import ReplayRequest, SequenceRange, StoredErrors, StudyRebuild
 from shared.sync.batch import BatchOptions, run_batches
 from shared.sync.merge.words import Words
@@ -30,7 +30,7 @@ def said(sequence, study, sex=None, *, patient="P-1", name=None, born=None, **ot
     """An entry of a study that says this of its patient."""
     tags = {"t00100020": patient, "t00100040": sex, "t00100030": born}
     tags |= {"t00100010": {"vr": "PN", "Value": [name]} if name else None}
-    return entry(sequence, study=uid(study), instance=f"{uid(study)}.{sequence}", **tags | others)
+    return entry(sequence, study=uid(study), **{"instance": f"{uid(study)}.{sequence}"} | tags | others)
 
 
 def uid(study):
@@ -99,6 +99,40 @@ def test_what_is_true_is_not_written_again(newest, entries):
     fakes.watermarks.rewind()
     sync(fakes)
     assert (gender(fakes), versions(fakes)) == (newest, before)
+
+
+MOVED = {"series": "1.8.1", "instance": "1.8.9"}
+LEFT = said(4, "B", "M", name=OLD, **MOVED)
+"""What an entry still calls current under the UIDs that an update of its batch has taken away; of another patient now."""
+UPDATED = said(5, "B", patient="P-2", action=Action.UPDATE, **MOVED | {"series": "1.8.2"})
+
+
+@pytest.mark.parametrize("others", [[], [said(2, "B", patient="P-2")]])  # FHIR knows the study, or not
+@pytest.mark.parametrize(("sex", "expected"), [("F", "female"), (None, None)])
+def test_the_word_of_an_instance_that_the_archive_has_no_more_is_none(others, sex, expected):
+    """Nor is it told that the study is of several patients; and a replay writes nothing."""
+    before = [said(1, "A", sex and "M"), *others]
+    held = {uid("A"): [before[0], said(3, "A", sex)], uid("B"): [*others, UPDATED]}
+    fakes = world(*before, *held[uid("A")][1:], LEFT, UPDATED, page=1, archive=FakeArchive(held))
+    sync(fakes, len(before))
+    sync(fakes)
+    assert patients(fakes.fhir)["P-1"].get("gender") == expected
+    assert patients(fakes.fhir)["P-1"].get("name") is None
+    assert fakes.errors.rows == []
+    told = versions(fakes)
+    replay(fakes, SequenceRange(1, 5))
+    assert versions(fakes) == told
+
+
+def test_an_instance_that_the_archive_has_no_more_puts_no_study_first():
+    """A second run over the same batch: the older word would be written, and the newest again."""
+    held = {uid("A"): [said(1, "A", "F")], uid("C"): [said(2, "C", "M")], uid("B"): [UPDATED]}
+    fakes = world(*held[uid("A")], *held[uid("C")], LEFT, UPDATED, archive=FakeArchive(held))
+    sync(fakes)
+    told = versions(fakes)
+    fakes.watermarks.rewind()
+    sync(fakes)
+    assert (patients(fakes.fhir)["P-1"]["gender"], versions(fakes)) == ("male", told)
 
 
 def test_words_are_told_apart():
