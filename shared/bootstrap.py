@@ -41,6 +41,7 @@ from shared.connections import (
 from shared.deadline import Deadline, ThreadDeadline
 from shared.errors import SettingsError
 from shared.failures import ErrorTable
+from shared.log_lines import quiet_libraries
 from shared.mapping.converters import MappingOptions
 from shared.mapping.dose import REPORT_KEYS
 from shared.mapping.resources import MAPPED_KEYS, map_endpoint
@@ -61,6 +62,7 @@ GC_THRESHOLD = 50_000
 @cache
 def app() -> App:
     """The app of this process. Raises SettingsError."""
+    quiet_libraries()
     made = build(read_settings(os.environ), shown_settings(os.environ))
     settle()
     return made

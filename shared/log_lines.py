@@ -8,6 +8,14 @@ import json
 import logging
 
 Dimension = str | int | float | None
+CHATTY = ("azure", "msal")
+"""At INFO azure-core logs each request and its answer with all headers: 7 kB in a tick that has nothing to do."""
+
+
+def quiet_libraries() -> None:
+    """The language worker sets the root logger to INFO, and host.json's logLevel cannot reach a Python logger."""
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def log_line(logger: logging.Logger, level: int, text: str, **dimensions: Dimension) -> None:

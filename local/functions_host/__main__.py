@@ -141,8 +141,8 @@ def _configure_logging(host_json: dict[str, Any]) -> None:
     handler.setFormatter(logging.Formatter("[%(asctime)s.%(msecs)03d] %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S"))
     levels = host_json.get("logging", {}).get("logLevel", {})
     logging.basicConfig(level=_level(levels.get("default", "Information")), handlers=[handler], force=True)
-    for quiet in ("azure", "urllib3", "uvicorn"):
-        logging.getLogger(quiet).setLevel(logging.WARNING)
+    # The server's own lines only: what the app's libraries log would reach the log in Azure too.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 
 def _level(name: str) -> int:

@@ -39,8 +39,6 @@ def open_telemetry() -> "OpenTelemetry":
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         logger.warning(_UNSET)
     _stop_instrumentations()
-    # As host.json's logLevel, which a worker that sends its own log lines does not see.
-    logging.getLogger("azure").setLevel(logging.WARNING)
     return OpenTelemetry(trace.get_tracer(NAME), metrics.get_meter(NAME))
 
 

@@ -43,7 +43,8 @@ ALLOWED = {
     "web": RECORDS | {"web", "sync", "mapping", "journal", "replay", "errors"},
     "app": RECORDS | {"sync", "journal", "replay"},
     "connections": {"clients", "config", "authentication", "transport", "deadline"},
-    "bootstrap": {"app", "connections", "sync", "clients", "mapping", "config", "errors", "failures", "deadline"},
+    "bootstrap": {"app", "connections", "sync", "clients", "mapping", "config", "errors", "failures", "deadline"}
+    | {"log_lines"},
     "api": {"bootstrap", "web", "errors"},
     "function_app": {"bootstrap", "api", "errors"},
 }
