@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from pathspec import GitIgnoreSpec
 
 from infra.package import packaged, write
 from tests.integration.dicom_service_client import dicom_file
@@ -28,15 +29,24 @@ def test_the_package_is_the_app_and_nothing_else():
 
 
 def test_what_lies_about_is_left_out(tmp_path):
-    """Settings with secrets, keys, the local stack, tests, caches: whatever a working folder holds."""
+    """Settings with secrets, keys, the local stack, tests, caches: by Core Tools' rule, and by git's, which azd follows."""
     shutil.copy(ROOT / ".funcignore", tmp_path)
     strays = ["local.settings.json", "local.settings.mine.json", ".env", ".git/config", ".local/azurite/db.json"]
     strays += [".venv-infra/lib/x.py", "local/stack.py", "tests/fakes.py", "infra/main.bicep", "docs/deploy.md"]
     strays += [".github/workflows/deploy.yml", "shared/__pycache__/model.cpython-313.pyc", "pyproject.toml"]
+    strays += [
+        "__pycache__/function_app.cpython-313.pyc",
+        "shared/sync/__pycache__/.nfs1",
+        "tests/.hidden",
+        "shared/.env",
+    ]
+    strays += ["azure.yaml", "local.settings.json.bak"]
     for name in [*strays, "function_app.py", "shared/model.py"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert [path.as_posix() for path in packaged(tmp_path)] == ["function_app.py", "shared/model.py"]
+    by_git = GitIgnoreSpec.from_lines((ROOT / ".funcignore").read_text().splitlines())
+    assert sorted(by_git.match_tree_files(tmp_path, negate=True)) == ["function_app.py", "shared/model.py"]
 
 
 def test_the_same_files_make_the_same_package(tmp_path):
