@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from shared.errors import ConflictError, OutageError, OutOfTimeError, ThrottledError, TransientError, UnreadStudyError
+from shared.errors import (
+    ConflictError,
+    FhirRefusedError,
+    OutageError,
+    OutOfTimeError,
+    ThrottledError,
+    TransientError,
+    UnreadStudyError,
+)
 from shared.model import ChangeFeedEntry
 from shared.sync.ports import Ports
 from shared.sync.queue.lanes import Lanes
@@ -163,8 +171,10 @@ class StudyQueue:
 
         A bad release, or a role that is lacking, makes no rows.
 
-        Raises OutageError where the same falls on study after study.
+        Raises OutageError where the same falls on study after study, or the FHIR server refuses whatever it is asked.
         """
+        if not self._progress.studies and not result.wrote and _is_refused(result):
+            self._ensure_well()
         if not result.is_fallen or self._progress.studies:
             self._count_fallen()
             self._count(study, result)
@@ -200,14 +210,18 @@ class StudyQueue:
         """
         if self._progress.studies or isinstance(error, _NO_OUTAGE):
             return
-        if self._probes < STUDIES_OF_AN_OUTAGE:
-            self._ports.fhir.probe()
-            self._probes += 1
+        self._ensure_well()
         failed = [one for one in self._waiting.values() if not _is_studys_own(one.error)]
         # A group that is throttled fails but once.
         faults = {id(one.error) if isinstance(one.error, ThrottledError) else id(one) for one in failed}
         if len(faults) >= STUDIES_OF_AN_OUTAGE:
             raise OutageError("FHIR server", f"{error}; nothing succeeds, {len(failed)} studies failed")
+
+    def _ensure_well(self) -> None:
+        """Raises OutageError unless the FHIR server's store is well; it is asked some times in a tick."""
+        if self._probes < STUDIES_OF_AN_OUTAGE:
+            self._ports.fhir.probe()
+            self._probes += 1
 
     def _carry(self, waiting: _Waiting) -> None:
         study, reason = waiting.study, str(waiting.error)
@@ -222,3 +236,8 @@ class StudyQueue:
 def _is_studys_own(error: TransientError) -> bool:
     """As the probe was answered rightly."""
     return isinstance(error, _NO_OUTAGE) or error.status in _OF_ONE_BUNDLE
+
+
+def _is_refused(result: StudyResult) -> bool:
+    """By the FHIR server, or by who answers in its place: a gateway without a server behind it says 404 to all."""
+    return any(failure.exception == FhirRefusedError.__name__ for failure in result.failures)

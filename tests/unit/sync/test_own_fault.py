@@ -223,3 +223,17 @@ def test_studies_at_500_and_a_store_that_is_down(count):
     with pytest.raises(OutageError, match="to be refused by a version"):
         run_batches(fakes, OPTIONS)
     assert (fakes.errors.rows, fakes.errors.retries, fakes.watermarks.watermark.sequence) == ([], {}, 0)
+
+
+@pytest.mark.parametrize("code", [400, 404, 405])
+def test_a_server_that_refuses_whatever_it_is_asked(code):
+    """A gateway without a server behind it: it is an outage, and makes no rows of studies."""
+
+    class Gateway(Failing):
+        def probe(self):
+            raise OutageError("FHIR server", "status 404 to a search that finds nothing")
+
+    fakes = ports(others(2), fhir=Gateway(FhirRefusedError(f"status {code}", status=code), strikes="1.2."))
+    with pytest.raises(OutageError, match="404"):
+        run_batches(fakes, OPTIONS)
+    assert (fakes.errors.rows, fakes.watermarks.watermark.sequence) == ([], 0)
