@@ -11,7 +11,7 @@ BESIDE_EACH_OTHER := -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 # Only where it is asked for by name: a variable that happens to be in the environment is no consent to write there.
 OTHER_FHIR := $(if $(filter command,$(firstword $(origin FHIR))),--fhir '$(FHIR)')
 
-.PHONY: demo run check acceptance test test-kills test-model test-servers servers-hapi servers-medplum test-worker test-browser check-infra check-infra-faults snapshots bicep package lint bench bench-quick setup docs lock clean
+.PHONY: demo run check acceptance test test-kills soak test-model test-servers servers-hapi servers-medplum test-worker test-browser check-infra check-infra-faults snapshots bicep package lint bench bench-quick setup docs lock clean
 
 # Python 3.13 for the language worker's own library, where there is one: by its name, or by pyenv's.
 PYTHON_313 := $(shell for python in python3.13 "env PYENV_VERSION=$$(pyenv latest 3.13 2>/dev/null) python3.13"; do \
@@ -38,6 +38,9 @@ test-kills: setup  ## As in `make test`, but a host is killed 500 times; SEED=..
 
 test-model: setup  ## Random lives of an archive, each theme for SECONDS (300); SEED=... for another run of luck
 	MODEL_SEED=$(or $(SEED),$$(date +%s)) MODEL_SECONDS=$(or $(SECONDS),300) $(RUN) -m pytest tests/model
+
+soak: setup  ## Hostile servers of every kind in turn beside healthy studies, for SECONDS (600); SEED=... for another order
+	SOAK_SECONDS=$(or $(SECONDS),600) SEED=$(or $(SEED),1) $(RUN) -m pytest -s --show-capture=no tests/integration/faults/test_soak.py
 
 # The life cycle, kills, two hosts and updates; test_sync.py, test_faults.py and others run there too, by --fhir-server.
 SERVERS_TESTS := tests/servers $(addprefix tests/integration/faults/test_,updates.py two_host_processes.py kills.py)
