@@ -5,12 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.clients.fhir.resource_types import RESOURCE_TYPES
 from shared.model import Resource, Written
 
 _REFERENCE = re.compile(r"(?:^|/)([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/([A-Za-z0-9\-.]{1,64}))?$")
-_NAMED = re.compile(r"\b((?:[A-Z][a-z]+){1,4}/[A-Za-z0-9\-.]{1,64})\b")
-"""What may be a resource that an OperationOutcome names: what links to another is told by servers in words only."""
 _ID = re.compile(r"[^\s/?#]{1,64}")
 """R4's ids have letters, digits, `-` and `.`; what would make another path of a URL is none."""
 _LINKS = ("subject", "endpoint", "partOf", "derivedFrom")
@@ -38,18 +35,6 @@ class Page:
     resources: list[Resource]
     following: str | None
     total: int
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Of an OperationOutcome. `text` has codes and places, never the issues' own texts: servers quote patients there.
-
-    `has_places`: an issue points into what was sent. `references`: resources that it names.
-    """
-
-    text: str = ""
-    has_places: bool = False
-    references: tuple[str, ...] = ()
 
 
 def statement_of(content: Resource) -> Statement:
@@ -159,25 +144,6 @@ def is_done(entry: Resource) -> bool:
 def is_throttled(entry: Resource) -> bool:
     """Whether one entry of a batch's answer is a 429: as if the batch were."""
     return _status(entry).startswith("429")
-
-
-def refusal_of(content: Any) -> Refusal:
-    """Of what came with an error; empty where it is no OperationOutcome."""
-    if not isinstance(content, dict) or content.get("resourceType") != "OperationOutcome":
-        return Refusal()
-    told: list[str] = []
-    named: list[str] = []
-    has_places = False
-    for issue in objects(content.get("issue")):
-        said = issue.get("expression") or issue.get("location")
-        places = [one for one in said if isinstance(one, str)] if isinstance(said, list) else []
-        has_places |= bool(places)
-        kind = f"{_text(issue.get('severity'))} {_text(issue.get('code'))}"
-        told.append(kind + (f" at {', '.join(places)}" if places else ""))
-        details = issue.get("details") if isinstance(issue.get("details"), Mapping) else {}
-        words = f"{issue.get('diagnostics', '')} {(details or {}).get('text', '')}"
-        named += [one for one in _NAMED.findall(words) if one.split("/")[0] in RESOURCE_TYPES]
-    return Refusal(": " + "; ".join(told) if told else "", has_places, tuple(dict.fromkeys(named)))
 
 
 def _reference_of(resource: Mapping[str, Any]) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import requests
 
-from shared.clients.fhir.answers import Refusal, refusal_of
+from shared.clients.fhir.outcomes import Refusal, refusal_of
 from shared.clients.http import TRANSIENT_STATUSES, Answer
 from shared.clients.json_body import json_of
 from shared.clients.said_times import retry_after_seconds

@@ -5,7 +5,8 @@ from uuid import uuid4
 
 import requests
 
-from shared.clients.fhir.answers import entries_of, page_of, refusal_of, written_of
+from shared.clients.fhir.answers import entries_of, page_of, written_of
+from shared.clients.fhir.outcomes import refusal_of
 from shared.clients.http import Answer, HttpService
 from shared.clients.json_body import json_bytes, json_of
 from shared.errors import DicomCastError, OutageError, TransientError

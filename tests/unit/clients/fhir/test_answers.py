@@ -8,19 +8,18 @@ from hypothesis import strategies as st
 
 from shared.clients.fhir.answers import (
     Page,
-    Refusal,
     Statement,
     entries_of,
     is_done,
     is_throttled,
     made_relative,
     page_of,
-    refusal_of,
     resource_of,
     statement_of,
     version_of,
     written_of,
 )
+from shared.clients.fhir.outcomes import refusal_of
 from shared.model import Written
 
 
@@ -148,47 +147,6 @@ def test_an_entry_of_a_batchs_answer(status, done, throttled):
     entry = {"response": {"status": status}}
     assert (is_done(entry), is_throttled(entry)) == (done, throttled)
     assert not is_done({"response": status})
-
-
-def outcome(*issues):
-    return {"resourceType": "OperationOutcome", "issue": list(issues)}
-
-
-REFUSALS = [
-    # content, what is read
-    (None, Refusal()),
-    ([], Refusal()),
-    ({"resourceType": "Patient"}, Refusal()),
-    (outcome(), Refusal()),
-    (outcome({"severity": "error", "code": "invalid"}), Refusal(": error invalid")),
-    (outcome({"severity": "error", "code": "invalid", "expression": ["Patient.birthDate"]}), Refusal(": error invalid at Patient.birthDate", has_places=True)),
-    (outcome({"severity": "error", "code": "invalid", "location": ["/f:Patient", "x"]}), Refusal(": error invalid at /f:Patient, x", has_places=True)),
-    (outcome({"severity": "error", "code": "invalid", "expression": "Patient"}), Refusal(": error invalid")),
-    (outcome({"severity": "error", "code": "invalid", "expression": 7}), Refusal(": error invalid")),
-    (outcome({"severity": "error", "code": "conflict"}, {"severity": "warning", "code": "value"}), Refusal(": error conflict; warning value")),
-    (
-        outcome({"severity": "error", "code": "conflict", "diagnostics": "a reference from DiagnosticReport/2 and List/a, DiagnosticReport/2"}),
-        Refusal(": error conflict", references=("DiagnosticReport/2", "List/a")),
-    ),
-    (outcome({"severity": "error", "code": "x", "details": {"text": "ImagingStudy/7"}}), Refusal(": error x", references=("ImagingStudy/7",))),
-    (outcome({"severity": "error", "code": "x", "details": "ImagingStudy/7"}), Refusal(": error x")),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("content", "read"), REFUSALS, ids=str)
-def test_a_refusal(content, read):
-    """Codes, places, and the resources that its words name; nothing where it is no OperationOutcome."""
-    assert refusal_of(content) == read
-
-
-@pytest.mark.parametrize(
-    "words", ["Plantagenet/19010203 is there already", "no Name/Plantagenet", "identifier Geoffrey/7"]
-)
-def test_the_words_of_a_refusal_are_not_told(words):
-    """Servers quote patients there; what looks like a resource and is of no type of R4 is none."""
-    for issue in ({"diagnostics": words}, {"details": {"text": words}}, {"severity": {"x": words}, "code": [words]}):
-        told = str(refusal_of(outcome(issue)))
-        assert not any(word in told for word in ("Plantagenet", "Geoffrey", "19010203"))
 
 
 JSON = st.recursive(
