@@ -120,7 +120,7 @@ class StudyMerger:
         if study is None:
             return None
         if wanted.only_creates and (
-            is_plain(study, wanted.changes, links)
+            (is_plain(study, wanted.changes, links) and not wanted.is_doubtful)
             or merge_study(study, wanted.changes, links, counted=self.options.extended) is None
         ):
             return None

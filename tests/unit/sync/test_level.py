@@ -518,3 +518,19 @@ def test_the_uid_of_a_series_that_was_deleted_is_given_to_another():
     bad = entry(8, series="1.2.4", instance="1.2.7", t00080060=None)
     world.sync(gone(6, series="1.2.5", instance="1.2.9"), now, bad, holds=[now, bad])
     assert world.studies() == {STUDY: {"1.2.5": ["1.2.9"]}}
+
+
+@pytest.mark.parametrize("is_replayed", [True, False])
+def test_what_left_a_study_does_not_come_back_where_the_study_got_another_instance(is_replayed):
+    """Its entry under the old UIDs still says current, and says nothing that contradicts the study as it is now."""
+    moved, more = {"series": "1.8.1", "instance": "1.8.9"}, entry(3, study="1.8", series="1.8.2", instance="1.8.7")
+    before, now = entry(1, study="1.8", **moved), entry(2, Action.UPDATE, study="1.9", **moved)
+    world = World()
+    for some, study in (([more], "1.8"), ([now], "1.9")):
+        world.sync(*some, holds=[now, more], study=study)
+    updated = frozenset() if is_replayed else frozenset({(DEFAULT_PARTITION, "1.9", "1.8.1", "1.8.9")})
+    again = Study([before], is_replayed=is_replayed, updated=updated)
+    later = ports(fhir=world.fhir, archive=world.archive, now=lambda: NOW + timedelta(minutes=10))
+    (outcome,) = StudySync(later, OPTIONS).run_all([again])
+    assert not outcome.wrote
+    assert world.studies() == {"1.8": {"1.8.2": ["1.8.7"]}, "1.9": {"1.8.1": ["1.8.9"]}}
