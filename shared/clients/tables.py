@@ -86,8 +86,10 @@ class Tables:
 
 
 def _is_table_gone(error: HttpResponseError) -> bool:
-    """Not the row, but its table; the tables SDK sets the storage service's own code."""
-    return getattr(error, "error_code", None) == TableErrorCode.TABLE_NOT_FOUND
+    """Not the row, but its table; the tables SDK sets the storage service's own code, but for an insert."""
+    if (code := getattr(error, "error_code", None)) is not None:
+        return bool(code == TableErrorCode.TABLE_NOT_FOUND)
+    return error.status_code == requests.codes.not_found and TableErrorCode.TABLE_NOT_FOUND.value in str(error)
 
 
 def int64(value: int) -> EntityProperty:
