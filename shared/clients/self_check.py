@@ -9,6 +9,7 @@ from uuid import uuid4
 from azure.core.exceptions import ResourceNotFoundError
 
 from shared.clients.change_feed import ChangeFeed
+from shared.clients.change_feed_entry import hundred_nanoseconds
 from shared.clients.fhir.client import FhirClient
 from shared.clients.fhir.trial import Trial
 from shared.clients.http import HttpService
@@ -115,11 +116,19 @@ class SelfCheck:
         try:
             watermark = TableWatermarkStore(self._tables).read().watermark
             latest = self._feed.latest()
+            at = self._feed.entries({watermark.sequence}) if watermark.timestamp else ()
         except (FeedError, OutageError):
             raise NotAskedError("the storage or the feed cannot be read, as said above") from None
         highest = latest.sequence if latest else 0
         if highest < watermark.sequence:
             raise FeedEndsEarlyError(highest, watermark.sequence)
+        before = hundred_nanoseconds(watermark.timestamp) if watermark.timestamp else 0
+        if any(one.timestamp and hundred_nanoseconds(one.timestamp) > before for one in at):
+            raise CheckError(
+                f"entry {watermark.sequence} of the change feed is younger than the watermark that was taken from it: "
+                "the feed was made anew, and has overtaken the watermark; docs/runbook.md, 'The change feed ends "
+                "before the watermark'"
+            )
         return f"the watermark stands at sequence {watermark.sequence}, the feed ends at {highest}"
 
     def r4(self) -> str:

@@ -106,6 +106,13 @@ def watermark_ahead(deployment):
     app.ports.watermarks.write(StoredWatermark(at, None, at))
 
 
+def feed_made_anew(deployment):
+    """It has an entry of the watermark's number again, of a later time."""
+    at = Watermark(1, "2020-01-01T00:00:00.0000001+00:00")
+    app = bootstrap.build(read_settings(deployment.settings))
+    app.ports.watermarks.write(StoredWatermark(at, None, at))
+
+
 # what is broken, the steps that fail, and what they say
 BROKEN = [
     (refused("fhir", "POST", "/fhir"), {"FHIR server: writes are allowed": "403 from .* the app sends no token; Fhir__Authentication__Enabled turns it on"}),
@@ -116,6 +123,7 @@ BROKEN = [
     (clock_ahead("fhir"), {"FHIR server: clock": "its clock and the app's are [23]\\d\\d s apart: set them by NTP"}),
     (clock_ahead("dicom"), {"DICOM service: clock": "set them by NTP"}),
     (watermark_ahead, {"DICOM service: the change feed reaches the watermark": "the change feed ends before the watermark: its latest entry is 1, the watermark stands at 5000"}),
+    (feed_made_anew, {"DICOM service: the change feed reaches the watermark": "entry 1 of the change feed is younger than the watermark"}),
     (torn_feed, {"DICOM service: the change feed can be read": "no JSON at character 0"}),
 ]  # fmt: skip
 
