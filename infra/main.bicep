@@ -229,6 +229,9 @@ module workbook 'app/workbook.bicep' = {
 }
 
 output functionAppName string = functionApp.outputs.name
+
+@description('Likewise, under the name that Azure Developer CLI\'s templates have for it.')
+output SERVICE_APP_NAME string = functionApp.outputs.name
 output functionAppUrl string = functionApp.outputs.url
 output identityPrincipalId string = identity.properties.principalId
 output identityClientId string = identity.properties.clientId

@@ -26,7 +26,7 @@ EDGES = {
 
 def faults(infra, compiler):
     """Every fault of the first stage that finds any, as a line of text each."""
-    samples = sorted((infra / "samples").glob("*.bicepparam"), key=lambda path: path.stem != FIRST)
+    samples = sorted(infra.rglob("*.bicepparam"), key=lambda path: path.stem != FIRST)
     try:
         first = compiler.compile_parameters(samples[0])
     except CompilerError as error:  # a version that is no date, for one

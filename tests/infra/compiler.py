@@ -53,8 +53,8 @@ class Compiler(AbstractContextManager):
     """One process of the compiler; `path` is its program."""
 
     def __init__(self, path):
-        # A sample may read its environment: it is to be the same on every machine.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("AZURE_")}
+        # azd's parameters are read from the environment: it is to be the same on every machine.
+        environment = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
         self.path = path
         self._process = subprocess.Popen(
             [path, "jsonrpc", "--stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment

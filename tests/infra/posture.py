@@ -3,6 +3,7 @@
 A resource type without a row is a fault: somebody is to say first what must be true of it.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -85,6 +86,7 @@ ALWAYS = (
     Row(PLAN, "sku", {"name": "FC1", "tier": "FlexConsumption"}, "Flex Consumption"),
     Row(PLAN, "properties.reserved", True,                       "Linux: Python runs on no other"),
     Row(WEB, "kind",                    "functionapp,linux",     "a function app on Linux"),
+    Row(WEB, "tags.azd-service-name",   "app",                   "by it azd finds where to deploy the service of azure.yaml"),
     Row(WEB, "location",                "westeurope",            "where the deployment is"),
     Row(WEB, "properties.serverFarmId", of(PLAN),                "on the plan of this deployment"),
     Row(WEB, "properties.httpsOnly",    True,                    "the function key in the clear"),
@@ -110,7 +112,7 @@ ALWAYS = (
     Row(HEALTH,                    "location", "westeurope", "where the deployment is"),
     Row(f"{HEALTH}/dicomservices", "location", "westeurope", "where the deployment is"),
     Row(f"{HEALTH}/fhirservices",  "kind",     "fhir-R4",    "the app writes R4"),
-    Row(f"{HEALTH}/fhirservices",  "properties.authenticationConfiguration.audience", "https://contosohealth-fhir.fhir.azurehealthcareapis.com", "the audience of the app's tokens"),
+    Row(f"{HEALTH}/fhirservices",  "properties.authenticationConfiguration.audience", lambda url: re.fullmatch(r"https://\w+-fhir\.fhir\.azurehealthcareapis\.com", url or ""), "the audience of the app's tokens"),
 
     Row("Microsoft.Authorization/roleAssignments", "properties.principalType", "ServicePrincipal", "a new identity is not known everywhere at once: without it the assignment fails"),
     Row(IDENTITY, "location", "westeurope", "where the deployment is"),

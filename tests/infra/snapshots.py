@@ -8,7 +8,8 @@ from pathlib import Path
 from tests.infra.compiler import VERSION, Compiler
 
 INFRA = Path(__file__).parents[2] / "infra"
-SAMPLES = sorted((INFRA / "samples").glob("*.bicepparam"))
+SAMPLES = [*sorted((INFRA / "samples").glob("*.bicepparam")), INFRA / "main.bicepparam"]
+"""The last is azd's, as its environment is empty."""
 
 
 def stored(sample):

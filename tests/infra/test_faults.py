@@ -46,7 +46,7 @@ TYPES = [
     ("main.bicep", "param settings appSettings", "@secure()\nparam settings appSettings", "BCP308"),
 ]
 MISSING = [
-    ("app/function-app.bicep", "  location: location\n  tags: tags\n  kind: 'functionapp,linux'", "  tags: tags\n  kind: 'functionapp,linux'", "location"),
+    ("app/function-app.bicep", "  name: name\n  location: location\n", "  name: name\n", "location"),
     ("app/function-app.bicep", "      runtime: {\n        name: 'python'\n        version: pythonVersion\n      }\n", "", "no-unused-params"),
     ("app/function-app.bicep", "        version: pythonVersion\n", "        version: pythonVersion == '' ? null : null\n", "runtime.version is None"),
     ("app/storage.bicep", "  kind: 'StorageV2'\n", "", '"kind"'),
@@ -82,6 +82,7 @@ POSTURE = [
     ("app/storage.bicep", "output name string = account.name", "output name string = account.listKeys().keys[0].value", "outputs-should-not-contain-secrets"),
     ("app/function-app.bicep", "TableStore__TableNamePrefix: tableNamePrefix\n", "TableStore__TableNamePrefix: tableNamePrefix\n  WEBSITE_CONTENTSHARE: 'share'\n", "Flex Consumption refuses WEBSITE_CONTENTSHARE"),
     ("app/function-app.bicep", "  SyncSchedule: syncSchedule\n", "  SyncSchedule: syncSchedule\n  FUNCTIONS_WORKER_RUNTIME: 'python'\n", "Flex Consumption refuses FUNCTIONS_WORKER_RUNTIME"),
+    ("app/function-app.bicep", "'azd-service-name': 'app'", "'azd-service-name': 'api'", "azd-service-name is 'api'"),
     ("app/storage.bicep", "resource tableService", "resource queues 'Microsoft.Storage/storageAccounts/queueServices@2025-01-01' = {\n  parent: account\n  name: 'default'\n}\n\nresource tableService", "queueServices has no row in the table of posture"),
 ]
 ROLES = [

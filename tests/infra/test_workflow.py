@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tests.infra.compiler import VERSION
-from tests.infra.posture import ROLES
+from tests.infra.posture import ALWAYS, ROLES
 
 ROOT = Path(__file__).parents[2]
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
@@ -53,3 +53,12 @@ def test_the_commands_of_the_document_fit_the_template(template):
     assert set(re.findall(r"outputs\.(\w+)", commands)) <= template["outputs"].keys()
     assert [name for name in template["parameters"] if f"`{name}`" not in text] == []
     assert [role for role in ROLES.values() if role not in text] == []
+
+
+def test_azd_deploys_the_service_that_the_template_tags():
+    """azd finds the function app by its tag: the service's name in azure.yaml."""
+    described = yaml.safe_load((ROOT / "azure.yaml").read_text())
+    (name,) = described["services"]
+    assert described["services"][name] == {"project": ".", "language": "python", "host": "function"}
+    row = next(row for row in ALWAYS if row.path == "tags.azd-service-name")
+    assert (row.kind, row.wanted) == ("Microsoft.Web/sites", name)
