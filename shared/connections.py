@@ -57,7 +57,7 @@ def dicom_access(settings: Settings) -> Access:
 def fhir_access(settings: Settings) -> Access:
     """Of the FHIR server."""
     authentication, transport = settings.fhir_authentication, settings.fhir_transport
-    return _access("FHIR server", authentication, transport, settings.fhir_url, "FHIR Data Contributor")
+    return _access("FHIR server", authentication, transport, settings.fhir_url, "FHIR Data Writer")
 
 
 def _access(name: str, authentication: Authentication | None, transport: Transport, audience: str, role: str) -> Access:

@@ -51,7 +51,7 @@ var rules = [
   {
     name: 'refused'
     displayName: 'DICOM Cast: the app is refused'
-    description: 'A server answers 401 or 403. FHIR: the role FHIR Data Contributor; DICOM: DICOM Data Reader. The sync waits.'
+    description: 'A server answers 401 or 403. FHIR: the role FHIR Data Writer; DICOM: DICOM Data Reader. The sync waits.'
     severity: 1
     query: loadTextContent('../queries/refusals.kql')
     windowSize: 'PT15M'

@@ -15,8 +15,8 @@ var storageTableDataContributor = '0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3'
 var monitoringMetricsPublisher = '3913510d-42f4-4e42-8a64-420c390055eb'
 // The change feed and metadata: nothing is ever written to the DICOM service.
 var dicomDataReader = 'e89c7a3c-2f64-4fa1-a847-3e4c9ba4283a'
-// Search, create, update, delete; FHIR Data Writer may not delete.
-var fhirDataContributor = '5a1fc7df-4bf1-4951-a576-89034ee01acd'
+// Read, write, soft delete: all that the app does. FHIR Data Contributor may also erase a resource with its history.
+var fhirDataWriter = '3f88fce4-5892-4214-ae73-ba5294559913'
 
 // A name is needed even where nothing is assigned: ARM reads it all the same.
 var none = 'none'
@@ -84,11 +84,11 @@ resource dicom 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty
 }
 
 resource fhir 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(fhirServiceName)) {
-  name: guid(fhirService.id, principalId, fhirDataContributor)
+  name: guid(fhirService.id, principalId, fhirDataWriter)
   scope: fhirService
   properties: {
     principalId: principalId
     principalType: 'ServicePrincipal'
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', fhirDataContributor)
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', fhirDataWriter)
   }
 }

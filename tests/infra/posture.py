@@ -175,7 +175,7 @@ ROLES = {
     ("0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3", STORAGE): "Storage Table Data Contributor",
     ("3913510d-42f4-4e42-8a64-420c390055eb", INSIGHTS): "Monitoring Metrics Publisher",
     ("e89c7a3c-2f64-4fa1-a847-3e4c9ba4283a", f"{HEALTH}/dicomservices"): "DICOM Data Reader",
-    ("5a1fc7df-4bf1-4951-a576-89034ee01acd", f"{HEALTH}/fhirservices"): "FHIR Data Contributor",
+    ("3f88fce4-5892-4214-ae73-ba5294559913", f"{HEALTH}/fhirservices"): "FHIR Data Writer",
 }
 """The id of each role among Azure's built-in ones, the kind of resource that it is given on, and its name."""
 # fmt: on

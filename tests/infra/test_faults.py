@@ -86,8 +86,9 @@ POSTURE = [
     ("app/storage.bicep", "resource tableService", "resource queues 'Microsoft.Storage/storageAccounts/queueServices@2025-01-01' = {\n  parent: account\n  name: 'default'\n}\n\nresource tableService", "queueServices has no row in the table of posture"),
 ]
 ROLES = [
+    ("app/roles.bicep", "3f88fce4-5892-4214-ae73-ba5294559913", "5a1fc7df-4bf1-4951-a576-89034ee01acd", "role 5a1fc7df-4bf1-4951-a576-89034ee01acd on Microsoft.HealthcareApis/workspaces/fhirservices is none of the app's"),
     ("app/roles.bicep", "e89c7a3c-2f64-4fa1-a847-3e4c9ba4283a", "58a3b984-7adf-4c20-983a-32417c86fbc8", "is missing: DICOM Data Reader"),
-    ("app/roles.bicep", "  scope: fhirService\n", "  scope: workspace\n", "fhirservices is missing: FHIR Data Contributor"),
+    ("app/roles.bicep", "  scope: fhirService\n", "  scope: workspace\n", "fhirservices is missing: FHIR Data Writer"),
     ("app/roles.bicep", "  scope: storageAccount\n", "", "the whole resource group is none of the app's"),
     ("app/roles.bicep", "name: guid(storageAccount.id, principalId, storageTableDataContributor)", "name: guid(storageAccount.id, storageTableDataContributor)", "its name is not made of scope, principal and role"),
     ("app/roles.bicep", "resource fhir 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(fhirServiceName))", "resource fhir 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (empty(fhirServiceName))", "fhirservices/none, which is none of the deployment's"),

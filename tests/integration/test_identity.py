@@ -253,7 +253,7 @@ def test_no_identity(guarded, endpoint, monkeypatch):
     ("authentication", "said"),
     [
         ({}, r"401 from .*: the app sends no token; Fhir__Authentication__Enabled turns it on$"),
-        ({"Scope": "s"}, r"401 from .*: give the app's identity the role FHIR Data Contributor; the token's audience was s$"),
+        ({"Scope": "s"}, r"401 from .*: give the app's identity the role FHIR Data Writer; the token's audience was s$"),
         ({"Resource": "r"}, r"the token's audience was r$"),
     ],
 )  # fmt: skip
