@@ -26,7 +26,7 @@ def test_what_is_enough():
 
 def test_names_are_matched_in_any_case():
     """As the Functions host does on Windows, and .NET's configuration everywhere."""
-    assert read_settings({name.upper(): value for name, value in ENOUGH.items()}).fhir_url
+    assert read_settings({name.upper(): value for name, value in ENOUGH.items()}) == read_settings(ENOUGH)
 
 
 def test_every_fault_is_named_at_once():
@@ -82,7 +82,9 @@ def test_a_malformed_value(name, value, said):
 )
 def test_plain_http_that_is_let_through(given):
     """Loopback, a public URL that is only a name, and where it is said so."""
-    assert read_settings(ENOUGH | given)
+    settings = read_settings(ENOUGH | given)
+    assert settings.fhir_url == given.get("Fhir__Endpoint", ENOUGH["Fhir__Endpoint"])
+    assert settings.dicom_url == given.get("DicomWeb__Endpoint", ENOUGH["DicomWeb__Endpoint"]).rstrip("/")
 
 
 AZURITE = "AccountName=devstoreaccount1;AccountKey=a2V5;"
@@ -107,9 +109,9 @@ AZURITE = "AccountName=devstoreaccount1;AccountKey=a2V5;"
 def test_a_connection_string_without_tls(connection, is_taken):
     """It names URLs as other settings do; its key is never told."""
     given = ENOUGH | {"AzureWebJobsStorage": connection}
-    assert read_settings(given | {"DicomCast__AllowPlainHttp": "true"})
+    assert read_settings(given | {"DicomCast__AllowPlainHttp": "true"}).storage_connection == connection
     if is_taken:
-        assert read_settings(given)
+        assert read_settings(given).storage_connection == connection
         return
     with pytest.raises(SettingsError) as caught:
         read_settings(given)

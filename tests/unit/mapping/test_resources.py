@@ -31,6 +31,8 @@ SAYS = [
     ("a time without a date says nothing", {"t00080030": "0727"}, "study", "started", None),
     ("a broken time leaves the date", {"t00080020": "20040119", "t00080030": "9999"}, "study", "started", "2004-01-19"),
     ("a series number may be text", {"t00200011": "3"}, "series", "number", 3),
+    ("an instance number may be 0", {"t00200013": 0}, "instance", "number", 0),
+    ("a series number may be 0", {"t00200011": "0"}, "series", "number", 0),
     ("a negative number is left out", {"t00200013": -1}, "instance", "number", None),
     ("a family name may be missing", {"t00100010": {"vr": "PN", "Value": [{"Alphabetic": "^Ada"}]}}, "patient", "name",
      [{"use": "usual", "given": ["Ada"]}]),

@@ -151,16 +151,38 @@ def test_throttling_lowers_the_pace_and_success_raises_it():
     assert pace.lanes == 8
 
 
-def test_a_throttled_group_is_tried_again_alone():
-    """It does not fall apart into more requests at once; in the end all is written."""
-    fakes = ports([entry(n, study=f"1.{n}", instance=f"1.{n}.1") for n in range(1, 5)], pace=Pace(8))
-    fakes.fhir.faults = [ThrottledError("status 429", 1.0)]
-    result = run_batches(fakes, OPTIONS)
-    assert (result.studies, fakes.pace.lanes) == (4, 4)
-
-
 def small(count, **tags):
     return [entry(n, study=f"1.{n}", instance=f"1.{n}.1", t00100020=f"P-{n}", **tags) for n in range(1, count + 1)]
+
+
+class Counting(FakeFhir):
+    """How many studies each transaction had, refused ones too."""
+
+    def __init__(self, *faults):
+        super().__init__(faults=list(faults))
+        self.sizes = []
+
+    def transact(self, bundle):
+        kinds = [one["resource"]["resourceType"] for one in bundle["entry"]]
+        self.sizes += [kinds.count("ImagingStudy")] if "ImagingStudy" in kinds else []
+        return super().transact(bundle)
+
+
+def test_a_throttled_group_is_tried_again_alone():
+    """It is refused together, does not fall apart into more requests at once, and in the end all is written."""
+    fakes = ports(small(4), pace=Pace(8), fhir=Counting(ThrottledError("status 429", 1.0)))
+    result = run_batches(fakes, OPTIONS)
+    assert (result.studies, result.written, fakes.pace.lanes) == (4, 4, 4)
+    assert fakes.fhir.sizes == [4, 1, 1, 1, 1]
+
+
+def test_a_group_that_is_done_raises_the_pace_and_one_that_fails_does_not():
+    """After a 429 of before; a fault that is no throttling leaves it."""
+    for faults, lanes in (([], 2), ([TransientError("status 503")], 1), ([ThrottledError("status 429")], 1)):
+        pace = Pace(2)
+        pace.throttled()
+        result = run_batches(ports(small(1), pace=pace, fhir=Counting(*faults)), OPTIONS)
+        assert (result.written, pace.lanes) == (1, lanes)
 
 
 def test_small_studies_share_a_transaction():
