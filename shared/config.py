@@ -10,6 +10,7 @@ from shared.errors import SettingsError
 from shared.model import PatientUpdatePolicy
 from shared.setting import (
     Setting,
+    account_name,
     boolean,
     duration,
     is_plain_http,
@@ -78,6 +79,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("AzureWebJobsStorage",                               "storage_connection",    optional(text),  "",          "connection string of the storage account; `UseDevelopmentStorage=true` for Azurite", secret=True),
     Setting("AzureWebJobsStorage__blobServiceUri",               "blob_service_url",      optional(url),   "",          "instead of a connection string, with the app's identity: blobs (the lease)"),
     Setting("AzureWebJobsStorage__tableServiceUri",              "table_service_url",     optional(url),   "",          "likewise: tables (watermark, errors)"),
+    Setting("AzureWebJobsStorage__accountName",                  "storage_account_name",  optional(account_name), "",  "instead of both, in Azure's public cloud: the storage account's name"),
     Setting("AzureWebJobsStorage__clientId",                     "storage_client_id",     optional(text),  "",          "client id of a user-assigned identity for the storage account; empty: the system-assigned one"),
     Setting("TableStore__TableNamePrefix",                       "table_name_prefix",     prefix,          "",          "prefix of all tables and of the lease, so that deployments can share an account"),
     Setting("DicomCast__AllowPlainHttp",                         "allow_plain_http",      boolean,         "false",     "`true`: `http://` is taken for more than this machine's loopback"),
@@ -115,6 +117,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         values[f"{name}_authentication"], more = read_authentication(service, given)
         values[f"{name}_transport"], yet_more = read_transport(service, given)
         faults += more + yet_more
+    _name_storage(values)
     faults = faults or [*_storage_faults(values), *_plain_http_faults(values)]
     if faults:
         raise SettingsError(faults)
@@ -134,10 +137,20 @@ def _given(environment: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value.strip() for name, value in environment.items()}
 
 
+def _name_storage(values: dict[str, Any]) -> None:
+    """The URLs of an account that is known by its name alone, as of some Flex Consumption apps: the Functions host does so."""
+    if name := values.pop("storage_account_name", None):
+        values["blob_service_url"] = values.get("blob_service_url") or f"https://{name}.blob.core.windows.net"
+        values["table_service_url"] = values.get("table_service_url") or f"https://{name}.table.core.windows.net"
+
+
 def _storage_faults(values: Mapping[str, Any]) -> list[str]:
     if values["storage_connection"] or (values["blob_service_url"] and values["table_service_url"]):
         return []
-    either = "a connection string, or AzureWebJobsStorage__blobServiceUri and AzureWebJobsStorage__tableServiceUri"
+    either = (
+        "a connection string, or AzureWebJobsStorage__blobServiceUri and AzureWebJobsStorage__tableServiceUri, "
+        "or AzureWebJobsStorage__accountName"
+    )
     return [f"AzureWebJobsStorage is missing: {either}"]
 
 

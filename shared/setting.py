@@ -186,6 +186,13 @@ def policy(value: str) -> PatientUpdatePolicy:
         raise FaultError(f"one of {', '.join(PatientUpdatePolicy)} is expected") from None
 
 
+def account_name(value: str) -> str:
+    """A storage account's: it becomes part of a host name."""
+    if not re.fullmatch(r"[a-z0-9]{3,24}", value):
+        raise FaultError("3 to 24 lower-case letters and digits are expected")
+    return value
+
+
 def prefix(value: str) -> str:
     # With the longest table name behind it, 63 characters are allowed (Understanding the Table service data model).
     if not re.fullmatch(r"([A-Za-z][A-Za-z0-9]{0,30})?", value):

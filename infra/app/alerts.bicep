@@ -106,6 +106,8 @@ resource alerts 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
       enabled: true
       autoMitigate: true
       scopes: [applicationInsightsId]
+      // A workspace that has taken no data yet does not know the tables, and the rule would not be made.
+      skipQueryValidation: true
       evaluationFrequency: 'PT5M'
       windowSize: rule.windowSize
       criteria: {

@@ -124,6 +124,7 @@ ALWAYS = (
     Row(ALERT, "properties.enabled",        True,       "an alert that is off tells nobody"),
     Row(ALERT, "properties.autoMitigate",   True,       "it closes by itself"),
     Row(ALERT, "properties.scopes",         lambda scopes: list(map(of(INSIGHTS), scopes or [])) == [True], "the queries are of Application Insights' tables"),
+    Row(ALERT, "properties.skipQueryValidation", True,  "a new workspace does not know the tables yet: the rule would be refused"),
     Row(ALERT, "properties.evaluationFrequency", lambda frequency: frequency in FREQUENCIES, "the service takes no other frequency"),
     Row(ALERT, "properties.windowSize",     lambda window: window in WINDOWS, "the service takes no other window"),
 )

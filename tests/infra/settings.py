@@ -14,8 +14,8 @@ HOST = {
     "SyncSchedule",
 }
 """What the Functions host reads, and the app does not."""
-NEVER = {"AzureWebJobsStorage"}
-"""A connection string is a secret: the identity stands in its place."""
+NEVER = {"AzureWebJobsStorage", "AzureWebJobsStorage__accountName"}
+"""A connection string is a secret: the identity stands in its place, with the account's URLs, which its name would only guess."""
 _CLIENT_ID = "[parameters('identityClientId')]"
 VALUES = {
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING": "[format('ClientId={0};Authorization=AAD', parameters('identityClientId'))]",

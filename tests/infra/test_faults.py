@@ -119,6 +119,7 @@ NETWORKS = [
 ALERTS = [
     ("app/alerts.bicep", "operator: 'LessThan'", "operator: 'GreaterThan'", "alert no-successful-tick is"),
     ("app/alerts.bicep", "evaluationFrequency: 'PT5M'", "evaluationFrequency: 'PT3M'", "evaluationFrequency is 'PT3M'"),
+    ("app/alerts.bicep", "      skipQueryValidation: true\n", "", "skipQueryValidation is None"),
     ("app/alerts.bicep", "windowSize: 'PT15M'", "windowSize: 'PT20M'", "windowSize is 'PT20M'"),
     ("app/alerts.bicep", "measure: 'LagSeconds'", "measure: 'LagSecond'", "alert lag is"),
     ("app/alerts.bicep", "queries/lag.kql", "queries/lags.kql", "BCP091"),

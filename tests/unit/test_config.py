@@ -29,6 +29,26 @@ def test_names_are_matched_in_any_case():
     assert read_settings({name.upper(): value for name, value in ENOUGH.items()}) == read_settings(ENOUGH)
 
 
+@pytest.mark.parametrize(
+    ("given", "urls"),
+    [
+        (
+            {"accountName": "contoso"},
+            ("https://contoso.blob.core.windows.net", "https://contoso.table.core.windows.net"),
+        ),
+        (
+            {"accountName": "contoso", "tableServiceUri": "https://t/"},
+            ("https://contoso.blob.core.windows.net", "https://t"),
+        ),
+    ],
+)
+def test_a_storage_account_may_be_known_by_its_name_alone(given, urls):
+    """As the Functions host reads it; a URL that is given stands."""
+    environment = {**ENOUGH, "AzureWebJobsStorage": ""} | {f"AzureWebJobsStorage__{k}": v for k, v in given.items()}
+    settings = read_settings(environment)
+    assert (settings.blob_service_url, settings.table_service_url) == urls
+
+
 def test_every_fault_is_named_at_once():
     """One message, not one start per fault."""
     with pytest.raises(SettingsError) as caught:
@@ -52,6 +72,7 @@ def test_every_fault_is_named_at_once():
         ("DicomCast__Features__EnforceValidationOfTagValues", "yes", "true or false"),
         ("TableStore__TableNamePrefix", "a-b", "letters and digits"),
         ("AzureWebJobsStorage", "", "connection string"),
+        ("AzureWebJobsStorage__accountName", "evil.example/#", "lower-case letters and digits"),
         ("Fhir__Endpoint", "https://user:secret@x/fhir", "without a user or password"),
         ("Fhir__Endpoint", "https://x:99999/fhir", "https://"),
         ("Fhir__Endpoint", "http://fhir.example.org", "DicomCast__AllowPlainHttp"),
