@@ -62,3 +62,17 @@ def test_azd_deploys_the_service_that_the_template_tags():
     assert described["services"][name] == {"project": ".", "language": "python", "host": "function"}
     row = next(row for row in ALWAYS if row.path == "tags.azd-service-name")
     assert (row.kind, row.wanted) == ("Microsoft.Web/sites", name)
+
+
+def test_actions_are_pinned_by_commit():
+    """A tag can be moved to other code, which would run with the right to deploy."""
+    used = re.findall(r"uses: (\S+)(.*)", WORKFLOW.read_text())
+    assert used
+    assert [name for name, version in used if not re.search(r"@[0-9a-f]{40}$", name) or " # v" not in version] == []
+
+
+def test_the_self_check_waits_as_long_as_roles_take(jobs):
+    """Ten minutes, as the document says."""
+    (step,) = [step for step in jobs["deploy"]["steps"] if step.get("name") == "Self-check"]
+    tries, pause = (int(re.search(pattern, step["run"])[1]) for pattern in (r"seq (\d+)", r"sleep (\d+)"))
+    assert (tries - 1) * pause >= 600
