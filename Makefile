@@ -129,7 +129,7 @@ lint: setup
 setup: $(VENV)/ready local/azurite/node_modules/ready
 
 $(VENV)/ready: requirements-dev.txt
-	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("Python 3.11 to 3.13 is needed; name one with PYTHON=...")'
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 15) or sys.exit("Python 3.11 to 3.14 is needed; name one with PYTHON=...")'
 	@echo "setting up $(VENV) (once, about 30 s) ..."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt

@@ -58,7 +58,7 @@ param tableNamePrefix string = ''
 @description('Further settings, by their names in the README. Secrets only as Key Vault references.')
 param settings appSettings = {}
 
-@allowed(['3.11', '3.12', '3.13'])
+@allowed(['3.11', '3.12', '3.13', '3.14'])
 param pythonVersion string = '3.13'
 
 @description('Memory of an instance. 512 does for batches of up to 2,000 entries of ordinary studies.')
