@@ -84,6 +84,12 @@ param enablePrivateNetworking bool = false
 @description('Address space of that network, /24 or larger.')
 param virtualNetworkAddressPrefix string = '10.70.0.0/24'
 
+@description('Addresses (CIDR) that may reach the page, the API and the publishing of packages; empty: all.')
+param allowedIpRanges string[] = []
+
+@description('true, with enablePrivateNetworking: page, API and publishing are reached from the virtual network only.')
+param closePublicAccess bool = false
+
 // --- Monitoring ---
 
 @minValue(30)
@@ -191,6 +197,8 @@ module functionApp 'app/function-app.bicep' = {
     tableServiceUri: storage.outputs.tableServiceUri
     packageContainerName: storage.outputs.packageContainerName
     applicationInsightsConnectionString: monitoring.outputs.applicationInsightsConnectionString
+    allowedIpRanges: allowedIpRanges
+    closePublicAccess: enablePrivateNetworking && closePublicAccess
     subnetId: enablePrivateNetworking ? network!.outputs.appSubnetId : ''
     pythonVersion: pythonVersion
     instanceMemoryMB: instanceMemoryMB
@@ -204,6 +212,19 @@ module functionApp 'app/function-app.bicep' = {
   }
   // The app reads its package with these roles, and DICOM and FHIR from its first tick.
   dependsOn: [roles, healthRoles]
+}
+
+module inbound 'app/private-endpoint.bicep' = if (enablePrivateNetworking && closePublicAccess) {
+  params: {
+    name: '${name}-app'
+    location: location
+    tags: tags
+    resourceId: functionApp.outputs.id
+    groupId: 'sites'
+    zones: ['privatelink.azurewebsites.net']
+    virtualNetworkId: network!.outputs.virtualNetworkId
+    subnetId: network!.outputs.endpointSubnetId
+  }
 }
 
 module alerts 'app/alerts.bicep' = {

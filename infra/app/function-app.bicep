@@ -15,6 +15,9 @@ param applicationInsightsConnectionString string
 @description('Subnet delegated to Microsoft.App/environments; empty: no virtual network.')
 param subnetId string
 
+@description('Empty: all addresses.')
+param allowedIpRanges string[]
+param closePublicAccess bool
 param pythonVersion string
 param instanceMemoryMB int
 param alwaysReady bool
@@ -78,11 +81,22 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
     serverFarmId: plan.id
     httpsOnly: true
     keyVaultReferenceIdentity: identityId
+    publicNetworkAccess: closePublicAccess ? 'Disabled' : 'Enabled'
     virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
     siteConfig: {
       ftpsState: 'Disabled'
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
+      ipSecurityRestrictionsDefaultAction: empty(allowedIpRanges) ? 'Allow' : 'Deny'
+      ipSecurityRestrictions: [
+        for (range, i) in allowedIpRanges: {
+          name: 'allowed-${i}'
+          action: 'Allow'
+          ipAddress: range
+          priority: 100 + i
+        }
+      ]
+      scmIpSecurityRestrictionsUseMain: true
     }
     functionAppConfig: {
       deployment: {
@@ -131,5 +145,6 @@ resource configuration 'Microsoft.Web/sites/config@2025-03-01' = {
   properties: union(settingsOfTemplate, settings)
 }
 
+output id string = app.id
 output name string = app.name
 output url string = 'https://${app.properties.defaultHostName}'

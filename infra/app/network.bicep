@@ -94,4 +94,6 @@ module health 'private-endpoint.bicep' = if (!empty(healthWorkspaceId)) {
   }
 }
 
+output virtualNetworkId string = virtualNetwork.id
+output endpointSubnetId string = virtualNetwork::endpointSubnet.id
 output appSubnetId string = virtualNetwork::appSubnet.id

@@ -4,6 +4,7 @@ using '../main.bicep'
 param healthWorkspaceName = 'contosohealth'
 param deployHealthDataServices = true
 param enablePrivateNetworking = true
+param closePublicAccess = true
 
 param storageSku = 'Standard_ZRS'
 param alwaysReady = true

@@ -7,6 +7,8 @@ param fhirServiceName = ''
 param dicomEndpoint = 'https://dicom.contoso.example'
 param fhirEndpoint = 'https://fhir.contoso.example/r4'
 
+param allowedIpRanges = ['203.0.113.0/24']
+
 param settings = {
   DicomWeb__Authentication__AuthenticationType: 'OAuth2ClientCredential'
   DicomWeb__Authentication__OAuth2ClientCredential__TokenUri: 'https://login.contoso.example/token'

@@ -18,6 +18,7 @@ EDGES = {
     "healthRoles": {"identity", "health"},
     "network": {"storage", "health"},
     "functionApp": {"identity", "storage", "monitoring", "network", "roles", "healthRoles"},
+    "inbound": {"functionApp", "network"},
     "alerts": {"monitoring"},
     "workbook": {"monitoring"},
 }

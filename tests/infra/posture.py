@@ -59,6 +59,11 @@ def of(kind, name=""):
     return lambda found: isinstance(found, str) and f"/providers/{kind}/{name}" in found
 
 
+def _deny_the_rest(found):
+    default = found.get("ipSecurityRestrictionsDefaultAction")
+    return default == ("Deny" if found.get("ipSecurityRestrictions") else "Allow")
+
+
 def _is_the_identity_alone(found):
     return list(map(of(IDENTITY), found or {})) == [True]
 
@@ -92,6 +97,8 @@ ALWAYS = (
     Row(WEB, "properties.httpsOnly",    True,                    "the function key in the clear"),
     Row(WEB, "properties.siteConfig.minTlsVersion",    "1.2",      "the oldest TLS that may be used"),
     Row(WEB, "properties.siteConfig.scmMinTlsVersion", "1.2",      "likewise, where packages are published"),
+    Row(WEB, "properties.siteConfig",                  _deny_the_rest, "addresses that are allowed shut the others out"),
+    Row(WEB, "properties.siteConfig.scmIpSecurityRestrictionsUseMain", True, "who may not see the page may not publish either"),
     Row(WEB, "properties.siteConfig.ftpsState",        "Disabled", "no FTP"),
     Row(WEB, "properties.siteConfig.linuxFxVersion",   absent,     "Flex Consumption refuses it: functionAppConfig.runtime says it"),
     Row(WEB, "properties.siteConfig.appSettings",      absent,     "config/appsettings has them; two that set them take turns"),
@@ -133,6 +140,7 @@ OPEN = (
     Row(STORAGE, "properties.publicNetworkAccess", "Enabled", "without a network of its own the app reaches it publicly"),
     Row(STORAGE, "properties.networkAcls.defaultAction", "Allow", "without a network of its own the app reaches it publicly"),
     Row(WEB, "properties.virtualNetworkSubnetId", absent, "there is no network"),
+    Row(WEB, "properties.publicNetworkAccess", "Enabled", "without a network of its own it is reached publicly, by the key and from the addresses that are allowed"),
 )
 """Of those without `enablePrivateNetworking`."""
 CLOSED = (
@@ -142,6 +150,7 @@ CLOSED = (
     Row(HEALTH,                    "properties.publicNetworkAccess", "Disabled", "private networking closes the workspace"),
     Row(f"{HEALTH}/dicomservices", "properties.publicNetworkAccess", "Disabled", "private networking closes the service"),
     Row(f"{HEALTH}/fhirservices",  "properties.publicNetworkAccess", "Disabled", "private networking closes the service"),
+    Row(WEB, "properties.publicNetworkAccess",    "Disabled", "closePublicAccess closes the page"),
     Row(WEB, "properties.virtualNetworkSubnetId", of(NETWORK, "dicom-cast-network/subnets/app"), "the app is in the delegated subnet"),
     Row(ENDPOINT, "properties.subnet.id",         of(NETWORK, "dicom-cast-network/subnets/endpoints"), "endpoints are in theirs"),
     Row(LINK, "properties.virtualNetwork.id",     of(NETWORK),  "the app's network asks the zone"),
@@ -163,6 +172,7 @@ ALERTS = {
 """Each alert's aggregation, operator, threshold, measure, dimensions, window and severity."""
 ENDPOINTS = {
     "blob": (STORAGE, ["privatelink.blob.{0}"]),
+    "sites": (WEB, ["privatelink.azurewebsites.net"]),
     "table": (STORAGE, ["privatelink.table.{0}"]),
     "healthcareworkspace": (HEALTH, [
         "privatelink.workspace.azurehealthcareapis.com",

@@ -41,6 +41,7 @@ OUTPUTS = {
     "blobServiceUri": "[reference('storage').outputs.blobServiceUri.value]",
     "tableServiceUri": "[reference('storage').outputs.tableServiceUri.value]",
     "packageContainerName": "[reference('storage').outputs.packageContainerName.value]",
+    "closePublicAccess": "[and(parameters('enablePrivateNetworking'), parameters('closePublicAccess'))]",
     "applicationInsightsConnectionString": "[reference('monitoring').outputs.applicationInsightsConnectionString.value]",
 }
 """What the app's module is given of the others'; main.bicep's own parameters go through under their names."""

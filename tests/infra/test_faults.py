@@ -108,6 +108,10 @@ SETTINGS = [
     ("main.bicep", "    fhirEndpoint: fhirEndpoint\n", "    fhirEndpoint: dicomEndpoint\n", "no-unused-params"),
 ]
 NETWORKS = [
+    ("main.bicep", "groupId: 'sites'", "groupId: 'site'", "private endpoint sites is missing"),
+    ("app/function-app.bicep", "closePublicAccess ? 'Disabled' : 'Enabled'", "closePublicAccess ? 'Enabled' : 'Enabled'", "publicNetworkAccess is 'Enabled': closePublicAccess"),
+    ("app/function-app.bicep", "empty(allowedIpRanges) ? 'Allow' : 'Deny'", "empty(allowedIpRanges) ? 'Allow' : 'Allow'", "addresses that are allowed shut the others out"),
+    ("app/function-app.bicep", "scmIpSecurityRestrictionsUseMain: true", "scmIpSecurityRestrictionsUseMain: false", "UseMain is False"),
     ("app/network.bicep", "'Microsoft.App/environments'", "'Microsoft.Web/serverFarms'", "subnets and their delegations are"),
     ("app/network.bicep", "groupId: 'table'", "groupId: 'tables'", "private endpoint tables does not lead to anything known"),
     ("app/network.bicep", "privatelink.fhir.azurehealthcareapis.com", "privatelink.fhir.azurehealthcareapi.com", "lacks the DNS zone privatelink.fhir.azurehealthcareapis.com"),
