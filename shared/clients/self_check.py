@@ -1,9 +1,11 @@
 """What the self-check asks of the outside systems: what the sync will need of them; what it makes it removes."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from azure.core.exceptions import ResourceNotFoundError
@@ -27,6 +29,13 @@ STEP_SECONDS = 40
 """Of one question: all its requests together."""
 TABLES_ROLE = "give the app's identity the role Storage Table Data Contributor on the storage account"
 BLOBS_ROLE = "give the app's identity the role Storage Blob Data Owner on the storage account"
+
+RETIRED = (
+    "this is Azure API for FHIR, which has no transactions and was retired on 30 September 2026: move to the FHIR "
+    "service of Azure Health Data Services (https://WORKSPACE-NAME.fhir.azurehealthcareapis.com)"
+)
+_AZURE_API_FOR_FHIR = re.compile(r"[^.]+\.azurehealthcareapis\.com")
+"""Its hosts; those of the FHIR service have `fhir` as a label before the domain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +142,12 @@ class SelfCheck:
 
     def r4(self) -> str:
         """Reads the CapabilityStatement."""
-        self._fhir.check()
+        try:
+            self._fhir.check()
+        except OutageError as error:
+            if _AZURE_API_FOR_FHIR.fullmatch(urlsplit(self._fhir.service.url).hostname or ""):
+                raise CheckError(f"{error}; {RETIRED}") from error
+            raise
         return "R4, and takes transactions"
 
     def search(self) -> str:
