@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from pathspec import GitIgnoreSpec
@@ -58,28 +59,41 @@ def test_the_same_files_make_the_same_package(tmp_path):
     assert packages[0].stat().st_size < LARGEST
 
 
-@pytest.fixture(scope="module")
-def deployed(tmp_path_factory):
-    """The package unpacked, and a Python in which only requirements.txt is installed."""
-    folder = tmp_path_factory.mktemp("deployed")
+@pytest.fixture(scope="module", params=["3.11", "3.12", "3.13", "3.14"])
+def deployed(request, tmp_path_factory):
+    """The package unpacked, and a Python in which only requirements.txt is installed: each that is at hand."""
+    version = request.param
+    if sys.version_info[:2] != tuple(map(int, version.split("."))) and not os.environ.get("BICEP"):
+        pytest.skip("make check-infra tries the other versions")
+    folder = tmp_path_factory.mktemp("deployed" + version.replace(".", ""))
     write(ROOT, folder / "package.zip")
     with zipfile.ZipFile(folder / "package.zip") as package:
         package.extractall(folder / "wwwroot")
     uv, venv = Path(sys.executable).with_name("uv"), folder / "venv"
-    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, venv], check=True)
+    made = subprocess.run(
+        [uv, "venv", "--quiet", "--no-python-downloads", "--python", _python(version), venv], check=False
+    )
+    if made.returncode:
+        pytest.skip(f"no Python {version} here")
     requirements = folder / "wwwroot" / "requirements.txt"
     subprocess.run([uv, "pip", "install", "--quiet", "--python", venv, "-r", requirements], check=True)
     return folder
 
 
+def _python(version):
+    """pyenv's of that version where there is one; else uv looks on PATH."""
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    return next((str(path) for path in root.glob(f"versions/{version}.*/bin/python")), version)
+
+
 def test_the_package_runs_with_its_requirements_alone(deployed, dicom, storage, fhir_url):
     """A stored instance is synced by the timer of the unpacked app, against the real parts."""
-    dicom.store(dicom_file(PatientID="package-1"))
+    dicom.store(dicom_file(PatientID=deployed.name, StudyInstanceUID=f"2.25.{uuid4().int}"))
     settings = {
         "AzureWebJobsStorage": storage,
         "DicomWeb__Endpoint": dicom.url,
         "Fhir__Endpoint": fhir_url,
-        "TableStore__TableNamePrefix": "package",
+        "TableStore__TableNamePrefix": deployed.name,
     }
     told = subprocess.run(
         [deployed / "venv" / "bin" / "python", "-c", (Path(__file__).parent / "packaged_app.py").read_text()],
