@@ -2,6 +2,7 @@
 
 import socket
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,16 @@ def test_no_free_port_is_given_twice():
     """However many are asked for: what an app wrote under one's URL is not another's."""
     ports = [free_port() for _ in range(500)]
     assert len(set(ports)) == len(ports)
+
+
+def test_no_test_names_the_storage_of_make_run():
+    """`UseDevelopmentStorage=true` is Azurite on its usual ports: a test's tick there would move a running app's watermark.
+
+    Only who reads settings, and calls nobody, may name it.
+    """
+    tests = Path(__file__).parents[1]
+    naming = [file.name for file in tests.rglob("*.py") if "UseDevelopmentStorage=true" in file.read_text("utf-8")]
+    assert [name for name in naming if name not in ("test_config.py", Path(__file__).name)] == []
 
 
 def test_a_program_is_waited_for_as_long_as_it_may_take(tmp_path):

@@ -143,7 +143,8 @@ def test_a_tick_is_counted_as_its_record_says(sdk):
 
 START = """
 import os, sys
-os.environ.update({"AzureWebJobsStorage": "UseDevelopmentStorage=true", "DicomWeb__Endpoint": "http://127.0.0.1:1",
+storage = "AccountName=a;AccountKey=a2V5;" + "".join(f"{one}Endpoint=http://127.0.0.1:1/a;" for one in ("Blob", "Table"))
+os.environ.update({"AzureWebJobsStorage": storage, "DicomWeb__Endpoint": "http://127.0.0.1:1",
                    "Fhir__Endpoint": "http://127.0.0.1:2", "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY": sys.argv[1]})
 import function_app
 from shared import bootstrap
