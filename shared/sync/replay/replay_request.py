@@ -24,7 +24,11 @@ class _Strict(BaseModel):
 
 class _Sequence(_Strict):
     first: int = Field(alias="from", ge=1)
-    last: int = Field(alias="to", ge=1)
+    last: int | None = Field(default=None, alias="to", ge=1)
+
+    def within(self, newest: int) -> SequenceRange:
+        """Up to the feed's end where `to` is not given, or lies beyond it."""
+        return SequenceRange(self.first, newest if self.last is None else min(self.last, newest))
 
 
 def _is_text(value: Any) -> Any:
@@ -59,7 +63,7 @@ class _Body(_Strict):
 
 
 def parse_request(text: bytes, latest: FeedEntry | None) -> ReplayRequest:
-    """The request. `latest` is the feed's newest entry, which a range must not go beyond. Raises RequestError."""
+    """The request. `latest` is the feed's newest entry: a range must begin there or before. Raises RequestError."""
     try:
         given = json.loads(text)
     except (ValueError, RecursionError):
@@ -72,7 +76,11 @@ def parse_request(text: bytes, latest: FeedEntry | None) -> ReplayRequest:
         raise RequestError([_told(fault) for fault in error.errors(include_input=False, include_url=False)]) from None
     if faults := [*_kind_faults(body), *_range_faults(body, latest)]:
         raise RequestError(faults)
-    return ReplayRequest(_target(body), body.dry_run, body.patients)
+    return ReplayRequest(_target(body, _newest(latest)), body.dry_run, body.patients)
+
+
+def _newest(latest: FeedEntry | None) -> int:
+    return latest.sequence if latest else 0
 
 
 def _kind_faults(body: _Body) -> list[str]:
@@ -90,14 +98,16 @@ def _kind_faults(body: _Body) -> list[str]:
 
 def _range_faults(body: _Body, latest: FeedEntry | None) -> list[str]:
     faults = []
-    newest = latest.sequence if latest else 0
+    newest = _newest(latest)
     if (sequence := body.sequence) is not None:
-        if sequence.first > sequence.last:
+        asked = sequence.within(newest)
+        if sequence.last is not None and sequence.first > sequence.last:
             faults.append("sequence: from is greater than to")
-        elif sequence.last > newest:
-            faults.append(f"sequence.to: the change feed ends at {newest}")
-        elif sequence.last - sequence.first >= MAX_ENTRIES:
-            faults.append(f"sequence: at most {MAX_ENTRIES:,} sequence numbers at once")
+        elif asked.first > newest:
+            faults.append(f"sequence.from: the change feed ends at {newest}")
+        elif asked.last - asked.first >= MAX_ENTRIES:
+            said = f"sequence: at most {MAX_ENTRIES:,} sequence numbers at once"
+            faults.append(f"{said}, and the change feed ends at {newest}: give a smaller to")
     if (time := body.time) is not None:
         if time.start >= time.end:
             faults.append("time: from is not before to")
@@ -110,9 +120,9 @@ def _range_faults(body: _Body, latest: FeedEntry | None) -> list[str]:
     return faults
 
 
-def _target(body: _Body) -> ReplayTarget:
+def _target(body: _Body, newest: int) -> ReplayTarget:
     if body.sequence:
-        return SequenceRange(body.sequence.first, body.sequence.last)
+        return body.sequence.within(newest)
     if body.time:
         return TimeRange(body.time.start.isoformat(), body.time.end.isoformat())
     if body.errors:

@@ -69,6 +69,6 @@ function begins(id, requestOf) {
 }
 
 begins("replay-study", ({ study, partition }) => ({ study: study.trim(), ...(partition.trim() && { partition: partition.trim() }) }));
-begins("replay-sequence", ({ from, to }) => ({ sequence: { from: Number(from), to: Number(to) } }));
+begins("replay-sequence", ({ from, to }) => ({ sequence: { from: Number(from), ...(to && { to: Number(to) }) } }));
 begins("replay-time", ({ from, to }) => ({ time: { from: new Date(from).toISOString(), to: new Date(to).toISOString() } }));
 document.addEventListener("replays-changed", refreshReplays);

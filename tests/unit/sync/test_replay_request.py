@@ -36,6 +36,13 @@ def test_a_request(body, target, dry_run, patients):
     assert parse_request(json.dumps(request_json(request)).encode(), LATEST) == request
 
 
+@pytest.mark.parametrize("sequence", [{"from": 7}, {"from": 7, "to": None}, {"from": 7, "to": 1001}])
+def test_a_range_ends_where_the_feed_does(sequence):
+    """Whether it says no end, or one that the feed has not reached."""
+    request = parse_request(json.dumps({"sequence": sequence}).encode(), LATEST)
+    assert request.target == SequenceRange(7, 1000)
+
+
 ONE_OF = "exactly one of sequence, time, study, errors is expected (a study may stand beside errors)"
 
 BAD = [
@@ -43,10 +50,12 @@ BAD = [
     ({"dryRun": True}, [ONE_OF]),
     ({"study": "1.2", "sequence": {"from": 1, "to": 2}}, [f"{ONE_OF}; sequence and study are given"]),
     ({"study": "1.2", "from": 1}, ["from: extra inputs are not permitted"]),
-    ({"sequence": {"from": 0}, "x": 1}, ["sequence.from: input should be greater than or equal to 1", "sequence.to: field required", "x: extra inputs are not permitted"]),
+    ({"sequence": {"from": 0}, "x": 1}, ["sequence.from: input should be greater than or equal to 1", "x: extra inputs are not permitted"]),
+    ({"sequence": {"to": 0}}, ["sequence.from: field required", "sequence.to: input should be greater than or equal to 1"]),
     ({"sequence": {"from": "1", "to": 2.5}}, ["sequence.from: input should be a valid integer", "sequence.to: input should be a valid integer"]),
     ({"sequence": {"from": 5, "to": 4}}, ["sequence: from is greater than to"]),
-    ({"sequence": {"from": 5, "to": 1001}}, ["sequence.to: the change feed ends at 1000"]),
+    ({"sequence": {"from": 1001, "to": 1002}}, ["sequence.from: the change feed ends at 1000"]),
+    ({"sequence": {"from": 1001}}, ["sequence.from: the change feed ends at 1000"]),
     ({"time": {"from": DAY["to"], "to": DAY["from"]}}, ["time: from is not before to"]),
     ({"time": {"from": "2024-05-05T00:00:00", "to": 3}}, ["time.from: input should have timezone info", "time.to: a string with date, time and offset is expected"]),
     ({"time": {"from": "2024-05-07T00:00:00Z", "to": "2024-05-08T00:00:00Z"}}, ["time.from: the change feed ends at 2024-05-06T07:08:09.1234567+00:00"]),
@@ -78,10 +87,10 @@ def test_what_is_no_request_at_all(text, fault):
         parse_request(text, LATEST)
 
 
-def test_more_than_a_million_at_once():
-    """A slip of the finger must not keep the app busy for weeks."""
-    body = b'{"sequence": {"from": 1, "to": 1000001}}'
-    with pytest.raises(RequestError, match="at most 1,000,000 sequence numbers at once"):
+@pytest.mark.parametrize("body", [b'{"sequence": {"from": 1, "to": 1000001}}', b'{"sequence": {"from": 1}}'])
+def test_more_than_a_million_at_once(body):
+    """A slip of the finger must not keep the app busy for weeks; what is not said is not cut short in silence."""
+    with pytest.raises(RequestError, match="at most 1,000,000 sequence numbers at once, .* ends at 2000000: .* to"):
         parse_request(body, replace(LATEST, sequence=2_000_000))
 
 
