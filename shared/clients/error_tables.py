@@ -44,8 +44,7 @@ class ErrorTables:
     def carried(self, most: int) -> list[CarriedEntry]:
         """The open rows of TransientRetryExceptionTable, by sequence: the first `most` of them."""
         columns = ["ChangeFeedSequence", "StudyUid", "Partition", "RetryNumber", "FirstSeen", "LastSeen", "LastTried"]
-        # A row of the original's own has no FirstSeen: it was history when we took over.
-        query = f"FirstSeen gt '' and {_OPEN}"
+        query = _open(ErrorTable.TRANSIENT_RETRY)
         with storage_faults():
             table = self._tables[ErrorTable.TRANSIENT_RETRY]
             rows = list(islice(table.query_entities(query, select=[*columns, "NotBefore"]), most))
@@ -56,7 +55,7 @@ class ErrorTables:
         counts, seen = {}, []
         with storage_faults():
             for table in ErrorTable:
-                rows = self._tables[table].query_entities(_OPEN, select=["PartitionKey", "RowKey", "LastSeen"])
+                rows = self._tables[table].query_entities(_open(table), select=["PartitionKey", "RowKey", "LastSeen"])
                 found = list(islice(rows, MAX_COUNT))
                 counts[table] = len(found)
                 seen += [(row.get("LastSeen") or "", table, row["PartitionKey"], row["RowKey"]) for row in found]
@@ -70,7 +69,7 @@ class ErrorTables:
         """At most `size` rows, by PartitionKey and RowKey; `after` is the key of the last row of the page before."""
         given: dict[str, Any] = {"study": query.study_instance_uid, "exception": query.exception}
         asked = [
-            _OPEN if query.only_open else _ANY,
+            _open(query.table) if query.only_open else _ANY,
             "StudyUid eq @study" if query.study_instance_uid else "",
             "PartitionKey eq @exception" if query.exception else "",
         ]
@@ -135,6 +134,14 @@ class ErrorTables:
         for start in range(0, len(rows), MAX_ROWS):
             upserts = [("upsert", row, {"mode": UpdateMode.MERGE}) for row in rows[start : start + MAX_ROWS]]
             self._tables[table].submit_transaction(upserts)
+
+
+def _open(table: ErrorTable) -> str:
+    """The query for rows that say how it still is.
+
+    A retry that DICOM Cast noted (it has no FirstSeen) is history: what it had not finished is behind its watermark.
+    """
+    return f"FirstSeen gt '' and {_OPEN}" if table is ErrorTable.TRANSIENT_RETRY else _OPEN
 
 
 def _row_key(failure: FailedEntry) -> str:

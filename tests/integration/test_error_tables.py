@@ -135,6 +135,25 @@ def test_what_fails_again_stays_open_in_its_table(errors):
     assert open_ == [(ErrorTable.FHIR, "7")]
 
 
+def as_dicom_cast_wrote(errors, sequence, table):
+    """The row without what it did not have."""
+    [row] = [row for row in errors.rows(table) if row["RowKey"] == f"{sequence:020d}"]
+    for column in ("FirstSeen", "LastSeen", "LastTried", "NotBefore", "ResolvedAt", "Partition"):
+        del row[column]
+    errors.put(row, table)
+
+
+@pytest.mark.parametrize(("table", "open_"), [(ErrorTable.TRANSIENT_RETRY, [8]), (ErrorTable.DICOM, [7, 8])])
+def test_a_retry_that_dicom_cast_noted_is_history(errors, table, open_):
+    """Nobody tries it again, so it is not open; it is told among all rows. What DICOM Cast had not synced is open."""
+    errors.record([failure(number, table=table) for number in (7, 8)])
+    as_dicom_cast_wrote(errors, 7, table)
+    assert [row.sequence for row in errors.page(ErrorQuery(table), 10)] == open_
+    assert errors.open_errors().counts[table] == len(open_)
+    assert {row.sequence for row in errors.open_errors().newest} == set(open_)
+    assert [row.sequence for row in errors.page(ErrorQuery(table, only_open=False), 10)] == [7, 8]
+
+
 def waits(sequence, tries=1, **others):
     one = failure(sequence, table=ErrorTable.TRANSIENT_RETRY, exception="TransientError", message="status 503")
     return replace(one, tries=tries, **others)
@@ -143,11 +162,7 @@ def waits(sequence, tries=1, **others):
 def test_all_that_is_carried_is_found_wherever_the_feed_has_it(errors, clock):
     """With its partition, up to so many; not what is resolved, nor what DICOM Cast wrote in its time."""
     errors.record([waits(9, partition="north"), waits(2), waits(5), waits(4), waits(7)])
-    for row in errors.rows(ErrorTable.TRANSIENT_RETRY):
-        if row["RowKey"] == f"{4:020d}":
-            for column in ("FirstSeen", "LastSeen", "LastTried", "ResolvedAt", "Partition"):
-                del row[column]
-            errors.put(row, ErrorTable.TRANSIENT_RETRY)
+    as_dicom_cast_wrote(errors, 4, ErrorTable.TRANSIENT_RETRY)
     errors.resolve({5})
     carried = errors.carried(100)
     assert [(one.sequence, one.study) for one in carried] == [

@@ -115,10 +115,13 @@ const uids = (row) =>
     .filter(([, value]) => value)
     .map(([name, value]) => element("span", { class: "named" }, element("span", { class: "muted" }, `${name} `), value));
 
+/** A retry of DICOM Cast's own time: such rows have no `firstSeen`. */
+const isHistory = ({ table, firstSeen }) => table === "TransientRetryExceptionTable" && !firstSeen;
+
 const seen = (row) => [
   element("span", { class: "named" }, "last ", time(row.lastSeen)),
   row.firstSeen === row.lastSeen ? null : element("span", { class: "named muted" }, "first ", time(row.firstSeen)),
-  element("span", { class: "named" }, row.resolvedAt ? ["resolved ", time(row.resolvedAt)] : "open", row.retryNumber ? `, ${number(row.retryNumber)} retries` : ""),
+  element("span", { class: "named" }, row.resolvedAt ? ["resolved ", time(row.resolvedAt)] : isHistory(row) ? "noted by DICOM Cast, not tried again" : "open", row.retryNumber ? `, ${number(row.retryNumber)} retries` : ""),
 ];
 
 byId("errors-filter").addEventListener("submit", (event) => {

@@ -90,7 +90,7 @@ def test_what_is_no_request_at_all(text, fault):
 @pytest.mark.parametrize("body", [b'{"sequence": {"from": 1, "to": 1000001}}', b'{"sequence": {"from": 1}}'])
 def test_more_than_a_million_at_once(body):
     """A slip of the finger must not keep the app busy for weeks; what is not said is not cut short in silence."""
-    with pytest.raises(RequestError, match="at most 1,000,000 sequence numbers at once, .* ends at 2000000: .* to"):
+    with pytest.raises(RequestError, match=r"at most 1,000,000 sequence numbers at once, .* ends at 2000000: .* to"):
         parse_request(body, replace(LATEST, sequence=2_000_000))
 
 
