@@ -25,7 +25,8 @@ def run(ports: Ports, folder: Path, settings: Path, fhir_url: str | None, *, cor
     """Never returns but by an exception: StackError where a part ends by itself.
 
     `folder` takes logs, the function key and what is kept. `settings` is local.settings.json, made from the sample if
-    it is not there. `fhir_url`: the base URL of a FHIR server to use, not the local one, whatever `settings` says.
+    it is not there; it says nothing of where the systems are. `fhir_url`: the base URL of a FHIR server to use, not the
+    local one.
     `core_tools`: whether `func` is the host; None: where it is installed.
     """
     if fhir_url is not None:

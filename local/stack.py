@@ -1,6 +1,7 @@
 """The stack for one machine: Azurite, a FHIR server, a DICOM service and the functions host, each its own process."""
 
 import json
+import os
 import secrets
 import shutil
 import sys
@@ -11,12 +12,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from local.functions_host.settings import HostError, read_app_settings
 from local.processes import Program, Running, StackError, answers, free_port, listens
 
 ROOT = Path(__file__).parents[1]
 _ACCOUNT = "devstoreaccount1"
 _ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 """Azurite's well-known account; no secret."""
+_OWN_SETTINGS = ("AzureWebJobsStorage", "DicomWeb__Endpoint", "Fhir__Endpoint")
+_ACCESS = ("authentication__", "tls__", "proxy")
+_OF_DICOM = ("dicomweb__privateendpoint", *(f"dicomweb__{name}" for name in _ACCESS))
+_OF_FHIR = tuple(f"fhir__{name}" for name in _ACCESS)
+"""How other systems than the stack's own are reached, by the beginning of the settings' names in lower case."""
 _PORT_SECONDS = 30
 _PART_NAMES = ("functions host", "DICOM service", "FHIR server", "Azurite blobs", "Azurite queues", "Azurite tables")
 
@@ -47,8 +54,9 @@ class Ports:
 class StackOptions:
     """`directory` takes logs and what the parts are told. `state`: databases are kept here; None: all in memory.
 
-    `settings` are app settings over the stack's own; `settings_file` is a file to use in their place. `fhir_url`: the
-    base URL of a FHIR server that runs already, whatever the file says; None: the stack starts one of its own.
+    `settings` are app settings over the stack's own. `settings_file` is a file to use in their place, but for where the
+    systems are and how they are reached: the parts of this stack are used, whatever the file and the environment say.
+    `fhir_url`: the base URL of a FHIR server that runs already, reached as the file says; None: the stack starts one.
     """
 
     ports: Ports
@@ -196,9 +204,25 @@ class Stack:
             command = [sys.executable, "-m", "local.functions_host", "--port", str(self.ports.functions)]
             command += ["--settings", str(self._settings_file()), f"--key={self.function_key}"]
         ready = answers(f"{self.functions_url}/admin/host/status")
-        # The environment is before the file, for our host as for Core Tools.
-        over = {"Fhir__Endpoint": self.fhir_url} if self.options.settings_file and self.options.fhir_url else {}
-        return self._child("functions", command, ready, over, show=self.options.show_host)
+        return self._child("functions", command, ready, self.over_the_file(), show=self.options.show_host)
+
+    def over_the_file(self) -> dict[str, str]:
+        """What goes before a settings file, which may name systems that people work with. Raises StackError.
+
+        The environment is before the file, for our host as for Core Tools; an empty setting is none.
+        """
+        file = self.options.settings_file
+        if file is None:
+            return {}
+        of_others = _OF_DICOM if self.options.fhir_url else (*_OF_DICOM, *_OF_FHIR)
+        own = {name: self.settings[name] for name in _OWN_SETTINGS}
+        by_lower = {name.lower(): value for name, value in own.items()}
+        try:
+            given = {*os.environ, *read_app_settings(file)}
+        except HostError as error:
+            raise StackError(str(error)) from error
+        taken = {name for name in given if name.lower().startswith((*of_others, *by_lower))}
+        return {name: by_lower.get(name.lower(), "") for name in taken} | own
 
     def _settings_file(self) -> Path:
         if self.options.settings_file:
