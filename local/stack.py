@@ -203,6 +203,7 @@ class Stack:
         else:
             command = [sys.executable, "-m", "local.functions_host", "--port", str(self.ports.functions)]
             command += ["--settings", str(self._settings_file()), f"--key={self.function_key}"]
+            command += ["--readable"] if self.options.show_host else []
         ready = answers(f"{self.functions_url}/admin/host/status")
         return self._child("functions", command, ready, self.over_the_file(), show=self.options.show_host)
 

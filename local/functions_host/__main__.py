@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from local.functions_host.http import METHODS, application, url_template
 from local.functions_host.indexing import Function, index
+from local.functions_host.readable import ReadableFilter, ReadableFormatter
 from local.functions_host.settings import HostError, read_app_settings, read_host_json, resolved
 from local.functions_host.telemetry import start_telemetry
 from local.functions_host.timer import Schedule, Timer
@@ -30,22 +31,28 @@ logger = logging.getLogger("host")
 
 def main() -> None:
     """Exits with 1 and a message where the host cannot start."""
-    arguments = _arguments()
+    arguments = parser().parse_args()
     try:
         asyncio.run(_serve(arguments))
     except HostError as error:
         sys.exit(f"functions host: {error}")
 
 
-def _arguments() -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m local.functions_host", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=7071)
-    parser.add_argument("--app-root", type=Path, default=Path.cwd())
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=7071, help="port to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--app-root", type=Path, default=Path.cwd(), help="folder of function_app.py (default: this one)"
+    )
     parser.add_argument("--settings", type=Path, help="default: local.settings.json of the app root")
     parser.add_argument("--key", help="function key; default: a new one each start")
     parser.add_argument("--no-timers", action="store_true", help="timers run only when asked to over /admin")
-    return parser.parse_args()
+    parser.add_argument(
+        "--readable", action="store_true", help="a sentence for each tick that did something; no line for each call"
+    )
+    return parser
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
@@ -56,14 +63,15 @@ async def _serve(arguments: argparse.Namespace) -> None:
     host_json = read_host_json(root)
     if listens(arguments.port):
         raise HostError(f"port {arguments.port} is taken; stop what uses it or name another with --port")
-    _configure_logging(host_json)
+    _configure_logging(host_json, is_readable=arguments.readable)
     start_telemetry()
     functions = index(root)
     timers = {one.name: _timer(one, root) for one in functions if one.is_timer}
     key: str = arguments.key or secrets.token_urlsafe(24)
     prefix = host_json.get("extensions", {}).get("http", {}).get("routePrefix", "api")
     app = application(functions, prefix, root, key, [_run_now(timers, key)])
-    _tell(functions, f"http://{arguments.host}:{arguments.port}", prefix, key)
+    if not arguments.readable:
+        _tell(functions, f"http://{arguments.host}:{arguments.port}", prefix, key)
 
     config = uvicorn.Config(app, arguments.host, arguments.port, log_config=None, access_log=False)
     async with _firing([] if arguments.no_timers else list(timers.values())):
@@ -136,9 +144,14 @@ def _tell(functions: list[Function], url: str, prefix: str, key: str) -> None:
     print(f"Function key: {key}\n", flush=True)
 
 
-def _configure_logging(host_json: dict[str, Any]) -> None:
+def _configure_logging(host_json: dict[str, Any], *, is_readable: bool) -> None:
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("[%(asctime)s.%(msecs)03d] %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S"))
+    if is_readable:
+        handler.addFilter(ReadableFilter())
+        handler.setFormatter(ReadableFormatter())
+    else:
+        form = logging.Formatter("[%(asctime)s.%(msecs)03d] %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+        handler.setFormatter(form)
     levels = host_json.get("logging", {}).get("logLevel", {})
     logging.basicConfig(level=_level(levels.get("default", "Information")), handlers=[handler], force=True)
     # The server's own lines only: what the app's libraries log would reach the log in Azure too.

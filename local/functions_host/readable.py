@@ -1,0 +1,94 @@
+"""What a person reads at the terminal of `make run`: a sentence for each tick that did something, no page requests."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+HEARTBEAT_SECONDS = 60
+_TICKS = "shared.sync.tick"
+_CALLS = "host"
+FORMAT, DATE_FORMAT = "%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"
+
+
+@dataclass(frozen=True, slots=True)
+class TickLine:
+    """What the app's own line says of a tick. `behind`: entries of the change feed; None where it is not known."""
+
+    outcome: str
+    error: str | None
+    entries: int
+    studies: int
+    failed: int
+    carried: int
+    behind: int | None
+    seconds: float
+
+    @classmethod
+    def of(cls, record: logging.LogRecord) -> Self | None:
+        """None where the record is another line than a tick's."""
+        if record.name != _TICKS or not hasattr(record, "Outcome"):
+            return None
+        return cls(
+            str(record.Outcome),
+            getattr(record, "Error", None),
+            getattr(record, "Entries", 0),
+            getattr(record, "Studies", 0),
+            getattr(record, "Failed", 0),
+            getattr(record, "Carried", 0),
+            getattr(record, "LagEntries", None),
+            getattr(record, "DurationSeconds", 0.0),
+        )
+
+    @property
+    def did_something(self) -> bool:
+        """Whether it brought entries on; else it is told again only once in a while."""
+        return self.outcome == "synced"
+
+    def __str__(self) -> str:
+        behind = "how far behind is not known" if self.behind is None else f"{self.behind:,} behind"
+        if self.did_something:
+            waiting = f", {self.carried:,} wait for another try" if self.carried else ""
+            did = f"synced {self.entries:,} entries of {self.studies:,} studies, {self.failed:,} failed{waiting}"
+            return f"{did}, {behind}, {self.seconds:.1f} s"
+        if self.outcome == "idle":
+            return f"nothing new in the change feed, {behind}"
+        if self.outcome == "leaseHeld":
+            return "another host syncs: it has the lease"
+        return f"{self.outcome}: {self.error or 'no reason is known'}, {behind}"
+
+
+class ReadableFilter(logging.Filter):
+    """Leaves out the calls of functions, but for one that raises, and ticks that do nothing new within a minute."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._now = now
+        self._told: tuple[str, str | None] | None = None
+        self._told_at = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is to be read."""
+        if record.name == _CALLS and record.levelno <= logging.INFO:
+            return False
+        tick = TickLine.of(record)
+        if tick is None:
+            return True
+        said = (tick.outcome, tick.error)
+        if said == self._told and not tick.did_something and self._now() - self._told_at < HEARTBEAT_SECONDS:
+            return False
+        self._told, self._told_at = said, self._now()
+        return True
+
+
+class ReadableFormatter(logging.Formatter):
+    """A tick as a sentence, all else as a line of a log."""
+
+    def __init__(self) -> None:
+        super().__init__(FORMAT, DATE_FORMAT)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line; the record, and so what else reads it, stays as it is."""
+        tick = TickLine.of(record)
+        return super().format(record) if tick is None else f"{self.formatTime(record, self.datefmt)} {tick}"
