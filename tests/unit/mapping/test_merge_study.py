@@ -5,7 +5,14 @@ import copy
 import pytest
 
 from shared.mapping.converters import MappingOptions
-from shared.mapping.merge_study import RemovedInstance, cancelled, is_cancelled, merge_study, with_series_of
+from shared.mapping.merge_study import (
+    RemovedInstance,
+    cancelled,
+    derived_study,
+    is_cancelled,
+    merge_study,
+    with_series_of,
+)
 from shared.mapping.resources import StudyMapper
 from shared.mapping.sign import is_only_ours, is_ours
 from shared.model import Action, State
@@ -131,3 +138,32 @@ def test_what_doubles_list_is_counted():
     assert uids(together) == {SERIES: [INSTANCE, "1.9"], "1.8": ["1.8.1"]}
     assert (together["numberOfSeries"], together["numberOfInstances"]) == (2, 3)
     assert together["identifier"][0]["value"] == f"urn:oid:{STUDY}"
+
+
+DICOM, SNOMED = "http://dicom.nema.org/resources/ontology/DCM", "http://snomed.info/sct"
+
+
+def coding(system, code="CT"):
+    return {"system": system, "code": code} if system else {"code": code}
+
+
+MODALITIES = [
+    # rule                                          modality of the series  held by the study            the study's then
+    ("DICOM's codes are taken",                     coding(DICOM),          [],                          [coding(DICOM)]),
+    ("as DICOM Cast wrote their system",            coding("DCM"),          [],                          [coding(DICOM)]),
+    ("as an OID says it",                           coding("urn:oid:1.2.840.10008.2.16.4"), [],          [coding(DICOM)]),
+    ("of another system's none is made",            coding(SNOMED),         [],                          None),
+    ("of one without a system none is made",        coding(None),           [],                          None),
+    ("one that it may mean stays",                  coding(None),           [coding(DICOM)],             [coding(DICOM)]),
+    ("one that no series has goes",                 coding(DICOM),          [coding(DICOM, "MR")],       [coding(DICOM)]),
+    ("another system's of no series stays",         coding(DICOM),          [coding(SNOMED, "MR")],      [coding(SNOMED, "MR"), coding(DICOM)]),
+    ("the same code of another system is another",  coding(DICOM),          [coding(SNOMED)],            [coding(SNOMED), coding(DICOM)]),
+    ("what is there is not added",                  coding(DICOM),          [coding(DICOM)],             [coding(DICOM)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "said", "held", "then"), MODALITIES, ids=[row[0] for row in MODALITIES])
+def test_the_modalities_of_a_study(rule, said, held, then):
+    """Those of its series, where their system is DICOM's by one of its names; what others say stays."""
+    series = [{"uid": SERIES, "modality": said, "instance": []}]
+    assert derived_study({"modality": held}, series, counted=False).get("modality") == then, rule
