@@ -11,7 +11,7 @@ BESIDE_EACH_OTHER := -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 # Only where it is asked for by name: a variable that happens to be in the environment is no consent to write there.
 OTHER_FHIR := $(if $(filter command,$(firstword $(origin FHIR))),--fhir '$(FHIR)')
 
-.PHONY: demo run check acceptance test test-kills soak test-model test-servers servers-hapi servers-medplum test-worker test-browser check-infra check-infra-faults snapshots bicep package lint bench bench-quick setup docs lock clean
+.PHONY: demo run check acceptance test test-kills soak test-model test-servers servers-hapi servers-medplum test-worker test-browser mutants check-infra check-infra-faults snapshots bicep package lint bench bench-quick setup docs lock clean
 
 # Python 3.13 for the language worker's own library, where there is one: by its name, or by pyenv's.
 PYTHON_313 := $(shell for python in python3.13 "env PYENV_VERSION=$$(pyenv latest 3.13 2>/dev/null) python3.13"; do \
@@ -66,6 +66,16 @@ endif
 	@echo "setting up .venv-worker (once, about 30 s) ..."
 	@$(PYTHON_313) -m venv --clear --without-pip .venv-worker
 	@$(VENV)/bin/uv pip install --quiet --python .venv-worker -r requirements-dev.txt -r tests/worker/requirements.txt
+	@touch $@
+
+mutants: setup  ## Which changes of mapping/ and sync/ no test sees; BASE=commit (main) the files differ from, or FILES='...'
+	@$(MAKE) --no-print-directory .venv-mutants/ready
+	.venv-mutants/bin/python -m tests.mutants $(or $(FILES),$(or $(BASE),main))
+
+.venv-mutants/ready: requirements-dev.txt tests/mutants/requirements.txt
+	@echo "setting up .venv-mutants (once, about 20 s) ..."
+	@$(VENV)/bin/uv venv --quiet --clear --python $(RUN) .venv-mutants
+	@$(VENV)/bin/uv pip install --quiet --python .venv-mutants -r requirements-dev.txt -r tests/mutants/requirements.txt
 	@touch $@
 
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
@@ -164,4 +174,4 @@ lock: $(VENV)/ready  ## Pin all dependencies anew
 	  pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 
 clean:
-	rm -rf $(VENV) .venv-bench .venv-browser .venv-infra .venv-worker .local local/azurite/node_modules
+	rm -rf $(VENV) .venv-bench .venv-browser .venv-infra .venv-mutants .venv-worker .local local/azurite/node_modules
