@@ -4,9 +4,13 @@ import logging
 
 import azure.functions as func
 
-from shared import bootstrap
-from shared.api import api
-from shared.errors import SettingsError
+from shared.log_lines import quiet_libraries
+
+quiet_libraries()  # before the app's own imports: for more than a second telemetry that is on already would log itself
+
+from shared import bootstrap  # noqa: E402
+from shared.api import api  # noqa: E402
+from shared.errors import SettingsError  # noqa: E402
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 app.register_functions(api)

@@ -255,7 +255,7 @@ def no_modifier_first_if_none_exist(request: Request, pass_on: PassOn) -> Answer
 
 @dataclass
 class StaleAnswered:
-    """What a stale `If-Match` is answered instead of 412."""
+    """What a stale `If-Match` is answered instead of 412; of what is not there at all, a 500 would be no lost race."""
 
     status: int
 
@@ -264,6 +264,8 @@ class StaleAnswered:
         if answer.status != 412:
             return answer
         guarded = next(entry["request"] for entry in request.writes if "ifMatch" in entry["request"])
+        if self.status >= 500 and pass_on(Request("GET", f"/{guarded['url']}")).status == 404:
+            return answer
         version = guarded["ifMatch"].removeprefix("W/").strip('"')
         return refusal(self.status, HAPI_CONFLICT.format(url=guarded["url"], version=version))
 
