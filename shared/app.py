@@ -13,6 +13,7 @@ from shared.sync.ports import Ports
 from shared.sync.replay.replay_request import parse_request
 from shared.sync.status.check import Check, Question, run_check
 from shared.sync.status.outages import OutageLog
+from shared.sync.status.state import is_healthy
 from shared.sync.status.status import Status, status
 from shared.sync.status.watch import UnderWay
 from shared.sync.tick import tick
@@ -43,12 +44,12 @@ class App:
 
     def status(self) -> Status:
         """Where the sync stands."""
-        return status(self.watch, VERSION, self.settings, self.under_way)
+        return status(self.watch, VERSION, self.settings, self.under_way, self.options.standstill_seconds)
 
     def is_healthy(self) -> bool:
-        """Whether a tick has ended well not long ago. Raises OutageError where storage cannot say."""
-        well_at = self.watch.journal.read().well_at
-        return well_at is not None and self.watch.now() - well_at <= self.health_max_age
+        """Whether ticks end well, and write what waits. Raises OutageError where storage cannot say."""
+        patience = timedelta(seconds=self.options.standstill_seconds)
+        return is_healthy(self.watch.journal.read(), self.watch.now(), self.health_max_age, patience)
 
     def history(self, hours: int) -> list[Slot]:
         """Lag and throughput of so many hours. Raises OutageError."""

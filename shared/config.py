@@ -90,7 +90,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("Fhir__SearchDelay",                                 "search_delay_seconds",  duration,        "00:00:00",  "how long the FHIR server's searches may lag behind its writes: a host that starts, or takes over, waits so long"),
     Setting("DicomCast__LeaseDuration",                          "lease_seconds",         lease_duration,  "00:00:30",  "how long a host that died keeps others out"),
     Setting("DicomCast__TickTimeBudget",                         "tick_budget_seconds",   duration,        "00:04:00",  "after it a tick begins nothing new; well below `functionTimeout` in host.json"),
-    Setting("DicomCast__HealthMaxAge",                           "health_max_age_seconds", duration,       "00:05:00",  "`/api/health` answers 503 where no tick has ended well for so long; above the time budget"),
+    Setting("DicomCast__HealthMaxAge",                           "health_max_age_seconds", duration,       "00:05:00",  "`/api/health` answers 503 where no tick has ended well for so long, or entries wait and none was written; above the time budget"),
     Setting("RetryConfiguration__TotalRetryDuration",            "total_retry_seconds",   duration,        "00:10:00",  "how long a study with a transient fault is tried before it is recorded as failed; outages do not count"),
     Setting("DicomCast__DefaultUtcOffset",                       "default_offset",        offset,          "+00:00",    "offset of dates and times where (0008,0201) is absent"),
     Setting("DicomCast__Features__EnforceValidationOfTagValues", "enforce_validation",    boolean,         "false",     "`true`: an entry with any invalid mapped tag is not synced"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from shared.model import Watermark
 from shared.outcome import BatchResult, Outcome, TickRecord
@@ -68,7 +68,9 @@ class Journal:
     """The last tick, those before it that did anything (newest first), sums over all, and the slot of now.
 
     `well_at`: when a tick last ended well. `still_ticks`: so many, one after the other, brought nothing on though the
-    feed goes on.
+    feed goes on. `failing_since`: when the first of the ticks began that have failed in a row, up to the last.
+    `unwritten_since`: likewise of those after which entries waited, and none of which wrote any, or found it in FHIR,
+    or recorded it as failed.
     """
 
     last: TickRecord | None = None
@@ -77,6 +79,8 @@ class Journal:
     slot: Slot | None = None
     well_at: datetime | None = None
     still_ticks: int = 0
+    failing_since: datetime | None = None
+    unwritten_since: datetime | None = None
 
     def with_tick(self, record: TickRecord) -> "Journal":
         """The journal with one more tick; idle ones are kept as the last only."""
@@ -86,20 +90,34 @@ class Journal:
         slot = Slot.of(record.started)
         if self.slot is not None and self.slot.start == slot.start:
             slot = self.slot
-        ended = record.started + timedelta(seconds=record.duration_seconds)
         return Journal(
             last=record,
             recent=((record, *self.recent) if record.is_worth_telling else self.recent)[:RECENT],
             totals={"ticks": self.totals.get("ticks", 0) + 1, **totals},
             slot=slot.with_tick(record),
-            well_at=ended if record.ended_well else self.well_at,
+            well_at=record.ended if record.ended_well else self.well_at,
             still_ticks=self._still_ticks(record),
+            failing_since=self._failing_since(record),
+            unwritten_since=self._unwritten_since(record),
         )
 
     def _still_ticks(self, record: TickRecord) -> int:
         if record.stood_still or record.outcome is Outcome.STANDSTILL:
             return self.still_ticks + 1
         return 0 if record.ended_well else self.still_ticks
+
+    def _failing_since(self, record: TickRecord) -> datetime | None:
+        if record.outcome is Outcome.FAILED:
+            return self.failing_since or record.started
+        return self.failing_since if record.outcome is Outcome.STOPPED else None  # another host works: it will tell
+
+    def _unwritten_since(self, record: TickRecord) -> datetime | None:
+        result = record.result
+        if result and result.written + result.unchanged + result.failed:
+            return None
+        if record.lag is None:  # whether any entry waits is not known
+            return self.unwritten_since
+        return (self.unwritten_since or record.started) if record.lag.entries else None
 
 
 def _shortened(record: TickRecord) -> TickRecord:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from shared.failures import ErrorTable
@@ -55,7 +55,10 @@ class Lag:
 
 @dataclass(frozen=True, slots=True)
 class TickRecord:
-    """One tick. `result` is None where its batch did not end, `lag` where the feed could not be asked."""
+    """One tick. `result` is None where its batch did not end, `lag` where the feed could not be asked.
+
+    `system`: which one `error` is about, None where it is about none.
+    """
 
     started: datetime
     duration_seconds: float
@@ -63,11 +66,17 @@ class TickRecord:
     result: BatchResult | None = None
     error: str | None = None
     lag: Lag | None = None
+    system: str | None = None
 
     @property
     def ended_well(self) -> bool:
         """Whether it did what a tick is for."""
         return self.outcome in (Outcome.SYNCED, Outcome.IDLE)
+
+    @property
+    def ended(self) -> datetime:
+        """When it was over."""
+        return self.started + timedelta(seconds=self.duration_seconds)
 
     @property
     def stood_still(self) -> bool:

@@ -4,7 +4,7 @@ import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared.errors import DicomCastError, LeaseLostError, OutageError, UnforeseenTickError
+from shared.errors import DicomCastError, FeedError, LeaseLostError, OutageError, UnforeseenTickError, WatermarkError
 from shared.journal import TOTALS, Journal
 from shared.log_lines import log_line
 from shared.outcome import BatchResult, Lag, Outcome, TickRecord
@@ -14,6 +14,7 @@ from shared.sync.ports import Ports
 from shared.sync.replay.replay import run_replays
 from shared.sync.status.lag import lag_behind
 from shared.sync.status.outages import OutageLog
+from shared.sync.status.seen import DICOM_SERVICE, STORAGE
 
 REPLAY_SECONDS = 30
 """So long at most a tick works on replays: what is new in the feed must not wait for them."""
@@ -52,18 +53,20 @@ def tick(ports: Ports, options: BatchOptions, outages: OutageLog) -> TickRecord:
 
 
 def _work(ports: Ports, options: BatchOptions, started: datetime, outages: OutageLog) -> TickRecord:
-    result, error = None, None
+    result, error, system = None, None, None
     try:
         with ports.deadline.within(options.tick_budget_seconds + REQUEST_SECONDS), bulkhead(UnforeseenTickError):
             ports.fhir.check()
             ports.handover.begin(ports.sleep)
             result = run_batches(ports, options)
             outcome = result.outcome
+            if outcome is Outcome.IDLE:  # nothing was asked of the FHIR server: is it there for what comes next?
+                ports.fhir.ensure_answers()
             outages.up()
             run_replays(ports, options, ports.now() + timedelta(seconds=REPLAY_SECONDS))
     except OutageError as outage:
         outages.down(outage)
-        outcome, error = Outcome.FAILED, _told(outage)
+        outcome, error, system = Outcome.FAILED, _told(outage), outage.system
     except LeaseLostError as lost:
         ports.handover.lost()
         outcome, error = Outcome.STOPPED, _told(lost)
@@ -73,8 +76,9 @@ def _work(ports: Ports, options: BatchOptions, started: datetime, outages: Outag
         tell(unforeseen)
     except DicomCastError as failure:
         outcome, error = Outcome.FAILED, _told(failure)
+        system = _system_of(failure)
         logger.error("the tick failed: %s", error)  # noqa: TRY400 the message is for an operator, a traceback is not
-    return TickRecord(started, _seconds_since(started, ports), outcome, result, error, _lag(ports, result))
+    return TickRecord(started, _seconds_since(started, ports), outcome, result, error, _lag(ports, result), system)
 
 
 def _judged(record: TickRecord, journal: Journal, options: BatchOptions) -> TickRecord:
@@ -106,6 +110,12 @@ def _seconds_since(started: datetime, ports: Ports) -> float:
 
 def _told(error: DicomCastError) -> str:
     return f"{type(error).__name__}: {error}"
+
+
+def _system_of(failure: DicomCastError) -> str | None:
+    if isinstance(failure, FeedError):
+        return DICOM_SERVICE
+    return STORAGE if isinstance(failure, WatermarkError) else None
 
 
 def _log(record: TickRecord) -> None:

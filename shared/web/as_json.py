@@ -21,6 +21,7 @@ def status_json(status: Status) -> dict[str, Any]:
     journal = status.journal
     return {
         "version": status.version,
+        **_plain(status.state),
         "watermark": _plain(status.watermark),
         "latest": _plain(status.latest),
         "lag": _plain(status.lag) or {"entries": None, "seconds": None},

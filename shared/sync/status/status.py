@@ -12,6 +12,8 @@ from shared.replay import Replay
 from shared.sync.ports import Ports
 from shared.sync.read.plan import carried_entries
 from shared.sync.status.lag import lag_behind
+from shared.sync.status.seen import PATIENCE_SECONDS, SYSTEMS, Seen, SyncState
+from shared.sync.status.state import state_of
 from shared.sync.status.watch import Answers, UnderWay
 
 ANSWER_SECONDS = 1.7
@@ -34,9 +36,10 @@ class CarriedStudy:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is not known, because a system is down, is None; `faults` says what is down."""
+    """What is not known, because a system is down, is None; `faults` says what is down, `down` the same by system."""
 
     version: str
+    state: SyncState
     watermark: Watermark | None
     latest: Watermark | None
     lag: Lag | None
@@ -48,6 +51,7 @@ class Status:
     settings: Mapping[str, str]
     fhir_server: Mapping[str, str]
     faults: Sequence[str]
+    down: Mapping[str, str]
 
     @property
     def entries_per_second(self) -> float | None:
@@ -59,8 +63,14 @@ class Status:
         return None
 
 
-def status(ports: Ports, version: str, settings: Mapping[str, str], under_way: UnderWay | None = None) -> Status:
-    """The status, within 2 s."""
+def status(
+    ports: Ports,
+    version: str,
+    settings: Mapping[str, str],
+    under_way: UnderWay | None = None,
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> Status:
+    """The status, within 2 s. `patience_seconds`: how long entries may wait without any being written."""
     answers = Answers(
         {
             "storage": lambda: (ports.journal.read(), ports.replays.under_way()),
@@ -78,20 +88,43 @@ def status(ports: Ports, version: str, settings: Mapping[str, str], under_way: U
     )
     journal, replays = answers.get("storage") or (None, None)
     stored, lease = answers.get("storage: the watermark"), answers.get("storage: the lease")
+    latest, carried = answers.get("DICOM service"), answers.get("storage: the carried studies")
+    faults = ({"storage: its length": INFINITE_LEASE} if lease and lease.is_infinite else {}) | answers.faults
+    down = {system: found for system in SYSTEMS if (found := _fault_of(system, faults))}
+    seen = Seen(
+        now=ports.now(),
+        journal=journal,
+        watermark=stored.watermark if stored else None,
+        lag=answers.get("lag"),
+        unread=latest.sequence - stored.read_through.sequence if latest and stored else None,
+        lease=lease,
+        errors=answers.get("storage: the error tables"),
+        carried=sum(study.entries for study in carried or ()),
+        carried_since=min((study.since for study in carried or ()), default=None),
+        down=down,
+        patience_seconds=patience_seconds,
+    )
     return Status(
         version=version,
-        watermark=stored.watermark if stored else None,
-        latest=answers.get("DICOM service"),
-        lag=answers.get("lag"),
+        state=state_of(seen),
+        watermark=seen.watermark,
+        latest=latest,
+        lag=seen.lag,
         lease=lease,
         journal=journal,
-        errors=answers.get("storage: the error tables"),
-        carried=answers.get("storage: the carried studies"),
+        errors=seen.errors,
+        carried=carried,
         replays=replays,
         settings=settings,
         fhir_server=ports.fhir.manners(),
-        faults=[*answers.faults, *([INFINITE_LEASE] if lease and lease.is_infinite else [])],
+        faults=list(dict.fromkeys(faults.values())),
+        down=down,
     )
+
+
+def _fault_of(system: str, faults: Mapping[str, str]) -> str | None:
+    """The first of the questions that ask the system; their names begin with its name."""
+    return next((fault for name, fault in faults.items() if name.startswith(system)), None)
 
 
 def _latest(ports: Ports) -> Watermark:

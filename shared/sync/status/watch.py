@@ -45,7 +45,7 @@ class UnderWay:
 
 
 class Answers:
-    """What each question came to; `faults` names what failed, or did not answer in time.
+    """What each question came to; `faults` says what failed, or did not answer in time, by the question's name.
 
     `deadline` is what the questions' requests heed, each in its own thread: what nobody waits for any more ends.
     """
@@ -53,7 +53,7 @@ class Answers:
     def __init__(
         self, questions: Mapping[str, Callable[[], Any]], seconds: float, under_way: UnderWay, deadline: Deadline
     ) -> None:
-        self.faults: list[str] = []
+        self.faults: dict[str, str] = {}
         self._found: dict[str, Any] = {}
         end = time.monotonic() + seconds
         asked = {name: under_way.ask(name, _within(deadline, seconds, ask)) for name, ask in questions.items()}
@@ -61,10 +61,9 @@ class Answers:
             try:
                 self._found[name] = future.result(max(0.0, end - time.monotonic()))
             except NoAnswerError:
-                self.faults.append(f"{name}: no answer within {seconds:g} s")
+                self.faults[name] = f"{name}: no answer within {seconds:g} s"
             except DicomCastError as error:
-                self.faults.append(str(error))
-        self.faults = list(dict.fromkeys(self.faults))
+                self.faults[name] = str(error)
 
     def get(self, name: str) -> Any:
         """The answer, None where there is none."""
