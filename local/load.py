@@ -11,9 +11,15 @@ from local.stow import Fate, UnreachableError, files_under, store
 
 
 def load(url: str, paths: Sequence[Path], partition: str | None = None) -> int:
-    """The exit code: 1 where a file could not be stored. Says which and why, and goes on."""
+    """The exit code: 1 where a file could not be stored, or none is there. Says which and why, and goes on.
+
+    Files that are no DICOM instances are counted: folders hold others too, as a CD's DICOMDIR.
+    """
     console = console_on_stdout()
     files = files_under(paths)
+    if not files:
+        console.print(f"no files in {', '.join(map(str, paths))}", style="red")
+        return 1
     fates: Counter[Fate] = Counter()
     refused = []
     try:
@@ -28,4 +34,4 @@ def load(url: str, paths: Sequence[Path], partition: str | None = None) -> int:
     for one in refused:
         console.print(f"{one.path}: {one.reason}", style="red")
     console.print(", ".join(f"{fates[fate]} {fate}" for fate in Fate))
-    return 1 if refused or not files else 0
+    return 1 if refused or fates[Fate.NO_INSTANCE] == len(files) else 0

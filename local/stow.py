@@ -1,5 +1,6 @@
 """Stores DICOM files in a DICOM service by STOW-RS (PS3.18 10.5)."""
 
+import struct
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,13 +10,27 @@ from urllib.parse import quote
 
 import requests
 from pydicom import config, dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.uid import MediaStorageDirectoryStorage
 from urllib3.fields import RequestField
 from urllib3.filepost import encode_multipart_formdata
 
 MAX_FILES = 50
 MAX_BYTES = 32 * 1024 * 1024
 _NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+_NO_INSTANCE = ("not a DICOM file", "a directory of DICOM files")
+_UNREADABLE = (
+    EOFError,
+    ValueError,
+    AttributeError,
+    NotImplementedError,
+    TypeError,
+    KeyError,
+    struct.error,
+    BytesLengthException,
+)
+"""What pydicom raises at bytes that are no elements."""
+_DAMAGED = "begins as a DICOM file, and cannot be read as one"
 _ALREADY_THERE = 45070  # failure reason of the Azure service: the instance exists
 _STORED, _REFUSED = "00081199", "00081198"
 _INSTANCE_UID, _REASON = "00081155", "00081197"
@@ -27,11 +42,12 @@ class Fate(StrEnum):
     STORED = "stored"
     ALREADY_THERE = "already there"
     REFUSED = "refused"
+    NO_INSTANCE = "not DICOM instances (skipped)"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """One file and its fate; `reason` where it was refused."""
+    """One file and its fate; `reason` where it was not stored."""
 
     path: Path
     fate: Fate
@@ -60,7 +76,7 @@ def store(url: str, paths: Iterable[Path], partition: str | None = None) -> Iter
     for path in paths:
         uid, fault = instance_uid(path)
         if fault:
-            yield StoredFile(path, Fate.REFUSED, fault)
+            yield StoredFile(path, Fate.NO_INSTANCE if fault in _NO_INSTANCE else Fate.REFUSED, fault)
             continue
         content = path.read_bytes()
         if batch and (len(batch) >= MAX_FILES or sum(len(one[2]) for one in batch) + len(content) > MAX_BYTES):
@@ -76,11 +92,17 @@ def instance_uid(path: Path) -> tuple[str, str]:
     try:
         with config.disable_value_validation(), warnings.catch_warnings(action="ignore"):
             dataset = dcmread(path, specific_tags=list(_NEEDED), stop_before_pixels=True)
+            if dataset.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+                return "", _NO_INSTANCE[1]
+            missing = [keyword for keyword in _NEEDED if not dataset.get(keyword)]
     except FileNotFoundError:
         return "", "no such file"
-    except (InvalidDicomError, OSError, EOFError, ValueError, AttributeError, NotImplementedError, TypeError):
-        return "", "not a DICOM file"
-    missing = [keyword for keyword in _NEEDED if not dataset.get(keyword)]
+    except InvalidDicomError:
+        return "", _NO_INSTANCE[0]
+    except OSError as error:
+        return "", f"cannot be read ({type(error).__name__})"
+    except _UNREADABLE:
+        return "", _DAMAGED if path.stat().st_size else _NO_INSTANCE[0]
     return str(dataset.get("SOPInstanceUID", "")), f"no {', '.join(missing)}" if missing else ""
 
 

@@ -42,21 +42,22 @@ def test_a_partition_can_be_named(dicom, tmp_path):
 
 
 def test_a_bad_file_is_named_and_the_rest_goes_on(dicom, tmp_path):
-    """Which file and why, a line each, wherever it lies and whatever its name; exit code 1; nothing of the patient."""
+    """Which file and why, a line each, wherever it lies and whatever its name; exit code 1; nothing of the patient.
+
+    Files that are no DICOM are counted and skipped.
+    """
     folder = tmp_path / ("[red] :cat: " + "long " * 40)
     folder.mkdir()
     (folder / "good.dcm").write_bytes(dicom_file())
     (folder / "lacks.dcm").write_bytes(dicom_file(SeriesInstanceUID=None))
     (folder / "text.dcm").write_text("not DICOM")
     (folder / "two\nlines.dcm").write_text("not DICOM")
-    ended = load(dicom.url, folder, folder / "nowhere.dcm")
+    ended = load(dicom.url, folder, folder / "no\nwhere.dcm")
     assert ended.returncode == 1
     assert ended.stdout.splitlines() == [
         f"{folder}/lacks.dcm: no SeriesInstanceUID",
-        f"{folder}/text.dcm: not a DICOM file",
-        f"{folder}/two\\nlines.dcm: not a DICOM file",
-        f"{folder}/nowhere.dcm: no such file",
-        "1 stored, 0 already there, 4 refused",
+        f"{folder}/no\\nwhere.dcm: no such file",
+        "1 stored, 0 already there, 2 refused, 2 not DICOM instances (skipped)",
     ]
     assert "Nightingale" not in ended.stdout + ended.stderr
 
