@@ -2,7 +2,7 @@
 
 import pytest
 from starlette.applications import Starlette
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from local.check import check
@@ -55,4 +55,16 @@ def test_what_hinders_the_check_is_one_line(capsys):
         assert check(app.url, "another") == 1
     assert (
         capsys.readouterr().out == "401: the function key is missing or wrong; `make run` prints it, --key takes it\n"
+    )
+
+
+@pytest.mark.parametrize("answer", ["<html>", "[]", '{"detail": "Not Found"}', '{"steps": "none", "ok": true}'])
+def test_another_server_is_a_sentence(answer, capsys):
+    """A wrong URL leads to somebody: the DICOM service, a proxy's page."""
+    routes = [Route("/api/check", lambda _: Response(answer, 404))]
+    with running(Starlette(routes=routes)) as other:
+        assert check(other.url, "key") == 1
+    assert capsys.readouterr().out == (
+        f"{other.url} answers 404 to /api/check, and not as this app does: is it the functions host?"
+        " --functions names another\n"
     )
