@@ -3,25 +3,23 @@
 import io
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import requests
 from pydicom import dcmread
 from rich.console import Console
-from rich.table import Table
 
 from local.compare import StudyComparison, compare
+from local.comparison import tell, verdict
 from local.console import console_on_stdout
-from local.failures import RecordedFailure, recorded_failures
-from local.fhir_account import DEFAULT_PARTITION, relative, search
+from local.failures import recorded_failures
+from local.fhir_account import relative, search
 from local.samples import ct_study, dose_report, pydicom_files, with_invalid_tags
 from local.stack import Ports, Stack, StackOptions
 from local.stow import Fate, store
 
 DRAIN_SECONDS = 100
-_SHOWN_OF_PATIENT_ID = 3  # characters
 _SHOWN_OF_REFERENCE = len("Patient/") + 8
 _PARTITION = "north"
 _SETTINGS = {"SyncSchedule": "* * * * * *", "DicomCast__Features__GenerateObservations": "true"}
@@ -46,11 +44,9 @@ def demo(ports: Ports, logs: Path) -> int:
         failures = recorded_failures(stack.storage_connection)
         failed = {one.sop_instance_uid for one in failures if one.is_final}
         studies = compare(stack.dicom_url, stack.fhir_url, failed, with_observations=True)
-    console.print(_studies_table(studies))
-    if failures:
-        console.print(_failures_table(failures))
+    tell(console, studies, failures)
     _summary(console, status, studies, time.monotonic() - started)
-    return 0 if not any(one.differences for one in studies) else 1
+    return verdict(console, studies)
 
 
 def _store(console: Console, stack: Stack) -> str:
@@ -108,41 +104,9 @@ def _drain(console: Console, stack: Stack) -> dict[str, Any] | None:
     return None
 
 
-def _studies_table(studies: list[StudyComparison]) -> Table:
-    counts = ("series", "in FHIR", "instances", "in FHIR", "Observations", "failed")
-    table = Table("study", "partition", "patient", "modality", *counts, "")
-    for one in studies:
-        table.add_row(
-            f"…{one.study_instance_uid[-12:]}",
-            one.partition if one.partition != DEFAULT_PARTITION else "",
-            f"…{one.patient_id[-_SHOWN_OF_PATIENT_ID:]}" if one.patient_id else "",
-            " ".join(one.modalities),
-            str(len(one.in_dicom)),
-            str(len(one.in_fhir)),
-            str(sum(one.in_dicom.values())),
-            str(sum(one.in_fhir.values())),
-            str(one.observations or ""),
-            str(one.failed or ""),
-            "; ".join(one.differences) or "ok",
-        )
-    return table
-
-
-def _failures_table(failures: list[RecordedFailure]) -> Table:
-    table = Table("entries", "recorded in", "reason")
-    for (name, reason), count in Counter((one.table, one.reason) for one in failures).most_common():
-        table.add_row(str(count), name, reason)
-    return table
-
-
 def _summary(console: Console, status: dict[str, Any], studies: list[StudyComparison], seconds: float) -> None:
-    different = sum(bool(one.differences) for one in studies)
     totals = status["totals"]
     console.print(
         f"{len(studies)} studies, {sum(sum(one.in_dicom.values()) for one in studies)} instances in {seconds:.0f} s: "
         f"{totals['entries']} change feed entries, {totals['fhirCalls']} FHIR calls, {totals['failed']} entries failed"
     )
-    if different:
-        console.print(f"{different} studies differ", style="red")
-    else:
-        console.print("FHIR matches DICOM", style="green")

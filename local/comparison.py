@@ -1,0 +1,122 @@
+"""`make compare`, and the end of the demo: FHIR beside DICOM, as a table of 80 columns."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import requests
+from azure.core.exceptions import AzureError
+from rich.console import Console
+from rich.table import Table
+
+from local.compare import StudyComparison, compare
+from local.console import console_on_stdout
+from local.failures import RecordedFailure, recorded_failures
+from local.fhir_account import DEFAULT_PARTITION, SearchError
+from local.functions_host.settings import HostError, read_app_settings
+from local.processes import StackError
+from local.stack import Ports, Stack, StackOptions
+
+_WELL_SHOWN = 8  # studies that are well; of them the largest
+_SHOWN_OF_UID = 8  # characters at least
+_SHOWN_OF_PATIENT_ID = 3
+
+
+def compare_running(ports: Ports, settings: Path, fhir_url: str | None) -> int:
+    """The exit code: 0 only if FHIR says what DICOM holds. Raises StackError where the stack of the ports is not up."""
+    stack = Stack(StackOptions(ports, settings.parent, fhir_url=fhir_url))
+    try:
+        given = (
+            {name.lower(): value for name, value in read_app_settings(settings).items()} if settings.exists() else {}
+        )
+        observations = given.get("dicomcast__features__generateobservations", "").lower() == "true"
+        failures = recorded_failures(stack.storage_connection, given.get("tablestore__tablenameprefix", ""))
+        failed = {one.sop_instance_uid for one in failures if one.is_final}
+        studies = compare(stack.dicom_url, stack.fhir_url, failed, with_observations=observations)
+    except (requests.RequestException, AzureError, SearchError, HostError) as error:
+        raise StackError(f"the running stack cannot be compared ({type(error).__name__}): is `make run` up?") from error
+    console = console_on_stdout()
+    tell(console, studies, failures)
+    return verdict(console, studies)
+
+
+def tell(console: Console, studies: Sequence[StudyComparison], failures: Sequence[RecordedFailure]) -> None:
+    """What is not well first, then the largest of the others, how many more there are, and why entries failed."""
+    shown, left_out = in_order(studies)
+    console.print(studies_table(shown, told_apart({one.study_instance_uid for one in studies})))
+    if left_out:
+        console.print(f"and {left_out} more studies that are ok")
+    if failures:
+        console.print(_failures_table(failures))
+
+
+def verdict(console: Console, studies: Sequence[StudyComparison]) -> int:
+    """The exit code, after a last line that says it."""
+    different = sum(bool(one.differences) for one in studies)
+    failed = sum(bool(one.failed) for one in studies if not one.differences)
+    ok = len(studies) - different - failed
+    console.print(f"{len(studies)} studies: {different} differ, {failed} with failed entries, {ok} ok")
+    if different:
+        console.print(f"FHIR does not match DICOM: {different} studies differ", style="red")
+        return 1
+    but = ", but for the entries that are recorded as failed" if failed else ""
+    console.print(f"FHIR matches DICOM{but}", style="green")
+    return 0
+
+
+def in_order(studies: Sequence[StudyComparison]) -> tuple[list[StudyComparison], int]:
+    """Those to show: the ones that differ, then with failed entries, then the largest; and how many are left out."""
+    ordered = sorted(studies, key=lambda one: (not one.differences, not one.failed, -sum(one.in_dicom.values())))
+    not_well = sum(bool(one.differences or one.failed) for one in studies)
+    shown = ordered[: not_well + _WELL_SHOWN]
+    return shown, len(ordered) - len(shown)
+
+
+def told_apart(uids: Collection[str]) -> Mapping[str, str]:
+    """Each UID as the shortest end that no other has, after an ellipsis: beginnings are a vendor's."""
+    ends = Counter(uid[-length:] for uid in uids for length in range(1, len(uid) + 1))
+    return {uid: _end(uid, ends) for uid in uids}
+
+
+def _end(uid: str, ends: Mapping[str, int]) -> str:
+    for length in range(_SHOWN_OF_UID, len(uid)):
+        if ends[uid[-length:]] == 1:
+            return f"…{uid[-length:]}"
+    return uid
+
+
+def studies_table(studies: Sequence[StudyComparison], names: Mapping[str, str]) -> Table:
+    """A row for each study; what FHIR has is said where it is not what DICOM has."""
+    with_partition = any(one.partition != DEFAULT_PARTITION for one in studies)
+    columns = ("study", *(["part."] if with_partition else []), "patient", "mod.", "series", "inst.", "dose", "")
+    table = Table(*columns, padding=0)
+    for one in studies:
+        partition = [one.partition if one.partition != DEFAULT_PARTITION else ""] if with_partition else []
+        table.add_row(
+            names[one.study_instance_uid],
+            *partition,
+            f"…{one.patient_id[-_SHOWN_OF_PATIENT_ID:]}" if one.patient_id else "",
+            " ".join(one.modalities),
+            _beside(len(one.in_dicom), len(one.in_fhir)),
+            _beside(sum(one.in_dicom.values()), sum(one.in_fhir.values())),
+            str(one.observations or ""),
+            state_of(one),
+        )
+    return table
+
+
+def state_of(study: StudyComparison) -> str:
+    """`ok` only where all of it is in FHIR."""
+    failed = [f"{study.failed} failed"] if study.failed else []
+    return "; ".join([*study.differences, *failed]) or "ok"
+
+
+def _beside(in_dicom: int, in_fhir: int) -> str:
+    return str(in_dicom) if in_dicom == in_fhir else f"{in_dicom}, FHIR {in_fhir}"
+
+
+def _failures_table(failures: Sequence[RecordedFailure]) -> Table:
+    table = Table("entries", "recorded in", "reason", padding=0)
+    for (name, reason), count in Counter((one.table, one.reason) for one in failures).most_common():
+        table.add_row(str(count), name.removesuffix("ExceptionTable"), reason)
+    return table

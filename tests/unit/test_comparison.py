@@ -1,0 +1,104 @@
+"""The demo's table: what is not well first, in 80 columns, each study told from the others."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from local.compare import StudyComparison
+from local.comparison import in_order, tell, told_apart, verdict
+from local.failures import RecordedFailure
+from local.fhir_account import DEFAULT_PARTITION
+
+STEM = "1.2.826.0.1.3680043.8.498.4544318222390012"
+
+
+def study(end, instances=1, in_fhir=None, partition=DEFAULT_PARTITION, **said):
+    """Of one series."""
+    held = instances if in_fhir is None else in_fhir
+    counts = {"1": instances}, {"1": held} if held else {}
+    return StudyComparison(partition, f"{STEM}.{end}", "PATIENT-0001", ("CT",), *counts, **said)
+
+
+DIFFERENT = study("1", 3, 2, differences=("series 1.2.3: 1 instances are missing in FHIR",))
+FAILED = study("2", 5, 0, failed=5)
+LARGE = study("3", 300, partition="north")
+SMALL = [study(f"4.{number}") for number in range(20)]
+
+
+@pytest.fixture
+def printed():
+    """What a terminal of 80 columns shows."""
+
+    def show(studies, failures=()):
+        console = Console(file=io.StringIO(), width=80, markup=False, force_terminal=False)
+        tell(console, studies, failures)
+        code = verdict(console, studies)
+        return code, console.file.getvalue().splitlines()
+
+    return show
+
+
+def test_what_is_not_well_stands_first():
+    """What differs, then what failed, then the largest: what does not fit is told as a number."""
+    shown, left_out = in_order([*SMALL, LARGE, FAILED, DIFFERENT])
+    assert shown[:3] == [DIFFERENT, FAILED, LARGE]
+    assert len(shown) + left_out == 23
+    assert left_out > 0
+    assert in_order([]) == ([], 0)
+
+
+def test_all_that_is_not_well_is_shown():
+    """However much it is."""
+    shown, left_out = in_order([study(f"9.{number}", failed=1) for number in range(100)])
+    assert (len(shown), left_out) == (100, 0)
+
+
+def test_a_study_that_failed_is_not_ok(printed):
+    """FHIR matches DICOM but for it, and that is said; exit code 0, as its entries are recorded."""
+    failure = RecordedFailure("DicomFailToStoreExceptionTable", 1, "1.2", "(0010,0020) PatientID (LO): required")
+    code, lines = printed([LARGE, FAILED], [failure])
+    (row,) = [line for line in lines if "5 failed" in line]
+    assert "5, FHIR 0" in row
+    assert "ok" not in row
+    assert code == 0
+    assert lines[-2:] == [
+        "2 studies: 0 differ, 1 with failed entries, 1 ok",
+        "FHIR matches DICOM, but for the entries that are recorded as failed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("studies", "code", "last"),
+    [
+        ([LARGE], 0, "FHIR matches DICOM"),
+        ([], 0, "FHIR matches DICOM"),
+        ([LARGE, DIFFERENT, FAILED], 1, "FHIR does not match DICOM: 1 studies differ"),
+    ],
+)
+def test_the_last_line_is_the_verdict(printed, studies, code, last):
+    """And the exit code."""
+    said, lines = printed(studies)
+    assert (said, lines[-1]) == (code, last)
+
+
+def test_eighty_columns_hold_a_row_on_one_line(printed):
+    """But for a difference's own text."""
+    _, lines = printed([FAILED, LARGE, *SMALL])
+    assert max(map(len, lines)) <= 80
+    assert sum("│" in line for line in lines) == len(in_order([FAILED, LARGE, *SMALL])[0])
+
+
+@pytest.mark.parametrize(
+    ("uids", "told"),
+    [
+        (["1.2.3456789012", "1.2.3456789013"], ["…56789012", "…56789013"]),
+        (["1.2.1.34567890", "1.2.2.34567890"], ["…1.34567890", "…2.34567890"]),
+        (["1.2.3", "1.2.4"], ["1.2.3", "1.2.4"]),
+        (["4567890123", "1.4567890123"], ["4567890123", "….4567890123"]),
+        ([""], [""]),
+    ],
+)
+def test_uids_tell_studies_apart(uids, told):
+    """As short as that allows, and at least eight characters."""
+    assert list(told_apart(uids).values()) == told
