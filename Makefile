@@ -1,4 +1,4 @@
-# make demo | test | run | check: each sets up what it needs first; nothing outside this folder is touched.
+# make help | demo | test | run | check: each sets up what it needs first; nothing outside this folder is touched.
 PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
@@ -11,20 +11,33 @@ BESIDE_EACH_OTHER := -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 # Only where it is asked for by name: a variable that happens to be in the environment is no consent to write there.
 OTHER_FHIR := $(if $(filter command,$(firstword $(origin FHIR))),--fhir '$(FHIR)')
 
-.PHONY: demo run check acceptance test test-kills soak test-model test-servers servers-hapi servers-medplum test-worker test-browser mutants check-infra check-infra-faults snapshots bicep package lint bench bench-quick setup docs lock clean
+# Other ports than the usual ones, for `run` and who speaks to it.
+PORTS_ARE = $(if $(PORT),--port '$(PORT)')
+
+.PHONY: help demo run check compare stop start acceptance test test-kills soak test-model test-servers servers-hapi servers-medplum test-worker test-browser mutants check-infra check-infra-faults snapshots bicep package lint bench bench-quick setup docs lock clean
 
 # Python 3.13 for the language worker's own library, where there is one: by its name, or by pyenv's.
 PYTHON_313 := $(shell for python in python3.13 "env PYENV_VERSION=$$(pyenv latest 3.13 2>/dev/null) python3.13"; do \
   $$python -c "" 2>/dev/null && echo $$python && break; done)
 
-demo: setup  ## Store real DICOM, let the app's timer sync it, compare FHIR with DICOM; ends by itself
-	@$(RUN) -m local demo
+help:  ## This list
+	@sed -nE 's/^([a-z][a-z -]*):[^#]*## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r target said; do \
+	  printf '%-20s %s\n' "$$target" "$$said"; done
+
+demo: setup  ## Store real DICOM, let the app's timer sync it, compare FHIR with DICOM; ends by itself; PORT=8071 for other ports
+	@$(RUN) -m local demo $(PORTS_ARE)
 
 check: setup ## The self-check of the app that `make run` started
-	@$(RUN) -m local check
+	@$(RUN) -m local check $(PORTS_ARE)
 
-run: setup   ## The same stack, staying up until Ctrl-C; FHIR=<base URL> uses that FHIR server instead of the local one
-	@$(RUN) -m local run $(OTHER_FHIR)
+run: setup   ## The same stack, staying up until Ctrl-C; FHIR=<base URL>: with that FHIR server; PORT=8071: six ports from there
+	@$(RUN) -m local run $(PORTS_ARE) $(OTHER_FHIR)
+
+compare: setup  ## Compare FHIR with DICOM on the stack that `make run` started; FHIR=, PORT= as there
+	@$(RUN) -m local compare $(PORTS_ARE) $(OTHER_FHIR)
+
+stop start: setup  ## Stop a part of the stack that `make run` started, or start it again: PART=functions, dicom, fhir or azurite
+	@$(RUN) -m local $@ $(PORTS_ARE) $(PART)
 
 acceptance: setup  ## The life cycle on your test FHIR server: FHIR=<base URL>, YES=1 to write, SETTINGS=file, CLEAN=run to clean up
 	@$(RUN) -m local acceptance $(OTHER_FHIR) $(if $(SETTINGS),--settings '$(SETTINGS)') $(if $(YES),--yes) $(if $(JSON),--json) \
@@ -131,12 +144,12 @@ bicep:
 package: setup  ## What `func azure functionapp publish` uploads, as a zip
 	@$(RUN) -m infra.package
 
-lint: setup
+lint: setup  ## Style and types
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
-setup: $(VENV)/ready local/azurite/node_modules/ready
+setup: $(VENV)/ready local/azurite/node_modules/ready  ## What the others need, into this folder
 
 $(VENV)/ready: requirements-dev.txt
 	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 15) or sys.exit("Python 3.11 to 3.14 is needed; name one with PYTHON=...")'
@@ -173,5 +186,5 @@ lock: $(VENV)/ready  ## Pin all dependencies anew
 	$(VENV)/bin/uv pip compile -q --upgrade --universal --python-version 3.11 --no-annotate --custom-compile-command "make lock" \
 	  pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 
-clean:
+clean:  ## Remove all that was set up, and what `make run` keeps
 	rm -rf $(VENV) .venv-bench .venv-browser .venv-infra .venv-mutants .venv-worker .local local/azurite/node_modules

@@ -3,8 +3,11 @@
 import hashlib
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
+from local.parts import PARTS, asked, listen
 from local.processes import StackError
 from local.stack import ROOT, Ports, Stack, StackOptions
 
@@ -15,19 +18,39 @@ _WELCOME = """
     FHIR      {stack.fhir_url}/ImagingStudy
     key       {key}   (header x-functions-key)
 
-    store a file:  .venv/bin/python -m local load PATH...
-    logs:          {stack.options.directory}
+    store a file:    .venv/bin/python -m local load{port} PATH...
+    try an outage:   .venv/bin/python -m local stop{port} fhir, and start{port} fhir
+    logs:            {stack.options.directory}
     Ctrl-C ends it.
 """
 
 
+class Kept(Protocol):
+    """What is kept up."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """All that belong to it."""
+
+    def start(self, *names: str) -> None:
+        """Raises StackError."""
+
+    def end(self, name: str) -> None:
+        """In order."""
+
+    def runs(self, name: str) -> bool:
+        """Whether it is up."""
+
+    def ended(self) -> list[str]:
+        """Those that ended by themselves, each once."""
+
+
 def run(ports: Ports, folder: Path, settings: Path, fhir_url: str | None, *, core_tools: bool | None = None) -> int:
-    """Never returns but by an exception: StackError where a part ends by itself.
+    """Never returns: a part that ends is told of, and the others go on. Raises StackError where one does not start.
 
     `folder` takes logs, the function key and what is kept. `settings` is local.settings.json, made from the sample if
     it is not there; it says nothing of where the systems are. `fhir_url`: the base URL of a FHIR server to use, not the
-    local one.
-    `core_tools`: whether `func` is the host; None: where it is installed.
+    local one. `core_tools`: whether `func` is the host; None: where it is installed.
     """
     if fhir_url is not None:
         print(f"using the FHIR server {fhir_url}: what is stored will be written there", flush=True)
@@ -47,15 +70,46 @@ def run(ports: Ports, folder: Path, settings: Path, fhir_url: str | None, *, cor
         file = key_file(folder)
         file.touch(mode=0o600)
         file.write_text(stack.function_key, encoding="utf-8")
-        print(_WELCOME.format(stack=stack, key="not needed" if core_tools else stack.function_key), flush=True)
-        while not (ended := stack.ended()):
+        listen(options.directory)
+        key = "not needed" if core_tools else stack.function_key
+        print(_WELCOME.format(stack=stack, key=key, port=ports.option), flush=True)
+        while True:
+            look_after(stack, options.directory, ports.option, _tell)
             time.sleep(0.5)
-        raise StackError(f"{', '.join(ended)} ended by itself; see {options.directory}")
+
+
+def look_after(kept: Kept, directory: Path, port_option: str, tell: Callable[[str], None]) -> None:
+    """Does what was asked from another terminal, and tells of parts that have ended."""
+    for verb, name in asked(directory):
+        if name not in kept.parts:
+            tell(f"the {PARTS[name]} is none of this stack's own")
+        elif verb == "stop":
+            kept.end(name)
+            tell(f"the {PARTS[name]} is stopped, the others go on. {_again(name, port_option)}")
+        elif kept.runs(name):
+            tell(f"the {PARTS[name]} is up already")
+        else:
+            try:
+                kept.start(name)
+                tell(f"the {PARTS[name]} is up again")
+            except StackError as error:
+                tell(str(error))
+    for name in kept.ended():
+        log = "" if name == "functions" else f" (see {directory / name}.log)"
+        tell(f"the {PARTS[name]} ended by itself{log}, the others go on. {_again(name, port_option)}")
 
 
 def key_file(folder: Path) -> Path:
     """Where `run` leaves the function key."""
     return folder / "run" / "function-key"
+
+
+def _again(name: str, port_option: str) -> str:
+    return f"To start it again: .venv/bin/python -m local start{port_option} {name}"
+
+
+def _tell(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
 
 
 def _state(folder: Path, fhir_url: str | None) -> Path:

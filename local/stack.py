@@ -40,6 +40,16 @@ class Ports:
     table: int = 10002
 
     @classmethod
+    def from_first(cls, first: int | None) -> Self:
+        """Six in a row; None: the defaults."""
+        return cls() if first is None else cls(*range(first, first + len(fields(cls))))
+
+    @property
+    def option(self) -> str:
+        """What another command is told to reach this stack: nothing where these are the defaults."""
+        return "" if self == Ports() else f" --port {self.functions}"
+
+    @classmethod
     def free(cls) -> Self:
         """Ports that nobody uses, others at each call."""
         return cls(*(free_port() for _ in fields(cls)))
@@ -99,12 +109,19 @@ class Stack:
         }
         return {**sample, **own, **(self.options.settings or {})}
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Those that this stack starts, the functions host last."""
+        return ("azurite", "dicom", *(() if self.options.fhir_url else ("fhir",)), "functions")
+
     def __enter__(self) -> Self:
         if taken := self.ports.taken():
-            raise StackError(f"already in use: port {', port '.join(taken)}; stop what uses it, then try again")
+            raise StackError(
+                f"already in use: port {', port '.join(taken)}; stop what uses it, or choose others with PORT=8071"
+            )
         try:
-            self.start("azurite", "dicom", *([] if self.options.fhir_url else ["fhir"]))
-            self.start("functions")
+            self.start(*self.parts[:-1])
+            self.start(self.parts[-1])
         except BaseException:
             self.stop()
             raise
@@ -137,17 +154,28 @@ class Stack:
 
     def stop(self) -> None:
         """Ends what still runs."""
-        for name in ("functions", "dicom", "fhir", "azurite"):
-            if running := self._running.pop(name, None):
-                running.stop()
+        for name in reversed(self.parts):
+            self.end(name)
 
     def kill(self, name: str) -> None:
         """Ends one part as a crash would."""
         self._running.pop(name).kill()
 
+    def end(self, name: str) -> None:
+        """Ends one part in order, where it runs."""
+        if running := self._running.pop(name, None):
+            running.stop()
+
+    def runs(self, name: str) -> bool:
+        """Whether the part was started and has not ended since."""
+        return name in self._running and self._running[name].process.poll() is None
+
     def ended(self) -> list[str]:
-        """Parts that ended by themselves."""
-        return [name for name, running in self._running.items() if running.process.poll() is not None]
+        """Parts that ended by themselves since they were asked for last: each is told once."""
+        names = [name for name, running in self._running.items() if running.process.poll() is not None]
+        for name in names:
+            del self._running[name]
+        return names
 
     def _program(self, name: str) -> Program:
         return {"azurite": self._azurite, "fhir": self._fhir, "dicom": self._dicom, "functions": self._functions}[

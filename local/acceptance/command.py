@@ -23,6 +23,7 @@ from local.acceptance.server import FAULTS, FhirServer
 from local.acceptance.sizes import WHOLE, Sizes
 from local.acceptance.traffic import Traffic
 from local.acceptance.write_probes import WriteProbes, traffic_rows
+from local.base_url import base_url
 from local.fhir_settings import reached, read_with
 from local.functions_host.settings import HostError
 from local.processes import StackError
@@ -55,7 +56,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """`acceptance` and its options."""
     said = "try the app's whole life cycle on a FHIR server of a test environment, and remove all that it wrote"
     parser = commands.add_parser("acceptance", help=said, description=f"{said}.")
-    parser.add_argument("--fhir", metavar="URL", help="base URL of the FHIR R4 server")
+    parser.add_argument("--fhir", type=base_url, metavar="URL", help="base URL of the FHIR R4 server")
     parser.add_argument(
         "--settings", type=Path, metavar="FILE", help="the app's settings for it, Fhir__*, as in local.settings.json"
     )

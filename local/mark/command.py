@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from local.base_url import base_url
 from local.fhir_settings import reached, read_with
 from local.functions_host.settings import HostError
 from local.mark.marking import Marking
@@ -19,9 +20,9 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """`mark` and its options."""
     said = "put the app's sign on what it made for a DICOM service, where the FHIR server has dropped meta.source"
     parser = commands.add_parser("mark", help=said, description=f"{said}.")
-    parser.add_argument("--fhir", required=True, metavar="URL", help="base URL of the FHIR R4 server")
+    parser.add_argument("--fhir", required=True, type=base_url, metavar="URL", help="base URL of the FHIR R4 server")
     parser.add_argument(
-        "--dicom", required=True, metavar="URL", help="the DICOM service, as DicomWeb__Endpoint says it"
+        "--dicom", required=True, type=base_url, metavar="URL", help="the DICOM service, as DicomWeb__Endpoint says it"
     )
     parser.add_argument("--partition", default=DEFAULT_PARTITION, metavar="NAME", help="a data partition of it")
     parser.add_argument(
@@ -36,7 +37,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 def mark(arguments: argparse.Namespace) -> int:
     """The exit code: 0 where nothing that could be marked is left, or nothing was to be written. Raises StackError."""
     try:
-        settings = read_with(arguments.settings, arguments.fhir.rstrip("/"), arguments.dicom.rstrip("/"))
+        settings = read_with(arguments.settings, arguments.fhir, arguments.dicom)
         options = MappingOptions(settings.dicom_url).of_partition(arguments.partition)
         fhir = FhirClient(reached(settings))
         fhir.check()

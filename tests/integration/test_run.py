@@ -90,5 +90,5 @@ def test_it_must_be_asked_for_by_name(command, environment, is_used):
         check=True,
     )
     assert [line for line in told.stdout.splitlines() if "local run" in line] == [
-        ".venv/bin/python -m local run " + ("--fhir 'http://a/fhir'" if is_used else "")
+        ".venv/bin/python -m local run  " + ("--fhir 'http://a/fhir'" if is_used else "")
     ]
