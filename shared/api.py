@@ -38,6 +38,14 @@ def errors(req: func.HttpRequest) -> func.HttpResponse:
     return answers.found(asked and as_json.error_page_json(bootstrap.app().errors(*asked), asked[1]))
 
 
+@api.route(route="errors/{table}/{sequence}", methods=["DELETE"])
+@answers.told
+def close_torn(req: func.HttpRequest) -> func.HttpResponse:
+    """Closes the row of a torn entry that no study is known of."""
+    asked = queries.row_of(req.route_params)
+    return answers.found({"closed": True} if asked and bootstrap.app().close_torn(*asked) else None)
+
+
 @api.route(route="replay", methods=["POST"])
 @answers.told
 def start_replay(req: func.HttpRequest) -> func.HttpResponse:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from shared.failures import ErrorQuery, ErrorRow
+from shared.failures import ErrorQuery, ErrorRow, ErrorTable
 from shared.journal import Slot
 from shared.outcome import TickRecord
 from shared.replay import Replay
@@ -58,6 +58,15 @@ class App:
     def errors(self, query: ErrorQuery, size: int, after: tuple[str, str] | None) -> Sequence[ErrorRow]:
         """A page of an error table. Raises OutageError."""
         return self.watch.errors.page(query, size, after)
+
+    def close_torn(self, table: ErrorTable, sequence: int) -> bool:
+        """Marks the rows of a torn entry of which no study is known; whether there was one. Raises OutageError.
+
+        All others close by themselves, and by nobody's word.
+        """
+        rows = [row for row in self.watch.errors.torn(sequence) if row.table is table]
+        self.watch.errors.close(rows)
+        return bool(rows)
 
     def start_replay(self, body: bytes) -> Replay:
         """The replay that the body asks for. Raises RequestError, OutageError, FeedError."""

@@ -10,7 +10,7 @@ from functools import cache
 from azure.storage.blob import BlobServiceClient
 
 from shared.app import App
-from shared.clients import journal_table, replay_table, watermark
+from shared.clients import journal_table, open_rows, replay_table, watermark
 from shared.clients.change_feed import ChangeFeedV1, ChangeFeedV2
 from shared.clients.change_feed_reader import FeedReader
 from shared.clients.dicomweb import DicomWeb
@@ -53,7 +53,7 @@ from shared.sync.queue.lanes import Pace
 from shared.sync.status.check import Check, Step, StepState
 from shared.sync.status.outages import OutageLog
 
-TABLES = (watermark.TABLE, journal_table.TABLE, replay_table.TABLE, *ErrorTable)
+TABLES = (watermark.TABLE, journal_table.TABLE, replay_table.TABLE, open_rows.TABLE, *ErrorTable)
 
 GC_THRESHOLD = 50_000
 """Objects that are made between two looks for cycles; Python's own is 700 to 2,000."""

@@ -31,6 +31,13 @@ class ErrorTable(StrEnum):
     TRANSIENT_FAILURE = "TransientFailureExceptionTable"
 
 
+OF_STUDY = frozenset({"DoubledPatient", "SeveralPatients", "StudyTooLargeError"})
+"""Of InvalidDicomTagExceptionTable: what such a row says is of the whole study, whichever entry it hangs on."""
+
+InstanceOfRow = tuple[str, str, str, str]
+"""Data partition, StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID."""
+
+
 @dataclass(frozen=True, slots=True)
 class FailedEntry:
     """A failure to record. `exception` names the class, `message` the reason, without patient values.
@@ -63,6 +70,50 @@ class FailedEntry:
     def is_final(self) -> bool:
         """Whether the entry was not synced; else a tag of it was left out, or it is tried again."""
         return self.table not in (ErrorTable.INVALID_TAG, ErrorTable.TRANSIENT_RETRY)
+
+    @property
+    def is_of_study(self) -> bool:
+        """Whether it is the whole study's."""
+        return self.table is ErrorTable.INVALID_TAG and self.exception in OF_STUDY
+
+    @property
+    def instance(self) -> InstanceOfRow:
+        """What it is about."""
+        return self.partition, self.study_instance_uid, self.series_instance_uid, self.sop_instance_uid
+
+    @property
+    def tag(self) -> str:
+        """Several tags of one entry are several rows; empty in the other tables.
+
+        "(0010,0030) PatientBirthDate (DA): ..." says it.
+        """
+        return self.message.split(" ", 1)[0].strip("()") if self.table is ErrorTable.INVALID_TAG else ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """PartitionKey and RowKey: made of the failure, so that the same failure is one row."""
+        return self.exception, f"{self.sequence:020d}" + (f"-{self.tag}" if self.tag else "")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRow:
+    """A row that is open. `key`: its PartitionKey and RowKey; `filed`: its place in the index of open rows."""
+
+    table: ErrorTable
+    key: tuple[str, str]
+    sequence: int
+    instance: InstanceOfRow
+    filed: tuple[str, str] = ("", "")
+
+    @property
+    def is_of_study(self) -> bool:
+        """Whether it is the whole study's."""
+        return self.table is ErrorTable.INVALID_TAG and self.key[0] in OF_STUDY
+
+    @property
+    def kind(self) -> tuple[ErrorTable, str, str]:
+        """Table, exception and tag: what failed, whichever entry told of it."""
+        return self.table, self.key[0], self.key[1].partition("-")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +170,15 @@ class CarriedEntry:
     last_tried: datetime | None
     not_before: datetime | None = None
     partition: str = DEFAULT_PARTITION
+    series_instance_uid: str = ""
+    sop_instance_uid: str = ""
 
     @property
     def study(self) -> tuple[str, str]:
         """Data partition and StudyInstanceUID."""
         return self.partition, self.study_instance_uid
+
+    @property
+    def instance(self) -> InstanceOfRow:
+        """What it is about."""
+        return self.partition, self.study_instance_uid, self.series_instance_uid, self.sop_instance_uid

@@ -65,13 +65,11 @@ class StoredWatermark:
     """The watermark and the ETag of its row, None where there is no row yet.
 
     `read_through`: how far the feed has been read; between the two only carried entries are not done.
-    `failed_through`: no entry after this sequence was ever recorded as failed.
     """
 
     watermark: Watermark
     etag: str | None
     read_through: Watermark
-    failed_through: int = 0
 
 
 @dataclass(frozen=True, slots=True)

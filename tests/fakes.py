@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote
 
 from shared.clients.telemetry import SILENT
 from shared.errors import ConflictError, LeaseLostError
-from shared.failures import CarriedEntry, ErrorQuery, ErrorRow, ErrorTable, FailedEntry, OpenErrors
+from shared.failures import CarriedEntry, ErrorQuery, ErrorRow, ErrorTable, FailedEntry, OpenErrors, OpenRow
 from shared.journal import Journal, Slot
 from shared.model import (
     Action,
@@ -287,7 +287,7 @@ class FakeErrors:
     now: Callable[[], datetime] = lambda: NOW
     rows: list[FailedEntry] = field(default_factory=list)
     resolved: list[int] = field(default_factory=list)
-    closed: set[tuple[str, str, int, str]] = field(default_factory=set)
+    closed: set[tuple[ErrorTable, str, str]] = field(default_factory=set)
     waiting: dict[int, FailedEntry] = field(default_factory=dict)
     retries: dict[int, CarriedEntry] = field(default_factory=dict)
     faults: list[Exception] = field(default_factory=list)
@@ -302,12 +302,20 @@ class FakeErrors:
                 first = held.first_seen if held else now
                 tried = now if row.tries else held.last_tried if held else None
                 self.retries[row.sequence] = CarriedEntry(
-                    row.sequence, row.study_instance_uid, retries, first, tried, row.not_before, row.partition
+                    row.sequence,
+                    row.study_instance_uid,
+                    retries,
+                    first,
+                    tried,
+                    row.not_before,
+                    row.partition,
+                    row.series_instance_uid,
+                    row.sop_instance_uid,
                 )
                 self.waiting[row.sequence] = row
             else:
                 self.rows.append(row)
-                self.closed.discard(_row_key(row))
+                self.closed.discard((row.table, *row.key))
 
     def carried(self, most: int) -> list[CarriedEntry]:
         return [row for _, row in sorted(self.retries.items())][:most]
@@ -318,8 +326,7 @@ class FakeErrors:
 
     def page(self, query: ErrorQuery, size: int, after: tuple[str, str] | None = None) -> list[ErrorRow]:
         held = [*self.rows, *self.waiting.values()]
-        rows = {_row_key(row): row for row in held if row.table is query.table}  # the same failure is one row
-        keyed = [((row.exception, f"{row.sequence:020d}{key[3]}"), row) for key, row in rows.items()]
+        rows = {row.key: row for row in held if row.table is query.table}  # the same failure is one row
         return [
             ErrorRow(
                 row.table,
@@ -336,27 +343,44 @@ class FakeErrors:
                 None,
                 key,
             )
-            for key, row in sorted(keyed, key=lambda one: one[0])
+            for key, row in sorted(rows.items())
             if (after is None or key > after)
-            and not (query.only_open and _row_key(row) in self.closed)
+            and not (query.only_open and (row.table, *key) in self.closed)
             and query.study_instance_uid in (None, row.study_instance_uid)
             and query.exception in (None, row.exception)
         ][:size]
 
-    def resolve(self, sequences: Collection[int], kept: Collection[tuple[ErrorTable, int]] = ()) -> None:
-        kept_somewhere = {sequence for _, sequence in kept}
-        self.resolved += sorted(set(sequences) - kept_somewhere)
-        past = [row for row in self.rows if row.sequence in sequences and (row.table, row.sequence) not in kept]
-        self.closed |= set(map(_row_key, past))
-        for sequence in sequences:
-            if (ErrorTable.TRANSIENT_RETRY, sequence) not in kept:
-                self.retries.pop(sequence, None)
-                self.waiting.pop(sequence, None)
+    def begin(self) -> None:
+        pass
 
+    def open_rows(self, studies: Collection[tuple[str, str]], sequences: Collection[int]) -> list[OpenRow]:
+        return [
+            row
+            for row in self.open_()
+            if (row.instance[:2] in studies if row.instance[1] else row.sequence in sequences)
+        ]
 
-def _row_key(row: FailedEntry) -> tuple[str, str, int, str]:
-    tag = row.message.split(" ", 1)[0] if row.table is ErrorTable.INVALID_TAG else ""
-    return row.table, row.exception, row.sequence, tag
+    def torn(self, sequence: int) -> list[OpenRow]:
+        return [row for row in self.open_() if not row.instance[1] and row.sequence == sequence]
+
+    def open_(self, *tables: ErrorTable) -> list[OpenRow]:
+        """All open rows, or those of these tables."""
+        held = [row for row in self.rows if (row.table, *row.key) not in self.closed]
+        rows = {(row.table, row.key): row for row in [*held, *self.waiting.values()]}
+        return [
+            OpenRow(row.table, row.key, row.sequence, row.instance)
+            for row in rows.values()
+            if not tables or row.table in tables
+        ]
+
+    def close(self, rows: Collection[OpenRow]) -> None:
+        self.resolved += sorted({row.sequence for row in rows})
+        for row in rows:
+            if row.table is ErrorTable.TRANSIENT_RETRY:
+                self.retries.pop(row.sequence)
+                self.waiting.pop(row.sequence)
+            else:
+                self.closed.add((row.table, *row.key))
 
 
 @dataclass

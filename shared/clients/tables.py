@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import requests
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.data.tables import EdmType, EntityProperty, TableClient, TableEntity, TableErrorCode, TableServiceClient
 from pydantic import TypeAdapter
 
@@ -55,6 +55,14 @@ class Table:
             if not _is_table_gone(error):
                 raise
             self._make()
+
+    def one_if_there(self, verb: str, row: Mapping[str, Any], **options: Any) -> None:
+        """Does to one row what a transaction was to do: "update" or "delete"."""
+        if verb == "delete":
+            self.delete_entity(row)
+            return
+        with suppress(ResourceNotFoundError):
+            self.update_entity(row, **options)
 
     def _again(self, work: Callable[[], Found]) -> Found:
         try:

@@ -35,9 +35,7 @@ class TableWatermarkStore:
         read_through = watermark
         if _sequence(row, "ReadFromSequence", -1) == watermark.sequence:
             read_through = Watermark(_sequence(row, "ReadSequence"), _timestamp(row, "ReadTimestamp"))
-        # The original's row does not say how far failures were recorded: up to where it stands there may be some.
-        failed_through = _sequence(row, "FailedThrough", watermark.sequence)
-        return StoredWatermark(watermark, row.metadata["etag"], read_through, failed_through)
+        return StoredWatermark(watermark, row.metadata["etag"], read_through)
 
     def write(self, stored: StoredWatermark) -> StoredWatermark:
         """Raises LeaseLostError where the row is not the one that was read."""
@@ -95,5 +93,4 @@ def _row(stored: StoredWatermark) -> dict[str, Any]:
         "ReadFromSequence": int64(stored.watermark.sequence),
         "ReadSequence": int64(stored.read_through.sequence),
         "ReadTimestamp": stored.read_through.timestamp or "",
-        "FailedThrough": int64(stored.failed_through),
     }

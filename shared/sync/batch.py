@@ -74,11 +74,11 @@ def run_batch(ports: Ports, options: BatchOptions, deadline: datetime) -> BatchR
     stored = ports.watermarks.read()
     began = ports.now()
     plan = make_plan(ports, stored, options.size, began + max(timedelta(), deadline - began) * READING)
-    rows = ErrorRows(ports, stored, plan.highest, plan.highest_carried)
+    rows = ErrorRows(ports, stored)
     recorder = FeedRecorder(rows)
     sync = StudySync(ports, options.mapping)
     progress = StudyQueue(ports, sync, recorder, limits).run(plan.due)
-    progress.failed += recorder.torn(plan.torn)
+    progress.failed += recorder.torn(plan.torn) + recorder.gone(plan.gone)
     for study in plan.resting:
         recorder.carried(study.entries, "an earlier entry of the study is not synced yet")
         progress.carried += study.entries
@@ -116,7 +116,7 @@ def just_before(
 
 
 def _result(plan: Plan, progress: Progress, watermark: Watermark, fhir_calls: int) -> BatchResult:
-    entries = len(plan.torn) + sum(len(study.entries) for study in (*plan.due, *plan.resting))
+    entries = len(plan.torn) + len(plan.gone) + sum(len(study.entries) for study in (*plan.due, *plan.resting))
     return BatchResult(
         outcome=Outcome.SYNCED if entries else Outcome.IDLE,
         watermark=watermark,

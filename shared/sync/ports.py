@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from shared.deadline import Deadline
-from shared.failures import CarriedEntry, ErrorQuery, ErrorRow, ErrorTable, FailedEntry, OpenErrors
+from shared.failures import CarriedEntry, ErrorQuery, ErrorRow, FailedEntry, OpenErrors, OpenRow
 from shared.journal import Journal, Slot
 from shared.model import ChangeFeedEntry, FeedEntry, FeedPage, LeaseState, Resource, StoredWatermark, Watermark, Written
 from shared.outcome import TickRecord
@@ -146,6 +146,10 @@ class WatermarkStore(Protocol):
 class ErrorStore(Protocol):
     """The error tables."""
 
+    def begin(self) -> None:
+        """A tick begins, under the lease: another host may have worked since the last one."""
+        ...
+
     def record(self, failures: Sequence[FailedEntry]) -> None:
         """One row per failure; the same failure again is the same row."""
         ...
@@ -154,8 +158,16 @@ class ErrorStore(Protocol):
         """The entries that are open in the table of transient faults, wherever in the feed: at most so many."""
         ...
 
-    def resolve(self, sequences: Collection[int], kept: Collection[tuple[ErrorTable, int]] = ()) -> None:
-        """Marks the open rows of these entries as resolved, but for those of the tables and sequences in `kept`."""
+    def open_rows(self, studies: Collection[tuple[str, str]], sequences: Collection[int]) -> list[OpenRow]:
+        """Those of these studies (data partition, UID), and those of no study of these sequences."""
+        ...
+
+    def torn(self, sequence: int) -> list[OpenRow]:
+        """The open rows of a sequence of which no study is known. No tick need have begun."""
+        ...
+
+    def close(self, rows: Collection[OpenRow]) -> None:
+        """Marks them as resolved."""
         ...
 
     def open_errors(self) -> OpenErrors:

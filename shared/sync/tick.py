@@ -57,6 +57,7 @@ def _work(ports: Ports, options: BatchOptions, started: datetime, outages: Outag
     try:
         with ports.deadline.within(options.tick_budget_seconds + REQUEST_SECONDS), bulkhead(UnforeseenTickError):
             ports.fhir.check()
+            ports.errors.begin()
             ports.handover.begin(ports.sleep)
             result = run_batches(ports, options)
             outcome = result.outcome

@@ -41,6 +41,15 @@ def page_of(table: str | None, params: Mapping[str, str]) -> tuple[ErrorQuery, i
     return query, read["size"], read["after"]
 
 
+def row_of(route_params: Mapping[str, str]) -> tuple[ErrorTable, int] | None:
+    """Table and sequence; None where there is no such table."""
+    table = route_params.get("table")
+    if table not in list(ErrorTable):
+        return None
+    read = _read({"sequence": route_params.get("sequence", "")}, {"sequence": _whole(1, 2**63 - 1)})
+    return ErrorTable(table), read["sequence"]
+
+
 def id_of(route_params: Mapping[str, str]) -> str:
     """`id` of a replay."""
     if not re.fullmatch(r"[0-9a-f-]{1,64}", replay_id := route_params.get("id", "")):

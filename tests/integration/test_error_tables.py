@@ -7,10 +7,12 @@ from uuid import uuid4
 import pytest
 from azure.data.tables import TableServiceClient, UpdateMode
 
+from shared.clients import open_rows
 from shared.clients.error_tables import ErrorTables
 from shared.clients.tables import Tables
 from shared.failures import ErrorQuery, ErrorTable, FailedEntry
 
+ORIGINALS = ("PartitionKey", "RowKey", "StudyUid", "SeriesUid", "InstanceUid", "ChangeFeedSequence", "Exception")
 START = datetime(2024, 5, 6, tzinfo=UTC)
 
 
@@ -36,13 +38,40 @@ def clock():
 
 
 @pytest.fixture
-def errors(storage, clock):
+def tables(storage):
     with TableServiceClient.from_connection_string(storage) as service:
-        tables = Tables(service, f"t{uuid4().hex[:8]}", ErrorTable)
-        store = ErrorTables(tables, clock)
-        store.rows = lambda table=ErrorTable.DICOM: list(tables[table].query_entities("PartitionKey ge ''"))
-        store.put = lambda row, table=ErrorTable.DICOM: tables[table].update_entity(row, mode=UpdateMode.REPLACE)
-        yield store
+        yield service, f"t{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def errors(tables, clock):
+    return host(*tables, clock)
+
+
+@pytest.fixture
+def other(tables, clock):
+    """Another host."""
+    return host(*tables, clock)
+
+
+def host(service, prefix, clock):
+    tables = Tables(service, prefix, (*ErrorTable, open_rows.TABLE))
+    store = ErrorTables(tables, clock)
+    store.rows = lambda table=ErrorTable.DICOM: list(tables[table].query_entities("PartitionKey ge ''"))
+    store.put = lambda row, table=ErrorTable.DICOM: tables[table].update_entity(row, mode=UpdateMode.REPLACE)
+    store.delete = tables[ErrorTable.DICOM].delete_entity
+
+    def counted():
+        calls = []
+        tables._tables = {name: Counted(table, calls) for name, table in tables._tables.items()}
+        return calls
+
+    def forget_index():
+        for row in list(tables[open_rows.TABLE].query_entities("PartitionKey ge ''")):
+            tables[open_rows.TABLE].delete_entity(row)
+
+    store.counted, store.forget_index = counted, forget_index
+    return store
 
 
 def test_a_failure_is_a_row_with_dicom_casts_columns(errors):
@@ -107,32 +136,147 @@ def test_many_failures_at_once(errors):
     assert sum(row["RetryNumber"] for row in rows) == 50
 
 
-def test_long_texts_are_cut(errors):
-    """A string property holds 32 Ki characters."""
-    errors.record([failure(7, message="x" * 100_000)])
-    assert len(errors.rows()[0]["Exception"]) == 32_000
+@pytest.mark.parametrize("sign", ["x", "語", "😀"])
+def test_long_texts_are_cut(errors, sign):
+    """A string property holds 64 KiB of UTF-16, a transaction 4 MiB; what is left out is counted."""
+    errors.record([failure(n, message=sign * 100_000) for n in range(40)])
+    rows = errors.rows()
+    assert len(rows) == 40
+    assert {row["Exception"][:100] for row in rows} == {sign * 100}
+    assert all("characters left out)" in row["Exception"] for row in rows)
 
 
-def test_rows_are_resolved_by_their_entry(errors, clock):
-    """In all tables, of all classes; another entry's stay open, and a failure that comes again opens its row."""
-    errors.record([failure(7), failure(8), failure(9), failure(7, table=ErrorTable.FHIR, exception="FhirRefusedError")])
+def opened(errors, *, study="1.2", sequences=(), partition="Microsoft.Default"):
+    return sorted(errors.open_rows([(partition, study)], sequences), key=lambda row: (row.sequence, row.table))
+
+
+def test_open_rows_are_found_by_their_study_and_marked(errors, clock):
+    """In all tables; others' stay open, also those of the study in another partition; a failure again opens its row."""
+    fhir = failure(7, table=ErrorTable.FHIR, exception="FhirRefusedError")
+    errors.record([failure(7), failure(8), fhir, replace(failure(9), partition="north")])
+    rows = opened(errors)
+    assert [(row.table, row.sequence, row.instance) for row in rows] == [
+        (ErrorTable.DICOM, 7, ("Microsoft.Default", "1.2", "1.3", "1.4.7")),
+        (ErrorTable.FHIR, 7, ("Microsoft.Default", "1.2", "1.3", "1.4.7")),
+        (ErrorTable.DICOM, 8, ("Microsoft.Default", "1.2", "1.3", "1.4.8")),
+    ]
     clock.now += timedelta(hours=1)
-    errors.resolve({7, 9})
+    errors.close(rows[:2])
     at = clock.now.isoformat()
-    assert [row["ResolvedAt"] for row in errors.rows()] == [at, "", at]
+    assert [row["ResolvedAt"] for row in errors.rows()] == [at, "", ""]
     assert [row["ResolvedAt"] for row in errors.rows(ErrorTable.FHIR)] == [at]
+    assert opened(errors) == rows[2:]
+    assert [row.sequence for row in opened(errors, partition="north")] == [9]
     errors.record([failure(7)])
-    assert [row["ResolvedAt"] for row in errors.rows()] == ["", "", at]
+    assert [row["ResolvedAt"] for row in errors.rows()] == ["", "", ""]
+    assert [row.sequence for row in opened(errors)] == [7, 8]
     assert errors.rows()[0]["StudyUid"] == "1.2"
 
 
-def test_what_fails_again_stays_open_in_its_table(errors):
-    """All other rows of the entry are of the past."""
-    tables = [ErrorTable.DICOM, ErrorTable.FHIR, ErrorTable.TRANSIENT_RETRY]
-    errors.record([failure(number, table=table) for number in (7, 8) for table in tables])
-    errors.resolve({7, 8}, {(ErrorTable.FHIR, 7), (ErrorTable.DICOM, 9)})
-    open_ = [(table, row["RowKey"][-1]) for table in tables for row in errors.rows(table) if not row["ResolvedAt"]]
-    assert open_ == [(ErrorTable.FHIR, "7")]
+def test_a_row_of_no_study_is_found_by_its_sequence(errors):
+    """A torn entry tells no UID."""
+    torn = replace(failure(7, exception="TornEntryError"), study_instance_uid="", series_instance_uid="")
+    errors.record([replace(torn, sop_instance_uid="")])
+    assert opened(errors, sequences=[8]) == []
+    (row,) = opened(errors, sequences=[7])
+    assert errors.torn(7) == [row]
+    errors.close([row])
+    assert (opened(errors, sequences=[7]), errors.torn(7)) == ([], [])
+
+
+class Counted:
+    """A table that counts what it is asked."""
+
+    def __init__(self, table, calls):
+        self._table, self._calls = table, calls
+
+    def __getattr__(self, name):
+        self._calls.append(name)
+        return getattr(self._table, name)
+
+
+def test_a_study_without_open_rows_costs_no_request(errors):
+    """However many others have some; one of which the last is marked has none."""
+    errors.record([failure(7), replace(failure(8), study_instance_uid="1.9")])
+    errors.begin()
+    calls = errors.counted()
+    assert opened(errors, study="1.5", sequences=range(500)) == []
+    assert calls == []
+    errors.close(opened(errors))
+    calls.clear()
+    assert opened(errors) == []
+    assert calls == []
+
+
+def test_another_host_knows_what_this_one_has_recorded(errors, other):
+    """And this one again what that one has, once its next tick begins; a tick after one's own reads one row."""
+    errors.begin()
+    other.begin()
+    other.record([failure(7)])
+    errors.begin()
+    assert [row.sequence for row in opened(errors)] == [7]
+    errors.close(opened(errors))
+    other.begin()
+    assert opened(other) == []
+    calls = other.counted()
+    other.begin()
+    assert calls == ["get_entity"]
+
+
+def test_rows_of_before_are_indexed_once(errors, other):
+    """Also DICOM Cast's own, but for its retries, which are history; not what is resolved."""
+    errors.record([failure(n) for n in range(1, 5)] + [waits(5), waits(6)])
+    errors.close([row for row in opened(errors) if row.sequence == 2])
+    for table in (ErrorTable.DICOM, ErrorTable.TRANSIENT_RETRY):
+        for row in errors.rows(table):
+            if row["RowKey"][-1] in "36":
+                columns = {name: value for name, value in row.items() if name in ORIGINALS}
+                errors.put(columns, table)
+    errors.forget_index()
+    other.begin()
+    assert [row.sequence for row in opened(other)] == [1, 3, 4, 5]
+    assert [one.sequence for one in other.carried(9)] == [5]
+    other.close(opened(other))
+    assert opened(other) == []
+    assert all(row["ResolvedAt"] for row in errors.rows())
+
+
+def test_to_index_goes_on_where_it_was_killed(errors, other, monkeypatch):
+    """100,000 rows of before may take longer than a tick."""
+    monkeypatch.setattr(open_rows, "PAGE", 2)
+    errors.record([failure(n) for n in range(1, 6)] + [failure(n, table=ErrorTable.FHIR) for n in range(1, 6)])
+    errors.forget_index()
+    kill_at(other, monkeypatch, 4)
+    with pytest.raises(KeyboardInterrupt):
+        other.begin()
+    calls = other.counted()
+    other.begin()
+    assert len(opened(other)) == 10
+    assert calls.count("submit_transaction") == 3, "the three pages of DICOM are not read again"
+
+
+def kill_at(store, monkeypatch, times):
+    """At so many pages."""
+    indexed, pages = store._open._upsert, []
+
+    def upsert(entities):
+        pages.append(entities)
+        if len(pages) == times:
+            raise KeyboardInterrupt
+        indexed(entities)
+
+    monkeypatch.setattr(store._open, "_upsert", upsert)
+
+
+def test_a_row_that_somebody_has_deleted_is_let_go(errors):
+    """It is not made again, and the others of its transaction are marked."""
+    errors.record([failure(7), failure(8)])
+    rows = opened(errors)
+    errors.delete(errors.rows()[0])
+    errors.close(rows)
+    (left,) = errors.rows()
+    assert (left["RowKey"][-1], bool(left["ResolvedAt"])) == ("8", True)
+    assert opened(errors) == []
 
 
 def as_dicom_cast_wrote(errors, sequence, table):
@@ -160,17 +304,16 @@ def waits(sequence, tries=1, **others):
 
 
 def test_all_that_is_carried_is_found_wherever_the_feed_has_it(errors, clock):
-    """With its partition, up to so many; not what is resolved, nor what DICOM Cast wrote in its time."""
-    errors.record([waits(9, partition="north"), waits(2), waits(5), waits(4), waits(7)])
-    as_dicom_cast_wrote(errors, 4, ErrorTable.TRANSIENT_RETRY)
-    errors.resolve({5})
+    """With its partition, up to so many; not what is resolved."""
+    errors.record([waits(9, partition="north"), waits(2), waits(5), waits(7)])
+    errors.close([row for row in opened(errors) if row.sequence == 5])
     carried = errors.carried(100)
     assert [(one.sequence, one.study) for one in carried] == [
         (2, ("Microsoft.Default", "1.2")),
         (7, ("Microsoft.Default", "1.2")),
         (9, ("north", "1.2")),
     ]
-    assert [one.sequence for one in errors.carried(2)] == [2, 7]
+    assert len(errors.carried(2)) == 2
     assert {(one.first_seen, one.last_tried, one.retries) for one in carried} == {(clock.now, clock.now, 0)}
 
 
@@ -181,6 +324,8 @@ def test_a_row_says_when_its_entry_was_tried_last(errors, clock):
         if row["RowKey"] == f"{3:020d}":
             del row["LastTried"]
             errors.put(row, ErrorTable.TRANSIENT_RETRY)
+    errors.forget_index()
+    errors.begin()
     clock.now += timedelta(minutes=1)
     errors.record([waits(1, tries=0), waits(2, tries=0), waits(3, tries=0)])
     assert [one.last_tried for one in errors.carried(9)] == [START, None, START]
@@ -188,3 +333,13 @@ def test_a_row_says_when_its_entry_was_tried_last(errors, clock):
     errors.record([waits(number, tries=4) for number in (1, 2, 3)])
     assert {one.last_tried for one in errors.carried(9)} == {clock.now}
     assert [one.retries for one in errors.carried(9)] == [4, 4, 4]
+
+
+def test_what_is_carried_anew_has_all_its_time(errors, clock):
+    """That it was carried once, and synced, gives it no less."""
+    errors.record([waits(1, tries=4)])
+    errors.close(opened(errors))
+    clock.now += timedelta(days=30)
+    errors.record([waits(1, tries=4)])
+    (carried,) = errors.carried(9)
+    assert (carried.first_seen, carried.retries) == (clock.now, 3)

@@ -67,7 +67,6 @@ MALFORMED = [
     ({"SyncedTimestamp": 7},                                         "SyncedTimestamp must be empty, or a time"),
     ({"ReadSequence": "-"},                                          "ReadSequence must be a whole number"),
     ({"ReadTimestamp": "2026"},                                      "ReadTimestamp must be empty, or a time"),
-    ({"FailedThrough": "all"},                                       "FailedThrough must be a whole number"),
 ]  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from shared.sync.merge.words import Words
 
 MAX_PATIENTS = 10
 """Of one study, so many are looked up: a study of several is a danger, and a row says so."""
+DOUBLED, SEVERAL = "DoubledPatient", "SeveralPatients"
 PATIENT_REMEDY = "the study is linked to one; move what links to the others, and delete them"
 
 
@@ -31,6 +32,7 @@ class PatientLinks:
         self._options = options
         self._doubles: dict[str, Sequence[Resource]] = {}
         self._several: dict[str, str | None] = {}
+        self._whole: dict[str, bool] = {}
         self._patients: dict[int, tuple[Changes, list[StudyPatient]]] = {}
         self._not_there: set[tuple[str, InstanceKey]] = set()
 
@@ -48,6 +50,7 @@ class PatientLinks:
     def of_read(self, study_instance_uid: str, read: StudyRead, links: dict[str, str]) -> list[StudyPatient]:
         """The patients of what was read that are linked to not yet; of many, as many as may be looked up."""
         self._several[study_instance_uid] = several_patients(read.instances)
+        self._whole[study_instance_uid] = read.is_whole
         found = patients_among(read.instances, self._words)
         return [patient for patient in found if patient.identity.name not in links][:MAX_PATIENTS]
 
@@ -100,6 +103,11 @@ class PatientLinks:
         """What is to be told of a study whose instances are not all one patient's, as far as they were read."""
         mapped = [change for change in self._there(wanted) if isinstance(change, MappedInstance)]
         return self._several.get(wanted.study_instance_uid) or several_patients(mapped)
+
+    def untrue(self, wanted: Changes) -> set[str]:
+        """What rows of before may say of the study's patients, and was looked for just now: by their exceptions."""
+        looked = {DOUBLED} if self.of(wanted) else set()
+        return looked | ({SEVERAL} if self._whole.get(wanted.study_instance_uid) else set())
 
     def _there(self, wanted: Changes) -> Sequence[Change]:
         if not self._not_there:

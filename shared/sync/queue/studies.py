@@ -192,7 +192,7 @@ class StudyQueue:
         self._fallen.clear()
 
     def _count(self, study: Study, result: StudyResult) -> None:
-        failed = self._recorder.done(study.entries, result.failures)
+        failed = self._recorder.done(study.entries, result.failures, result.untrue)
         self._progress.studies += 1
         self._progress.failed += failed
         self._progress.invalid_tags += sum(not failure.is_final for failure in result.failures)
@@ -224,13 +224,22 @@ class StudyQueue:
             self._probes += 1
 
     def _carry(self, waiting: _Waiting) -> None:
-        study, reason = waiting.study, str(waiting.error)
-        if study.attempts and study.attempts.is_over(self._ports.now(), self._limits.total_retry_seconds):
-            self._progress.failed += self._recorder.given_up(study.entries, reason)
-            return
+        """Each entry has its own time: those that have had it are given up, the others wait."""
+        study, reason, now, total = (
+            waiting.study,
+            str(waiting.error),
+            self._ports.now(),
+            self._limits.total_retry_seconds,
+        )
+        over = [entry for entry in study.entries if study.is_over(entry.sequence, now, total)]
+        if over or (not study.entries and study.is_over(0, now, total)):
+            self._progress.failed += self._recorder.given_up(over, reason)
+            if len(over) == len(study.entries):
+                return
+        rest = [entry for entry in study.entries if entry not in over] if over else study.entries
         asked = waiting.error.retry_after_seconds
-        self._recorder.carried(study.entries, reason, waiting.tries, waiting.due if asked else None)
-        self._progress.carried += study.entries
+        self._recorder.carried(rest, reason, waiting.tries, waiting.due if asked else None)
+        self._progress.carried += rest
 
 
 def _is_studys_own(error: TransientError) -> bool:

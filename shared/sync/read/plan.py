@@ -1,8 +1,8 @@
 """What a batch works on: studies carried from earlier ticks that are due, and what is new in the feed."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from shared.failures import CarriedEntry
@@ -23,15 +23,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """All entries of one study that are to be synced together, in the feed's order. `attempts`: None for a new one.
+    """All entries of one study that are to be synced together, in the feed's order.
 
+    `attempts`: by sequence, of those that have failed before; 0 is that of what does not come from the feed.
     `whole`: the StudyInstanceUID and the data partition, where the entries are all that the DICOM service holds of the
     study. `updated`: instances that `update` entries of the batch are about, and that share a series or an instance
     with it. `is_replayed`: the entries are not the feed's newest. Either way some may be of UIDs that it has no more.
     """
 
     entries: Sequence[ChangeFeedEntry]
-    attempts: Attempts | None = None
+    attempts: Mapping[int, Attempts] = field(default_factory=dict)
     whole: tuple[str, str] | None = None
     is_replayed: bool = False
     updated: frozenset[ChangedInstance] = frozenset()
@@ -41,13 +42,17 @@ class Study:
         """The study's name."""
         return self.whole[0] if self.whole else self.entries[0].study_instance_uid
 
+    def is_over(self, sequence: int, now: datetime, total_seconds: float) -> bool:
+        """Whether that entry was tried for long enough, and often enough."""
+        known = self.attempts.get(sequence)
+        return known is not None and known.is_over(now, total_seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`due` is to be tried now; `resting` are new entries of carried studies whose next try is not due yet.
 
-    `torn` entries cannot be read, and are to be recorded. `highest`: the highest sequence of all, `highest_carried` of
-    those that are carried; API v2 orders by time, so that it may stand anywhere.
+    `torn` entries cannot be read, and are to be recorded; `gone` are carried ones that the feed has no more.
     """
 
     read: FeedPage
@@ -55,8 +60,7 @@ class Plan:
     due: Sequence[Study]
     resting: Sequence[Study]
     is_any_resting: bool
-    highest: int
-    highest_carried: int
+    gone: Sequence[CarriedEntry] = ()
 
 
 def make_plan(ports: Ports, stored: StoredWatermark, size: int, read_until: datetime) -> Plan:
@@ -66,25 +70,29 @@ def make_plan(ports: Ports, stored: StoredWatermark, size: int, read_until: date
     """
     carried = carried_entries(ports, stored)
     attempts = attempts_of(carried)
-    waiting = {entry.sequence for entry in carried}
+    waiting = {entry.sequence: entry for entry in carried}
     now = ports.now()
     rests = {study for study, known in attempts.items() if not known.is_due(now)}
     read = read_batch(ports, stored.read_through, size, read_until)
     # A run that was killed may have recorded entries that were not passed: they are read again with what is new.
     new = {entry.sequence for entry in read.entries}
-    again = read_again(ports, {entry.sequence for entry in carried if entry.study not in rests} - new)
-    ports.words.begin(stored.read_through, [entry.sequence for entry in read.entries], waiting - new)
+    asked = {entry.sequence for entry in carried if entry.study not in rests} - new
+    again = ports.feed.entries(asked) if asked else []
+    gone = [waiting[sequence] for sequence in sorted(asked - {entry.sequence for entry in again})]
+    if gone:
+        logger.warning("the feed has %d carried entries no more: they are not tried again", len(gone))
+    ports.words.begin(stored.read_through, [entry.sequence for entry in read.entries], waiting.keys() - new)
     entries = [*again, *read.entries]
-    torn = [entry for entry in entries if isinstance(entry, TornEntry)]
+    torn = [_named(entry, waiting.get(entry.sequence)) for entry in entries if isinstance(entry, TornEntry)]
     due: list[Study] = []
     resting: list[Study] = []
     updated = updated_instances(entries)
     for group in by_study(entries):
         study = (group[0].partition, group[0].study_instance_uid)
-        known = attempts.get(study) if any(one.sequence in waiting for one in group) else None
+        known = {one.sequence: attempts_at(waiting[one.sequence]) for one in group if one.sequence in waiting}
         (resting if study in rests else due).append(Study(group, known, updated=of_these(group, updated)))
     is_any_resting = bool(rests) or len(carried) == MAX_CARRIED
-    return Plan(read, torn, due, resting, is_any_resting, max(waiting | new, default=0), max(waiting, default=0))
+    return Plan(read, torn, due, resting, is_any_resting, gone)
 
 
 def carried_entries(ports: Ports, stored: StoredWatermark) -> list[CarriedEntry]:
@@ -92,15 +100,16 @@ def carried_entries(ports: Ports, stored: StoredWatermark) -> list[CarriedEntry]
     return ports.errors.carried(MAX_CARRIED) if stored.watermark != stored.read_through else []
 
 
-def read_again(ports: Ports, sequences: set[int]) -> Sequence[FeedEntry]:
-    """Carried entries as they are now; those that the feed has no more are let go."""
-    if not sequences:
-        return []
-    entries = ports.feed.entries(sequences)
-    if gone := sequences - {entry.sequence for entry in entries}:
-        logger.warning("the feed has %d carried entries no more: they are let go", len(gone))
-        ports.errors.resolve(gone)
-    return entries
+def _named(entry: TornEntry, carried: CarriedEntry | None) -> TornEntry:
+    """What could be read of the entry once tells what it is about, and which row is its."""
+    if carried is None or entry.sop_instance_uid:
+        return entry
+    return TornEntry(entry.sequence, entry.timestamp, entry.message, *carried.instance[1:], carried.partition)
+
+
+def attempts_at(entry: CarriedEntry) -> Attempts:
+    """What is known of one carried entry by itself."""
+    return Attempts(1 + entry.retries, entry.first_seen, entry.last_tried or entry.first_seen, entry.not_before)
 
 
 def attempts_of(carried: Sequence[CarriedEntry]) -> dict[tuple[str, str], Attempts]:

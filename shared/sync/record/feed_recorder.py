@@ -1,12 +1,13 @@
 """What a batch of the feed leaves behind: failures in their tables, earlier failures resolved."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from shared.failures import ErrorTable, FailedEntry
+from shared.failures import CarriedEntry, ErrorTable, FailedEntry
 from shared.model import ChangeFeedEntry, FeedEntry, TornEntry
-from shared.sync.record.recorder import not_synced, torn_failures, transient_failures
+from shared.sync.record.past import after_sync, of_entries
+from shared.sync.record.recorder import GONE, not_synced, torn_failures, transient_failures
 from shared.sync.record.rows import ErrorRows
 
 
@@ -16,24 +17,32 @@ class FeedRecorder:
     def __init__(self, rows: ErrorRows) -> None:
         self._rows = rows
 
-    def done(self, entries: Sequence[ChangeFeedEntry], failures: Sequence[FailedEntry]) -> int:
-        self._keep(entries, failures)
+    def done(
+        self, entries: Sequence[ChangeFeedEntry], failures: Sequence[FailedEntry], untrue: Collection[str] = ()
+    ) -> int:
+        self._rows.record(failures)
+        self._rows.resolve(after_sync(self._rows.open_of(entries), entries, failures, untrue))
         return not_synced(failures)
 
     def torn(self, entries: Sequence[TornEntry]) -> int:
-        self._keep(entries, torn_failures(entries))
-        return len(entries)
+        return self._keep(entries, torn_failures(entries))
 
     def carried(
         self, entries: Sequence[ChangeFeedEntry], reason: str, tries: int = 0, not_before: datetime | None = None
     ) -> None:
         rows = transient_failures(ErrorTable.TRANSIENT_RETRY, entries, reason)
-        self._rows.record([replace(row, tries=tries, not_before=not_before) for row in rows])
+        self._keep(entries, [replace(row, tries=tries, not_before=not_before) for row in rows])
 
     def given_up(self, entries: Sequence[ChangeFeedEntry], reason: str) -> int:
-        self._keep(entries, transient_failures(ErrorTable.TRANSIENT_FAILURE, entries, reason))
-        return len(entries)
+        return self._keep(entries, transient_failures(ErrorTable.TRANSIENT_FAILURE, entries, reason))
 
-    def _keep(self, entries: Sequence[FeedEntry], failures: Sequence[FailedEntry]) -> None:
+    def gone(self, entries: Sequence[CarriedEntry]) -> int:
+        """Carried entries that the feed has no more cannot be tried again; how many they were."""
+        torn = [TornEntry(one.sequence, None, GONE, *one.instance[1:], one.partition) for one in entries]
+        return self._keep(torn, transient_failures(ErrorTable.TRANSIENT_FAILURE, torn, GONE))
+
+    def _keep(self, entries: Sequence[FeedEntry], failures: Sequence[FailedEntry]) -> int:
         self._rows.record(failures)
-        self._rows.resolve(entries, failures)
+        if entries:
+            self._rows.resolve(of_entries(self._rows.open_of(entries), entries, failures))
+        return len(entries)

@@ -1,19 +1,26 @@
 """What a queue of studies tells whoever keeps the record of it: the feed's batch, or a replay."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from shared.errors import TornEntryError, TransientError
 from shared.failures import ErrorTable, FailedEntry
-from shared.model import ChangeFeedEntry, TornEntry
+from shared.model import ChangeFeedEntry, FeedEntry, TornEntry
+
+GONE = "the feed has the entry no more; replay its study instead"
 
 
 class Recorder(Protocol):
     """Raises LeaseLostError where the lease is no longer ours, OutageError where storage is down."""
 
-    def done(self, entries: Sequence[ChangeFeedEntry], failures: Sequence[FailedEntry]) -> int:
-        """A study is synced but for `failures`; how many of its entries were not."""
+    def done(
+        self, entries: Sequence[ChangeFeedEntry], failures: Sequence[FailedEntry], untrue: Collection[str] = ()
+    ) -> int:
+        """A study is synced but for `failures`; how many of its entries were not.
+
+        `untrue`: what rows of the whole study may say, was looked for, and is not so; by their exceptions.
+        """
         ...
 
     def torn(self, entries: Sequence[TornEntry]) -> int:
@@ -42,7 +49,7 @@ def torn_failures(entries: Sequence[TornEntry]) -> list[FailedEntry]:
     return [FailedEntry.of(entry, TornEntryError.table, name, entry.message) for entry in entries]
 
 
-def transient_failures(table: ErrorTable, entries: Sequence[ChangeFeedEntry], reason: str) -> list[FailedEntry]:
+def transient_failures(table: ErrorTable, entries: Sequence[FeedEntry], reason: str) -> list[FailedEntry]:
     """The rows of a study with a passing fault.
 
     One class for all of them: an entry that fails now in one way, now in another, is one row.

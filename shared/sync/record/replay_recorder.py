@@ -3,10 +3,11 @@
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
-from shared.failures import ErrorQuery, ErrorRow, ErrorTable, FailedEntry
+from shared.failures import ErrorQuery, ErrorRow, ErrorTable, FailedEntry, OpenRow
 from shared.model import ChangeFeedEntry, FeedEntry, TornEntry
 from shared.replay import ReplayError, ReplayRequest, StudyRebuild
 from shared.sync.ports import ErrorStore, Ports
+from shared.sync.record.past import after_rebuild, after_sync, of_entries
 from shared.sync.record.recorder import not_synced, torn_failures, transient_failures
 from shared.sync.record.rows import ErrorRows
 
@@ -27,17 +28,16 @@ class ReplayRecorder:
         self.waiting: str | None = None
         self.left: set[int] = set()
 
-    def done(self, entries: Sequence[ChangeFeedEntry], failures: Sequence[FailedEntry]) -> int:
-        """A rebuild resolves by instance; one that waits, or is given up, has mended nothing, and resolves nothing."""
-        self._keep(entries, failures)
-        target = self._request.target
-        if isinstance(target, StudyRebuild) and not self._request.dry_run:
-            self._resolve_study(target, failures)
+    def done(
+        self, entries: Sequence[ChangeFeedEntry], failures: Sequence[FailedEntry], untrue: Collection[str] = ()
+    ) -> int:
+        self._record(failures)
+        if not self._request.dry_run:
+            self._rows.resolve(self._past(entries, failures, untrue))
         return not_synced(failures)
 
     def torn(self, entries: Sequence[TornEntry]) -> int:
-        self._keep(entries, torn_failures(entries))
-        return len(entries)
+        return self._keep(entries, torn_failures(entries))
 
     def carried(
         self, entries: Sequence[ChangeFeedEntry], reason: str, tries: int = 0, not_before: datetime | None = None
@@ -48,32 +48,39 @@ class ReplayRecorder:
         self.left |= {entry.sequence for entry in entries} or {0}
 
     def given_up(self, entries: Sequence[ChangeFeedEntry], reason: str) -> int:
-        self._keep(entries, transient_failures(ErrorTable.TRANSIENT_FAILURE, entries, reason))
+        """What the feed carries is tried by it for as long as any: the replay alone has given up."""
+        failures = transient_failures(ErrorTable.TRANSIENT_FAILURE, entries, reason)
+        rows = self._rows.open_of(entries)
+        carried = {row.sequence for row in rows if row.table is ErrorTable.TRANSIENT_RETRY}
+        self.errors += [_told(one) for one in failures if one.sequence in carried]
+        rest = [entry for entry in entries if entry.sequence not in carried]
+        self._keep(rest, [one for one in failures if one.sequence not in carried])
         return len(entries)
 
-    def _keep(self, entries: Sequence[FeedEntry], failures: Sequence[FailedEntry]) -> None:
-        self.errors += [ReplayError(one.sequence or None, one.sop_instance_uid, one.message) for one in failures]
-        if self._request.dry_run:
-            return
-        self._rows.record([failure for failure in failures if failure.sequence])
-        if not isinstance(self._request.target, StudyRebuild):
-            self._rows.resolve(entries, failures)
+    def _past(
+        self, entries: Sequence[ChangeFeedEntry], failures: Sequence[FailedEntry], untrue: Collection[str]
+    ) -> list[OpenRow]:
+        target = self._request.target
+        if not isinstance(target, StudyRebuild):
+            return after_sync(self._rows.open_of(entries), entries, failures, untrue)
+        study = (target.partition, target.study_instance_uid)
+        return after_rebuild(self._ports.errors.open_rows([study], ()), study, failures)
 
-    def _resolve_study(self, target: StudyRebuild, failures: Collection[FailedEntry]) -> None:
-        """What the archive holds, and what it holds no more, is in FHIR now: whichever entry of the feed told of it."""
-        failed = {(failure.series_instance_uid, failure.sop_instance_uid) for failure in failures}
-        if ("", "") in failed:  # the study as a whole
-            return
-        queries = (ErrorQuery(table, study_instance_uid=target.study_instance_uid) for table in ErrorTable)
-        rows = [row for query in queries for row in rows_of(self._ports.errors, query)]
-        mended = {
-            row.sequence
-            for row in rows
-            if row.partition == target.partition and (row.series_instance_uid, row.sop_instance_uid) not in failed
-        }
-        if mended:
-            self._ports.lease.ensure_held()
-            self._ports.errors.resolve(mended)
+    def _keep(self, entries: Sequence[FeedEntry], failures: Sequence[FailedEntry]) -> int:
+        self._record(failures)
+        numbered = [entry for entry in entries if entry.sequence]
+        if numbered and not self._request.dry_run:
+            self._rows.resolve(of_entries(self._rows.open_of(numbered), numbered, failures))
+        return len(entries)
+
+    def _record(self, failures: Sequence[FailedEntry]) -> None:
+        self.errors += map(_told, failures)
+        if not self._request.dry_run:
+            self._rows.record([failure for failure in failures if failure.sequence])
+
+
+def _told(failure: FailedEntry) -> ReplayError:
+    return ReplayError(failure.sequence or None, failure.sop_instance_uid, failure.message)
 
 
 def rows_of(errors: ErrorStore, query: ErrorQuery) -> Iterator[ErrorRow]:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from shared.errors import FeedError, OutageError, TransientError, UnforeseenError
 from shared.log_lines import log_line
 from shared.model import Watermark
-from shared.replay import Cursor, Replay, ReplayError, ReplayProgress, ReplayState, StoredErrors
+from shared.replay import Cursor, Replay, ReplayError, ReplayProgress, ReplayState
 from shared.sync.batch import BatchOptions
 from shared.sync.bulkhead import bulkhead, tell
 from shared.sync.merge.known import KnownResources
@@ -71,10 +71,7 @@ def _done_some(ports: Ports, options: BatchOptions, replay: Replay, size: int, d
 
 def _worked(ports: Ports, options: BatchOptions, replay: Replay, portion: Portion, limits: Limits) -> Replay:
     """Map, merge, transact and record, as for the feed; then the cursor moves over what is done."""
-    sequences = [entry.sequence for study in portion.studies for entry in study.entries]
-    through = max([*sequences, *(entry.sequence for entry in portion.torn)], default=0)
-    failed_through = through if isinstance(replay.request.target, StoredErrors) else 0
-    rows = ErrorRows(ports, ports.watermarks.read(), through, failed_through)
+    rows = ErrorRows(ports, ports.watermarks.read())
     recorder = ReplayRecorder(ports, rows, replay.request)
     fhir = Rehearsal(ports.fhir)
     # A replay trusts nothing that is remembered: somebody has a reason to look again. A dry run leaves no trace.
@@ -85,7 +82,10 @@ def _worked(ports: Ports, options: BatchOptions, replay: Replay, portion: Portio
     afresh = replace(ports, known=KnownResources(max_weight=0, traces=traces), words=words)
     sync = StudySync(replace(afresh, fhir=fhir) if replay.request.dry_run else afresh, options.mapping)
     tried = Attempts(replay.tries, replay.failing_since, replay.updated) if replay.failing_since else None
-    studies = [replace(study, attempts=tried) for study in portion.studies]
+    studies = [
+        replace(study, attempts=dict.fromkeys([0, *(one.sequence for one in study.entries)], tried) if tried else {})
+        for study in portion.studies
+    ]
     progress = StudyQueue(ports, sync, recorder, limits).run(studies)
     progress.failed += recorder.torn(portion.torn) + len(portion.errors)
 

@@ -9,9 +9,8 @@ from shared.model import FeedEntry, FeedPage, TornEntry, Watermark
 from shared.replay import Cursor, ReplayError, ReplayTarget, SequenceRange, StoredErrors, StudyRebuild, TimeRange
 from shared.sync.ports import Ports
 from shared.sync.read.plan import Study, by_study, of_these, updated_instances
+from shared.sync.record.recorder import GONE
 from shared.sync.record.replay_recorder import rows_of
-
-GONE = "the feed has the entry no more; replay its study instead"
 
 
 @dataclass(frozen=True, slots=True)

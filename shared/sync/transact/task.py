@@ -6,16 +6,21 @@ from shared.errors import TransientError
 from shared.failures import ErrorTable, FailedEntry
 from shared.sync.map.mapped_entries import Changes
 from shared.sync.merge.merging import StudyMerger
+from shared.sync.merge.patient_links import DOUBLED, SEVERAL
 
 PATIENT_ID = "(0010,0020) PatientID (LO)"
 
 
 @dataclass(frozen=True, slots=True)
 class StudyResult:
-    """Whether FHIR was written to, and what is to be recorded."""
+    """Whether FHIR was written to, and what is to be recorded.
+
+    `untrue`: exceptions of rows of the whole study; what they say was looked for, and is not so.
+    """
 
     wrote: bool
     failures: tuple[FailedEntry, ...] = ()
+    untrue: frozenset[str] = frozenset()
 
     @property
     def is_fallen(self) -> bool:
@@ -47,19 +52,21 @@ class Task:
             return StudyResult(wrote, (*self.failures, *refused))
         self.merger.patients.took(self.changes, refused)
         looks = [*_doubled_patient(self.merger, self.changes), *_several_patients(self.merger, self.changes)]
-        return StudyResult(wrote, (*self.failures, *refused, *looks))
+        failures = (*self.failures, *refused, *looks)
+        untrue = self.merger.patients.untrue(self.changes) - {failure.exception for failure in failures}
+        return StudyResult(wrote, failures, frozenset(untrue))
 
 
 def _doubled_patient(merger: StudyMerger, study: Changes) -> list[FailedEntry]:
     """Patients that are there twice."""
     told = merger.patients.doubles(study)
-    return [_told(study, "DoubledPatient", "; ".join(told))] if told else []
+    return [_told(study, DOUBLED, "; ".join(told))] if told else []
 
 
 def _several_patients(merger: StudyMerger, study: Changes) -> list[FailedEntry]:
     """Instances of the study that are not all one patient's."""
     told = merger.patients.several_patients(study)
-    return [_told(study, "SeveralPatients", told)] if told else []
+    return [_told(study, SEVERAL, told)] if told else []
 
 
 def _told(study: Changes, name: str, told: str) -> FailedEntry:

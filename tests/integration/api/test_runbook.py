@@ -16,6 +16,7 @@ from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 
 from local.stack import ROOT
 from shared import bootstrap
+from shared.clients import open_rows
 from shared.clients.error_tables import ErrorTables
 from shared.clients.tables import Tables
 from shared.config import read_settings
@@ -44,6 +45,7 @@ BY_HAND = {
     "`FhirRefusedError … again and again, while others are written`": "the FHIR server's log, then 'What failed, again'",
     "The change feed ends before the watermark": "settings, or 'Start from now' with another number",
     "A window of the feed is answered 500, 503, 404 or 424": "a setting, then 'What failed, again'",
+    "Open rows that are none": "the app is stopped, and a table deleted",
     "A table was deleted": "nothing, or 'Start from now'",
     "Move over from DICOM Cast": "the steps of docs/deploy.md",
     "The page shows old numbers, or asks for the key again and again": "the right key",
@@ -115,7 +117,7 @@ class Desk:
     def errors(self):
         """The app's error tables, to plant rows in."""
         service = TableServiceClient.from_connection_string(self.api.stack.storage_connection)
-        return ErrorTables(Tables(service, "", ErrorTable), lambda: datetime.now(UTC))
+        return ErrorTables(Tables(service, "", (*ErrorTable, open_rows.TABLE)), lambda: datetime.now(UTC))
 
 
 def as_read(line):
@@ -238,6 +240,15 @@ def test_failures_are_replayed(commands, exception, mended, desk):
 
 
 shown.update(title for title, *_ in FAILURES)
+
+
+@recipe("A torn entry that says nothing of its study")
+def test_the_row_of_a_torn_entry_is_closed(commands, desk):
+    """It is marked, and stays."""
+    torn = FailedEntry(ErrorTable.DICOM, 900_017, "", "", "", "TornEntryError", "entry 900017: no JSON")
+    desk.errors().record([torn])
+    assert desk.type(commands, **{"/17": "/900017"}) == [{"closed": True}]
+    assert desk.errors().torn(900_017) == []
 
 
 @recipe("A Patient's name or gender is older than DICOM's")

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from shared.errors import ConflictError, LeaseLostError, OutageError
-from shared.failures import ErrorTable
+from shared.failures import ErrorTable, FailedEntry
 from shared.mapping.converters import MappingOptions
 from shared.model import TornEntry, Watermark
 from shared.outcome import Outcome
 from shared.sync.batch import BatchOptions, just_before, run_batches
-from tests.fakes import NOW, FakeErrors, FakeFeed, FakeFhir, FakeLease, FakeWatermarks, entry, ports
+from tests.fakes import NOW, FakeFeed, FakeFhir, FakeLease, FakeWatermarks, entry, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)
 
@@ -59,28 +59,14 @@ def test_a_failed_entry_is_recorded_before_the_watermark_passes_it():
 
 
 def test_an_entry_that_is_synced_at_last_resolves_its_rows():
-    """Only those that may have failed before are asked for; an entry that fails again stays open."""
-    fakes = ports([entry(1, t00100020=None), entry(2, study="1.2"), entry(3, study="1.3")])
+    """An entry that fails again stays open; what never failed has none."""
+    fakes = ports([entry(1, t00100020=None), entry(2, study="1.2", t00100020=None), entry(3, study="1.3")])
     run_batches(fakes, OPTIONS)
     assert fakes.errors.resolved == []
     fakes.watermarks.rewind()
     fakes.feed.held = [entry(1, t00100020=None), entry(2, study="1.2"), entry(3, study="1.3"), entry(4, study="1.4")]
     run_batches(fakes, OPTIONS)
-    assert fakes.errors.resolved == [2, 3]
-
-
-def test_how_far_failures_may_reach_is_known_before_the_first_is_recorded():
-    """A host that is killed between the row and the watermark must not leave a row open for ever."""
-
-    class Killed(FakeErrors):
-        def record(self, failures):
-            super().record(failures)
-            raise KeyboardInterrupt
-
-    fakes = ports([entry(1, t00100020=None), entry(2, study="1.2")], errors=Killed())
-    with pytest.raises(KeyboardInterrupt):
-        run_batches(fakes, OPTIONS)
-    assert (fakes.watermarks.watermark, fakes.watermarks.stored.failed_through) == (Watermark(), 2)
+    assert fakes.errors.resolved == [2]
 
 
 def test_an_outage_ends_the_batch_with_what_is_done():
@@ -115,15 +101,16 @@ def test_nothing_is_sent_once_the_lease_is_lost(checks, faults):
     assert fakes.fhir.bundles == []
 
 
-@pytest.mark.parametrize("failed_through", [0, 9])
-def test_nothing_is_recorded_or_resolved_once_the_lease_is_lost(failed_through):
+@pytest.mark.parametrize("entries", [[entry(1, t00100020=None), entry(2, instance="1.9")], [entry(2, instance="1.9")]])
+def test_nothing_is_recorded_or_resolved_once_the_lease_is_lost(entries):
     """The other host has its own word on these entries."""
-    fakes = ports([entry(1, t00100020=None), entry(2, instance="1.9")], lease=FakeLease(checks=3))
-    fakes.watermarks.stored = replace(fakes.watermarks.stored, failed_through=failed_through)
+    fakes = ports(entries, lease=FakeLease(checks=3))
+    before = FailedEntry.of(entry(2, instance="1.9"), ErrorTable.FHIR, "FhirRefusedError", "")
+    fakes.errors.record([before])
     with pytest.raises(LeaseLostError):
         run_batches(fakes, OPTIONS)
     assert len(fakes.fhir.bundles) == 1
-    assert (fakes.errors.rows, fakes.errors.resolved) == ([], [])
+    assert (fakes.errors.rows, fakes.errors.resolved) == ([before], [])
 
 
 def test_a_watermark_that_another_host_moved_is_not_ours_to_move():

@@ -6,13 +6,12 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import LeaseLostError, TransientError
-from shared.failures import CarriedEntry, ErrorTable, FailedEntry
+from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.model import TornEntry, Watermark
 from shared.outcome import BatchResult, Outcome
 from shared.sync.batch import BatchOptions, just_before, run_batches, together
-from shared.sync.read.plan import read_again
-from tests.fakes import NOW, FakeClock, FakeErrors, FakeFeed, FakeFhir, FakeLease, entry, ports
+from tests.fakes import NOW, FakeClock, FakeFeed, FakeFhir, FakeLease, entry, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=1, max_batches=0)
 
@@ -85,16 +84,6 @@ WATERMARKS = [
 def test_the_watermark_is_the_entry_before_what_waits(waiting, entries, watermark):
     """With its time, by which API v2 reads on; of a torn one that has none that of the one before."""
     assert just_before(waiting, entries, START, END) == watermark
-
-
-def test_a_carried_entry_that_the_feed_has_no_more_is_let_go():
-    """Its row is resolved, or it would be asked for in each tick, for ever; those that are there stay."""
-    errors = FakeErrors()
-    kept, gone = entry(1), entry(2, study="1.2")
-    errors.record([FailedEntry.of(one, ErrorTable.TRANSIENT_RETRY, "TransientError", "503") for one in (kept, gone)])
-    assert read_again(ports([kept], errors=errors), {1, 2}) == [kept]
-    assert [one.sequence for one in errors.carried(10)] == [1]
-    assert isinstance(errors.carried(10)[0], CarriedEntry)
 
 
 @pytest.mark.parametrize(("budget", "tries"), [(0.9, 1), (1.0, 1), (1.1, 2), (3.1, 3), (1000, 4)])

@@ -230,13 +230,19 @@ def test_an_outage_of_storage_leaves_no_failure_unrecorded():
     assert world.watermark == 3
 
 
-def test_an_entry_that_the_feed_has_no_more_is_let_go():
-    """Else the watermark would stand before it for ever."""
+def test_an_entry_that_the_feed_has_no_more_is_given_up():
+    """Else the watermark would stand before it for ever; and nothing has synced it: a row says so."""
     world = World(Flaky(**{"1_2": [busy()] * 4}))
     world.tick()
     world.ports.feed.held = [one for one in world.ports.feed.held if one.sequence != 2]
-    world.tick(after=60)
-    assert world.watermark == 4
+    assert world.tick(after=60).failed == 1
+    assert (world.watermark, world.ports.errors.retries) == (4, {})
+    (row,) = world.ports.errors.rows
+    assert (row.table, row.instance[1:], row.message) == (
+        ErrorTable.TRANSIENT_FAILURE,
+        ("1.2", "1.2.3.4", "1.2.3.4.5"),
+        "the feed has the entry no more; replay its study instead",
+    )
 
 
 @pytest.mark.parametrize(
@@ -350,13 +356,3 @@ def test_what_is_given_up_is_recorded_before_it_is_let_go():
     assert set(world.ports.errors.retries) == {2}
     world.tick(after=60)
     assert [(row.table, row.sequence) for row in world.ports.errors.rows] == [(ErrorTable.TRANSIENT_FAILURE, 2)]
-
-
-def test_rows_of_before_that_stand_outside_of_what_was_noted_are_resolved():
-    """With API v2 `FailedThrough` said the last entry's sequence, which need not be the highest."""
-    world = World(Flaky(**{"1_2": [busy()] * 4}))
-    world.tick()
-    marks = world.ports.watermarks
-    marks.stored = replace(marks.stored, failed_through=1)
-    world.tick(after=60)
-    assert (world.ports.errors.retries, world.ports.errors.resolved, world.watermark) == ({}, [2], 4)

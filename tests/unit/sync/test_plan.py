@@ -26,7 +26,7 @@ def north(sequence, **uids):
 
 
 def told(studies):
-    return [([one.sequence for one in study.entries], study.attempts is not None) for study in studies]
+    return [([one.sequence for one in study.entries], bool(study.attempts)) for study in studies]
 
 
 def test_the_same_study_in_another_partition_inherits_no_attempts():

@@ -8,7 +8,7 @@ import pytest
 from shared.errors import RequestError
 from shared.failures import ErrorTable
 from shared.sync.replay.replay_request import parse_request
-from shared.web.queries import page_of
+from shared.web.queries import page_of, row_of
 
 
 def place(value):
@@ -54,3 +54,15 @@ def test_a_body_that_is_none_is_named(body):
     """However it is nested."""
     with pytest.raises(RequestError):
         parse_request(body, None)
+
+
+@pytest.mark.parametrize("sequence", ["0", "-1", "x", "", "9223372036854775808", "1.0", "1_0"])
+def test_a_sequence_that_is_none_is_named(sequence):
+    """A number of 64 bits, from 1 on."""
+    with pytest.raises(RequestError, match="sequence: a whole number"):
+        row_of({"table": ErrorTable.DICOM, "sequence": sequence})
+
+
+def test_the_row_to_close():
+    assert row_of({"table": ErrorTable.DICOM, "sequence": "17"}) == (ErrorTable.DICOM, 17)
+    assert row_of({"table": "SyncStateTable", "sequence": "17"}) is None

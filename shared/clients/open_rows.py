@@ -1,0 +1,239 @@
+"""The index of open rows, beside DICOM Cast's five error tables: what is open of a study is found by its key.
+
+PartitionKey is `carried` for what is tried again, `open` for all else. RowKey begins with a hash of data partition and
+StudyInstanceUID, or of the sequence where no study is known; table, PartitionKey and RowKey of the row follow.
+The keys are kept in memory too, so that a study without open rows costs no request; a host that takes over reads them
+once. A row stands here before it stands in its table, and until it is marked there: never the other way.
+"""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from http import HTTPStatus
+from itertools import groupby, islice
+from typing import Any
+
+from azure.core.exceptions import ResourceNotFoundError
+from azure.data.tables import TableEntity, TableTransactionError, UpdateMode
+
+from shared.clients.tables import Table, Tables, int64, number
+from shared.failures import CarriedEntry, ErrorTable, OpenRow
+from shared.model import DEFAULT_PARTITION
+
+TABLE = "OpenRowTable"
+OPEN, CARRIED = "open", "carried"
+_UNRESOLVED = "not (ResolvedAt gt '')"
+"""Also of the original's rows, which have no such column."""
+MAX_ROWS, MAX_BYTES = 100, 3_500_000  # in one entity group transaction, which has 4 MiB
+_OF_AN_OPERATION = 1_000  # bytes of its headers
+PAGE = 1_000
+_HEAD = ("head", "head")
+_DONE = "done"
+_HASH = 16
+_COPIED = ("StudyUid", "SeriesUid", "InstanceUid", "Partition", "ChangeFeedSequence")
+_OF_CARRIED = ("RetryNumber", "FirstSeen", "LastTried", "NotBefore")
+_READ = ("PartitionKey", "RowKey", "LastSeen", *_COPIED, *_OF_CARRIED)
+Filed = tuple[str, str]
+"""PartitionKey and RowKey of the index."""
+
+
+class OpenRows:
+    """Of the host that holds the lease, but for `carried`, `torn` and `remove`. Use it inside `storage_faults`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._host = secrets.token_hex(8)
+        self._known: dict[str, set[Filed]] | None = None
+
+    def begin(self) -> None:
+        """A tick begins: the index is made once of the rows of before, and read where another host has worked since."""
+        head = self._head()
+        if head.get("Host") == self._host and self._known is not None:
+            return
+        if head.get("Made") != _DONE:
+            self._make(head.get("Made"))
+        known: dict[str, set[Filed]] = {}
+        for key in (OPEN, CARRIED):
+            for row in self._table.query_entities(f"PartitionKey eq '{key}'", select=["PartitionKey", "RowKey"]):
+                known.setdefault(row["RowKey"][:_HASH], set()).add((key, row["RowKey"]))
+        self._known = known
+        self._write_head(_DONE)
+
+    def add(self, table: ErrorTable, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Rows of an error table that are about to be written there."""
+        known = self._begun()
+        entities = [_entity(table, row) for row in rows]
+        self._upsert(entities)
+        for one in entities:
+            known.setdefault(one["RowKey"][:_HASH], set()).add((one["PartitionKey"], one["RowKey"]))
+
+    def of(self, studies: Iterable[tuple[str, str]], sequences: Iterable[int]) -> list[OpenRow]:
+        """The open rows of these studies (data partition, UID), and those of no study of these sequences."""
+        known = self._begun()
+        hashes = sorted({*map(_of_study, studies), *map(_of_sequence, sequences)} & known.keys())
+        return [row for one in hashes for row in self.filed_by(one, {key for key, _ in known[one]})]
+
+    def torn(self, sequence: int) -> list[OpenRow]:
+        """The open rows of a sequence of which no study is known."""
+        return self.filed_by(_of_sequence(sequence))
+
+    def filed_by(self, begins: str, keys: Iterable[str] = (OPEN, CARRIED)) -> list[OpenRow]:
+        """What is filed under a hash."""
+        return [
+            _open_row(row)
+            for key in sorted(keys)
+            for row in self._table.query_entities(
+                f"PartitionKey eq '{key}' and RowKey ge '{begins}-' and RowKey lt '{begins}.'"
+            )
+        ]
+
+    def remove(self, rows: Sequence[OpenRow]) -> None:
+        """They are marked in their tables."""
+        filed = sorted(row.filed for row in rows)
+        for key, group in groupby(filed, key=lambda one: one[0]):
+            in_turns(self._table, "delete", [{"PartitionKey": key, "RowKey": row} for _, row in group])
+        for one in filed:
+            if self._known and (held := self._known.get(one[1][:_HASH])):
+                held.discard(one)
+                if not held:
+                    del self._known[one[1][:_HASH]]
+
+    def carried(self, most: int) -> list[CarriedEntry]:
+        """What is tried again: so many at most, by sequence."""
+        rows = self._table.query_entities(f"PartitionKey eq '{CARRIED}'")
+        return sorted((_carried(row) for row in islice(rows, most)), key=lambda entry: entry.sequence)
+
+    def _begun(self) -> dict[str, set[Filed]]:
+        if self._known is None:
+            self.begin()
+        assert self._known is not None
+        return self._known
+
+    def _make(self, place: str | None) -> None:
+        """Of all open rows there are. Killed in its midst it goes on where it was: `place` is the last row's."""
+        first, *after = json.loads(place) if place else (0,)
+        for position, table in list(enumerate(ErrorTable))[first:]:
+            while rows := self._page(table, after):
+                self._upsert([_entity(table, row) for row in rows])
+                after = [rows[-1]["PartitionKey"], rows[-1]["RowKey"]]
+                self._write_head(json.dumps([position, *after]))
+            after = []
+
+    def _page(self, table: ErrorTable, after: Sequence[str]) -> list[TableEntity]:
+        query, given = open_query(table), {}
+        if after:
+            query += " and ( PartitionKey gt @partition or ( PartitionKey eq @partition and RowKey gt @row ) )"
+            given = {"partition": after[0], "row": after[1]}
+        rows = self._tables[table].query_entities(query, parameters=given, select=list(_READ), results_per_page=PAGE)
+        return list(islice(rows, PAGE))
+
+    def _upsert(self, entities: Sequence[Mapping[str, Any]]) -> None:
+        ordered = sorted(entities, key=lambda one: str(one["PartitionKey"]))
+        for _, group in groupby(ordered, key=lambda one: str(one["PartitionKey"])):
+            in_turns(self._table, "upsert", list(group), mode=UpdateMode.REPLACE)
+
+    @property
+    def _table(self) -> Table:
+        return self._tables[TABLE]
+
+    def _head(self) -> Mapping[str, Any]:
+        try:
+            return self._table.get_entity(*_HEAD)
+        except ResourceNotFoundError:
+            return {}
+
+    def _write_head(self, made: str) -> None:
+        self._table.upsert_entity({"PartitionKey": _HEAD[0], "RowKey": _HEAD[1], "Host": self._host, "Made": made})
+
+
+def open_query(table: ErrorTable) -> str:
+    """The query for rows that say how it still is.
+
+    A retry that DICOM Cast noted (it has no FirstSeen) is history: what it had not finished is behind its watermark.
+    """
+    return f"FirstSeen gt '' and {_UNRESOLVED}" if table is ErrorTable.TRANSIENT_RETRY else _UNRESOLVED
+
+
+def in_turns(table: Table, verb: str, rows: Sequence[Mapping[str, Any]], **options: Any) -> None:
+    """Rows of one PartitionKey, in as few transactions as they fit. What is to be changed and is not there is left."""
+    for part in _parts(rows):
+        try:
+            table.submit_transaction([(verb, row, options) for row in part])
+        except TableTransactionError as error:
+            if error.status_code != HTTPStatus.NOT_FOUND or verb == "upsert":
+                raise
+            for row in part:  # somebody has taken rows out by hand: the rest is done one by one
+                table.one_if_there(verb, row, **options)
+
+
+def _parts(rows: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """As storage takes them at once: so many rows, and so many bytes."""
+    part: list[Mapping[str, Any]] = []
+    size = 0
+    for row in rows:
+        takes = _OF_AN_OPERATION + len(json.dumps(row, default=str))
+        if part and (len(part) == MAX_ROWS or size + takes > MAX_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(row)
+        size += takes
+    if part:
+        yield part
+
+
+def _of_study(study: tuple[str, str]) -> str:
+    return hashlib.sha256("\0".join(study).encode("utf-8", "replace")).hexdigest()[:_HASH]
+
+
+def _of_sequence(sequence: int) -> str:
+    return _of_study(("", str(sequence)))
+
+
+def _entity(table: ErrorTable, row: Mapping[str, Any]) -> dict[str, Any]:
+    sequence, study = number(row["ChangeFeedSequence"]), row.get("StudyUid") or ""
+    partition = row.get("Partition") or DEFAULT_PARTITION  # DICOM Cast knew no other
+    begins = _of_study((partition, study)) if study else _of_sequence(sequence)
+    is_carried = table is ErrorTable.TRANSIENT_RETRY
+    entity = {
+        "PartitionKey": CARRIED if is_carried else OPEN,
+        "RowKey": f"{begins}-{list(ErrorTable).index(table)}-{row['PartitionKey']}-{row['RowKey']}",
+        "Table": table.value,
+        "Exception": row["PartitionKey"],
+        "Row": row["RowKey"],
+        "StudyUid": study,
+        "SeriesUid": row.get("SeriesUid") or "",
+        "InstanceUid": row.get("InstanceUid") or "",
+        "Partition": partition,
+        "ChangeFeedSequence": int64(sequence),
+    }
+    if not is_carried:
+        return entity
+    tried = row.get("LastTried", row.get("LastSeen", ""))  # rows of before say only when they were seen
+    of_carried = {"RetryNumber": row.get("RetryNumber") or 0, "FirstSeen": row["FirstSeen"], "LastTried": tried}
+    return entity | of_carried | {"NotBefore": row.get("NotBefore") or ""}
+
+
+def _open_row(row: TableEntity) -> OpenRow:
+    return OpenRow(
+        ErrorTable(row["Table"]),
+        (row["Exception"], row["Row"]),
+        number(row["ChangeFeedSequence"]),
+        (row["Partition"], row["StudyUid"], row["SeriesUid"], row["InstanceUid"]),
+        (row["PartitionKey"], row["RowKey"]),
+    )
+
+
+def _carried(row: TableEntity) -> CarriedEntry:
+    return CarriedEntry(
+        number(row["ChangeFeedSequence"]),
+        row["StudyUid"],
+        number(row["RetryNumber"]),
+        datetime.fromisoformat(row["FirstSeen"]),
+        datetime.fromisoformat(row["LastTried"]) if row["LastTried"] else None,
+        datetime.fromisoformat(row["NotBefore"]) if row["NotBefore"] else None,
+        row["Partition"],
+        row["SeriesUid"],
+        row["InstanceUid"],
+    )

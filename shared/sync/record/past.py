@@ -1,0 +1,76 @@
+"""Which open rows are of the past: each is open exactly as long as what it says is true."""
+
+from collections.abc import Collection, Iterable, Sequence
+
+from shared.failures import ErrorTable, FailedEntry, InstanceOfRow, OpenRow
+from shared.model import Action, ChangeFeedEntry, FeedEntry, State
+
+
+def after_sync(
+    rows: Iterable[OpenRow],
+    entries: Sequence[ChangeFeedEntry],
+    failures: Collection[FailedEntry],
+    untrue: Collection[str],
+) -> list[OpenRow]:
+    """Once a study is synced but for `failures`, which are recorded.
+
+    The rows of instances that are in FHIR, or gone, whichever entry told of it; those of the entries themselves; those
+    that a row of now takes the place of. What is tried again by its own back-off stays, unless its instance is synced.
+    `untrue`: the exceptions of the whole study that were looked for, and not found.
+    """
+    written = {(failure.table, failure.key) for failure in failures}
+    sequences = {entry.sequence for entry in entries}
+    told = {instance_of(entry) for entry in entries if speaks(entry)}
+    failed = {failure.instance for failure in failures if failure.is_final}
+    past_exceptions = {*untrue, *(failure.exception for failure in failures if failure.is_of_study)}
+
+    def is_past(row: OpenRow) -> bool:
+        if row.is_of_study:
+            return row.key[0] in past_exceptions
+        if row.sequence in sequences:
+            return True
+        is_retried = row.table is ErrorTable.TRANSIENT_RETRY
+        return row.instance in told and not (is_retried and row.instance in failed)
+
+    return [row for row in rows if (row.table, row.key) not in written and is_past(row)]
+
+
+def after_rebuild(rows: Iterable[OpenRow], study: tuple[str, str], failures: Collection[FailedEntry]) -> list[OpenRow]:
+    """Once a study is rebuilt from the archive but for `failures`, which have no rows of their own.
+
+    All rows of the study whose failure did not come again: what the archive has not is gone.
+    """
+    if any(failure.is_final and not failure.sop_instance_uid for failure in failures):  # the study as a whole
+        return []
+    failed = {failure.instance for failure in failures if failure.is_final}
+    again = {(failure.instance, failure.table, failure.exception, failure.tag) for failure in failures}
+    of_study = {failure.exception for failure in failures if failure.is_of_study}
+    return [
+        row
+        for row in rows
+        if row.instance[:2] == study
+        and row.instance not in failed
+        and (row.instance, *row.kind) not in again
+        and not (row.is_of_study and row.key[0] in of_study)
+    ]
+
+
+def of_entries(
+    rows: Iterable[OpenRow], entries: Sequence[FeedEntry], failures: Collection[FailedEntry]
+) -> list[OpenRow]:
+    """Once entries have rows of now, and nothing is synced: their other rows."""
+    written = {(failure.table, failure.key) for failure in failures}
+    sequences = {entry.sequence for entry in entries}
+    return [
+        row for row in rows if row.sequence in sequences and (row.table, row.key) not in written and not row.is_of_study
+    ]
+
+
+def instance_of(entry: FeedEntry) -> InstanceOfRow:
+    """What the entry's rows are about."""
+    return entry.partition, entry.study_instance_uid, entry.series_instance_uid, entry.sop_instance_uid
+
+
+def speaks(entry: ChangeFeedEntry) -> bool:
+    """Whether what it did says what DICOM has now: of an instance that is gone only its delete does."""
+    return entry.action is Action.DELETE or entry.state is not State.DELETED

@@ -1,0 +1,195 @@
+"""A row is open exactly as long as what it says is true, whichever entry, tick or replay told that it is no more."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from shared.app import App
+from shared.errors import FhirRefusedError, TransientError
+from shared.failures import ErrorTable, FailedEntry
+from shared.mapping.converters import MappingOptions
+from shared.model import Action, State
+from shared.replay import ReplayRequest, SequenceRange, StudyRebuild
+from shared.sync.batch import BatchOptions, run_batches
+from shared.sync.record.past import after_rebuild, after_sync
+from shared.sync.replay.replay import run_replays
+from tests.fakes import FakeErrors, FakeFhir, entry, ports
+
+OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100, total_retry_seconds=60)
+INVALID, DICOM, FHIR, RETRY, GIVEN_UP = ErrorTable
+SEX, BIRTH = "(0010,0040) PatientSex (CS): x", "(0010,0030) PatientBirthDate (DA): x"
+GONE = {"state": State.DELETED}
+
+
+def row(table, sequence, exception="FhirRefusedError", message="", **others):
+    others.setdefault("partition", "Microsoft.Default")
+    partition = others.pop("partition")
+    return replace(FailedEntry.of(entry(sequence, **others), table, exception, message), partition=partition)
+
+
+CASES = [
+    # name, the row that is open, entries that are synced, their failures, is it of the past
+    ("the same entry", row(FHIR, 1), [entry(1)], [], True),
+    ("another entry of the instance", row(FHIR, 1), [entry(5)], [], True),
+    ("an older entry, replayed", row(FHIR, 5), [entry(1)], [], True),
+    ("given up, then synced", row(GIVEN_UP, 1), [entry(5)], [], True),
+    ("carried, and synced by another", row(RETRY, 1), [entry(5)], [], True),
+    ("synced but for a tag", row(RETRY, 1), [entry(1)], [row(INVALID, 1, "I", SEX)], True),
+    ("refused at last", row(RETRY, 1), [entry(1)], [row(FHIR, 1)], True),
+    ("refused, and another is still tried", row(RETRY, 1), [entry(5)], [row(FHIR, 5)], False),
+    ("the same failure", row(FHIR, 1), [entry(1)], [row(FHIR, 1)], False),
+    ("the same failure of another entry", row(FHIR, 1), [entry(5)], [row(FHIR, 5)], True),
+    ("another failure", row(DICOM, 1), [entry(1)], [row(FHIR, 1)], True),
+    ("a tag that is right now", row(INVALID, 1, "I", SEX), [entry(1)], [row(INVALID, 1, "I", BIRTH)], True),
+    ("a tag that is wrong still", row(INVALID, 1, "I", SEX), [entry(1)], [row(INVALID, 1, "I", SEX)], False),
+    ("deleted", row(FHIR, 1), [entry(5, Action.DELETE, **GONE)], [], True),
+    ("a create of what is gone", row(FHIR, 1), [entry(1, **GONE)], [], True),
+    ("a create of what is gone, its delete waits", row(RETRY, 5), [entry(1, **GONE)], [], False),
+    ("another instance", row(FHIR, 1, instance="1.9"), [entry(5)], [], False),
+    ("the same UID in another series", row(FHIR, 1, series="1.9"), [entry(5)], [], False),
+    ("the same UIDs in another partition", row(FHIR, 1, partition="north"), [entry(5)], [], False),
+    ("of the study, not looked for", row(INVALID, 1, "SeveralPatients", "x"), [entry(1)], [], False),
+    ("of the study, told anew", row(INVALID, 1, "SeveralPatients", "x"), [entry(5, instance="1.9")], [row(INVALID, 5, "SeveralPatients", "x", instance="1.9")], True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("open_", "entries", "failures", "is_past"), [one[1:] for one in CASES], ids=[one[0] for one in CASES])  # fmt: skip
+def test_what_is_of_the_past_after_a_sync(open_, entries, failures, is_past):
+    errors = FakeErrors()
+    errors.record([open_])
+    assert bool(after_sync(errors.open_(), entries, failures, ())) is is_past
+
+
+def test_what_was_looked_for_and_is_not_so_is_of_the_past():
+    """Rows of the whole study: whichever entry they hang on."""
+    errors = FakeErrors()
+    errors.record([row(INVALID, 1, name, "x") for name in ("SeveralPatients", "DoubledPatient")])
+    (past,) = after_sync(errors.open_(), [entry(9, instance="1.9")], [], {"SeveralPatients"})
+    assert past.key[0] == "SeveralPatients"
+
+
+@pytest.mark.parametrize(
+    ("failures", "past"),
+    [
+        ([], [1, 2, 3]),
+        ([row(FHIR, 0)], [3]),
+        ([row(INVALID, 0, "I", SEX)], [1, 3]),
+        ([row(FHIR, 0, series="", instance="")], []),
+    ],
+)
+def test_a_rebuild_closes_all_of_its_study_but_what_fails_again(failures, past):
+    """What it fails on has no rows of its own, so that those of before say it."""
+    errors = FakeErrors()
+    errors.record([row(FHIR, 1), row(INVALID, 2, "I", SEX), row(FHIR, 3, instance="1.9"), row(FHIR, 4, partition="n")])
+    found = after_rebuild(errors.open_(), ("Microsoft.Default", "1.2.3"), failures)
+    assert [one.sequence for one in found] == past
+
+
+class Sick(FakeFhir):
+    """Fails each transaction while it is `ill`."""
+
+    ill: Exception | None = None
+
+    def transact(self, bundle):
+        if self.ill and bundle["entry"][0]["request"]["url"] != "Endpoint":
+            raise self.ill
+        return super().transact(bundle)
+
+
+def open_rows(fakes):
+    return sorted((one.table, one.sequence) for one in fakes.errors.open_())
+
+
+def test_corrected_in_the_archive_and_synced_again_it_has_no_open_row():
+    """The old row was of another entry, and stayed open for ever."""
+    fakes = ports([entry(1, t00100020=None)])
+    run_batches(fakes, OPTIONS)
+    assert open_rows(fakes) == [(DICOM, 1)]
+    fakes.feed.held = [entry(1, state=State.DELETED), entry(2)]
+    run_batches(fakes, OPTIONS)
+    assert open_rows(fakes) == []
+
+
+def test_each_entry_is_tried_for_as_long_as_any():
+    """One that came later to a study is not given up with the first; and what is given up is carried no more."""
+    fakes = ports([entry(1)], fhir=Sick())
+    fakes.fhir.ill = TransientError("FHIR server: status 503", status=503)
+    seen = []
+    for tick in range(12):
+        run_batches(fakes, OPTIONS)
+        seen.append(open_rows(fakes))
+        fakes.sleep(30)
+        if tick == 1:
+            fakes.feed.held = [entry(1), entry(2, instance="1.9")]
+    assert [(GIVEN_UP, 1), (RETRY, 2)] in seen
+    assert seen[-1] == [(GIVEN_UP, 1), (GIVEN_UP, 2)]
+    assert fakes.watermarks.watermark.sequence == 2
+
+
+def test_what_was_given_up_and_is_tried_anew_is_in_one_table():
+    """Never in both."""
+    fakes = ports([entry(1)], fhir=Sick())
+    fakes.errors.record([row(GIVEN_UP, 1, "TransientError")])
+    fakes.fhir.ill = TransientError("FHIR server: status 503", status=503)
+    run_batches(fakes, OPTIONS)
+    assert open_rows(fakes) == [(RETRY, 1)]
+
+
+def test_a_replay_that_gives_up_leaves_the_feed_what_it_carries():
+    """That is tried by its own back-off, for all its time."""
+    fakes = ports([entry(1)], fhir=Sick())
+    fakes.fhir.ill = TransientError("FHIR server: status 503", status=503)
+    run_batches(fakes, replace(OPTIONS, total_retry_seconds=100_000))
+    replay = fakes.replays.create(ReplayRequest(SequenceRange(1, 1)))
+    while fakes.replays.read(replay.id).is_under_way:
+        run_replays(fakes, OPTIONS, fakes.now() + timedelta(seconds=30))
+        fakes.sleep(60)
+    assert open_rows(fakes) == [(RETRY, 1)]
+    fakes.fhir.ill = None
+    run_batches(fakes, OPTIONS)
+    assert open_rows(fakes) == []
+
+
+def test_a_rebuild_that_is_refused_leaves_the_rows():
+    """And one that succeeds closes them, also those of entries that it has not read."""
+    fakes = ports([entry(1), entry(2, instance="1.9")], fhir=Sick())
+    fakes.fhir.ill = FhirRefusedError("status 422")
+    run_batches(fakes, OPTIONS)
+    for ill, rows in ((fakes.fhir.ill, [(FHIR, 1), (FHIR, 2)]), (None, [])):
+        fakes.fhir.ill = ill
+        replay = fakes.replays.create(ReplayRequest(StudyRebuild("1.2.3")))
+        run_replays(fakes, OPTIONS, fakes.now() + timedelta(seconds=30))
+        assert not fakes.replays.read(replay.id).is_under_way
+        assert open_rows(fakes) == rows
+
+
+def torn_row(fakes, **others):
+    fakes.errors.record([replace(row(DICOM, 1, "TornEntryError"), **others)])
+
+
+NAMELESS = {"study_instance_uid": "", "series_instance_uid": "", "sop_instance_uid": ""}
+
+
+def test_a_torn_entry_without_uids_is_closed_by_a_replay_of_its_sequence():
+    """Once the feed gives it; nothing else that is synced knows of it."""
+    fakes = ports([entry(1), entry(2)])
+    torn_row(fakes, **NAMELESS)
+    for first, rows in ((2, [(DICOM, 1)]), (1, [])):
+        replay = fakes.replays.create(ReplayRequest(SequenceRange(first, first)))
+        run_replays(fakes, OPTIONS, fakes.now() + timedelta(seconds=30))
+        assert not fakes.replays.read(replay.id).is_under_way
+        assert open_rows(fakes) == rows
+
+
+def test_a_person_closes_the_row_of_a_torn_entry_without_uids_and_no_other():
+    """All others close by themselves: one that was closed by hand would say that its instance is in FHIR."""
+    fakes = ports([entry(1)])
+    app = App(fakes, fakes, OPTIONS, outages=None, settings={}, health_max_age=timedelta(1), questions=None)
+    torn_row(fakes)
+    assert not app.close_torn(DICOM, 1)
+    torn_row(fakes, **NAMELESS)
+    assert not app.close_torn(FHIR, 1)
+    assert not app.close_torn(DICOM, 2)
+    assert app.close_torn(DICOM, 1)
+    assert open_rows(fakes) == []
