@@ -338,7 +338,7 @@ def test_a_page_of_the_feed(commands, desk):
 
 
 @recipe("The watermark cannot be read")
-@pytest.mark.parametrize("column", ["SyncedSequence", "SyncedTimestamp", "ReadSequence", "FailedThrough"])
+@pytest.mark.parametrize("column", ["SyncedSequence", "SyncedTimestamp", "ReadSequence"])
 def test_a_row_that_cannot_be_read_is_replaced(commands, column, desk, deployment):
     """Whichever column it is."""
     deployment.app.tick()
