@@ -21,7 +21,7 @@ PYTHON_313 := $(shell for python in python3.13 "env PYENV_VERSION=$$(pyenv lates
   $$python -c "" 2>/dev/null && echo $$python && break; done)
 
 help:  ## This list
-	@sed -nE 's/^([a-z][a-z -]*):[^#]*## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r target said; do \
+	@sed -nE 's/^([a-z][a-z-]*):[^#]*## (.*)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r target said; do \
 	  printf '%-20s %s\n' "$$target" "$$said"; done
 
 demo: setup  ## Store real DICOM, let the app's timer sync it, compare FHIR with DICOM; ends by itself; PORT=8071 for other ports
@@ -36,8 +36,11 @@ run: setup   ## The same stack, staying up until Ctrl-C; FHIR=<base URL>: with t
 compare: setup  ## Compare FHIR with DICOM on the stack that `make run` started; FHIR=, PORT= as there
 	@$(RUN) -m local compare $(PORTS_ARE) $(OTHER_FHIR)
 
-stop start: setup  ## Stop a part of the stack that `make run` started, or start it again: PART=functions, dicom, fhir or azurite
-	@$(RUN) -m local $@ $(PORTS_ARE) $(PART)
+stop: setup  ## Stop a part of the stack that `make run` started: PART=functions, dicom, fhir or azurite
+	@$(RUN) -m local stop $(PORTS_ARE) $(PART)
+
+start: setup  ## Start a part again that has ended; PART= as of `make stop`
+	@$(RUN) -m local start $(PORTS_ARE) $(PART)
 
 acceptance: setup  ## The life cycle on your test FHIR server: FHIR=<base URL>, YES=1 to write, SETTINGS=file, CLEAN=run to clean up
 	@$(RUN) -m local acceptance $(OTHER_FHIR) $(if $(SETTINGS),--settings '$(SETTINGS)') $(if $(YES),--yes) $(if $(JSON),--json) \

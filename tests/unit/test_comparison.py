@@ -7,6 +7,7 @@ from rich.console import Console
 
 from local.compare import StudyComparison
 from local.comparison import in_order, tell, told_apart, verdict
+from local.demo import is_drained
 from local.failures import RecordedFailure
 from local.fhir_account import DEFAULT_PARTITION
 
@@ -102,3 +103,19 @@ def test_eighty_columns_hold_a_row_on_one_line(printed):
 def test_uids_tell_studies_apart(uids, told):
     """As short as that allows, and at least eight characters."""
     assert list(told_apart(uids).values()) == told
+
+
+@pytest.mark.parametrize(
+    ("watermark", "latest", "lease", "is_so"),
+    [
+        ({"sequence": 9}, {"sequence": 9}, {"held": False}, True),
+        ({"sequence": 9}, {"sequence": 9}, {"held": True}, False),
+        ({"sequence": 8}, {"sequence": 9}, {"held": False}, False),
+        (None, {"sequence": 9}, {"held": False}, False),
+        ({"sequence": 0}, None, {"held": False}, False),
+        ({"sequence": 9}, {"sequence": 9}, None, False),
+    ],
+)
+def test_the_demo_waits_where_a_system_does_not_say(watermark, latest, lease, is_so):
+    """The status has null for what storage or the DICOM service was too slow to tell."""
+    assert is_drained({"watermark": watermark, "latest": latest, "lease": lease}) is is_so
