@@ -86,7 +86,10 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class ReplayError:
-    """An entry that was not synced; `sequence` None: the instance came from the DICOM service, not from the feed."""
+    """An entry that was not synced; `sequence` None: the instance came from the DICOM service, not from the feed.
+
+    With neither sequence nor UID it is of the replay as a whole.
+    """
 
     sequence: int | None
     sop_instance_uid: str

@@ -149,10 +149,33 @@ def test_a_study_is_rebuilt_where_its_row_says(board, api):
     board.is_well_made("rebuild")
 
 
+@pytest.mark.parametrize(
+    ("study", "told"),
+    [
+        ("1.2.420", "A run would change nothing."),
+        ("1.2.999420", "The study is in neither DICOM nor FHIR"),
+    ],
+)
+def test_a_dry_run_that_would_write_nothing_is_not_offered_to_be_run(study, told, board, api):
+    """Neither in the dialog nor in the list; a study that is nowhere is said to be so, first of all."""
+    api.store(420, instances=1)
+    api.drained()
+    board.by_id("replay-study").find_element("name", "study").send_keys(study, Keys.ENTER)
+    board.awaited_text("replay-dialog", "Dry run done", told)
+    assert not board.by_id("replay-dialog-confirm").is_displayed()
+    board.is_well_made("nothing-to-run")
+    board.press("Close", "#replay-dialog")
+    board.awaited_text("replays-list", f"Study {study}")
+    with pytest.raises(StopIteration):
+        board.button(f"Run for real … study {study}")
+
+
 def test_a_replay_is_watched_and_cancelled(board, api, monkeypatch):
     """Its progress is seen while it runs, in the dialog and in the list."""
     api.store(*range(500, 620), instances=1)
     latest = api.drained()["latest"]["sequence"]
+    # What would write nothing is not offered to be run.
+    requests.delete(f"{api.stack.fhir_url}/ImagingStudy/{api.study(619)['id']}", timeout=30).raise_for_status()
     for name, value in (("from", 1), ("to", latest)):
         board.by_id("replay-sequence").find_element("name", name).send_keys(str(value))
     board.press("Dry run …", "#replay-sequence")

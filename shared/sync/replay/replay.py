@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 
 from shared.errors import FeedError, OutageError, TransientError, UnforeseenError
 from shared.log_lines import log_line
+from shared.mapping.transaction import identifier_query
 from shared.model import Watermark
-from shared.replay import Cursor, Replay, ReplayError, ReplayProgress, ReplayState
+from shared.replay import Cursor, Replay, ReplayError, ReplayProgress, ReplayState, StudyRebuild
 from shared.sync.batch import BatchOptions
 from shared.sync.bulkhead import bulkhead, tell
 from shared.sync.merge.known import KnownResources
@@ -24,6 +25,8 @@ from shared.sync.replay.replay_source import Portion, next_portion, total_of
 LEAST_ENTRIES, MOST_ENTRIES = 20, 500
 SLICE_SECONDS = 5
 """What a slice should take; its size follows how long the one before took. A killed host does one slice twice."""
+
+NOWHERE = "the study is in neither DICOM nor FHIR: look at its StudyInstanceUID, and at the data partition"
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +95,9 @@ def _worked(ports: Ports, options: BatchOptions, replay: Replay, portion: Portio
     left = recorder.left.union(*({entry.sequence for entry in study.entries} or {0} for study in progress.unfinished))
     cursor, count = portion.advance(left)
     is_done = portion.is_last and not left
-    told = replay.telling([*portion.errors, *recorder.errors], fhir.writes)
+    is_nothing = is_done and not (progress.studies_written or recorder.errors)
+    whole = [ReplayError(None, "", NOWHERE)] if is_nothing and _is_nowhere(ports, options, replay, portion) else []
+    told = replay.telling([*portion.errors, *recorder.errors, *whole], fhir.writes)
     return replace(
         told.waiting(str(progress.outage) if progress.outage else recorder.waiting),
         state=ReplayState.DONE if is_done else ReplayState.RUNNING,
@@ -101,6 +106,15 @@ def _worked(ports: Ports, options: BatchOptions, replay: Replay, portion: Portio
         failing_since=(replay.failing_since or ports.now()) if recorder.waiting else None,
         tries=replay.tries + TRIES_IN_A_TICK if recorder.waiting else 0,
     )
+
+
+def _is_nowhere(ports: Ports, options: BatchOptions, replay: Replay, portion: Portion) -> bool:
+    """Whether it was to rebuild a study that neither server has: a slip of the finger, or another data partition."""
+    target = replay.request.target
+    if not isinstance(target, StudyRebuild) or any(study.entries for study in portion.studies):
+        return False
+    system = options.mapping.of_partition(target.partition).uid_system
+    return not ports.fhir.search("ImagingStudy", identifier_query(system, f"urn:oid:{target.study_instance_uid}"))
 
 
 def _added(so_far: ReplayProgress, count: int, progress: Progress, *, is_done: bool) -> ReplayProgress:

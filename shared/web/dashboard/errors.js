@@ -101,11 +101,13 @@ function rowTable(rows) {
     ["UIDs", uids, "uid"],
     ["Seen", seen],
     ["Actions", (row) => [
-      button("Replay entry …", row.sequence, () => propose({ sequence: { from: row.sequence, to: row.sequence } })),
-      button("Rebuild study …", `of entry ${row.sequence}`, () => propose({ study: row.studyInstanceUID, partition: partitionOf(row) }), { disabled: !row.studyInstanceUID }),
+      button("Replay entry …", row.sequence, () => propose({ sequence: { from: row.sequence, to: row.sequence } }, ofRow(row))),
+      button("Rebuild study …", `of entry ${row.sequence}`, () => propose({ study: row.studyInstanceUID, partition: partitionOf(row) }, ofRow(row)), { disabled: !row.studyInstanceUID }),
     ], "actions"],
   ], rows, { class: "stacking failures" });
 }
+
+const ofRow = ({ resolvedAt }) => ({ ofRows: !resolvedAt });
 
 /** The data partition that has to be named, undefined for the default one. */
 const partitionOf = ({ partition }) => (partition === DEFAULT_PARTITION ? undefined : partition);

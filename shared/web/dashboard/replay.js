@@ -18,20 +18,29 @@ function selected({ sequence, time: span, study, partition, errors, exception })
   return [errors === "all" ? "open rows of all error tables" : `open rows of ${errors}`, ...narrowed].join(", ");
 }
 
-export const stateWord = ({ state, progress }) =>
-  element("span", { class: `word ${state === "done" && progress.failed ? "warn" : WORDS[state]}` }, state);
+export const stateWord = ({ state, progress, errors }) =>
+  element("span", { class: `word ${state === "done" && (progress.failed || errors.some(isOfAll)) ? "warn" : WORDS[state]}` }, state);
 
-/** Progress, counts, why it waits, errors, and of a dry run what would be written. */
+/** An error of the replay as a whole: why it failed, or did nothing. */
+const isOfAll = ({ sequence, sopInstanceUID }) => sequence == null && !sopInstanceUID;
+
+/** Whether running a dry run for real would do something: write to FHIR, or mark the open rows that it began with. */
+export const isWorthRunning = ({ request, state, progress, writes = [], moreWrites = 0 }, marksRows = Boolean(request.errors)) =>
+  Boolean(request.dryRun) && state === "done" && (writes.length + moreWrites > 0 || (marksRows && progress.done > progress.failed));
+
+/** Why it failed, progress, counts, why it waits, errors, and of a dry run what would be written. */
 export function progressAndResult({ id, request, state, waitingFor, progress, errors, writes = [], moreErrors = 0, moreWrites = 0 }) {
   const { done, total, written, unchanged, failed } = progress;
   const label = total == null ? `${number(done)} done` : `${number(done)} of ${number(total)} done`;
+  const [whole, single] = [errors.filter(isOfAll), errors.filter((error) => !isOfAll(error))];
   const would = request.dryRun ? "would be written" : "written";
   return [
+    ...whole.map(({ message }) => element("p", { class: `notice ${state === "failed" ? "bad" : "warn"}` }, `${message[0].toUpperCase()}${message.slice(1)}.`)),
     isUnderWay({ state }) ? element("progress", { max: total || 1, value: total ? done : null, "aria-label": label }) : null,
     element("p", {}, `${label}: ${number(written)} ${would}, ${number(unchanged)} unchanged, ${number(failed)} failed.`),
     isUnderWay({ state }) && waitingFor ? element("p", { class: "notice warn" }, `Waits: ${waitingFor}`) : null,
     deletes(writes),
-    errors.length ? folded(id, "errors", listed(errors, moreErrors, "error"), errorTable(errors)) : null,
+    single.length ? folded(id, "errors", listed(single, moreErrors, "error"), errorTable(single)) : null,
     writes.length ? folded(id, "writes", `${listed(writes, moreWrites, "request")} that would go to FHIR`, writeTable(writes)) : null,
   ].filter(Boolean);
 }

@@ -3,7 +3,7 @@
 import { ApiError, get, post, remove } from "./api.js";
 import { byId, draw, element, problem } from "./dom.js";
 import { clock } from "./format.js";
-import { described, isUnderWay, progressAndResult } from "./replay.js";
+import { described, isUnderWay, isWorthRunning, progressAndResult } from "./replay.js";
 
 const POLL_MS = 1000;
 const dialog = byId("replay-dialog");
@@ -13,10 +13,12 @@ const cancel = byId("replay-dialog-cancel");
 let replay = null; // the one that is followed
 let opening = 0; // counts; an answer for an earlier opening is not shown
 let answeredAt = null;
+let marksRows; // whether a run marks open rows as resolved, even where FHIR is right already
 
-/** Opens the dialog with a dry run of the request. */
-export function propose(request) {
+/** Opens the dialog with a dry run of the request; `ofRows`: it is asked for because of open rows. */
+export function propose(request, { ofRows = Boolean(request.errors) } = {}) {
   open(request);
+  marksRows = ofRows;
   return start({ ...request, dryRun: true });
 }
 
@@ -30,6 +32,7 @@ export function show(known) {
 
 function open(request) {
   opening += 1;
+  marksRows = undefined;
   [replay, answeredAt] = [null, new Date()];
   const what = described(request);
   byId("replay-dialog-title").textContent = `Replay ${what}`;
@@ -77,13 +80,18 @@ function render() {
   const what = isDry ? "Dry run" : "Replay";
   const notes = {
     queued: "queued: the next tick begins it", running: "running", cancelled: "cancelled", failed: "failed",
-    done: isDry ? `done at ${clock(new Date(replay.updated))}. Nothing has been written yet` : "done",
+    done: isDry ? `done at ${clock(new Date(replay.updated))}. ${planned()}` : "done",
   };
   say(`${what} ${notes[replay.state]}.`);
   draw(body, replay, progressAndResult);
   cancel.hidden = !isUnderWay(replay);
   cancel.textContent = isDry ? "Cancel the dry run" : "Cancel the replay";
-  confirm.hidden = !(isDry && replay.state === "done");
+  confirm.hidden = !isWorthRunning(replay, marksRows);
+}
+
+function planned() {
+  if (replay.writes.length) return "Nothing has been written yet";
+  return isWorthRunning(replay, marksRows) ? "FHIR would not be changed; a run marks the rows as resolved" : "A run would change nothing";
 }
 
 function refused(error) {

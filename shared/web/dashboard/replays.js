@@ -2,7 +2,7 @@
 
 import { get, remove } from "./api.js";
 import { byId, button, draw, element, Freshness, time } from "./dom.js";
-import { described, isUnderWay, progressAndResult, stateWord } from "./replay.js";
+import { described, isUnderWay, isWorthRunning, progressAndResult, stateWord } from "./replay.js";
 import { propose, show } from "./replay_dialog.js";
 
 const LATEST = 4;
@@ -29,7 +29,7 @@ function list(replays) {
 }
 
 function item(replay) {
-  const { id, request, state, created, updated } = replay;
+  const { id, request, created, updated } = replay;
   const what = described(request);
   return [
     element("div", { class: "heading" },
@@ -40,7 +40,7 @@ function item(replay) {
     element("div", { class: "row" },
       isUnderWay(replay) ? button("Cancel", what, (event) => cancel(event, id)) : null,
       isUnderWay(replay) ? button("Follow …", what, () => show(replay)) : null,
-      request.dryRun && state === "done" ? button("Run for real …", what, () => show(replay)) : null),
+      isWorthRunning(replay) ? button("Run for real …", what, () => show(replay)) : null),
   ];
 }
 

@@ -167,6 +167,33 @@ def test_a_study_that_is_gone_is_deleted():
     assert held(fakes, "ImagingStudy") == []
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        (StudyRebuild("1.2.4"), [replays.NOWHERE]),  # a slip of the finger
+        (StudyRebuild("1.2.3", "north"), [replays.NOWHERE]),
+        (StudyRebuild("1.2.3"), []),  # DICOM has it
+        (StudyRebuild("1.9"), []),  # FHIR has it, somebody else's
+        (SequenceRange(1, 1), []),
+    ],
+)
+def test_a_study_that_is_nowhere_is_told(target, told, dry_run):
+    """It has ended, and nothing was done: the reason is of the replay as a whole."""
+    fakes = world([entry(1)], archive=FakeArchive({"1.2.3": [entry(1)]}))
+    run(fakes, SequenceRange(1, 1))
+    identifier = {"system": "urn:dicom:uid", "value": "urn:oid:1.9"}
+    fakes.fhir.resources.append(
+        {"resourceType": "ImagingStudy", "id": "x", "meta": {"versionId": "1"}, "identifier": [identifier]}
+    )
+    run(fakes, target)  # what there is to write is written
+    replay = run(fakes, target, dry_run=dry_run)
+    assert (replay.state, replay.progress.written, replay.progress.failed) == (ReplayState.DONE, 0, 0)
+    assert [(one.sequence, one.sop_instance_uid, one.message) for one in replay.errors] == [
+        (None, "", one) for one in told
+    ]
+
+
 @pytest.mark.parametrize("target", [SequenceRange(1, 7), StoredErrors((ErrorTable.FHIR,)), StudyRebuild("1.1.9")])
 def test_a_dry_run_says_what_would_be_written(target, caplog):
     """And writes nothing: not to FHIR, not to a table, not to the log."""
