@@ -46,7 +46,7 @@ ALLOWED = {
     "bootstrap": {"app", "connections", "sync", "clients", "mapping", "config", "errors", "failures", "deadline"}
     | {"log_lines"},
     "api": {"bootstrap", "web", "errors"},
-    "function_app": {"bootstrap", "api", "errors"},
+    "function_app": {"bootstrap", "api", "log_lines", "errors"},
 }
 
 
