@@ -21,7 +21,7 @@ from typing import Any
 from shared.errors import InvalidDicomTagError
 from shared.failures import InvalidTag
 from shared.mapping import content_values, dicom_json, dose_table, observation
-from shared.mapping.converters import MappingOptions
+from shared.mapping.converters import MappingOptions, urn
 from shared.mapping.dicom_json import Tag
 from shared.mapping.dose_report import KEYS, DoseReport
 from shared.mapping.dose_table import ACCUMULATED, COMPONENTS, EVENTS
@@ -108,10 +108,10 @@ def _observations(
 
 
 def _wanted(fragment: Fragment, options: MappingOptions, report: ReportInstance, *event_uid: str) -> WantedObservation:
-    """With an identifier of its own, which is its name inside a bundle too."""
+    """With an identifier of its own; its name inside a bundle is another, for which servers put a reference."""
     own = own_identifier(options, report, *event_uid)
     created = replace(fragment, create={**fragment.create, "identifier": [own]})
-    return WantedObservation(own["value"], created)
+    return WantedObservation(urn("Observation", own["value"]), created)
 
 
 def _events(report: DoseReport) -> dict[str, list[ContentItem]]:

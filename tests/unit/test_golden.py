@@ -68,6 +68,25 @@ def test_golden(case):
     assert len(sent(fhir)) == before
 
 
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
+def test_names_inside_a_bundle_stand_in_references_alone(case):
+    """Medplum puts the new resource's reference in place of its `fullUrl` in any text, an identifier's value too."""
+    for bundle in load(case, "bundle.json"):
+        names = {entry["fullUrl"] for entry in bundle["entry"] if "fullUrl" in entry}
+        texts = {text for entry in bundle["entry"] for text in texts_of(entry.get("resource", {}))}
+        assert names.isdisjoint(texts)
+
+
+def texts_of(value):
+    """All but references."""
+    if isinstance(value, dict):
+        yield from (text for name, one in value.items() if name != "reference" for text in texts_of(one))
+    elif isinstance(value, list):
+        yield from (text for one in value for text in texts_of(one))
+    elif isinstance(value, str):
+        yield value
+
+
 def sent(fhir):
     return fhir.endpoints + fhir.bundles
 
