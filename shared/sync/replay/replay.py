@@ -33,7 +33,10 @@ logger = logging.getLogger(__name__)
 
 def run_replays(ports: Ports, options: BatchOptions, deadline: datetime) -> None:
     """Works on the replays that are under way, oldest first. Raises LeaseLostError, and OutageError of storage."""
-    for replay in ports.replays.under_way():
+    under_way = ports.replays.under_way()
+    if under_way:
+        ports.errors.begin()  # somebody may have put rows in before asking for them, while the batch was at work
+    for replay in under_way:
         current, size = replay, LEAST_ENTRIES
         while current.is_under_way and ports.now() < deadline:
             began = ports.now()
