@@ -200,7 +200,6 @@ def test_an_id_alone_is_no_reason_to_delete(server, tmp_path, capsys):
         (["--clean", str(uuid4())], "there is no run"),
         (["--clean", "../x"], "there is no run"),
         (["--yes"], "name the FHIR server"),
-        (["--fhir", "ftp://host/fhir"], "Fhir__Endpoint"),
         (["--fhir", "http://127.0.0.1:9/fhir", "--yes"], "not reachable"),
     ],
 )
@@ -209,6 +208,12 @@ def test_what_cannot_begin_says_why(tmp_path, capsys, words, said):
     with pytest.raises(StackError, match=said):
         run(tmp_path, capsys, *words)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_url_that_is_none_is_told_as_a_wrong_argument(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run(tmp_path, capsys, "--fhir", "ftp://host/fhir")
+    assert "'ftp://host/fhir' is no URL" in capsys.readouterr().err
 
 
 def test_the_apps_settings_open_the_server(server, tmp_path, capsys):

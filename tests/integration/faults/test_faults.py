@@ -74,7 +74,8 @@ ERROR_STEPS = [
 def test_a_fault_when_an_error_is_written(world, name, fault, method, path, caplog):
     """More often than one request is tried: one row for each failure, no study written twice, nothing passed unrecorded."""
     caplog.set_level(logging.INFO, logger="shared")
-    world.tick()  # makes the watermark's table, so that the next to be made is an error table
+    world.tick()  # makes the tables
+    world.delete_tables(TABLES)  # so that the next to be made is an error table
     world.store()
     world.store_one(1, 9, PatientID=None)
     world.store_one(2, 9, PatientSex="X")

@@ -108,15 +108,22 @@ class World:
             one["Sequence"] for one in there if one["SopInstanceUid"] not in done and one["Sequence"] not in recorded
         ]
 
-    def rows(self):
-        """All that the app keeps in tables."""
+    def rows(self, but=()):
+        """All that the app keeps in tables, but for some of these."""
         with TableServiceClient.from_connection_string(self.storage) as service:
             ours = {"first": self.prefix, "last": f"{self.prefix}~"}
             names = [
                 table.name
                 for table in service.query_tables("TableName ge @first and TableName lt @last", parameters=ours)
             ]
-            return [row for name in names for row in service.get_table_client(name).list_entities()]
+            told = [name for name in names if name.removeprefix(self.prefix) not in but]
+            return [row for name in told for row in service.get_table_client(name).list_entities()]
+
+    def delete_tables(self, names):
+        """As somebody may who does not know what they are for."""
+        with TableServiceClient.from_connection_string(self.storage) as service:
+            for name in names:
+                service.delete_table(self.prefix + name)
 
     def differences(self):
         """But for the instances that are recorded as failed."""

@@ -105,12 +105,10 @@ def test_doubles_of_two_hosts(doubled, goes_on):
     patients = {f"Patient/{one['id']}" for one in world.patients("a")}
     assert len(patients) == 2
     assert study["subject"]["reference"] in patients
-    rows = world.open_rows()
-    assert len(rows) == 1 + goes_on
-    for row in rows:
-        assert row["PartitionKey"] == "DoubledPatient"
-        assert "(0010,0020)" in row["Exception"]
-        assert all(one in row["Exception"] for one in patients)
+    (row,) = world.open_rows()  # of one study, however often it was told
+    assert row["PartitionKey"] == "DoubledPatient"
+    assert "(0010,0020)" in row["Exception"]
+    assert all(one in row["Exception"] for one in patients)
     assert world.final() == []
     before = world.versions()
     for _ in range(2):
