@@ -150,15 +150,15 @@ def test_a_study_is_rebuilt_where_its_row_says(board, api):
 
 
 @pytest.mark.parametrize(
-    ("study", "told"),
+    ("stored", "study", "told"),
     [
-        ("1.2.420", "A run would change nothing."),
-        ("1.2.999420", "The study is in neither DICOM nor FHIR"),
+        (420, "1.2.420", "A run would change nothing."),
+        (421, "1.2.999420", "The study is in neither DICOM nor FHIR"),
     ],
 )
-def test_a_dry_run_that_would_write_nothing_is_not_offered_to_be_run(study, told, board, api):
+def test_a_dry_run_that_would_write_nothing_is_not_offered_to_be_run(stored, study, told, board, api):
     """Neither in the dialog nor in the list; a study that is nowhere is said to be so, first of all."""
-    api.store(420, instances=1)
+    api.store(stored, instances=1)
     api.drained()
     board.by_id("replay-study").find_element("name", "study").send_keys(study, Keys.ENTER)
     board.awaited_text("replay-dialog", "Dry run done", told)

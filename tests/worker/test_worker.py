@@ -98,6 +98,7 @@ def test_the_worker_indexes_the_functions(worker):
         "check",
         "health",
         "dashboard",
+        "close_torn",
         "openapi",
     }
     assert set(bindings) == {"sync", *names}
