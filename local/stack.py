@@ -24,6 +24,8 @@ _ACCESS = ("authentication__", "tls__", "proxy")
 _OF_DICOM = ("dicomweb__privateendpoint", *(f"dicomweb__{name}" for name in _ACCESS))
 _OF_FHIR = tuple(f"fhir__{name}" for name in _ACCESS)
 """How other systems than the stack's own are reached, by the beginning of the settings' names in lower case."""
+_PORT_IS_TAKEN = ("address already in use", "is taken; stop what uses it")
+"""As uvicorn says it, and Azurite; and as the functions host does, which looks first."""
 _PORT_SECONDS = 30
 _PART_NAMES = ("functions host", "DICOM service", "FHIR server", "Azurite blobs", "Azurite queues", "Azurite tables")
 
@@ -147,7 +149,7 @@ class Stack:
             try:
                 return self._running[name].await_ready()
             except StackError as error:
-                if "address already in use" not in str(error).lower() or time.monotonic() > deadline:
+                if not any(one in str(error).lower() for one in _PORT_IS_TAKEN) or time.monotonic() > deadline:
                     raise
             time.sleep(0.5)
             self._running[name] = Running(self._program(name))
