@@ -125,7 +125,8 @@ def test_no_events():
     """A summary alone."""
     (summary,) = mapped(ct()).observations
     assert components(ct())["113812"] == 0
-    assert summary.name == urn("Observation", "https://dicom.example.org", "1.2.3", "1.2.3.9", REPORT)
+    own = urn("Observation", "https://dicom.example.org", "1.2.3", "1.2.3.9", REPORT)
+    assert summary.name == urn("Observation", own)
 
 
 def test_an_event_without_a_uid_is_left_out():

@@ -40,7 +40,7 @@ def test_a_new_report_is_created():
     writes = merged([], ct(ct_event(1), ct_event(2)))
     assert [type(write) for write in writes] == [Create] * 3
     assert [write.name for write in writes] == [
-        urn("Observation", SERVICE, "1.2.3", "1.2.3.9", REPORT, *more)
+        urn("Observation", urn("Observation", SERVICE, "1.2.3", "1.2.3.9", REPORT, *more))
         for more in ((), ("1.2.3.9.1.1",), ("1.2.3.9.1.2",))
     ]
     assert writes[0].resource["derivedFrom"] == writes[0].resource["partOf"] == [{"reference": "ImagingStudy/7"}]
