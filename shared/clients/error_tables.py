@@ -11,7 +11,7 @@ from typing import Any
 
 from azure.data.tables import TableEntity, UpdateMode
 
-from shared.clients.open_rows import OpenRows, in_turns, open_query
+from shared.clients.open_rows import AFTER, OpenRows, in_turns, last_tried, open_query
 from shared.clients.tables import Tables, int64, number, storage_faults
 from shared.failures import CarriedEntry, ErrorQuery, ErrorRow, ErrorTable, FailedEntry, OpenErrors, OpenRow
 from shared.model import DEFAULT_PARTITION
@@ -100,8 +100,7 @@ class ErrorTables:
             "PartitionKey eq @exception" if query.exception else "",
         ]
         if after:
-            # The SDK finds a parameter by the blanks around it.
-            asked.append("( PartitionKey gt @partition or ( PartitionKey eq @partition and RowKey gt @row ) )")
+            asked.append(AFTER)
             given |= {"partition": after[0], "row": after[1]}
         said = " and ".join(one for one in asked if one)
         with storage_faults():
@@ -120,7 +119,7 @@ class ErrorTables:
         if held and held.get("ResolvedAt") and failure.table is ErrorTable.TRANSIENT_RETRY:
             held = None  # what was synced since is tried anew for as long as any
         # What waits for others of its study is seen, and not tried: the back-off counts from the last try.
-        tried = now if failure.tries else _last_tried(held)
+        tried = now if failure.tries else last_tried(held or {})
         return {
             "PartitionKey": failure.exception,
             "RowKey": failure.key[1],
@@ -152,11 +151,6 @@ def _runs(keys: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _class_of(row: OpenRow) -> tuple[ErrorTable, str]:
     return row.table, row.key[0]
-
-
-def _last_tried(row: TableEntity | None) -> str:
-    """Empty where it never was; rows of before say only when they were seen."""
-    return str(row.get("LastTried", row.get("LastSeen", ""))) if row else ""
 
 
 def _told(table: ErrorTable, row: TableEntity) -> ErrorRow:

@@ -26,6 +26,8 @@ TABLE = "OpenRowTable"
 OPEN, CARRIED = "open", "carried"
 _UNRESOLVED = "not (ResolvedAt gt '')"
 """Also of the original's rows, which have no such column."""
+AFTER = "( PartitionKey gt @partition or ( PartitionKey eq @partition and RowKey gt @row ) )"
+"""What comes behind a row; the SDK finds a parameter by the blanks around it."""
 MAX_ROWS, MAX_BYTES = 100, 3_500_000  # in one entity group transaction, which has 4 MiB
 _OF_AN_OPERATION = 1_000  # bytes of its headers
 PAGE = 1_000
@@ -124,7 +126,7 @@ class OpenRows:
     def _page(self, table: ErrorTable, after: Sequence[str]) -> list[TableEntity]:
         query, given = open_query(table), {}
         if after:
-            query += " and ( PartitionKey gt @partition or ( PartitionKey eq @partition and RowKey gt @row ) )"
+            query += f" and {AFTER}"
             given = {"partition": after[0], "row": after[1]}
         rows = self._tables[table].query_entities(query, parameters=given, select=list(_READ), results_per_page=PAGE)
         return list(islice(rows, PAGE))
@@ -154,6 +156,11 @@ def open_query(table: ErrorTable) -> str:
     A retry that DICOM Cast noted (it has no FirstSeen) is history: what it had not finished is behind its watermark.
     """
     return f"FirstSeen gt '' and {_UNRESOLVED}" if table is ErrorTable.TRANSIENT_RETRY else _UNRESOLVED
+
+
+def last_tried(row: Mapping[str, Any]) -> str:
+    """Empty where it never was; rows of before say only when they were seen."""
+    return str(row.get("LastTried", row.get("LastSeen", "")))
 
 
 def in_turns(table: Table, verb: str, rows: Sequence[Mapping[str, Any]], **options: Any) -> None:
@@ -210,9 +217,8 @@ def _entity(table: ErrorTable, row: Mapping[str, Any]) -> dict[str, Any]:
     }
     if not is_carried:
         return entity
-    tried = row.get("LastTried", row.get("LastSeen", ""))  # rows of before say only when they were seen
-    of_carried = {"RetryNumber": row.get("RetryNumber") or 0, "FirstSeen": row["FirstSeen"], "LastTried": tried}
-    return entity | of_carried | {"NotBefore": row.get("NotBefore") or ""}
+    of_carried = {"RetryNumber": row.get("RetryNumber") or 0, "FirstSeen": row["FirstSeen"]}
+    return entity | of_carried | {"LastTried": last_tried(row), "NotBefore": row.get("NotBefore") or ""}
 
 
 def _open_row(row: TableEntity) -> OpenRow:

@@ -45,7 +45,7 @@ class Probe:
 
     def _search(self, name: str) -> list[str]:
         """What is there of the name, which no search has asked for before."""
-        answer = self._sent("GET", f"/Endpoint?identifier={_token(name)}")
+        answer = self._sent("GET", f"/Endpoint?{found_by(name)}")
         if answer.status_code >= requests.codes.bad_request:
             said = f"status {answer.status_code} to a search that finds nothing"
             raise OutageError(self._service.name, said)
@@ -60,7 +60,7 @@ class Probe:
         """What was wrong with the answer."""
         absent = str(uuid4())
         made = {"resource": endpoint(name), "fullUrl": f"urn:uuid:{uuid4()}"}
-        made["request"] = {"method": "POST", "url": "Endpoint", "ifNoneExist": f"identifier={_token(name)}"}
+        made["request"] = {"method": "POST", "url": "Endpoint", "ifNoneExist": found_by(name)}
         updated = {"resource": {**endpoint(name), "id": absent}}
         updated["request"] = {"method": "PUT", "url": f"Endpoint/{absent}", "ifMatch": 'W/"1"'}
         answer = self._sent("POST", "", made, updated)
@@ -128,8 +128,9 @@ def _object(answer: Answer) -> Resource:
     return content if isinstance(content, dict) else {}
 
 
-def _token(name: str) -> str:
-    return f"{SYSTEM.replace(':', '%3A')}%7C{name}"
+def found_by(name: str) -> str:
+    """The query that finds what `endpoint` made of the name."""
+    return f"identifier={SYSTEM.replace(':', '%3A')}%7C{name}"
 
 
 def _identifiers(resource: Resource) -> list[object]:

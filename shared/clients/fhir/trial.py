@@ -4,7 +4,7 @@ from uuid import uuid4
 
 from shared.clients.fhir.answers import objects
 from shared.clients.fhir.client import FhirClient
-from shared.clients.fhir.probe import NOT_JUDGED, SYSTEM, endpoint
+from shared.clients.fhir.probe import NOT_JUDGED, SYSTEM, endpoint, found_by
 from shared.errors import CheckError, ConflictError, DicomCastError, FhirRefusedError, TransientError
 from shared.model import Resource
 
@@ -107,7 +107,7 @@ class Trial:
             raise CheckError(f"{reference} was made to try the server; its delete was taken, and it is there still")
 
     def _found(self, name: str) -> str | None:
-        found = self._fhir.search("Endpoint", f"identifier={SYSTEM.replace(':', '%3A')}%7C{name}")
+        found = self._fhir.search("Endpoint", found_by(name))
         own = [one for one in found if {"system": SYSTEM, "value": name} in objects(one.get("identifier"))]
         return f"Endpoint/{own[0]['id']}" if own else None
 
@@ -118,8 +118,7 @@ def _bundle(*entries: Resource) -> Resource:
 
 def _creation(resource: Resource) -> Resource:
     (identifier,) = resource["identifier"]
-    condition = f"identifier={identifier['system'].replace(':', '%3A')}%7C{identifier['value']}"
-    request = {"method": "POST", "url": "Endpoint", "ifNoneExist": condition}
+    request = {"method": "POST", "url": "Endpoint", "ifNoneExist": found_by(identifier["value"])}
     return {"fullUrl": f"urn:uuid:{uuid4()}", "resource": resource, "request": request}
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Iterable, Sequence
 
-from shared.failures import ErrorTable, FailedEntry, InstanceOfRow, OpenRow
+from shared.failures import ErrorTable, FailedEntry, OpenRow
 from shared.model import Action, ChangeFeedEntry, FeedEntry, State
+from shared.sync.read.plan import instance_of
 
 
 def after_sync(
@@ -64,11 +65,6 @@ def of_entries(
     return [
         row for row in rows if row.sequence in sequences and (row.table, row.key) not in written and not row.is_of_study
     ]
-
-
-def instance_of(entry: FeedEntry) -> InstanceOfRow:
-    """What the entry's rows are about."""
-    return entry.partition, entry.study_instance_uid, entry.series_instance_uid, entry.sop_instance_uid
 
 
 def speaks(entry: ChangeFeedEntry) -> bool:
