@@ -14,7 +14,7 @@ OTHER_FHIR := $(if $(filter command,$(firstword $(origin FHIR))),--fhir '$(FHIR)
 # Other ports than the usual ones, for `run` and who speaks to it.
 PORTS_ARE = $(if $(PORT),--port '$(PORT)')
 
-.PHONY: help demo run check compare stop start acceptance test test-kills soak test-model test-servers servers-hapi servers-medplum test-worker test-browser mutants check-infra check-infra-faults snapshots bicep package lint bench bench-quick setup docs lock clean
+.PHONY: help demo run check compare stop start acceptance test test-kills soak test-model test-servers servers-hapi servers-medplum test-worker test-browser mutants check-infra check-infra-faults snapshots bicep package lint bench bench-quick bench-fresh setup docs lock clean
 
 # Python 3.13 for the language worker's own library, where there is one: by its name, or by pyenv's.
 PYTHON_313 := $(shell for python in python3.13 "env PYENV_VERSION=$$(pyenv latest 3.13 2>/dev/null) python3.13"; do \
@@ -173,6 +173,9 @@ bench: setup .venv-bench/ready ## Measure the app beside the original's algorith
 
 bench-quick: setup ## The same at small sizes, printed (2 min)
 	@$(RUN) -m tests.bench --quick
+
+bench-fresh: setup ## Measure how fresh FHIR is, beside the code of BASELINE=commit; write docs/freshness.md (Linux, 25 min); ROW='fresh ...'
+	@$(RUN) -m tests.bench.fresh $(or $(ROW),--write) $(if $(BASELINE),--baseline $(BASELINE))
 
 .venv-bench/ready: tests/bench/requirements.txt
 	@echo "setting up .venv-bench (once, about 40 s) ..."

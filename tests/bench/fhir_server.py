@@ -2,7 +2,7 @@
 
 The meter counts calls and bytes, adds latency to every call, and takes the CPU time of the server. It sits in the server's
 own process, so that no proxy stands between. `/bench`: GET tells, POST counts from zero, PUT sets the latency, DELETE
-empties the server.
+empties the server. `/bench/kept`: PUT keeps the transactions from now on, GET tells them.
 """
 
 import argparse
@@ -14,12 +14,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import uvicorn
-from sekmet.config import Settings
-from sekmet.main import create_app
 
 from tests.bench.memory_fhir import MemoryFhir
 
 BASE = "/fhir"
+OK = 200
 
 
 @dataclass
@@ -39,6 +38,7 @@ class Metered:
         self._app = app
         self._empty = empty
         self._latency = 0.0
+        self._kept: list[str] | None = None
         self.meter = Meter(time.process_time())
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -49,6 +49,9 @@ class Metered:
         if scope["path"] == "/bench":
             await self._steer(scope["method"], body, send)
             return
+        if scope["path"] == "/bench/kept":
+            await _tell(self._keep(scope["method"]), send)
+            return
         self.meter.calls += 1
         self.meter.bytes_in += len(body)
         if self._latency:
@@ -56,6 +59,8 @@ class Metered:
         answered: list[Any] = []
         await self._app(scope, _once(body), _into(answered))
         self.meter.bytes_out += sum(len(message.get("body", b"")) for message in answered)
+        if self._kept is not None and b'"transaction"' in body and answered[0]["status"] == OK:
+            self._kept.append(body.decode())
         for message in answered:
             await send(message)
 
@@ -66,10 +71,19 @@ class Metered:
             self._empty()
         if method in ("POST", "DELETE"):
             self.meter = Meter(time.process_time())
-        told = json.dumps({**asdict(self.meter), "cpu_seconds": time.process_time() - self.meter.cpu_before}).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(told)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": told})
+        await _tell({**asdict(self.meter), "cpu_seconds": time.process_time() - self.meter.cpu_before}, send)
+
+    def _keep(self, method: str) -> list[str]:
+        if method == "PUT":
+            self._kept = []
+        return self._kept or []
+
+
+async def _tell(told: Any, send: Any) -> None:
+    body = json.dumps(told).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": OK, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def _body(receive: Any) -> bytes:
@@ -108,6 +122,9 @@ def _memory() -> Metered:
 
 
 def _sekmet(port: int) -> Metered:
+    from sekmet.config import Settings  # noqa: PLC0415 the other server starts in a second, and these take three
+    from sekmet.main import create_app  # noqa: PLC0415
+
     told = {"base_url": f"http://127.0.0.1:{port}{BASE}", "db_path": ":memory:", "log_inbound": False}
     app = create_app(Settings.model_validate({**told, "simulator": {"enabled": False}}))
     return Metered(app, app.state.ctx.store.reset)

@@ -62,6 +62,14 @@ class FhirServer:
         """Latency of every call from now on."""
         requests.put(self.meter, json={"latency": seconds}, timeout=60).raise_for_status()
 
+    def keep(self) -> None:
+        """The transactions that it takes from now on."""
+        requests.put(f"{self.meter}/kept", timeout=60).raise_for_status()
+
+    def kept(self) -> list[bytes]:
+        """Those that it took since `keep`, in the order of their answers."""
+        return [text.encode() for text in requests.get(f"{self.meter}/kept", timeout=60).json()]
+
     def stop(self) -> None:
         self._running.stop()
 
@@ -141,13 +149,20 @@ def rig() -> Iterator[Rig]:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         directory = Path(name)
         stack = Stack(StackOptions(Ports.free(), directory))
-        warm = None
         try:
             stack.start("azurite")
-            fill(directory / "warm.db", warm_up())
-            warm = DicomService(directory / "warm.db", warm_up())
-            yield Rig(directory, stack.storage_connection, warm.url)
+            with warmed(stack.storage_connection, directory) as started:
+                yield started
         finally:
-            if warm:
-                warm.stop()
             stack.stop()
+
+
+@contextmanager
+def warmed(storage: str, directory: Path) -> Iterator[Rig]:
+    """On a storage account that is there already."""
+    fill(directory / "warm.db", warm_up())
+    warm = DicomService(directory / "warm.db", warm_up())
+    try:
+        yield Rig(directory, storage, warm.url)
+    finally:
+        warm.stop()
