@@ -17,6 +17,7 @@ _PATIENT_ID, _STUDY_UID, _SERIES_UID, _INSTANCE_UID, _MODALITY = (
     "00080018",
     "00080060",
 )
+_STUDY_DESCRIPTION, _SERIES_DESCRIPTION = "00081030", "0008103E"
 _PAGE = 200
 
 Instance = Mapping[str, Any]
@@ -135,6 +136,7 @@ class _Comparison:
             yield f"series {series}: {surplus} instances are in FHIR only"
         if study.get("numberOfInstances", sum(counts(study).values())) != sum(counts(study).values()):
             yield "numberOfInstances is not the sum of the series'"
+        yield from _descriptions(study, synced)
         yield from self._subject(study, {_value(one, _PATIENT_ID) for one in synced})
 
     def _in_observations(self, held: Sequence[Resource], report: Instance, study: Resource) -> Iterator[str]:
@@ -153,6 +155,22 @@ class _Comparison:
             yield f"the subject of {name} is not the patient of PatientID"
         if any(len(self.fhir.patients(one)) > 1 for one in identifiers):
             yield f"several Patients have the PatientID of {name}"
+
+
+def _descriptions(study: Resource, synced: Sequence[Instance]) -> Iterator[str]:
+    """Where both sides have one: FHIR may lack an invalid one, and know one that DICOM lacks."""
+    if _is_another(study, {_value(one, _STUDY_DESCRIPTION) for one in synced}):
+        yield "the description is not StudyDescription"
+    for series in study.get("series", []):
+        told = {_value(one, _SERIES_DESCRIPTION) for one in synced if _value(one, _SERIES_UID) == series.get("uid")}
+        if _is_another(series, told):
+            yield f"series {series.get('uid')}: the description is not SeriesDescription"
+
+
+def _is_another(described: Resource, told: Collection[str]) -> bool:
+    said = {" ".join(one.split()) for one in told} - {""}
+    held = " ".join(described.get("description", "").split())
+    return bool(held and said) and held not in said
 
 
 def _instances_by_series(metadata: Sequence[Instance]) -> Mapping[str, int]:

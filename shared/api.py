@@ -72,6 +72,14 @@ def replay(req: func.HttpRequest) -> func.HttpResponse:
     return answers.found(found and as_json.replay_json(found))
 
 
+@api.route(route="study/{uid}", methods=["GET"])
+@answers.told
+def study(req: func.HttpRequest) -> func.HttpResponse:
+    """One study in DICOM and in FHIR. It has patient data in it."""
+    uid, partition, patients = queries.study_of(req.route_params, req.params)
+    return answers.json_answer(as_json.study_json(bootstrap.app().study(uid, partition, patients=patients)))
+
+
 @api.route(route="check", methods=["GET"])
 def check(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 the host passes it
     """The self-check of the deployment."""
@@ -95,7 +103,17 @@ def dashboard(req: func.HttpRequest) -> func.HttpResponse:
     file = req.route_params.get("file")
     if not file and urlsplit(req.url).path.endswith("/"):  # the page names its files as seen from without the slash
         return answers.moved("../dashboard")
+    if file == answers.STUDY_PAGE and not _shows_studies():
+        return answers.found(None)
     return answers.page(file)
+
+
+def _shows_studies() -> bool:
+    """Whether the page of one study is turned on."""
+    try:
+        return bootstrap.app().study_page is not None
+    except DicomCastError:
+        return False
 
 
 @api.route(route="openapi.yaml", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from shared.errors import SwitchedOffError
 from shared.failures import ErrorQuery, ErrorRow, ErrorTable
 from shared.journal import Slot
 from shared.outcome import TickRecord
@@ -15,6 +16,8 @@ from shared.sync.status.check import Check, Question, run_check
 from shared.sync.status.outages import OutageLog
 from shared.sync.status.state import is_healthy
 from shared.sync.status.status import Status, status
+from shared.sync.status.study_page import StudyPage
+from shared.sync.status.study_view import StudyView
 from shared.sync.status.watch import UnderWay
 from shared.sync.tick import tick
 
@@ -24,7 +27,10 @@ LATEST_REPLAYS = 20
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """`ports` are what a tick works with; `watch` are the same systems, asked with little patience."""
+    """`ports` are what a tick works with; `watch` are the same systems, asked with little patience.
+
+    `study_page`: None where a setting turns it off.
+    """
 
     ports: Ports
     watch: Ports
@@ -34,6 +40,7 @@ class App:
     health_max_age: timedelta
     questions: Callable[[], Mapping[str, Question]]
     under_way: UnderWay = field(default_factory=UnderWay)
+    study_page: StudyPage | None = None
 
     def tick(self) -> TickRecord:
         """One batch, and some of the replays, under the lease."""
@@ -83,6 +90,15 @@ class App:
     def cancel_replay(self, replay_id: str) -> Replay | None:
         """The replay, cancelled unless it has ended. Raises OutageError."""
         return self.watch.replays.cancel(replay_id)
+
+    def study(self, study_instance_uid: str, partition: str, *, patients: bool) -> StudyView:
+        """One study on both sides, and what a rebuild would change. Raises SwitchedOffError."""
+        return self._page().view(study_instance_uid, partition, patients=patients)
+
+    def _page(self) -> StudyPage:
+        if self.study_page is None:
+            raise SwitchedOffError("DicomCast__Features__StudyPage is `false`: studies are not shown")
+        return self.study_page
 
     def check(self) -> Check:
         """The self-check of the deployment; one at a time."""

@@ -29,6 +29,7 @@ from shared.config import Settings, read_settings, shown_settings
 from shared.connections import (
     AT_WORK,
     CHECKING,
+    LOOKING,
     WATCHING,
     Access,
     Patience,
@@ -52,6 +53,7 @@ from shared.sync.ports import Ports
 from shared.sync.queue.lanes import Pace
 from shared.sync.status.check import Check, Step, StepState
 from shared.sync.status.outages import OutageLog
+from shared.sync.status.study_page import StudyPage
 
 TABLES = (watermark.TABLE, journal_table.TABLE, replay_table.TABLE, open_rows.TABLE, *ErrorTable)
 
@@ -117,7 +119,15 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
         settings=shown or {},
         health_max_age=timedelta(seconds=settings.health_max_age_seconds),
         questions=lambda: _self_check(settings, mapping, learned).questions(),
+        study_page=_study_page(settings, mapping, dicom, fhir, learned) if settings.is_study_page_on else None,
     )
+
+
+def _study_page(
+    settings: Settings, mapping: MappingOptions, dicom: Access, fhir: Access, learned: Learned
+) -> StudyPage:
+    ports = _ports(settings, dicom, fhir, LOOKING, ThreadDeadline(), SILENT, learned)
+    return StudyPage(ports, mapping, settings.fhir_url)
 
 
 def _telemetry(settings: Settings) -> Telemetry:

@@ -33,6 +33,7 @@ class Patience:
 
 AT_WORK = Patience(TIMEOUTS_SECONDS, (5, 20), 2, most_bytes_of_dicom=2**27, most_bytes_of_fhir=MOST_BYTES)
 WATCHING = Patience(http=(1, 1.5), storage=(1, 1.5), retries=0)
+LOOKING = Patience(http=(3, 15), storage=(1, 3), retries=0)
 CHECKING = Patience(http=(5, 15), storage=(5, 15), retries=0)
 
 DICOM_AUDIENCE = "https://dicom.healthcareapis.azure.com"

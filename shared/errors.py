@@ -24,6 +24,7 @@ DicomCastError
 │   └── UnreadStudyError     the archive cannot say what it holds of the study
 ├── RequestError             what was asked for over HTTP cannot be done: the caller is told every fault
 │   └── TooManyReplays…
+├── SwitchedOffError         a setting turns off what was asked for
 ├── CheckError               a step of the self-check failed: it says what to do
 ├── NotAskedError            there was nothing to check
 ├── OutageError              a whole system is down or refuses us: stop, skip nothing
@@ -62,6 +63,10 @@ class TooManyReplaysError(RequestError):
 
     def __init__(self, limit: int) -> None:
         super().__init__([f"{limit} replays are under way: wait for one to end, or cancel one"])
+
+
+class SwitchedOffError(DicomCastError):
+    """What was asked for is turned off; the message names the setting."""
 
 
 class CheckError(DicomCastError):

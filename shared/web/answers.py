@@ -9,14 +9,23 @@ from typing import Any
 
 import azure.functions as func
 
-from shared.errors import DicomCastError, OutageError, RequestError, SettingsError, TooManyReplaysError
+from shared.errors import (
+    DicomCastError,
+    OutageError,
+    RequestError,
+    SettingsError,
+    SwitchedOffError,
+    TooManyReplaysError,
+)
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _HERE = Path(__file__).parent
-_PAGE = "dashboard.html"
+_PAGE = "dashboard"
+STUDY_PAGE = "study"
+"""The page of one study, as the dashboard's file of this name."""
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".yaml": "application/yaml"}
 _EVERY_ANSWER = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
@@ -25,7 +34,7 @@ Trigger = Callable[[func.HttpRequest], func.HttpResponse]
 
 def json_answer(body: Any, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> func.HttpResponse:
     """The body as JSON; underscores in a header's name stand for hyphens."""
-    return _answer(json.dumps(body, ensure_ascii=False), status, "application/json", headers)
+    return _answer(json.dumps(body), status, "application/json", headers)  # in ASCII, as half a surrogate is no UTF-8
 
 
 def text_answer(text: str, status: HTTPStatus = HTTPStatus.OK) -> func.HttpResponse:
@@ -61,6 +70,8 @@ def told(trigger: Trigger) -> Trigger:
             return problem(HTTPStatus.TOO_MANY_REQUESTS, str(error))
         except RequestError as error:
             return problem(HTTPStatus.BAD_REQUEST, "the request cannot be understood", error.faults)
+        except SwitchedOffError as error:
+            return problem(HTTPStatus.NOT_FOUND, str(error))
         except OutageError as error:
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
         except SettingsError as error:
@@ -72,8 +83,8 @@ def told(trigger: Trigger) -> Trigger:
 
 
 def page(name: str | None) -> func.HttpResponse:
-    """The dashboard, or one of the files that it loads; 404 for any other."""
-    files = {path.name: path for path in (_HERE / "dashboard").iterdir() if path.suffix in _TYPES}
+    """The dashboard, the page of one study, or one of the files that they load; 404 for any other."""
+    files = {path.name.removesuffix(".html"): path for path in (_HERE / "dashboard").iterdir() if path.suffix in _TYPES}
     path = files.get(name or _PAGE)
     if path is None:
         return problem(HTTPStatus.NOT_FOUND, "the dashboard has no such file")

@@ -13,6 +13,7 @@ from shared.outcome import TickRecord
 from shared.replay import Replay, ReplayRequest, SequenceRange, StoredErrors, StudyRebuild, TimeRange
 from shared.sync.status.check import Check
 from shared.sync.status.status import Status
+from shared.sync.status.study_view import StudyView
 from shared.web.queries import place_of
 
 
@@ -110,6 +111,11 @@ def request_json(request: ReplayRequest) -> dict[str, Any]:
             narrowed = {"exception": exception, "study": study}
             body = {"errors": asked} | {name: value for name, value in narrowed.items() if value}
     return body | {"dryRun": request.dry_run, "patients": request.patients}
+
+
+def study_json(view: StudyView) -> dict[str, Any]:
+    """`Study`."""
+    return {**_plain(view), "errors": [error_json(row) for row in view.errors]}
 
 
 def check_json(check: Check) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from shared.errors import RequestError
 from shared.failures import ErrorQuery, ErrorRow, ErrorTable
 from shared.mapping.text import InvalidValueError, uid
+from shared.model import DEFAULT_PARTITION
 
 MAX_PAGE, DEFAULT_PAGE = 200, 50
 MAX_HOURS, DEFAULT_HOURS = 168, 24
@@ -48,6 +49,14 @@ def row_of(route_params: Mapping[str, str]) -> tuple[ErrorTable, int] | None:
         return None
     read = _read({"sequence": route_params.get("sequence", "")}, {"sequence": _whole(1, 2**63 - 1)})
     return ErrorTable(table), read["sequence"]
+
+
+def study_of(route_params: Mapping[str, str], params: Mapping[str, str]) -> tuple[str, str, bool]:
+    """StudyInstanceUID, data partition, and whether the rebuild that is run dry may overwrite Patients."""
+    said = {**params, "uid": route_params.get("uid", "")}
+    readers = {"uid": uid, "partition": _partition, "patients": _one_of("true", "false")}
+    read = _read(said, readers, partition=DEFAULT_PARTITION, patients="false")
+    return read["uid"], read["partition"], read["patients"] == "true"
 
 
 def id_of(route_params: Mapping[str, str]) -> str:
@@ -97,6 +106,12 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 def _class_name(text: str) -> str:
     if not text.isascii() or not text.isalpha():
         raise InvalidValueError("the name of an exception's class is expected")
+    return text
+
+
+def _partition(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", text):
+        raise InvalidValueError("the name of a data partition is expected")
     return text
 
 

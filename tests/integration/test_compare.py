@@ -20,7 +20,8 @@ class Compared:
         self.world, self.service_url = world, service_url
         self.north = f"{service_url}/partitions/north"
         self.report = f"{world.study}.9.1"
-        world.dicom.store(world.file(1), world.file(2), world.report(self.report))
+        described = {"StudyDescription": "Chest", "SeriesDescription": "Thin"}
+        world.dicom.store(world.file(1, **described), world.file(2, **described), world.report(self.report))
         world.dicom.store(world.file(1, PatientID=f"{world.patient}-N"), partition="north")
         world.synced()
 
@@ -30,6 +31,12 @@ class Compared:
 
     def differences(self):
         return [(study.partition, one) for study in self.told() for one in study.differences]
+
+    def shown(self, partition):
+        """What the page of the study tells of: what a rebuild would write, and what it could not."""
+        view = self.world.app.study(self.world.study, partition, patients=False)
+        assert view.faults == []
+        return [*view.changes, *view.failures]
 
     def observations(self):
         return self.world.search("Observation", f"urn:dicom:uid|urn:oid:{self.report}")
@@ -84,6 +91,7 @@ def test_what_is_synced_matches(compared):
     assert default.in_dicom == default.in_fhir
     assert (default.modalities, default.patient_id) == (("CT", "SR"), compared.world.patient)
     assert default.differences == north.differences == ()
+    assert compared.shown("Microsoft.Default") == compared.shown("north") == []
 
 
 def test_nobody_asks_for_observations_that_are_not_made(compared):
@@ -102,6 +110,9 @@ TAMPERED = [
     (lambda it: it.delete(it.study()), "", "not in FHIR"),
     (lambda it: it.delete(it.study(it.north)), "north", "not in FHIR"),
     (lambda it: it.put(it.study(), series=it.series(0)[:1]), "", "1 instances are missing in FHIR"),
+    (lambda it: it.put(it.study(), series=it.series(0)[1:]), "", "2 instances are missing in FHIR"),
+    (lambda it: it.put(it.study(), description="Knee"), "", "the description is not StudyDescription"),
+    (lambda it: it.put(it.study(), series=it.series(0, description="Thick")), "", "the description is not SeriesDescription"),
     (lambda it: it.put(it.study(), series=it.series(0, instance=[*it.instances(), it.instances()[0] | {"uid": "1.2"}])), "", "1 instances are in FHIR only"),
     (lambda it: it.put(it.study(), series=it.series(0, instance=None, numberOfInstances=7)), "", "7 instances counted, 2 in DICOM"),
     (lambda it: it.put(it.study(), numberOfInstances=4), "", "numberOfInstances is not the sum"),
@@ -116,11 +127,12 @@ TAMPERED = [
 
 @pytest.mark.parametrize(("tamper", "partition", "told"), TAMPERED, ids=[f"{row[2]} {row[1]}" for row in TAMPERED])
 def test_what_differs_is_told(compared, tamper, partition, told):
-    """In the partition where it differs."""
+    """In the partition where it differs; the page of the study tells of it too, by the app's own merge."""
     tamper(compared)
     differences = compared.differences()
     assert any(told in one for _, one in differences), differences
     assert {name for name, _ in differences} == {partition or "Microsoft.Default"}
+    assert {name for name in ("Microsoft.Default", "north") if compared.shown(name)} == {partition or "Microsoft.Default"}
 
 
 def test_a_study_that_is_only_counted_matches(compared):

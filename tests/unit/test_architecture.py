@@ -41,7 +41,7 @@ ALLOWED = {
     "clients": RECORDS
     | {"clients", "authentication", "transport", "setting", "journal", "replay", "stored_text", "errors", "deadline"},
     "web": RECORDS | {"web", "sync", "mapping", "journal", "replay", "errors"},
-    "app": RECORDS | {"sync", "journal", "replay"},
+    "app": RECORDS | {"sync", "journal", "replay", "errors"},
     "connections": {"clients", "config", "authentication", "transport", "deadline"},
     "bootstrap": {"app", "connections", "sync", "clients", "mapping", "config", "errors", "failures", "deadline"}
     | {"log_lines"},

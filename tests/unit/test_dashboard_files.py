@@ -11,7 +11,7 @@ from shared.web import answers
 
 WEB = Path(__file__).parents[2] / "shared/web"
 FILES = {path.name: path for path in (WEB / "dashboard").iterdir()}
-PAGE = FILES["dashboard.html"].read_text(encoding="utf-8")
+PAGES = {name: path.read_text(encoding="utf-8") for name, path in FILES.items() if name.endswith(".html")}
 MODULES = {
     name: path.read_text(encoding="utf-8")
     for name, path in FILES.items()
@@ -21,24 +21,32 @@ MAX_LINES = 150
 
 
 def test_every_file_is_served_and_described():
-    """But for the page itself, which is at /dashboard, and the licence of uPlot."""
+    """But for the dashboard itself, which is at /dashboard, and the licence of uPlot; pages without their ending."""
     description = yaml.safe_load((WEB / "openapi.yaml").read_text(encoding="utf-8"))
     [parameter] = description["paths"]["/dashboard/{file}"]["get"]["parameters"]
-    assert set(parameter["schema"]["enum"]) == FILES.keys() - {"dashboard.html", "uPlot.LICENSE.txt"}
+    served = FILES.keys() - {"dashboard.html", "uPlot.LICENSE.txt"}
+    assert set(parameter["schema"]["enum"]) == {name.removesuffix(".html") for name in served}
     assert {answers.page(name).status_code for name in parameter["schema"]["enum"]} == {HTTPStatus.OK}
 
 
-def test_what_is_loaded_is_there():
-    """By URLs relative to the page: the route's prefix is the deployment's choice."""
-    loaded = re.findall(r'(?:src|href)="(?!data:|#)([^"]+)"', PAGE)
-    assert {name.removeprefix("dashboard/") for name in loaded} <= FILES.keys()
+@pytest.mark.parametrize(("page", "where"), [("dashboard.html", "dashboard/"), ("study.html", "")])
+def test_what_is_loaded_is_there(page, where):
+    """By URLs relative to the page, at /dashboard or /dashboard/study: the route's prefix is the deployment's choice."""
+    loaded = re.findall(r'<(?:script|link)[^>]*(?:src|href)="(?!data:)([^"]+)"', PAGES[page])
+    assert all(name.startswith(where) for name in loaded)
+    assert {name.removeprefix(where) for name in loaded} <= FILES.keys()
+
+
+def test_every_module_is_used():
+    """By another, but for those that the pages begin with."""
     imported = {name for text in MODULES.values() for name in re.findall(r'(?:from|import) "\./([^"]+)"', text)}
-    assert imported == MODULES.keys() - {"dashboard.js"}
+    assert imported == MODULES.keys() - {"dashboard.js", "study.js"}
 
 
-def test_the_page_holds_to_its_policy():
+@pytest.mark.parametrize("page", sorted(PAGES))
+def test_the_page_holds_to_its_policy(page):
     """No script and no style in the markup."""
-    assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:", PAGE)
+    assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:", PAGES[page])
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))

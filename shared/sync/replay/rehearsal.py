@@ -1,21 +1,35 @@
 """A FHIR server that is read but not written: what a dry run speaks to."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from shared.mapping.held import objects
 from shared.mapping.transaction import reference_of
-from shared.model import Resource, Written
+from shared.model import LeaseState, Resource, Written
 from shared.replay import PlannedWrite
 from shared.sync.ports import FhirServer
 
 
+@dataclass(frozen=True, slots=True)
+class PlannedChange:
+    """A planned write with what FHIR holds, and what it would hold; None: not there."""
+
+    write: PlannedWrite
+    before: Resource | None
+    after: Resource | None
+
+
 class Rehearsal:
-    """Answers as if every transaction had been applied, and reads so; `writes` says what they were, each once."""
+    """Answers as if every transaction had been applied, and reads so; `writes` says what they were, each once.
+
+    `changes` says them with what they change, `seen` what FHIR holds of all that was asked for, by its reference.
+    """
 
     def __init__(self, fhir: FhirServer) -> None:
         self._fhir = fhir
         self._writes: dict[str, PlannedWrite] = {}
         self._planned: dict[str, Resource | None] = {}
+        self.seen: dict[str, Resource] = {}
 
     @property
     def calls(self) -> int:
@@ -24,6 +38,13 @@ class Rehearsal:
     @property
     def writes(self) -> tuple[PlannedWrite, ...]:
         return tuple(self._writes.values())
+
+    @property
+    def changes(self) -> tuple[PlannedChange, ...]:
+        return tuple(
+            PlannedChange(write, self.seen.get(reference), self._planned[reference])
+            for reference, write in self._writes.items()
+        )
 
     def manners(self) -> Mapping[str, str]:
         return self._fhir.manners()
@@ -39,13 +60,17 @@ class Rehearsal:
         self._fhir.ensure_answers()
 
     def search(self, resource_type: str, query: str) -> list[Resource]:
-        return self._fhir.search(resource_type, query)
+        return self._noted(self._fhir.search(resource_type, query))
 
     def search_many(self, searches: Sequence[tuple[str, str]]) -> list[list[Resource]]:
-        return self._fhir.search_many(searches)
+        return [self._noted(found) for found in self._fhir.search_many(searches)]
 
     def read(self, reference: str) -> Resource | None:
-        return self._planned[reference] if reference in self._planned else self._fhir.read(reference)
+        if reference in self._planned:
+            return self._planned[reference]
+        found = self._fhir.read(reference)
+        self._noted([found] if found else [])
+        return found
 
     def transact(self, bundle: Resource) -> list[Written]:
         return [self._plan(entry) for entry in bundle["entry"]]
@@ -55,6 +80,10 @@ class Rehearsal:
 
     def too_many_entries(self, size: int, *, conditional: bool) -> None:
         """Nothing is refused here."""
+
+    def _noted(self, found: list[Resource]) -> list[Resource]:
+        self.seen |= {reference_of(one): one for one in found}
+        return found
 
     def _plan(self, entry: Resource) -> Written:
         request, resource = entry["request"], entry.get("resource", {})
@@ -78,3 +107,19 @@ def _study_uid(resource: Resource) -> str:
         return ""
     values = [str(one.get("value", "")) for one in objects(resource.get("identifier"))]
     return next((value.removeprefix("urn:oid:") for value in values if value.startswith("urn:oid:")), "")
+
+
+class Unneeded:
+    """The lease of a dry run: who writes nothing needs none."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def ensure_held(self) -> None:
+        """Nothing is written."""
+
+    def release(self) -> None:
+        """Nothing was taken."""
+
+    def state(self) -> LeaseState:
+        return LeaseState(held=False, since=None)

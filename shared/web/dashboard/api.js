@@ -23,8 +23,8 @@ export class ApiError extends Error {
 export class UnreachableError extends Error {}
 
 /** JSON of a route, such as `status`. Raises ApiError, UnreachableError; a 401 also tells the page that a key is needed. */
-export async function get(route, query = {}) {
-  return (await request("GET", route, { query })).json();
+export async function get(route, query = {}, timeout = TIMEOUT_MS) {
+  return (await request("GET", route, { query, timeout })).json();
 }
 
 export async function post(route, body) {
@@ -41,14 +41,14 @@ export async function isHealthy() {
   return { 200: true, 503: false }[status] ?? null;
 }
 
-async function request(method, route, { query = {}, body } = {}) {
+async function request(method, route, { query = {}, body, timeout } = {}) {
   const url = new URL(route, API);
   for (const [name, value] of Object.entries(query)) {
     if (value != null && value !== "") url.searchParams.set(name, value);
   }
   const sent = key.get();
   const headers = { ...(sent && { "x-functions-key": sent }), ...(body && { "content-type": "application/json" }) };
-  const response = await fetched(url, { method, headers, body: body && JSON.stringify(body) });
+  const response = await fetched(url, { method, headers, body: body && JSON.stringify(body) }, timeout);
   if (response.status === 401) {
     document.dispatchEvent(new CustomEvent("key-needed", { detail: { sent } }));
   }
@@ -58,9 +58,9 @@ async function request(method, route, { query = {}, body } = {}) {
   return response;
 }
 
-async function fetched(url, options) {
+async function fetched(url, options, timeout = TIMEOUT_MS) {
   try {
-    return await fetch(url, { ...options, cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
+    return await fetch(url, { ...options, cache: "no-store", signal: AbortSignal.timeout(timeout) });
   } catch (error) {
     throw new UnreachableError("No answer from the app", { cause: error });
   }

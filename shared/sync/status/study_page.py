@@ -1,0 +1,124 @@
+"""One study read now on both sides, and its rebuild run dry: for a person who looks, and kept nowhere.
+
+It is all of the app that shows patient data. The log tells of each view, by the StudyInstanceUID alone.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from shared.errors import DicomCastError, FeedError, UnforeseenError
+from shared.failures import ErrorQuery, ErrorRow, ErrorTable
+from shared.log_lines import log_line
+from shared.mapping.converters import MappingOptions
+from shared.mapping.held import objects, text
+from shared.mapping.transaction import identifier_query
+from shared.model import DEFAULT_PARTITION, ChangeFeedEntry, Resource
+from shared.sync.bulkhead import bulkhead, tell
+from shared.sync.ports import Ports
+from shared.sync.replay.rehearsal import Rehearsal
+from shared.sync.replay.study_rehearsal import rehearse_study
+from shared.sync.status.study_view import StudyRead, StudyView, study_view
+
+SECONDS = 40
+"""All reading together. The page waits a little longer."""
+MOST_INSTANCES = 10_000
+MOST_ROWS = 50
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Faults:
+    """A system that does not answer is no reason not to tell what the others say."""
+
+    uid: str
+    told: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        try:
+            with bulkhead():
+                yield
+        except DicomCastError as error:
+            if isinstance(error, UnforeseenError):
+                tell(error, StudyInstanceUID=self.uid)
+            if (said := str(error)) not in self.told:
+                self.told.append(said)
+
+
+class StudyPage:
+    """Studies as a person looks at them. `fhir_url`: where what FHIR holds is to be seen."""
+
+    def __init__(self, ports: Ports, options: MappingOptions, fhir_url: str) -> None:
+        self._ports = ports
+        self._options = options
+        self._fhir_url = fhir_url
+
+    def view(self, uid: str, partition: str = DEFAULT_PARTITION, *, patients: bool = False) -> StudyView:
+        """Both sides, and what a rebuild would change; `patients`: one that may overwrite the Patient."""
+        log_line(logger, logging.INFO, "study viewed", StudyInstanceUID=uid)
+        fhir, read, faults = Rehearsal(self._ports.fhir), StudyRead(), _Faults(uid)
+        options = self._options.of_partition(partition)
+        errors: list[ErrorRow] = []
+        failures: list[str] = []
+        with self._ports.deadline.within(SECONDS):
+            with faults.noted():
+                read = replace(read, held=_held(fhir, uid, options))
+                read = replace(read, linked=_linked(fhir, read))
+            with faults.noted():
+                read = replace(read, entries=self._entries(uid, partition))
+            with faults.noted():
+                errors = self._rows(uid, partition)
+            if read.held is not None and read.entries is not None:
+                with faults.noted():
+                    whole = (uid, partition)
+                    recorded = rehearse_study(
+                        self._ports, self._options, fhir, whole, read.entries, patients=patients
+                    )
+                    failures = list(dict.fromkeys(one.message for one in recorded))
+                    read = replace(read, changes=fhir.changes)
+        read = replace(read, seen=list(fhir.seen.values()))
+        view: StudyView | None = None
+        with faults.noted():
+            view = study_view(read, uid, partition, options, self._fhir_url, self._ports.now())
+        view = view or study_view(StudyRead(), uid, partition, options, self._fhir_url, self._ports.now())
+        return replace(view, failures=failures, errors=errors, faults=faults.told)
+
+    def _entries(self, uid: str, partition: str) -> list[ChangeFeedEntry]:
+        """What the archive holds of the study."""
+        entries = list(islice(self._ports.archive.instances(uid, partition), MOST_INSTANCES + 1))
+        if len(entries) > MOST_INSTANCES:
+            raise FeedError(
+                f"the study has more than {MOST_INSTANCES} instances: it is not compared while a page waits. The dry "
+                "run of a replay tells whether a rebuild would write anything"
+            )
+        return entries
+
+    def _rows(self, uid: str, partition: str) -> list[ErrorRow]:
+        """The open rows of the study, the newest first."""
+        found = [
+            row
+            for table in ErrorTable
+            for row in self._ports.errors.page(ErrorQuery(table, study_instance_uid=uid), MOST_ROWS)
+        ]
+        return sorted((row for row in found if row.partition == partition), key=lambda row: -row.sequence)[:MOST_ROWS]
+
+
+def _held(fhir: Rehearsal, uid: str, options: MappingOptions) -> list[Resource]:
+    """The ImagingStudy, and doubles of it."""
+    system, value = options.uid_system, f"urn:oid:{uid}"
+    return [
+        one
+        for one in fhir.search("ImagingStudy", identifier_query(system, value))
+        if any(held.get("system") == system and held.get("value") == value for held in objects(one.get("identifier")))
+    ]
+
+
+def _linked(fhir: Rehearsal, read: StudyRead) -> Resource | None:
+    """The Patient that the ImagingStudy links to; None where it is none of this server, or gone."""
+    subject = read.held[0].get("subject") if read.held else None
+    reference = text(subject.get("reference")) if isinstance(subject, dict) else ""
+    return fhir.read(reference.split("/_history/")[0]) if reference.startswith("Patient/") else None
