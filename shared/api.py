@@ -72,6 +72,13 @@ def replay(req: func.HttpRequest) -> func.HttpResponse:
     return answers.found(found and as_json.replay_json(found))
 
 
+@api.route(route="study", methods=["POST"])
+@answers.told
+def find_studies(req: func.HttpRequest) -> func.HttpResponse:
+    """The studies with a StudyInstanceUID, accession number or PatientID."""
+    return answers.json_answer(as_json.found_json(bootstrap.app().find_studies(*queries.search_of(req.get_body()))))
+
+
 @api.route(route="study/{uid}", methods=["GET"])
 @answers.told
 def study(req: func.HttpRequest) -> func.HttpResponse:

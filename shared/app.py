@@ -17,6 +17,7 @@ from shared.sync.status.outages import OutageLog
 from shared.sync.status.state import is_healthy
 from shared.sync.status.status import Status, status
 from shared.sync.status.study_page import StudyPage
+from shared.sync.status.study_search import FoundStudies
 from shared.sync.status.study_view import StudyView
 from shared.sync.status.watch import UnderWay
 from shared.sync.tick import tick
@@ -94,6 +95,10 @@ class App:
     def study(self, study_instance_uid: str, partition: str, *, patients: bool) -> StudyView:
         """One study on both sides, and what a rebuild would change. Raises SwitchedOffError."""
         return self._page().view(study_instance_uid, partition, patients=patients)
+
+    def find_studies(self, text: str, partition: str | None) -> FoundStudies:
+        """The studies with this StudyInstanceUID, accession number or PatientID. Raises SwitchedOffError."""
+        return self._page().find(text, partition)
 
     def _page(self) -> StudyPage:
         if self.study_page is None:

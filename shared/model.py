@@ -50,6 +50,15 @@ class ChangeFeedEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedStudy:
+    """A study as a search of the DICOM service lists it. `study_date` is a DA, empty where there is none."""
+
+    study_instance_uid: str
+    study_date: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
 class Watermark:
     """How far the feed is done: every entry up to `sequence` is in FHIR or in an error table.
 

@@ -1,4 +1,4 @@
-"""QIDO-RS (PS3.18 10.6): studies by StudyInstanceUID and PatientID, and the series and instances of one study."""
+"""QIDO-RS (PS3.18 10.6): studies by UID, AccessionNumber and PatientID, and the series and instances of one study."""
 
 import json
 import sqlite3
@@ -50,6 +50,9 @@ _STUDIES = """
       AND (:study IS NULL OR study_instance_uid = :study)
       AND (:patient_id IS NULL OR study_instance_uid IN (
           SELECT study_instance_uid FROM instance WHERE partition_name = :partition AND patient_id = :patient_id))
+      AND (:accession IS NULL OR study_instance_uid IN (
+          SELECT study_instance_uid FROM instance
+          WHERE partition_name = :partition AND json_extract(metadata, '$."00080050".Value[0]') = :accession))
     GROUP BY study_instance_uid
     ORDER BY arrival
     LIMIT :limit OFFSET :offset
@@ -76,12 +79,20 @@ _INSTANCES = """
 
 
 def studies(
-    database: Database, *, partition: str, study: str | None, patient_id: str | None, limit: int, offset: int
+    database: Database,
+    *,
+    partition: str,
+    study: str | None,
+    accession: str | None,
+    patient_id: str | None,
+    limit: int,
+    offset: int,
 ) -> list[dict[str, Any]]:
     """Matching studies as DICOM JSON, the oldest first; study-level attributes as the first instance says."""
     parameters = {
         "partition": partition,
         "study": study,
+        "accession": accession,
         "patient_id": patient_id,
         "limit": limit,
         "offset": offset,

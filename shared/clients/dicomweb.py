@@ -14,13 +14,15 @@ from shared.clients.json_body import json_of
 from shared.clients.metadata_parser import MetadataParser
 from shared.clients.metadata_stream import streamed_instances
 from shared.errors import FeedError
-from shared.model import DEFAULT_PARTITION, Action, ChangeFeedEntry, State
+from shared.model import DEFAULT_PARTITION, Action, ChangeFeedEntry, ListedStudy, State
 
 DICOM_JSON = "application/dicom+json"
 PAGE = 200  # of a search; the service allows 1-200
 MOST_FOUND = 1_000_000
 _ACCEPT = {"Accept": DICOM_JSON}
 _STUDY_UID, _SERIES_UID, _INSTANCE_UID = "0020000D", "0020000E", "00080018"
+_SEARCHED = {"StudyInstanceUID": _STUDY_UID, "AccessionNumber": "00080050", "PatientID": "00100020"}
+_STUDY_DATE, _STUDY_DESCRIPTION = "00080020", "00081030"
 _INSTANCES_OF_SERIES = "00201209"
 """NumberOfSeriesRelatedInstances."""
 _COUNT = re.compile(r"[0-9]{1,9}")
@@ -90,6 +92,18 @@ class DicomWeb:
         if not all(_COUNT.fullmatch(count) for count in counts.values()):  # a computed attribute, which is optional
             return Counter(one.series_instance_uid for one in self.instances(study_instance_uid, partition))
         return {uid: int(count) for uid, count in counts.items()}
+
+    def studies(self, keyword: str, value: str, partition: str, most: int) -> list[ListedStudy]:
+        """So many of the studies at most that have this value, to the letter: a search may take `*` for anything.
+
+        `keyword`: StudyInstanceUID, AccessionNumber or PatientID. Raises FeedError, OutageError.
+        """
+        found = self._items(partition, "studies", {keyword: value, "limit": str(most)})
+        return [
+            ListedStudy(_uid(one, _STUDY_UID, "studies"), _value(one, _STUDY_DATE), _value(one, _STUDY_DESCRIPTION))
+            for one in found
+            if _value(one, _SEARCHED[keyword]).strip(" \0") == value
+        ][:most]
 
     def _found(
         self, partition: str, path: str, tag: str, params: dict[str, str] | None = None

@@ -153,21 +153,19 @@ def series_lines(dicom: Side, fhir: Side, study: Changed | None) -> list[SeriesL
 
 def _counts(dicom: Side, fhir: Side, study: Changed | None) -> list[Line]:
     said, held = _series(dicom), _series(fhir)
-    numbers = (
-        ("Series", "numberOfSeries", len(said), len(held)),
-        ("Instances", "numberOfInstances", *(sum(one.instances for one in side.values()) for side in (said, held))),
+    numbers: tuple[tuple[str, str, Callable[[Mapping[str, SeriesSide]], int]], ...] = (
+        ("Series", "numberOfSeries", len),
+        ("Instances", "numberOfInstances", lambda side: sum(one.instances for one in side.values())),
     )
-    return [
-        Line(
-            name,
-            f"ImagingStudy.{element}",
-            (str(in_dicom),),
-            (str(in_fhir),),
-            # Where the numbers themselves are not written they follow from the series.
-            _mark((element,) if in_dicom == in_fhir else (element, "series"), study, is_same=in_dicom == in_fhir),
-        )
-        for name, element, in_dicom, in_fhir in numbers
-    ]
+    found = []
+    for name, element, count in numbers:
+        told = (fhir.study or {}).get(element)
+        in_dicom, in_fhir = count(said), told if isinstance(told, int) else count(held)
+        # Where the numbers themselves are not written they follow from the series.
+        paths = (element,) if in_dicom == in_fhir else (element, "series")
+        mark = _mark(paths, study, is_same=in_dicom == in_fhir)
+        found.append(Line(name, f"ImagingStudy.{element}", (str(in_dicom),), (str(in_fhir),), mark))
+    return found
 
 
 def _mark(paths: Sequence[str], changed: Changed | None, *, is_same: bool) -> Mark:
@@ -189,7 +187,7 @@ def _series(side: Side) -> dict[str, SeriesSide]:
             text(modality.get("code")) if isinstance(modality, dict) else "",
             text(one.get("description")),
             text(one.get("started")),
-            counted if isinstance(counted, int) else len(listed) if isinstance(listed, list) else 0,
+            len(listed) if isinstance(listed, list) else counted if isinstance(counted, int) else 0,
         )
     for uid, count in (side.instances or {}).items():
         known = found.get(uid, SeriesSide("", "", "", "", 0))

@@ -122,6 +122,11 @@ def identifier_query(system: str, value: str) -> str:
     return f"identifier={quote(_escape(system) + '|' + _escape(value), safe='')}"
 
 
+def value_query(value: str) -> str:
+    """`identifier=value`, whatever its system."""
+    return f"identifier={quote(_escape(value), safe='')}"
+
+
 @lru_cache(maxsize=1024)
 def endpoint_query(name: str, system: str, code: str) -> str:
     """The search that finds our Endpoint again: by its whole name and its connection type."""

@@ -9,7 +9,17 @@ from typing import Any, Protocol
 from shared.deadline import Deadline
 from shared.failures import CarriedEntry, ErrorQuery, ErrorRow, FailedEntry, OpenErrors, OpenRow
 from shared.journal import Journal, Slot
-from shared.model import ChangeFeedEntry, FeedEntry, FeedPage, LeaseState, Resource, StoredWatermark, Watermark, Written
+from shared.model import (
+    ChangeFeedEntry,
+    FeedEntry,
+    FeedPage,
+    LeaseState,
+    ListedStudy,
+    Resource,
+    StoredWatermark,
+    Watermark,
+    Written,
+)
 from shared.outcome import TickRecord
 from shared.replay import Replay, ReplayRequest
 from shared.sync.handover import Handover
@@ -83,6 +93,13 @@ class Archive(Protocol):
         """How many instances each series of the study has, by SeriesInstanceUID. Raises FeedError, OutageError."""
         ...
 
+    def studies(self, keyword: str, value: str, partition: str, most: int) -> Sequence[ListedStudy]:
+        """So many of the studies at most that have this value of StudyInstanceUID, AccessionNumber or PatientID.
+
+        Raises FeedError, OutageError.
+        """
+        ...
+
 
 class FhirServer(Protocol):
     """A FHIR R4 server."""
@@ -114,6 +131,10 @@ class FhirServer(Protocol):
 
     def search_many(self, searches: Sequence[tuple[str, str]]) -> list[list[Resource]]:
         """The same for many, in one request where the server takes that: types and queries."""
+        ...
+
+    def first(self, resource_type: str, query: str) -> list[Resource]:
+        """The first page of the matches."""
         ...
 
     def read(self, reference: str) -> Resource | None:

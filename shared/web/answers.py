@@ -29,6 +29,8 @@ STUDY_PAGE = "study"
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".yaml": "application/yaml"}
 _EVERY_ANSWER = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
+_STATUSES = {SwitchedOffError: HTTPStatus.NOT_FOUND, OutageError: HTTPStatus.SERVICE_UNAVAILABLE}
+
 Trigger = Callable[[func.HttpRequest], func.HttpResponse]
 
 
@@ -70,14 +72,11 @@ def told(trigger: Trigger) -> Trigger:
             return problem(HTTPStatus.TOO_MANY_REQUESTS, str(error))
         except RequestError as error:
             return problem(HTTPStatus.BAD_REQUEST, "the request cannot be understood", error.faults)
-        except SwitchedOffError as error:
-            return problem(HTTPStatus.NOT_FOUND, str(error))
-        except OutageError as error:
-            return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
         except SettingsError as error:
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, "the app's settings are not usable", error.faults)
         except DicomCastError as error:
-            return problem(HTTPStatus.BAD_GATEWAY, str(error))
+            known = (status for kind, status in _STATUSES.items() if isinstance(error, kind))
+            return problem(next(known, HTTPStatus.BAD_GATEWAY), str(error))
 
     return answer
 

@@ -13,6 +13,7 @@ from shared.outcome import TickRecord
 from shared.replay import Replay, ReplayRequest, SequenceRange, StoredErrors, StudyRebuild, TimeRange
 from shared.sync.status.check import Check
 from shared.sync.status.status import Status
+from shared.sync.status.study_search import FoundStudies
 from shared.sync.status.study_view import StudyView
 from shared.web.queries import place_of
 
@@ -116,6 +117,12 @@ def request_json(request: ReplayRequest) -> dict[str, Any]:
 def study_json(view: StudyView) -> dict[str, Any]:
     """`Study`."""
     return {**_plain(view), "errors": [error_json(row) for row in view.errors]}
+
+
+def found_json(found: FoundStudies) -> dict[str, Any]:
+    """`FoundStudies`."""
+    plain: dict[str, Any] = _plain(found)
+    return plain
 
 
 def check_json(check: Check) -> dict[str, Any]:

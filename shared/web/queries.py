@@ -13,6 +13,7 @@ from shared.model import DEFAULT_PARTITION
 
 MAX_PAGE, DEFAULT_PAGE = 200, 50
 MAX_HOURS, DEFAULT_HOURS = 168, 24
+MAX_SEARCHED = 64
 MAX_KEY = 512  # characters of a table's key, which has 1 KiB
 
 
@@ -57,6 +58,19 @@ def study_of(route_params: Mapping[str, str], params: Mapping[str, str]) -> tupl
     readers = {"uid": uid, "partition": _partition, "patients": _one_of("true", "false")}
     read = _read(said, readers, partition=DEFAULT_PARTITION, patients="false")
     return read["uid"], read["partition"], read["patients"] == "true"
+
+
+def search_of(body: bytes) -> tuple[str, str | None]:
+    """What a study is searched by, and the data partition. It stands in the body: a PatientID is for no URL."""
+    try:
+        given = json.loads(body)
+    except (ValueError, RecursionError):
+        raise RequestError(["the body is not JSON"]) from None
+    if not isinstance(given, dict):
+        raise RequestError(["the body is not a JSON object"])
+    said = {"text": "", **{str(name): value if isinstance(value, str) else "\0" for name, value in given.items()}}
+    read = _read(said, {"text": _searched, "partition": _partition}, partition=None)
+    return read["text"], read["partition"]
 
 
 def id_of(route_params: Mapping[str, str]) -> str:
@@ -106,6 +120,13 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 def _class_name(text: str) -> str:
     if not text.isascii() or not text.isalpha():
         raise InvalidValueError("the name of an exception's class is expected")
+    return text
+
+
+def _searched(text: str) -> str:
+    """LO has 64 characters, SH and UI no more (PS3.5 6.2)."""
+    if not (text := text.strip()) or len(text) > MAX_SEARCHED or not text.isprintable() or "\\" in text:
+        raise InvalidValueError(f"1 to {MAX_SEARCHED} characters are expected, and no backslash")
     return text
 
 

@@ -132,7 +132,9 @@ def test_what_differs_is_told(compared, tamper, partition, told):
     differences = compared.differences()
     assert any(told in one for _, one in differences), differences
     assert {name for name, _ in differences} == {partition or "Microsoft.Default"}
-    assert {name for name in ("Microsoft.Default", "north") if compared.shown(name)} == {partition or "Microsoft.Default"}
+    assert {name for name in ("Microsoft.Default", "north") if compared.shown(name)} == {
+        partition or "Microsoft.Default"
+    }
 
 
 def test_a_study_that_is_only_counted_matches(compared):

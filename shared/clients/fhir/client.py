@@ -84,6 +84,10 @@ class FhirClient:
         """The matches page by page, at most so many pages."""
         return self._searches.pages(resource_type, query, most)
 
+    def first(self, resource_type: str, query: str) -> list[Resource]:
+        """The first page of the matches."""
+        return next(self.pages(resource_type, query, 1), [])
+
     def read(self, reference: str) -> Resource | None:
         """The resource as it is now, whatever searches say of it yet; `reference` is `Patient/7`. None: it is gone.
 

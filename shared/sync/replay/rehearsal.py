@@ -65,6 +65,9 @@ class Rehearsal:
     def search_many(self, searches: Sequence[tuple[str, str]]) -> list[list[Resource]]:
         return [self._noted(found) for found in self._fhir.search_many(searches)]
 
+    def first(self, resource_type: str, query: str) -> list[Resource]:
+        return self._noted(self._fhir.first(resource_type, query))
+
     def read(self, reference: str) -> Resource | None:
         if reference in self._planned:
             return self._planned[reference]

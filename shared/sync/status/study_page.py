@@ -1,6 +1,7 @@
-"""One study read now on both sides, and its rebuild run dry: for a person who looks, and kept nowhere.
+"""One study read now on both sides, and its rebuild run dry, for a person who looks; and the search for one.
 
-It is all of the app that shows patient data. The log tells of each view, by the StudyInstanceUID alone.
+It is all of the app that shows patient data, and is kept nowhere. The log tells of each view, by the StudyInstanceUID
+alone.
 """
 
 import logging
@@ -20,6 +21,7 @@ from shared.sync.bulkhead import bulkhead, tell
 from shared.sync.ports import Ports
 from shared.sync.replay.rehearsal import Rehearsal
 from shared.sync.replay.study_rehearsal import rehearse_study
+from shared.sync.status.study_search import FoundStudies, StudySearch
 from shared.sync.status.study_view import StudyRead, StudyView, study_view
 
 SECONDS = 40
@@ -34,7 +36,7 @@ logger = logging.getLogger(__name__)
 class _Faults:
     """A system that does not answer is no reason not to tell what the others say."""
 
-    uid: str
+    uid: str = ""
     told: list[str] = field(default_factory=list)
 
     @contextmanager
@@ -75,9 +77,7 @@ class StudyPage:
             if read.held is not None and read.entries is not None:
                 with faults.noted():
                     whole = (uid, partition)
-                    recorded = rehearse_study(
-                        self._ports, self._options, fhir, whole, read.entries, patients=patients
-                    )
+                    recorded = rehearse_study(self._ports, self._options, fhir, whole, read.entries, patients=patients)
                     failures = list(dict.fromkeys(one.message for one in recorded))
                     read = replace(read, changes=fhir.changes)
         read = replace(read, seen=list(fhir.seen.values()))
@@ -86,6 +86,18 @@ class StudyPage:
             view = study_view(read, uid, partition, options, self._fhir_url, self._ports.now())
         view = view or study_view(StudyRead(), uid, partition, options, self._fhir_url, self._ports.now())
         return replace(view, failures=failures, errors=errors, faults=faults.told)
+
+    def find(self, text: str, partition: str | None) -> FoundStudies:
+        """The studies with this StudyInstanceUID, accession number or PatientID; see `StudySearch`."""
+        faults = _Faults()
+        search = StudySearch(self._ports, self._options, text, partition)
+        with self._ports.deadline.within(SECONDS):
+            for question in search.questions:
+                with faults.noted():
+                    question()
+        found = search.found(faults.told)
+        log_line(logger, logging.INFO, "studies searched for", Found=len(found.studies))
+        return found
 
     def _entries(self, uid: str, partition: str) -> list[ChangeFeedEntry]:
         """What the archive holds of the study."""

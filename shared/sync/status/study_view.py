@@ -1,7 +1,7 @@
 """What was read of one study on both sides -> the view of it: line by line, and what a rebuild would change."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -49,7 +49,7 @@ class ResourceChange:
 
 @dataclass(frozen=True, slots=True)
 class HeldResource:
-    """What FHIR holds of the study, and where it is to be seen. `says`: in a word, what it is."""
+    """What FHIR holds of the study, and where it is to be seen. `says`: what it is of, or its status."""
 
     reference: str
     url: str
@@ -81,7 +81,7 @@ def study_view(
     read: StudyRead, uid: str, partition: str, options: MappingOptions, fhir_url: str, read_at: datetime
 ) -> StudyView:
     """The view, but for rows and faults. `options` are those of the data partition."""
-    held = (read.held or [None])[0]
+    held = read.held[0] if read.held else None
     dicom, fhir = _of_dicom(read.entries or (), options), Side(held, read.linked)
     study, patient = _changed_study(read, held), _changed_patient(read)
     resources = [one for one in (*(read.held or ()), read.linked) if one]
@@ -157,16 +157,7 @@ def _is_of_reports(resource: Resource, options: MappingOptions) -> bool:
     return resource["resourceType"] == "Observation" and is_of_partition
 
 
-_SAYS: dict[str, Callable[[Resource], str]] = {
-    "Observation": lambda one: _display(one.get("code")),
-    "ImagingStudy": lambda one: text(one.get("status")),
-}
-
-
 def _says(resource: Resource) -> str:
-    return _SAYS.get(resource["resourceType"], lambda _: "")(resource)
-
-
-def _display(concept: object) -> str:
-    codings = list(objects(concept.get("coding"))) if isinstance(concept, dict) else []
-    return next((text(one.get("display")) for one in codings), "")
+    code = resource.get("code")
+    codings = list(objects(code.get("coding"))) if isinstance(code, dict) else []
+    return text(resource.get("status")) if not codings else text(codings[0].get("display"))

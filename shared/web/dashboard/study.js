@@ -5,6 +5,7 @@ import { byId, element, problem } from "./dom.js";
 import { clock } from "./format.js";
 import { asksForKey } from "./key_form.js";
 import { follow } from "./study_rebuild.js";
+import { search } from "./study_search.js";
 import { changes, faults, lines, resources, rows, series, verdict } from "./study_view.js";
 
 const TIMEOUT_MS = 60_000; // the app reads for 40 s at most
@@ -31,7 +32,6 @@ async function read() {
     byId("ask-text").focus();
     return;
   }
-  byId("ask-text").value = uid;
   say("Reading both sides …");
   try {
     const patients = byId("patients").checked;
@@ -68,8 +68,10 @@ function say(text) {
   byId("study").hidden = !text;
 }
 
-/** Goes to a study: its UID is the address. */
+/** Goes to a study: its UID is the address. What was searched for is shown no more. */
 function open(uid, partition) {
+  byId("ask-text").value = "";
+  byId("found").replaceChildren();
   const query = new URLSearchParams({ uid, ...(partition && { partition }) });
   history.pushState(null, "", `?${query}`);
   asked = named();
@@ -79,7 +81,10 @@ function open(uid, partition) {
 
 byId("ask").addEventListener("submit", (event) => {
   event.preventDefault();
-  open(byId("ask-text").value.trim(), byId("ask-partition").value.trim());
+  readings += 1;
+  say("");
+  clear();
+  search(byId("ask-text").value.trim(), byId("ask-partition").value.trim(), open);
 });
 byId("again").addEventListener("click", read);
 byId("patients").addEventListener("change", read);
@@ -99,7 +104,13 @@ addEventListener("popstate", () => {
   read();
 });
 
-asksForKey(read, () => {
+/** With a key that was entered: what was asked for without it is asked again. */
+function begin() {
+  read();
+  if (!asked.uid && byId("ask-text").value) byId("ask").requestSubmit();
+}
+
+asksForKey(begin, () => {
   readings += 1;
   byId("page").hidden = true;
   clear();

@@ -42,7 +42,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("name", "before", "after", "told"), ROWS, ids=[row[0] for row in ROWS])
-def test_elements_that_differ(name, before, after, told):  # noqa: ARG001 it is the test's name
+def test_elements_that_differ(name, before, after, told):
     """Each with what it was and what it is to be; what the server writes, and our own record, is left out."""
     assert differences(STUDY | before, STUDY | after) == [ElementChange(*one) for one in told]
 

@@ -38,7 +38,7 @@ class World:
     def rebuilt(self, *, patients=False):
         """As the button does it."""
         self.ports.replays.create(ReplayRequest(StudyRebuild(STUDY), patients=patients))
-        run_replays(self.ports, BatchOptions(OPTIONS), self.ports.now().replace(year=2099))
+        run_replays(self.ports, BatchOptions(OPTIONS, size=100), self.ports.now().replace(year=2099))
 
     def held(self, resource_type):
         return next(one for one in self.ports.fhir.resources if one["resourceType"] == resource_type)
@@ -72,7 +72,9 @@ def test_what_fhir_says_is_the_same_on_both_sides():
 
 
 def stranger(world):
-    world.ports.fhir.resources.append({"resourceType": "Patient", "id": "9", "identifier": [{"value": "P-9"}], "meta": {"versionId": "1"}})
+    world.ports.fhir.resources.append(
+        {"resourceType": "Patient", "id": "9", "identifier": [{"value": "P-9"}], "meta": {"versionId": "1"}}
+    )
     world.study()["subject"] = {"reference": "Patient/9"}
 
 
@@ -83,7 +85,7 @@ def series_of(world):
 PLANTED = [
     # what is done to FHIR, the lines that differ, the elements that a rebuild changes
     ("series missing", lambda it: it.study().update(series=[], numberOfSeries=0, numberOfInstances=0), {"1.2.3.4", "Series", "Instances"}, {"series.where(uid = '1.2.3.4')", "numberOfSeries", "numberOfInstances"}),
-    ("wrong count", lambda it: it.study().update(numberOfInstances=7), set(), {"numberOfInstances"}),
+    ("wrong count", lambda it: it.study().update(numberOfInstances=7), {"Instances"}, {"numberOfInstances"}),
     ("instance missing", lambda it: series_of(it)["instance"].pop(), {"1.2.3.4"}, {"series.where(uid = '1.2.3.4').instance.where(uid = '1.2.3.4.3')"}),
     ("wrong description", lambda it: it.study().update(description="Knee"), {"StudyDescription"}, {"description"}),
     ("wrong modality of a series", lambda it: series_of(it).update(modality={"code": "MR"}), {"1.2.3.4"}, {"series.where(uid = '1.2.3.4').modality.code", "series.where(uid = '1.2.3.4').modality.system"}),
@@ -93,13 +95,12 @@ PLANTED = [
 
 
 @pytest.mark.parametrize(("name", "plant", "marks", "paths"), PLANTED, ids=[row[0] for row in PLANTED])
-def test_what_differs_is_what_the_rebuild_changes(name, plant, marks, paths):  # noqa: ARG001 it is the test's name
+def test_what_differs_is_what_the_rebuild_changes(name, plant, marks, paths):
     """Each with what it was; once rebuilt, nothing differs any more."""
     world = World()
     plant(world)
     before = json.dumps(world.ports.fhir.resources)
-    found = world.marks() - {"Instances"} if "Instances" not in marks else world.marks()
-    assert found == marks
+    assert world.marks() == marks
     assert {path for url, path in world.changed() if url == "ImagingStudy/1"} == paths
     assert json.dumps(world.ports.fhir.resources) == before
     world.rebuilt()

@@ -8,7 +8,7 @@ import pytest
 from shared.errors import RequestError
 from shared.failures import ErrorTable
 from shared.sync.replay.replay_request import parse_request
-from shared.web.queries import page_of, row_of
+from shared.web.queries import page_of, row_of, search_of, study_of
 
 
 def place(value):
@@ -66,3 +66,53 @@ def test_a_sequence_that_is_none_is_named(sequence):
 def test_the_row_to_close():
     assert row_of({"table": ErrorTable.DICOM, "sequence": "17"}) == (ErrorTable.DICOM, 17)
     assert row_of({"table": "SyncStateTable", "sequence": "17"}) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"text": ""}',
+        b'{"text": " "}',
+        b'{"text": 5}',
+        b'{"text": null}',
+        b'{"text": ["P-1"]}',
+        b'{"text": "P\\\\1"}',
+        b'{"text": "P\\n1"}',
+        b'{"text": "a\\u0000b"}',
+        b'{"text": "\\ud800"}',
+        json.dumps({"text": "Plantagenet" * 6}).encode(),
+        b'{"text": "Plantagenet", "partition": "a b"}',
+        b'{"text": "Plantagenet", "partition": null}',
+        b'{"text": "Plantagenet", "more": 1}',
+        b"[" * 5000,
+    ],
+)
+def test_a_search_that_is_none_is_named(body):
+    """Without its value, which may be a patient's."""
+    with pytest.raises(RequestError) as caught:
+        search_of(body)
+    assert "Plantagenet" not in str(caught.value)
+
+
+def test_a_search():
+    """Blanks around it are a slip of the hand."""
+    assert search_of(b'{"text": " P-1 "}') == ("P-1", None)
+    assert search_of('{"text": "Ä*", "partition": "north"}'.encode()) == ("Ä*", "north")
+
+
+def test_a_study():
+    """Its UID stands in the path, and nowhere else."""
+    assert study_of({"uid": "1.2.3"}, {}) == ("1.2.3", "Microsoft.Default", False)
+    assert study_of({"uid": "1.2.3"}, {"partition": "north", "patients": "true"}) == ("1.2.3", "north", True)
+    for route, params in (
+        ({"uid": "1.x"}, {}),
+        ({}, {}),
+        ({"uid": "1.2"}, {"patients": "yes"}),
+        ({"uid": "1.2"}, {"text": "x"}),
+    ):
+        with pytest.raises(RequestError):
+            study_of(route, params)

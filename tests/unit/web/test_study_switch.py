@@ -49,7 +49,7 @@ def test_on_by_default(app):
     assert ask("dashboard", file="study").status_code == HTTPStatus.OK
 
 
-def test_settings_that_are_at_fault(app, monkeypatch):  # noqa: ARG001 nobody asks it for an app
+def test_settings_that_are_at_fault(app, monkeypatch):
     """Nobody knows whether it is turned on: it is not."""
 
     def fails():

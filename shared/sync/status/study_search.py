@@ -1,0 +1,153 @@
+"""The studies that a person looks for, by what they have at hand: on both sides, the first of many."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from urllib.parse import quote
+
+from shared.mapping.converters import DICOM_UID_SYSTEM, MappingOptions
+from shared.mapping.held import objects, text
+from shared.mapping.text import InvalidValueError, uid
+from shared.mapping.transaction import reference_of, value_query
+from shared.model import DEFAULT_PARTITION, Resource
+from shared.sync.ports import Ports
+
+MOST_FOUND = 50
+"""Studies of each side."""
+MOST_PATIENTS = 10
+_OID = "urn:oid:"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundStudy:
+    """One study; `in_dicom` and `in_fhir`: the search found it there. `started`: the date as either side has it."""
+
+    study_instance_uid: str
+    partition: str
+    in_dicom: bool
+    in_fhir: bool
+    started: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundStudies:
+    """`is_all`: there is none besides; `faults`: what could not be asked."""
+
+    studies: Sequence[FoundStudy]
+    is_all: bool
+    faults: Sequence[str] = ()
+
+
+class StudySearch:
+    """The text may be a StudyInstanceUID, an accession number or a PatientID: each is looked for, to the letter.
+
+    The DICOM service is asked for one data partition: `partition` None is its default one, and of FHIR all of them.
+    """
+
+    def __init__(self, ports: Ports, options: MappingOptions, searched: str, partition: str | None) -> None:
+        self._ports = ports
+        self._options = options
+        self._text = searched
+        self._partition = partition
+        self._studies: dict[tuple[str, str], FoundStudy] = {}
+        self._is_all = True
+
+    @property
+    def questions(self) -> Sequence[Callable[[], None]]:
+        """To be asked one by one: each may raise FeedError, EntryError, TransientError, OutageError."""
+        return (self._ask_dicom, self._ask_fhir_for_identifiers, self._ask_fhir_for_patients)
+
+    def found(self, faults: Sequence[str]) -> FoundStudies:
+        """What the questions have found, the latest study first."""
+        studies = sorted(self._studies.values(), key=lambda one: one.started.replace("-", ""), reverse=True)
+        return FoundStudies(studies, self._is_all, faults)
+
+    def _ask_dicom(self) -> None:
+        partition = self._partition or DEFAULT_PARTITION
+        keywords = [*(["StudyInstanceUID"] if _is_uid(self._text) else []), "AccessionNumber", "PatientID"]
+        for keyword in keywords:
+            found = self._ports.archive.studies(keyword, self._text, partition, MOST_FOUND)
+            self._is_all &= len(found) < MOST_FOUND
+            for one in found:
+                self._add(
+                    FoundStudy(
+                        one.study_instance_uid,
+                        partition,
+                        in_dicom=True,
+                        in_fhir=False,
+                        started=one.study_date,
+                        description=one.description,
+                    )
+                )
+
+    def _ask_fhir_for_identifiers(self) -> None:
+        values = [*([_OID + self._text] if _is_uid(self._text) else []), self._text]
+        for value in values:
+            found = self._ports.fhir.first("ImagingStudy", value_query(value))
+            self._add_held([one for one in found if _has(one, value)])
+
+    def _ask_fhir_for_patients(self) -> None:
+        found = self._ports.fhir.first("Patient", value_query(self._text))
+        patients = [reference_of(one) for one in found if _has(one, self._text)]
+        if not patients:
+            return
+        self._is_all &= len(patients) <= MOST_PATIENTS
+        asked = patients[:MOST_PATIENTS]
+        held = self._ports.fhir.first("ImagingStudy", f"subject={quote(','.join(asked), safe='')}")
+        self._add_held([one for one in held if _subject(one) in asked])
+
+    def _add_held(self, held: Sequence[Resource]) -> None:
+        self._is_all &= len(held) <= MOST_FOUND
+        for study in held[:MOST_FOUND]:
+            for partition, name in self._names(study):
+                if self._partition in (None, partition):
+                    started, description = text(study.get("started")), text(study.get("description"))
+                    self._add(
+                        FoundStudy(
+                            name, partition, in_dicom=False, in_fhir=True, started=started[:10], description=description
+                        )
+                    )
+
+    def _names(self, study: Resource) -> list[tuple[str, str]]:
+        """Data partition and StudyInstanceUID, by the systems that the app gives identifiers of studies."""
+        of_partitions = f"{self._options.service_url}/partitions/"
+        names = []
+        for one in objects(study.get("identifier")):
+            system, value = text(one.get("system")), text(one.get("value"))
+            if not value.startswith(_OID):
+                continue
+            if system == DICOM_UID_SYSTEM:
+                names.append((DEFAULT_PARTITION, value.removeprefix(_OID)))
+            elif system.startswith(of_partitions):
+                names.append((system.removeprefix(of_partitions), value.removeprefix(_OID)))
+        return names
+
+    def _add(self, found: FoundStudy) -> None:
+        """What either side does not say the other may."""
+        key = found.partition, found.study_instance_uid
+        known = self._studies.get(key, found)
+        self._studies[key] = replace(
+            known,
+            in_dicom=known.in_dicom or found.in_dicom,
+            in_fhir=known.in_fhir or found.in_fhir,
+            started=known.started or found.started,
+            description=known.description or found.description,
+        )
+
+
+def _is_uid(searched: str) -> bool:
+    try:
+        uid(searched)
+    except InvalidValueError:
+        return False
+    return True
+
+
+def _has(resource: Resource, value: str) -> bool:
+    """A server that ignores a parameter answers with everything."""
+    return any(one.get("value") == value for one in objects(resource.get("identifier")))
+
+
+def _subject(study: Resource) -> str:
+    subject = study.get("subject")
+    return text(subject.get("reference")).split("/_history/")[0] if isinstance(subject, dict) else ""
