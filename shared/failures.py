@@ -91,8 +91,13 @@ class FailedEntry:
 
     @property
     def key(self) -> tuple[str, str]:
-        """PartitionKey and RowKey: made of the failure, so that the same failure is one row."""
-        return self.exception, f"{self.sequence:020d}" + (f"-{self.tag}" if self.tag else "")
+        """PartitionKey and RowKey: made of the failure, so that the same failure is one row.
+
+        Where no entry of the feed told of it the study does, in its data partition.
+        """
+        study = [self.study_instance_uid, *([self.partition] if self.partition != DEFAULT_PARTITION else [])]
+        parts = [f"{self.sequence:020d}", *([] if self.sequence else study), *([self.tag] if self.tag else [])]
+        return self.exception, "-".join(parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -343,3 +343,17 @@ def test_what_is_carried_anew_has_all_its_time(errors, clock):
     errors.record([waits(1, tries=4)])
     (carried,) = errors.carried(9)
     assert (carried.first_seen, carried.retries) == (clock.now, 3)
+
+
+def test_studies_that_no_entry_told_of_have_a_row_each(errors, other):
+    """By study and data partition; each counts on, is found by its study, also by another host, and is closed alone."""
+    whole = replace(failure(0, table=ErrorTable.TRANSIENT_FAILURE), series_instance_uid="", sop_instance_uid="")
+    errors.record([whole, replace(whole, partition="north"), replace(whole, study_instance_uid="1.9")])
+    errors.record([whole])
+    query = ErrorQuery(ErrorTable.TRANSIENT_FAILURE)
+    rows = [(row.study_instance_uid, row.partition, row.retry_number) for row in errors.page(query, 9)]
+    assert rows == [("1.2", "Microsoft.Default", 1), ("1.2", "north", 0), ("1.9", "Microsoft.Default", 0)]
+    other.begin()
+    (found,) = other.open_rows([("north", "1.2")], [])
+    other.close([found])
+    assert [row.partition for row in other.page(query, 9)] == ["Microsoft.Default"] * 2

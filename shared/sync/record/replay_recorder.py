@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
+from shared.errors import TransientError
 from shared.failures import ErrorQuery, ErrorRow, ErrorTable, FailedEntry, OpenRow
 from shared.model import ChangeFeedEntry, FeedEntry, TornEntry
 from shared.replay import ReplayError, ReplayRequest, StudyRebuild
@@ -17,13 +18,15 @@ ROWS_AT_ONCE = 1_000
 class ReplayRecorder:
     """A Recorder. `errors` are those met; `waiting` is why a study could not be finished, `left` their sequences.
 
-    Entries that do not come from the feed have the sequence 0: there is no row for them in the error tables.
+    `whole` is the study that is rebuilt, None where entries of the feed are run again. What does not come from the feed
+    has the sequence 0: there is no row for it in the error tables, but one for a study whose rebuild is given up.
     """
 
-    def __init__(self, ports: Ports, rows: ErrorRows, request: ReplayRequest) -> None:
+    def __init__(self, ports: Ports, rows: ErrorRows, request: ReplayRequest, whole: StudyRebuild | None) -> None:
         self._ports = ports
         self._rows = rows
         self._request = request
+        self._whole = whole
         self.errors: list[ReplayError] = []
         self.waiting: str | None = None
         self.left: set[int] = set()
@@ -48,7 +51,13 @@ class ReplayRecorder:
         self.left |= {entry.sequence for entry in entries} or {0}
 
     def given_up(self, entries: Sequence[ChangeFeedEntry], reason: str) -> int:
-        """What the feed carries is tried by it for as long as any: the replay alone has given up."""
+        """What the feed carries is tried by it for as long as any: the replay alone has given up.
+
+        A study to rebuild may have no entries at all: it cannot be read, or the archive has it no more.
+        """
+        if self._whole:
+            self._not_rebuilt(self._whole, reason)
+            return max(1, len(entries))
         failures = transient_failures(ErrorTable.TRANSIENT_FAILURE, entries, reason)
         rows = self._rows.open_of(entries)
         carried = {row.sequence for row in rows if row.table is ErrorTable.TRANSIENT_RETRY}
@@ -60,11 +69,22 @@ class ReplayRecorder:
     def _past(
         self, entries: Sequence[ChangeFeedEntry], failures: Sequence[FailedEntry], untrue: Collection[str]
     ) -> list[OpenRow]:
-        target = self._request.target
-        if not isinstance(target, StudyRebuild):
+        if not self._whole:
             return after_sync(self._rows.open_of(entries), entries, failures, untrue)
-        study = (target.partition, target.study_instance_uid)
-        return after_rebuild(self._ports.errors.open_rows([study], ()), study, failures)
+        return after_rebuild(self._open_of(self._whole), _key(self._whole), failures)
+
+    def _open_of(self, study: StudyRebuild) -> list[OpenRow]:
+        return self._ports.errors.open_rows([_key(study)], ())
+
+    def _not_rebuilt(self, study: StudyRebuild, reason: str) -> None:
+        """A row of the study as a whole, unless the feed carries entries of it."""
+        uids = (study.study_instance_uid, "", "")
+        name, told = TransientError.__name__, f"a rebuild of the study was given up: {reason}"
+        failure = FailedEntry(ErrorTable.TRANSIENT_FAILURE, 0, *uids, name, told, partition=study.partition)
+        self.errors.append(_told(failure))
+        is_carried = any(row.table is ErrorTable.TRANSIENT_RETRY for row in self._open_of(study))
+        if not is_carried and not self._request.dry_run:
+            self._rows.record([failure])
 
     def _keep(self, entries: Sequence[FeedEntry], failures: Sequence[FailedEntry]) -> int:
         self._record(failures)
@@ -77,6 +97,10 @@ class ReplayRecorder:
         self.errors += map(_told, failures)
         if not self._request.dry_run:
             self._rows.record([failure for failure in failures if failure.sequence])
+
+
+def _key(study: StudyRebuild) -> tuple[str, str]:
+    return study.partition, study.study_instance_uid
 
 
 def _told(failure: FailedEntry) -> ReplayError:

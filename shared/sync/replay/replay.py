@@ -56,13 +56,29 @@ def _next_slice(ports: Ports, options: BatchOptions, replay: Replay, size: int, 
     try:
         with bulkhead():
             return _done_some(ports, options, replay, size, deadline)
-    except (OutageError, TransientError) as error:
+    except OutageError as error:
         return replay.waiting(str(error))
+    except TransientError as error:
+        return _tried_in_vain(ports, options, replay, error)
     except UnforeseenError as error:
         tell(error, ReplayId=replay.id)
         return replay.failing(ReplayError(None, "", str(error)))
     except FeedError as error:
         return replay.failing(ReplayError(None, "", str(error)))
+
+
+def _tried_in_vain(ports: Ports, options: BatchOptions, replay: Replay, error: TransientError) -> Replay:
+    """A study that cannot be read waits, and is given up after TotalRetryDuration as one of the feed is."""
+    target, now = replay.request.target, ports.now()
+    if not isinstance(target, StudyRebuild):
+        return replay.waiting(str(error))
+    tried = Attempts(replay.tries, replay.failing_since or now, now)
+    if not tried.is_over(now, options.total_retry_seconds):
+        return replace(replay.waiting(str(error)), failing_since=tried.first, tries=replay.tries + 1)
+    recorder = ReplayRecorder(ports, ErrorRows(ports, ports.watermarks.read()), replay.request, target)
+    recorder.given_up((), str(error))
+    (told,) = recorder.errors
+    return replay.failing(told)
 
 
 def _done_some(ports: Ports, options: BatchOptions, replay: Replay, size: int, deadline: datetime) -> Replay:
@@ -78,7 +94,7 @@ def _done_some(ports: Ports, options: BatchOptions, replay: Replay, size: int, d
 def _worked(ports: Ports, options: BatchOptions, replay: Replay, portion: Portion, limits: Limits) -> Replay:
     """Map, merge, transact and record, as for the feed; then the cursor moves over what is done."""
     rows = ErrorRows(ports, ports.watermarks.read())
-    recorder = ReplayRecorder(ports, rows, replay.request)
+    recorder = ReplayRecorder(ports, rows, replay.request, portion.whole)
     fhir = Rehearsal(ports.fhir)
     # A replay trusts nothing that is remembered: somebody has a reason to look again. A dry run leaves no trace.
     traces = None if replay.request.dry_run else ports.known.traces

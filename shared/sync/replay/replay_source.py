@@ -1,12 +1,14 @@
 """What a replay works on next: a portion of the feed, of an error table, or a whole study."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
-from shared.failures import ErrorQuery, ErrorTable
+from shared.errors import UnreadStudyError
+from shared.failures import ErrorQuery, ErrorRow, ErrorTable
 from shared.model import FeedEntry, FeedPage, TornEntry, Watermark
 from shared.replay import Cursor, ReplayError, ReplayTarget, SequenceRange, StoredErrors, StudyRebuild, TimeRange
+from shared.sync.merge.reading import of_one_study
 from shared.sync.ports import Ports
 from shared.sync.read.plan import Study, by_study, of_these, updated_instances
 from shared.sync.record.recorder import GONE
@@ -19,7 +21,7 @@ class Portion:
 
     `order`: the sequences as they follow in the feed; 0 is that of instances that the DICOM service was asked for.
     `advance` says, of the sequences that are not finished, where the cursor comes to stand and how much is done.
-    `is_last`: nothing comes behind it.
+    `is_last`: nothing comes behind it. `whole`: the study that the portion is, where it is rebuilt.
     """
 
     studies: Sequence[Study]
@@ -28,10 +30,11 @@ class Portion:
     order: Sequence[int]
     advance: Callable[[Collection[int]], tuple[Cursor, int]]
     is_last: bool
+    whole: StudyRebuild | None = None
 
 
 def next_portion(ports: Ports, target: ReplayTarget, cursor: Cursor, size: int) -> Portion:
-    """What is behind the cursor, about `size` entries. Raises FeedError, OutageError."""
+    """What is behind the cursor, about `size` entries. Raises FeedError, OutageError, UnreadStudyError."""
     match target:
         case SequenceRange():
             return _of_sequences(ports, target, cursor, size)
@@ -79,9 +82,16 @@ def _of_time(ports: Ports, target: TimeRange, cursor: Cursor, size: int) -> Port
 
 
 def _of_errors(ports: Ports, target: StoredErrors, cursor: Cursor, size: int) -> Portion:
-    """The next open rows of the table at the cursor; their entries are read anew from the feed."""
+    """The next open rows of the table at the cursor; their entries are read anew from the feed.
+
+    A row that no entry told of is its study's, which is rebuilt: a portion by itself.
+    """
     table = cursor.table or target.tables[0]
-    rows = ports.errors.page(_query(target, table), size, cursor.row if cursor.table else None)
+    page = ports.errors.page(_query(target, table), size, cursor.row if cursor.table else None)
+    if page and not page[0].sequence:
+        return _of_study_row(ports, page[0], cursor)
+    rows = list(takewhile(lambda row: row.sequence, page))
+    is_end = len(rows) == len(page) < size
     entries = ports.feed.entries({row.sequence for row in rows})
     known = {entry.sequence for entry in entries}
     errors = [ReplayError(row.sequence, row.sop_instance_uid, GONE) for row in rows if row.sequence not in known]
@@ -90,20 +100,38 @@ def _of_errors(ports: Ports, target: StoredErrors, cursor: Cursor, size: int) ->
 
     def advance(unfinished: Collection[int]) -> tuple[Cursor, int]:
         done = list(takewhile(lambda row: row.sequence not in unfinished, rows))
-        if len(done) == len(rows) < size and following:
+        if len(done) == len(rows) and is_end and following:
             return Cursor(table=following), len(done)
         return Cursor(table=table, row=done[-1].key if done else cursor.row), len(done)
 
-    return _portion(entries, errors, advance, is_last=len(rows) < size and following is None)
+    return _portion(entries, errors, advance, is_last=is_end and following is None)
+
+
+def _of_study_row(ports: Ports, row: ErrorRow, cursor: Cursor) -> Portion:
+    """The study of the row; where it cannot be read still, that is told, and the row stays."""
+
+    def advance(unfinished: Collection[int]) -> tuple[Cursor, int]:
+        return (cursor, 0) if unfinished else (Cursor(table=row.table, row=row.key), 1)
+
+    try:
+        study = _of_study(ports, StudyRebuild(row.study_instance_uid, row.partition))
+    except UnreadStudyError as error:
+        return Portion((), (), [ReplayError(None, "", str(error))], (), advance, is_last=False)
+    return replace(study, advance=advance, is_last=False)
 
 
 def _of_study(ports: Ports, target: StudyRebuild) -> Portion:
     """All instances of the study that the DICOM service holds now, at once."""
     whole = (target.study_instance_uid, target.partition)
-    entries = list(ports.archive.instances(*whole))
+    with of_one_study(ports.feed):
+        entries = list(ports.archive.instances(*whole))
     study = Study(entries, whole=whole)
     count = max(1, len(entries))
-    return Portion([study], (), (), (0,), lambda unfinished: (Cursor(), 0 if unfinished else count), is_last=True)
+
+    def advance(unfinished: Collection[int]) -> tuple[Cursor, int]:
+        return Cursor(), 0 if unfinished else count
+
+    return Portion([study], (), (), (0,), advance, is_last=True, whole=target)
 
 
 def total_of(ports: Ports, target: ReplayTarget) -> int | None:

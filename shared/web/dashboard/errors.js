@@ -96,12 +96,12 @@ function pick(name) {
 function rowTable(rows) {
   if (!rows.length) return element("p", { class: "muted" }, "No rows.");
   return table(`Rows of ${page.table}`, [
-    ["Sequence", (row) => number(row.sequence), "number"],
+    ["Sequence", (row) => (row.sequence ? number(row.sequence) : "–"), "number"],
     ["What is wrong", (row) => [element("span", {}, row.message), element("span", { class: "note" }, row.exception)], "wide"],
     ["UIDs", uids, "uid"],
     ["Seen", seen],
     ["Actions", (row) => [
-      button("Replay entry …", row.sequence, () => propose({ sequence: { from: row.sequence, to: row.sequence } }, ofRow(row))),
+      button("Replay entry …", row.sequence, () => propose({ sequence: { from: row.sequence, to: row.sequence } }, ofRow(row)), { disabled: !row.sequence }),
       button("Rebuild study …", `of entry ${row.sequence}`, () => propose({ study: row.studyInstanceUID, partition: partitionOf(row) }, ofRow(row)), { disabled: !row.studyInstanceUID }),
     ], "actions"],
   ], rows, { class: "stacking failures" });

@@ -326,7 +326,8 @@ def test_replays_take_turns_by_age():
     fakes = world(FEED, archive=Down(by_study))
     first = fakes.replays.create(ReplayRequest(StudyRebuild("1.2.3")))
     second = run(fakes, SequenceRange(1, 3))
-    assert (fakes.replays.read(first.id).waiting_for, second.state) == ("DICOM service: 503", ReplayState.DONE)
+    assert fakes.replays.read(first.id).waiting_for.endswith("cannot be read: DICOM service: 503")
+    assert second.state is ReplayState.DONE
 
 
 def carried(fakes, *numbers, **others):
@@ -375,6 +376,105 @@ def test_a_rebuild_resolves_what_it_has_synced():
     run(fakes, StudyRebuild("1.2.3"))
     assert fakes.errors.resolved == [1, 3, 4]
     assert set(fakes.errors.retries) == {2, 5, 6}
+
+
+class Unreadable(FakeArchive):
+    """Cannot tell of one study while it is `ill`."""
+
+    ill: Exception | None = None
+
+    def instances(self, study_instance_uid, *where):
+        if self.ill and study_instance_uid == "1.2.3":
+            raise self.ill
+        return super().instances(study_instance_uid, *where)
+
+
+UNREADABLE = [OutageError("DICOM service", "500"), FeedError("status 406"), TransientError("status 503")]
+
+
+def until_it_ends(fakes, target):
+    for _ in range(20):
+        replay = run(fakes, target)
+        if not replay.is_under_way:
+            return replay
+        assert replay.waiting_for
+        fakes.sleep(10)
+    raise AssertionError("it never ends")
+
+
+def given_up(fakes):
+    return [(row.table, *row.key) for row in fakes.errors.open_()]
+
+
+GIVEN_UP = (ErrorTable.TRANSIENT_FAILURE, "TransientError", "00000000000000000000-1.2.3")
+
+
+@pytest.mark.parametrize("ill", UNREADABLE, ids=[type(one).__name__ for one in UNREADABLE])
+def test_a_rebuild_of_what_cannot_be_read_is_given_up(ill):
+    """After TotalRetryDuration, with a row of the study; others wait for nothing. A later rebuild closes it."""
+    fakes = world(FEED, archive=Unreadable({"1.2.3": [entry()], "1.2.4": [entry(study="1.2.4")]}))
+    fakes.archive.ill = ill if not isinstance(ill, TransientError) else None
+    fakes.fhir.faults[:] = [ill] * 200 if isinstance(ill, TransientError) else []
+    replay = until_it_ends(fakes, StudyRebuild("1.2.3"))
+    (error,) = replay.errors
+    assert (error.sequence, error.sop_instance_uid, str(ill).split(": ")[-1] in error.message) == (None, "", True)
+    assert given_up(fakes) == [GIVEN_UP]
+    assert fakes.errors.rows[0].instance == ("Microsoft.Default", "1.2.3", "", "")
+    fakes.archive.ill = None
+    fakes.fhir.faults.clear()
+    assert run(fakes, StudyRebuild("1.2.4")).state is ReplayState.DONE
+    assert given_up(fakes) == [GIVEN_UP]
+    assert run(fakes, StudyRebuild("1.2.3")).state is ReplayState.DONE
+    assert given_up(fakes) == []
+
+
+def test_a_rebuild_of_a_study_that_is_gone_is_given_up_too():
+    """It has no instance that could be told: DICOM has it no more, and FHIR fails to let it go."""
+    fakes = world([entry(1)], archive=FakeArchive({"1.2.3": [entry(1)]}))
+    run(fakes, SequenceRange(1, 1))
+    fakes.archive.studies.clear()
+    fakes.fhir.faults[:] = [TransientError("status 503")] * 200
+    replay = until_it_ends(fakes, StudyRebuild("1.2.3"))
+    assert (replay.progress.failed, len(replay.errors), given_up(fakes)) == (1, 1, [GIVEN_UP])
+
+
+def test_a_dry_run_of_what_cannot_be_read_has_no_row():
+    """It is told, and nothing is written."""
+    fakes = world(FEED, archive=Unreadable({"1.2.3": [entry()]}))
+    fakes.archive.ill = FeedError("status 406")
+    for _ in range(20):
+        replay = run(fakes, StudyRebuild("1.2.3"), dry_run=True)
+        fakes.sleep(10)
+        if not replay.is_under_way:
+            break
+    assert (replay.state, len(replay.errors), given_up(fakes)) == (ReplayState.FAILED, 1, [])
+
+
+def test_studies_of_one_uid_in_two_partitions_have_a_row_each():
+    """They are two studies."""
+    fakes = world(FEED, archive=Unreadable({"1.2.3": [entry()]}))
+    fakes.archive.ill = FeedError("status 406")
+    for partition in ("Microsoft.Default", "north"):
+        until_it_ends(fakes, StudyRebuild("1.2.3", partition))
+    assert given_up(fakes) == [GIVEN_UP, (*GIVEN_UP[:2], GIVEN_UP[2] + "-north")]
+
+
+def test_rows_of_studies_are_rebuilt_with_the_stored_errors(monkeypatch):
+    """Each by itself, before and behind rows of entries; what cannot be read still is told, and its row stays."""
+    monkeypatch.setattr(replays, "LEAST_ENTRIES", 2)
+    held = [*FEED, entry(), entry(study="1.9", instance="1.2.9")]
+    fakes = world(FEED, archive=Unreadable({uid: [one for one in held if one.study_instance_uid == uid] for uid in {one.study_instance_uid for one in held}}))  # fmt: skip
+    whole = replace(FailedEntry.of(entry(0, series="", instance=""), *GIVEN_UP[:2], "x"), sequence=0)
+    fakes.errors.record([whole, replace(whole, study_instance_uid="1.9"), replace(whole, exception="Other")])
+    for number in (1, 2, 3):
+        failed(fakes, number, ErrorTable.TRANSIENT_FAILURE, exception="TransientError")
+    fakes.archive.ill = FeedError("status 406")
+    replay = run(fakes, StoredErrors(tuple(ErrorTable)))
+    assert (replay.state, replay.progress.done, replay.progress.failed) == (ReplayState.DONE, 6, 2)
+    assert given_up(fakes) == [GIVEN_UP, (GIVEN_UP[0], "Other", GIVEN_UP[2])]
+    fakes.archive.ill = None
+    replay = run(fakes, StoredErrors((GIVEN_UP[0],)))
+    assert (replay.state, replay.errors, given_up(fakes)) == (ReplayState.DONE, (), [])
 
 
 def test_rows_are_resolved_wherever_the_feed_has_their_entry():
