@@ -11,12 +11,22 @@ _REFERENCE = re.compile(r"(?:^|/)([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_histo
 _ID = re.compile(r"[^\s/?#]{1,64}")
 """R4's ids have letters, digits, `-` and `.`; what would make another path of a URL is none."""
 _LINKS = ("subject", "endpoint", "partOf", "derivedFrom")
+_FHIR_VERSION = re.compile(
+    r"[0-9]\.[0-9]{1,2}(?:\.[0-9]{1,2})?(?:-(?:snapshot|ballot|cibuild|draft-final|preview)[0-9]?)?"
+)
+"""http://hl7.org/fhir/R4/valueset-FHIR-version.html, and what followed."""
+_NOT_ONE = "of no known form"
+_SOFTWARE = re.compile(r"[A-Za-z0-9 ._:()/+&,-]{1,100}")
+"""What names a product or its version: no line, quotes, or signs that DICOM and HL7 values are joined by."""
 _VERSION = re.compile(r'^(?:W/)?"?([A-Za-z0-9\-.]{1,64})"?$')
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """Of a CapabilityStatement. None: it does not say. `software` is name and version; `base` is the server's own."""
+    """Of a CapabilityStatement. None: it does not say. `software` is name and version; `base` is the server's own.
+
+    `fhir_version` and `software` are told in status, log and self-check: they are of a checked form, or words of ours.
+    """
 
     fhir_version: str
     software: str | None
@@ -43,17 +53,24 @@ def statement_of(content: Resource) -> Statement:
         raise ValueError("no CapabilityStatement")
     rests = [one for one in objects(content.get("rest")) if one.get("mode", "server") == "server"]
     codes = {_text(one.get("code")) for rest in rests for one in objects(rest.get("interaction"))}
-    software = content.get("software") if isinstance(content.get("software"), Mapping) else {}
-    named = [str(software[name]) for name in ("name", "version") if name in software] if software else []
+    said = content.get("software")
+    software = [said.get(name) for name in ("name", "version")] if isinstance(said, Mapping) else []
+    named = [one for one in software if isinstance(one, str) and _SOFTWARE.fullmatch(one)]
     implementation = content.get("implementation")
     base = implementation.get("url") if isinstance(implementation, Mapping) else None
     return Statement(
-        fhir_version=str(content.get("fhirVersion", "none")),
+        fhir_version=_fhir_version(content.get("fhirVersion")),
         software=" ".join(named) or None,
         base=base if isinstance(base, str) else None,
         transactions="transaction" in codes if codes else None,
         batches=True if "batch" in codes else None,  # some take them and do not say so
     )
+
+
+def _fhir_version(said: Any) -> str:
+    if said is None:
+        return "none"
+    return said if isinstance(said, str) and _FHIR_VERSION.fullmatch(said) else _NOT_ONE
 
 
 def page_of(content: Resource, resource_type: str) -> Page:

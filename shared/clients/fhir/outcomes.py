@@ -53,7 +53,8 @@ _CHOICE = re.compile(
 _LINE = re.compile(r"Line\[\d{1,9}\],? Col\[\d{1,9}\]")
 _COMMENT = re.compile(r"/\*[^*]{0,200}\*/")
 """HAPI's validator names the resource in one: `Bundle.entry[0].resource/*Patient/7*/.birthDate`."""
-_NUMBER = re.compile(r"\bHAPI-\d{4}\b")
+_NUMBERS = re.compile(r"(?:HAPI-[0-9]{4}: )+")
+"""HAPI's numbers of its messages, which begin with them. Elsewhere in the words `HAPI-4711` may be a patient's."""
 _NAMED = re.compile(
     r"\b((?:[A-Z][a-z]+){1,4})/([0-9]{1,19}|[0-9a-f]{24}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![\w-]|\.\w)"
 )
@@ -88,7 +89,7 @@ def refusal_of(content: Any) -> Refusal:
 
 
 def _told(issue: Resource) -> str:
-    said = [_of(SEVERITIES, issue.get("severity")), _of(CODES, issue.get("code")), *_NUMBER.findall(_words(issue))]
+    said = [_of(SEVERITIES, issue.get("severity")), _of(CODES, issue.get("code")), *_numbers(issue)]
     places = _some(filter(None, map(_place, _places(issue))), ", ")
     return " ".join([*list(dict.fromkeys(filter(None, said)))[: _MOST + 2], *([f"at {places}"] if places else [])])
 
@@ -97,10 +98,20 @@ def _of(known: frozenset[str], value: Any) -> str:
     return value if isinstance(value, str) and value in known else ""
 
 
+def _numbers(issue: Resource) -> Iterator[str]:
+    for text in _texts(issue):
+        if begins := _NUMBERS.match(text):
+            yield from begins[0].removesuffix(": ").split(": ")
+
+
 def _words(issue: Resource) -> str:
+    return " ".join(_texts(issue))
+
+
+def _texts(issue: Resource) -> list[str]:
     details = issue.get("details")
-    text = details.get("text", "") if isinstance(details, dict) else ""
-    return f"{issue.get('diagnostics', '')} {text}"
+    said = [issue.get("diagnostics"), details.get("text") if isinstance(details, dict) else None]
+    return [one for one in said if isinstance(one, str)]
 
 
 def _places(issue: Resource) -> Iterator[str]:

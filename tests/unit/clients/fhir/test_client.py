@@ -317,7 +317,8 @@ WRONG_SERVERS = [
     # the answer, what is told
     ({"resourceType": "Patient"}, "not a FHIR R4 server"),
     (STATEMENT | {"fhirVersion": "5.0.0"}, "fhirVersion 5.0.0"),
-    (STATEMENT | {"fhirVersion": None}, "fhirVersion None"),
+    (STATEMENT | {"fhirVersion": None}, "fhirVersion none"),
+    (STATEMENT | {"fhirVersion": "Roe^Kim"}, "fhirVersion of no known form"),
     (STATEMENT | {"rest": [{"interaction": [{"code": "batch"}]}]}, "does not support transactions"),
 ]
 

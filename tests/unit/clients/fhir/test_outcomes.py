@@ -52,11 +52,13 @@ REFUSALS = [
     (outcome(*[{"severity": "error", "code": "value"}] * 1000), Refusal(": error value")),
     (outcome(*[{"code": code} for code in ("value", "invalid", "required", "login", "unknown", "deleted", "timeout")]), Refusal(": value; invalid; required; login; unknown; and 2 more")),
     (issue(diagnostics="HAPI-1094: Resource ImagingStudy/7 not found, HAPI-1094"), Refusal(": error invalid HAPI-1094", references=("ImagingStudy/7",))),
-    (issue(diagnostics="HAPI-10940, XHAPI-1094, ABC-1094, HAPI-19A0"), Refusal(": error invalid")),
+    (issue(diagnostics="HAPI-0550: HAPI-0989: HAPI-0550: of HAPI-4711"), Refusal(": error invalid HAPI-0550 HAPI-0989")),
+    *((issue(diagnostics=text), Refusal(": error invalid")) for text in ("HAPI-10940: x", "XHAPI-1094: x", "ABC-1094: x", "HAPI-19A0: x", "HAPI-4711", "HAPI-4711 x", "PID HAPI-4711: x", "'HAPI-4711': x", "x: HAPI-4711: x")),
+    (issue(diagnostics=["HAPI-1094: x"], details={"text": ["HAPI-1094: x"]}), Refusal(": error invalid")),
     (issue(diagnostics="a reference from DiagnosticReport/2 and List/3, DiagnosticReport/2"), Refusal(": error invalid", references=("DiagnosticReport/2", "List/3"))),
     (issue(diagnostics="Task/5d2f7c9e-0a1b-4c3d-8e9f-001122334455. Flag/66f0a1b2c3d4e5f601234567"), Refusal(": error invalid", references=("Task/5d2f7c9e-0a1b-4c3d-8e9f-001122334455", "Flag/66f0a1b2c3d4e5f601234567"))),
     (issue(diagnostics="Patient/mary, Patient/7-mary, Name/7"), Refusal(": error invalid")),
-    (issue(details={"text": "HAPI-0550 of ImagingStudy/7"}), Refusal(": error invalid HAPI-0550", references=("ImagingStudy/7",))),
+    (issue(details={"text": "HAPI-0550: of ImagingStudy/7"}), Refusal(": error invalid HAPI-0550", references=("ImagingStudy/7",))),
     (issue(details="ImagingStudy/7"), Refusal(": error invalid")),
 ]  # fmt: skip
 
@@ -85,7 +87,7 @@ PLANTED = [
     NAME, NAME.lower(), f"{NAME}^Geoffrey", f"error {NAME}", ID, BORN, "1901-02-03", f"{ID}|{BORN}", f"Patient/{NAME}",
     f"Patient/{ID}", f"Patient.{NAME.lower()}", f"Patient.name.where(family='{NAME}')", f"Patient.{ID}", f"Patient[{NAME}]",
     f"Bundle.entry[0].resource/*Patient/{NAME}*/.name", f"Bundle.entry[0].resource.ofType({NAME})", f"/f:Patient/f:{NAME}",
-    f"Line[1] Col[2] {NAME}", f"HAPI-{NAME}", f"HAPI-1094: {NAME}", f"Observation.value{NAME}", f"Patient.name\n{NAME}",
+    f"Line[1] Col[2] {NAME}", f"HAPI-{NAME}", f"HAPI-1094: {NAME}", "HAPI-4711", "no HAPI-4711: x", "HAPI-1094: HAPI-4711 x", "x 'HAPI-4711'", f"Observation.value{NAME}", f"Patient.name\n{NAME}",
     {NAME: NAME}, [NAME], [f"Patient.{ID}"],
 ]  # fmt: skip
 FIELDS = ["severity", "code", "expression", "location", "diagnostics", "details", "text", "coding", "id", "extension"]
