@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.mapping.dicom_json import Tag, read
+from shared.mapping.dicom_json import Tag, items_of, read
 from shared.mapping.text import InvalidValueError, each
 
 _CODES = tuple(map(Tag.of, ("(0008,0100) CodeValue", "(0008,0119) LongCodeValue", "(0008,0120) URNCodeValue")))
 _SCHEME = Tag.of("(0008,0102) CodingSchemeDesignator")
 _SCHEME_UID = Tag.of("(0008,010C) CodingSchemeUID")
 _MEANING = Tag.of("(0008,0104) CodeMeaning")
+
+_QUALIFIERS = frozenset({_SCHEME.key, _SCHEME_UID.key, "00080103", "00080105", "00080106", "0008010F", "00080117"})
+"""Of a code: its scheme, that one's version, the context group it was chosen from. Without a code they name nothing."""
 
 SYSTEMS: Mapping[str, str] = {
     "DCM": "http://dicom.nema.org/resources/ontology/DCM",
@@ -34,9 +37,21 @@ SYSTEMS: Mapping[str, str] = {
 def codeable_concepts(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One CodeableConcept per item. A scheme of the site's own has no system unless it names its UID.
 
-    Raises InvalidItemsError, which has those of the sound items.
+    A scheme without a code is as good as an empty item: the designator belongs to the code (PS3.3 8.8, type 1C), and
+    worklists fill it in where an order has none. Raises InvalidItemsError, which has those of the sound items.
     """
-    return each(items, _codeable_concept)
+    return each([item for item in items if not _is_scheme_alone(item)], _codeable_concept)
+
+
+def _is_scheme_alone(item: Mapping[str, Any]) -> bool:
+    return _SCHEME.key in item and all(key in _QUALIFIERS or _is_empty(element) for key, element in item.items())
+
+
+def _is_empty(element: Any) -> bool:
+    try:
+        return not items_of(element)
+    except InvalidValueError:
+        return False
 
 
 def _codeable_concept(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,8 +50,8 @@ def concept(item: ContentItem) -> dict[str, Any] | None:
     codes: list[Any] = read(item.elements, _CODE) or []
     if len(codes) > 1:
         raise InvalidValueError(f"one code is expected, {len(codes)} are there")
-    if codes:
-        return codeable_concepts(codes)[0]
+    for found in codeable_concepts(codes):
+        return found
     text = read(item.elements, _TEXT)
     return {"text": text} if text else None
 

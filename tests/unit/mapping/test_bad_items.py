@@ -25,6 +25,8 @@ def request(*reasons):
 
 HEAD, TRAUMA, NEITHER = code("CTHEAD", "99X", "Head"), code("TRAUMA", "99X", "Trauma"), code()
 LONG, BLANKS, SCHEME_ONLY = code("A" * 17, "99X", "long"), code("A  B", "99X", "blanks"), code("", "99X")
+OF_SCHEME = {"00080103": {"vr": "SH", "Value": ["2024"]}, "0008010C": {"vr": "UI", "Value": ["1.2"]}}
+ELSE, NO_CODE = {"00080301": {"vr": "US", "Value": [1]}}, {"00080100": {"vr": "SH", "Value": 7}}
 BLANK, NULL = {key: {"Value": [" "]} for key in NEITHER}, {key: {"Value": None} for key in NEITHER}
 PROCEDURES, REASONS, REQUESTS, PERFORMERS = "t00081032", "t0040100A", "t00400275", "t00081050"
 
@@ -36,7 +38,12 @@ LISTS = [
     ("an empty item beside a good one",               {PROCEDURES: listed(NEITHER, HEAD)},             ["Head"],           []),
     ("a code that is too long beside a good one",     {PROCEDURES: listed(LONG, HEAD)},                ["Head"],           ["ProcedureCodeSequence"]),
     ("a code that FHIR has not beside a good one",    {PROCEDURES: listed(BLANKS, HEAD)},              ["Head"],           ["ProcedureCodeSequence"]),
-    ("a scheme alone beside a good one",              {PROCEDURES: listed(SCHEME_ONLY, HEAD)},         ["Head"],           ["ProcedureCodeSequence"]),
+    ("a scheme alone names nothing",                  {PROCEDURES: listed(SCHEME_ONLY)},               [],                 []),
+    ("a scheme alone beside a good one",              {PROCEDURES: listed(SCHEME_ONLY, HEAD)},         ["Head"],           []),
+    ("a scheme with its UID and version alone",       {PROCEDURES: listed(SCHEME_ONLY | OF_SCHEME, HEAD)}, ["Head"],       []),
+    ("a scheme without a code, and something else",   {PROCEDURES: listed(SCHEME_ONLY | ELSE, HEAD)},  ["Head"],           ["ProcedureCodeSequence"]),
+    ("a scheme, and a code that is none",             {PROCEDURES: listed(SCHEME_ONLY | NO_CODE, HEAD)}, ["Head"],         ["ProcedureCodeSequence"]),
+    ("a scheme alone of a request",                   {REQUESTS: listed(request(SCHEME_ONLY, TRAUMA))}, ["Trauma"],        []),
     ("no object beside a good one",                   {PROCEDURES: listed("CTHEAD", HEAD)},            ["Head"],           ["ProcedureCodeSequence"]),
     ("bad ones alone",                                {PROCEDURES: listed(LONG, 7)},                   [],                 ["ProcedureCodeSequence"] * 2),
     ("bad ones of one kind are told once",            {PROCEDURES: listed(LONG, HEAD, LONG)},          ["Head"],           ["ProcedureCodeSequence"]),
