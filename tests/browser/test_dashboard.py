@@ -38,7 +38,8 @@ def test_a_fresh_system(page, fresh_api):
     page.enter("wrong")
     page.awaited_text("key-message", "not taken")
     page.enter(fresh_api.stack.function_key)
-    page.awaited_text("light", "Healthy")
+    page.awaited_text("light", "Healthy: caught up")
+    page.awaited_text("state", "Caught up", "all of the change feed")
     page.awaited(lambda: page.tile("Lag") == "0 entries")
     page.awaited_text("lag-summary", "0 entries")
     colours = []

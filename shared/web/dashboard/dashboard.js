@@ -29,7 +29,7 @@ async function refresh() {
   try {
     const [health, status] = await Promise.allSettled([isHealthy(), isKeyMissing ? null : get("status")]);
     if (isKeyMissing) {
-      showLight(health.reason ? ["none", "No answer"] : light(health.value, 0));
+      showLight(health.reason ? ["none", "No answer"] : light(health.value, null));
     } else {
       byId("key-form").hidden = true;
       byId("board").hidden = false;
@@ -51,7 +51,7 @@ async function parts(health, status) {
   } else {
     showStatus(status.value);
     showOpenRows(status.value.errors);
-    showLight(light(health.value ?? null, status.value.faults.length));
+    showLight(light(health.value ?? null, status.value.state));
     [answeredAt, missingSince] = [new Date(), null];
     byId("updated").textContent = `as of ${clock(answeredAt)}`;
     byId("banner").hidden = true;
@@ -70,7 +70,7 @@ function noAnswer(health, reason) {
   const since = clock(missingSince);
   const isUnreachable = reason instanceof UnreachableError;
   const text = isUnreachable ? `No answer since ${since}` : `No status since ${since}: ${reason.message}`;
-  showLight(isUnreachable ? ["none", `No answer since ${since}`] : light(health.value ?? null, 1));
+  showLight(isUnreachable ? ["none", `No answer since ${since}`] : light(health.value ?? null, null));
   if (byId("banner").textContent !== text) byId("banner").textContent = text;
   byId("banner").hidden = false;
   markOld();

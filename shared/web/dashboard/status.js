@@ -7,11 +7,14 @@ import { count, duration, number, openRows } from "./format.js";
 const UNKNOWN = "Unknown: the storage account did not answer.";
 const OUTCOMES = { synced: "ok", idle: "ok", standstill: "bad", leaseHeld: "warn", stopped: "warn", failed: "bad" };
 
-/** `health`: true, false, or null where it is not known; `faults`: how many things are down. */
-export function light(health, faults) {
-  if (health === null) return ["none", "Health unknown"];
-  if (!health) return ["bad", "Unhealthy: no tick has ended well lately"];
-  return faults ? ["warn", `Working, with ${count(faults, "fault")}`] : ["ok", "Healthy"];
+const STATES = { syncing: "ok", "caught up": "ok", degraded: "warn", behind: "warn", "never ran": "warn", "not syncing": "bad" };
+
+/** `health`: true, false, or null where it is not known; `state`: the status' own word, null where there is no status. */
+export function light(health, state) {
+  if (health === false) return ["bad", state ? `Unhealthy: ${state}` : "Unhealthy: no tick has ended well lately"];
+  if (!state) return health ? ["ok", "Healthy"] : ["none", "Health unknown"];
+  const isWell = health && ["syncing", "caught up", "degraded"].includes(state);
+  return [STATES[state], isWell ? `Healthy: ${state}` : sentence(state)];
 }
 
 export function showLight([kind, text]) {
@@ -24,6 +27,7 @@ export function showLight([kind, text]) {
 
 export function showStatus(status) {
   byId("version").textContent = status.version;
+  draw(byId("state"), [status.state, status.since, status.reason, status.action], headline);
   draw(byId("faults"), status.faults, (faults) =>
     faults.length ? [element("div", { class: "notice bad" }, element("h2", {}, "Down"), element("ul", {}, faults.map((one) => element("li", {}, one))))] : []);
   draw(byId("now"), { ...status, settings: null, fhirServer: null, ticks: null }, tiles);
@@ -33,6 +37,14 @@ export function showStatus(status) {
   draw(byId("settings"), status.settings, (settings) => pairs("Effective settings", settings, (value) => value));
   draw(byId("fhir-server"), status.fhirServer, (known) => pairs("What the FHIR server does, as far as this process has seen", known, (value) => value));
 }
+
+/** One sentence that is true at night, and what to do. */
+const headline = ([state, since, reason, action]) =>
+  element("div", { class: `notice ${STATES[state]}` },
+    element("p", {}, element("strong", {}, sentence(state)), ...(since ? [" since ", time(since)] : []), `: ${reason}.`),
+    action && element("p", {}, `What to do: ${action}.`));
+
+const sentence = (words) => words[0].toUpperCase() + words.slice(1);
 
 function tiles({ watermark, latest, lag, lease, lastTick, entriesPerSecond, errors, carried, replays }) {
   const open = errors && Object.values(errors.open).reduce((sum, one) => sum + one, 0);
