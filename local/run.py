@@ -1,6 +1,8 @@
 """`make run`: the stack stays up until Ctrl-C, and what it holds is kept."""
 
 import hashlib
+import re
+import secrets
 import shutil
 import time
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from local.processes import StackError
 from local.stack import ROOT, Ports, Stack, StackOptions
 
 _WELCOME = """
-    page      {stack.functions_url}/api/dashboard
+    page      {stack.functions_url}/api/dashboard{fragment}
     status    {stack.functions_url}/api/status
     DICOM     {stack.dicom_url}/v1/studies
     FHIR      {stack.fhir_url}/ImagingStudy
@@ -65,14 +67,12 @@ def run(ports: Ports, folder: Path, settings: Path, fhir_url: str | None, *, cor
         fhir_url=fhir_url,
         core_tools=core_tools,
         show_host=True,
+        function_key=kept_key(folder),
     )
     with Stack(options) as stack:
-        file = key_file(folder)
-        file.touch(mode=0o600)
-        file.write_text(stack.function_key, encoding="utf-8")
         listen(options.directory)
-        key = "not needed" if core_tools else stack.function_key
-        print(_WELCOME.format(stack=stack, key=key, port=ports.option), flush=True)
+        key, fragment = ("not needed", "") if core_tools else (stack.function_key, f"#key={stack.function_key}")
+        print(_WELCOME.format(stack=stack, key=key, fragment=fragment, port=ports.option), flush=True)
         while True:
             look_after(stack, options.directory, ports.option, _tell)
             time.sleep(0.5)
@@ -97,6 +97,18 @@ def look_after(kept: Kept, directory: Path, port_option: str, tell: Callable[[st
     for name in kept.ended():
         log = "" if name == "functions" else f" (see {directory / name}.log)"
         tell(f"the {PARTS[name]} ended by itself{log}, the others go on. {_again(name, port_option)}")
+
+
+def kept_key(folder: Path) -> str:
+    """The function key of the last run, so that a tab and a script go on; made where there is none."""
+    file = key_file(folder)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch(mode=0o600)
+    key = file.read_text(encoding="utf-8").strip()
+    if not re.fullmatch(r"[A-Za-z0-9_-]{16,}", key):
+        key = secrets.token_urlsafe(24)
+        file.write_text(key, encoding="utf-8")
+    return key
 
 
 def key_file(folder: Path) -> Path:

@@ -69,6 +69,7 @@ class StackOptions:
     `settings` are app settings over the stack's own. `settings_file` is a file to use in their place, but for where the
     systems are and how they are reached: the parts of this stack are used, whatever the file and the environment say.
     `fhir_url`: the base URL of a FHIR server that runs already, reached as the file says; None: the stack starts one.
+    `function_key`: None: a new one.
     """
 
     ports: Ports
@@ -79,6 +80,7 @@ class StackOptions:
     fhir_url: str | None = None
     core_tools: bool = False
     show_host: bool = False
+    function_key: str | None = None
 
 
 class Stack:
@@ -87,7 +89,7 @@ class Stack:
     def __init__(self, options: StackOptions) -> None:
         self.options = options
         self.ports = options.ports
-        self.function_key = secrets.token_urlsafe(24)
+        self.function_key = options.function_key or secrets.token_urlsafe(24)
         self.functions_url = f"http://127.0.0.1:{self.ports.functions}"
         self.dicom_url = f"http://127.0.0.1:{self.ports.dicom}"
         self.fhir_url = options.fhir_url or f"http://127.0.0.1:{self.ports.fhir}/fhir"

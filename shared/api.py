@@ -30,12 +30,23 @@ def history(req: func.HttpRequest) -> func.HttpResponse:
     return answers.json_answer({"slots": [as_json.slot_json(slot) for slot in slots]})
 
 
+@api.route(route="errors", methods=["GET"])
+@answers.told
+def error_reasons(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 the host passes it
+    """The open error rows by reason and study."""
+    return answers.json_answer(as_json.reasons_json(bootstrap.app().reasons()))
+
+
 @api.route(route="errors/{table}", methods=["GET"])
 @answers.told
 def errors(req: func.HttpRequest) -> func.HttpResponse:
-    """A page of an error table."""
+    """A page of an error table; with the first one, how many rows there are."""
     asked = queries.page_of(req.route_params.get("table"), req.params)
-    return answers.found(asked and as_json.error_page_json(bootstrap.app().errors(*asked), asked[1]))
+    if asked is None:
+        return answers.found(None)
+    query, size, after = asked
+    count = None if after else bootstrap.app().count_errors(query)
+    return answers.json_answer(as_json.error_page_json(bootstrap.app().errors(query, size, after), size, count))
 
 
 @api.route(route="errors/{table}/{sequence}", methods=["DELETE"])

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from shared.errors import SwitchedOffError
-from shared.failures import ErrorQuery, ErrorRow, ErrorTable
+from shared.failures import ErrorCount, ErrorQuery, ErrorRow, ErrorTable
 from shared.journal import Slot
 from shared.outcome import TickRecord
 from shared.replay import Replay
@@ -14,6 +14,7 @@ from shared.sync.ports import Ports
 from shared.sync.replay.replay_request import parse_request
 from shared.sync.status.check import Check, Question, run_check
 from shared.sync.status.outages import OutageLog
+from shared.sync.status.reasons import OpenReasons, open_reasons
 from shared.sync.status.state import is_healthy
 from shared.sync.status.status import Status, status
 from shared.sync.status.study_page import StudyPage
@@ -66,6 +67,14 @@ class App:
     def errors(self, query: ErrorQuery, size: int, after: tuple[str, str] | None) -> Sequence[ErrorRow]:
         """A page of an error table. Raises OutageError."""
         return self.watch.errors.page(query, size, after)
+
+    def count_errors(self, query: ErrorQuery) -> ErrorCount:
+        """How many rows there are besides a page's. Raises OutageError."""
+        return self.watch.errors.count(query)
+
+    def reasons(self) -> OpenReasons:
+        """The open rows by reason and study. Raises OutageError."""
+        return open_reasons(self.watch.errors)
 
     def close_torn(self, table: ErrorTable, sequence: int) -> bool:
         """Marks the rows of a torn entry of which no study is known; whether there was one. Raises OutageError.

@@ -154,6 +154,14 @@ class ErrorQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorCount:
+    """Of a query: how many rows, counted to 1,000; and the classes of exceptions that its table has, at most 50."""
+
+    rows: int
+    exceptions: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class OpenErrors:
     """How many rows are open, by table, counted to 1,000; and the newest of them."""
 

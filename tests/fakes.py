@@ -9,7 +9,16 @@ from urllib.parse import parse_qsl, unquote
 
 from shared.clients.telemetry import SILENT
 from shared.errors import ConflictError, LeaseLostError
-from shared.failures import CarriedEntry, ErrorQuery, ErrorRow, ErrorTable, FailedEntry, OpenErrors, OpenRow
+from shared.failures import (
+    CarriedEntry,
+    ErrorCount,
+    ErrorQuery,
+    ErrorRow,
+    ErrorTable,
+    FailedEntry,
+    OpenErrors,
+    OpenRow,
+)
 from shared.journal import Journal, Slot
 from shared.model import (
     Action,
@@ -324,6 +333,10 @@ class FakeErrors:
         rows = [row for table in ErrorTable for row in self.page(ErrorQuery(table), 1000)]
         return OpenErrors({table: sum(row.table is table for row in rows) for table in ErrorTable}, rows[:5])
 
+    def count(self, query: ErrorQuery) -> ErrorCount:
+        rows = self.page(ErrorQuery(query.table, only_open=False), 1000)
+        return ErrorCount(len(self.page(query, 1000)), sorted({row.exception for row in rows}))
+
     def page(self, query: ErrorQuery, size: int, after: tuple[str, str] | None = None) -> list[ErrorRow]:
         held = [*self.rows, *self.waiting.values()]
         rows = {row.key: row for row in held if row.table is query.table}  # the same failure is one row
@@ -496,6 +509,7 @@ class FakeLease:
     free: bool = True
     checks: int | None = None
     released: bool = False
+    told: list[tuple[int, int]] = field(default_factory=list)
 
     def acquire(self) -> bool:
         return self.free
@@ -505,6 +519,9 @@ class FakeLease:
             self.checks -= 1
             if self.checks < 0:
                 raise LeaseLostError("lost")
+
+    def tell(self, done: int, entries: int) -> None:
+        self.told.append((done, entries))
 
     def release(self) -> None:
         self.released = True

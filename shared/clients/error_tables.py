@@ -13,12 +13,13 @@ from azure.data.tables import TableEntity, UpdateMode
 
 from shared.clients.open_rows import AFTER, OpenRows, in_turns, last_tried, open_query
 from shared.clients.tables import Tables, int64, number, storage_faults
-from shared.failures import CarriedEntry, ErrorQuery, ErrorRow, ErrorTable, FailedEntry, OpenErrors, OpenRow
+from shared.failures import CarriedEntry, ErrorCount, ErrorQuery, ErrorRow, ErrorTable, FailedEntry, OpenErrors, OpenRow
 from shared.model import DEFAULT_PARTITION
 from shared.stored_text import shortened
 
 MAX_TEXT_BYTES = 60_000  # of UTF-16; a string property holds 64 KiB
 MAX_COUNT = 1_000
+MAX_EXCEPTIONS = 50
 NEWEST = 5
 _NEAR = 1_000
 """Sequences that lie no further apart are looked up with all that is between them."""
@@ -93,19 +94,33 @@ class ErrorTables:
 
     def page(self, query: ErrorQuery, size: int, after: tuple[str, str] | None = None) -> list[ErrorRow]:
         """At most `size` rows, by PartitionKey and RowKey; `after` is the key of the last row of the page before."""
-        given: dict[str, Any] = {"study": query.study_instance_uid, "exception": query.exception}
-        asked = [
-            open_query(query.table) if query.only_open else _ANY,
-            "StudyUid eq @study" if query.study_instance_uid else "",
-            "PartitionKey eq @exception" if query.exception else "",
-        ]
+        said, given = _asked(query)
         if after:
-            asked.append(AFTER)
+            said += f" and {AFTER}"
             given |= {"partition": after[0], "row": after[1]}
-        said = " and ".join(one for one in asked if one)
         with storage_faults():
             rows = self._tables[query.table].query_entities(said, parameters=given, results_per_page=size)
             return [_told(query.table, row) for row in islice(rows, size)]
+
+    def count(self, query: ErrorQuery) -> ErrorCount:
+        """Keys alone are read: of the rows that are asked for, and of each class in the table one."""
+        said, given = _asked(query)
+        with storage_faults():
+            rows = self._tables[query.table].query_entities(said, parameters=given, select=["PartitionKey", "RowKey"])
+            count = sum(1 for _ in islice(rows, MAX_COUNT))
+            return ErrorCount(count, list(islice(self._exceptions(query.table), MAX_EXCEPTIONS)))
+
+    def _exceptions(self, table: ErrorTable) -> Iterator[str]:
+        """Each is found behind the one before it, so that the rows between are not read."""
+        found = ""
+        while row := next(
+            self._tables[table].query_entities(
+                "PartitionKey gt @found", parameters={"found": found}, select=["PartitionKey"], results_per_page=1
+            ),
+            None,
+        ):
+            found = row["PartitionKey"]
+            yield found
 
     def _held(self, table: str, exception: str, failures: Iterable[str]) -> Iterator[TableEntity]:
         columns = ["RowKey", "RetryNumber", "FirstSeen", "LastSeen", "LastTried", "ResolvedAt"]
@@ -136,6 +151,17 @@ class ErrorTables:
             "NotBefore": failure.not_before.isoformat() if failure.not_before else "",
             "ResolvedAt": "",
         }
+
+
+def _asked(query: ErrorQuery) -> tuple[str, dict[str, Any]]:
+    """The query in OData, and its parameters."""
+    asked = [
+        open_query(query.table) if query.only_open else _ANY,
+        "StudyUid eq @study" if query.study_instance_uid else "",
+        "PartitionKey eq @exception" if query.exception else "",
+    ]
+    said = " and ".join(one for one in asked if one)
+    return said, {"study": query.study_instance_uid, "exception": query.exception}
 
 
 def _runs(keys: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -17,7 +18,10 @@ from shared.model import LeaseState
 logger = logging.getLogger(__name__)
 
 CONTAINER = "dicom-cast"
-SINCE = "since"
+SINCE, DONE, ENTRIES = "since", "done", "entries"
+"""Of the blob's metadata."""
+TELL_SECONDS = 5.0
+"""So long at least lies between two requests that tell how far a tick is: most ticks end before the first."""
 _OURS_NO_MORE = frozenset({404, 409, 412})
 """Another took it, it was broken, or the blob is gone: another can have it at once, whatever was left of it."""
 
@@ -33,6 +37,9 @@ class BlobLease:
         self._valid_until = 0.0  # of the monotonic clock
         self._stop = threading.Event()
         self._renewer: threading.Thread | None = None
+        self._since = ""
+        self._told_at = 0.0  # of the monotonic clock
+        self._told: tuple[int, int] | None = None
 
     def acquire(self) -> bool:
         """False where another host holds it."""
@@ -48,8 +55,16 @@ class BlobLease:
         self._stop.clear()
         self._renewer = threading.Thread(target=self._renew, args=(self._lease,), name="lease", daemon=True)
         self._renewer.start()
-        self._tell_since()
+        self._since, self._told = datetime.now(UTC).isoformat(), None
+        self._write_metadata({SINCE: self._since})
         return True
+
+    def tell(self, done: int, entries: int) -> None:
+        """Writes it into the blob's metadata, not more often than each TELL_SECONDS but for the last of a batch."""
+        is_last = self._told is not None and done == entries and self._told != (done, entries)
+        if is_last or time.monotonic() - self._told_at >= TELL_SECONDS:
+            self._told = (done, entries)
+            self._write_metadata({SINCE: self._since, DONE: str(done), ENTRIES: str(entries)})
 
     def ensure_held(self) -> None:
         """Raises LeaseLostError once the lease may have ended without being renewed."""
@@ -75,17 +90,20 @@ class BlobLease:
                 blob = self._blob.get_blob_properties()
             except ResourceNotFoundError:
                 return LeaseState(held=False, since=None)
-        since = (blob.metadata or {}).get(SINCE)
-        held = blob.lease.state == "leased"
-        is_infinite = held and blob.lease.duration == "infinite"
-        return LeaseState(held, datetime.fromisoformat(since) if held and since else None, is_infinite)
+        if blob.lease.state != "leased":
+            return LeaseState(held=False, since=None)
+        return _held(blob.metadata or {}, is_infinite=blob.lease.duration == "infinite")
 
-    def _tell_since(self) -> None:
-        """For whoever looks at the status; the blob's own properties do not say it."""
+    def _write_metadata(self, said: dict[str, str]) -> None:
+        """For whoever looks at the status; the blob's own properties do not say it. It is not worth a second try."""
+        self._told_at = time.monotonic()
+        patience = self._duration / 6
         try:
-            self._blob.set_blob_metadata({SINCE: datetime.now(UTC).isoformat()}, lease=self._lease)
+            self._blob.set_blob_metadata(
+                said, lease=self._lease, connection_timeout=patience, read_timeout=patience, retry_total=0
+            )
         except AzureError as error:
-            logger.warning("the time of the lease is not written (%s)", type(error).__name__)
+            logger.warning("how far the tick is cannot be written (%s)", type(error).__name__)
 
     def _acquire_or_make(self) -> BlobLeaseClient:
         # The id is ours, not the service's: where its answer is lost the SDK asks again, and is not shut out by itself.
@@ -116,6 +134,23 @@ class BlobLease:
                 logger.warning("lease not renewed (%s)", type(error).__name__)
             else:
                 self._valid_until = asked + self._duration
+
+
+def _held(said: Mapping[str, str], *, is_infinite: bool) -> LeaseState:
+    """What the metadata of a leased blob says; a person who took the lease may have written anything there."""
+    try:
+        since = datetime.fromisoformat(said[SINCE]).astimezone(UTC)
+    except (KeyError, ValueError):
+        since = None
+    done, entries = said.get(DONE, ""), said.get(ENTRIES, "")
+    is_told = done.isdecimal() and entries.isdecimal()
+    return LeaseState(
+        held=True,
+        since=since,
+        is_infinite=is_infinite,
+        done=int(done) if is_told else None,
+        entries=int(entries) if is_told else None,
+    )
 
 
 def _code(error: HttpResponseError) -> str | None:

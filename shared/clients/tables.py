@@ -4,11 +4,20 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import requests
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import (
+    AzureError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceNotFoundError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
 from azure.data.tables import EdmType, EntityProperty, TableClient, TableEntity, TableErrorCode, TableServiceClient
 from pydantic import TypeAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from shared.errors import OutageError
 
@@ -137,4 +146,26 @@ def storage_faults() -> Iterator[None]:
 
 
 def _outage(error: AzureError | requests.RequestException) -> OutageError:
-    return OutageError("storage", f"{type(error).__name__} {getattr(error, 'status_code', '') or ''}".rstrip())
+    where = _service_of(error) or "the storage account"
+    if isinstance(error, HttpResponseError) and error.status_code:
+        return OutageError("storage", f"{where} answered {error.status_code}")
+    if isinstance(error, ServiceRequestError):
+        return OutageError("storage", f"{where} cannot be reached")
+    if isinstance(error, ServiceResponseError | requests.RequestException):
+        return OutageError("storage", f"{where} gave no whole answer ({type(error).__name__})")
+    return OutageError("storage", f"{where}: {type(error).__name__}")
+
+
+def _service_of(error: AzureError | requests.RequestException) -> str | None:
+    """The URL without path and query: these name rows, and a query may be a shared access signature."""
+    inner = getattr(error, "inner_exception", None) or error
+    asked = getattr(getattr(error, "response", None), "request", None) or getattr(inner, "request", None)
+    url = urlsplit(str(getattr(asked, "url", "")))
+    if url.netloc:
+        return f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
+    # Where no connection was made there is no request: urllib3 names the connection.
+    for one in (getattr(inner, "conn", None), *inner.args):
+        if isinstance(one, HTTPConnection):
+            scheme = "https" if isinstance(one, HTTPSConnection) else "http"
+            return f"{scheme}://{one.host}" + (f":{one.port}" if one.port != one.default_port else "")
+    return None

@@ -77,7 +77,8 @@ def run_batch(ports: Ports, options: BatchOptions, deadline: datetime) -> BatchR
     rows = ErrorRows(ports, stored)
     recorder = FeedRecorder(rows)
     sync = StudySync(ports, options.mapping)
-    progress = StudyQueue(ports, sync, recorder, limits).run(plan.due)
+    due = sum(len(study.entries) for study in plan.due)
+    progress = StudyQueue(ports, sync, recorder, limits, lambda done: ports.lease.tell(done, due)).run(plan.due)
     progress.failed += recorder.torn(plan.torn) + recorder.gone(plan.gone)
     for study in plan.resting:
         recorder.carried(study.entries, "an earlier entry of the study is not synced yet")

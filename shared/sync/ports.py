@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from shared.deadline import Deadline
-from shared.failures import CarriedEntry, ErrorQuery, ErrorRow, FailedEntry, OpenErrors, OpenRow
+from shared.failures import CarriedEntry, ErrorCount, ErrorQuery, ErrorRow, FailedEntry, OpenErrors, OpenRow
 from shared.journal import Journal, Slot
 from shared.model import (
     ChangeFeedEntry,
@@ -199,6 +199,10 @@ class ErrorStore(Protocol):
         """At most `size` rows in the table's order; `after` is the key of the last row of the page before."""
         ...
 
+    def count(self, query: ErrorQuery) -> ErrorCount:
+        """How many rows the query has, and what its table can be narrowed down to."""
+        ...
+
 
 class JournalStore(Protocol):
     """What the ticks did."""
@@ -247,6 +251,10 @@ class Lease(Protocol):
 
     def ensure_held(self) -> None:
         """Raises LeaseLostError once it is ours no more."""
+        ...
+
+    def tell(self, done: int, entries: int) -> None:
+        """So many entries of the batch are done, for whoever looks at the status. Never raises."""
         ...
 
     def release(self) -> None: ...

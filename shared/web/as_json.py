@@ -6,16 +6,18 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from shared.failures import ErrorRow
+from shared.failures import ErrorCount, ErrorRow
 from shared.journal import Slot
-from shared.model import DEFAULT_PARTITION
+from shared.model import DEFAULT_PARTITION, LeaseState
 from shared.outcome import TickRecord
 from shared.replay import Replay, ReplayRequest, SequenceRange, StoredErrors, StudyRebuild, TimeRange
 from shared.sync.status.check import Check
+from shared.sync.status.reasons import OpenReasons
 from shared.sync.status.status import Status
 from shared.sync.status.study_search import FoundStudies
 from shared.sync.status.study_view import StudyView
 from shared.web.queries import place_of
+from shared.web.remedies import remedy_of
 
 
 def status_json(status: Status) -> dict[str, Any]:
@@ -27,7 +29,8 @@ def status_json(status: Status) -> dict[str, Any]:
         "watermark": _plain(status.watermark),
         "latest": _plain(status.latest),
         "lag": _plain(status.lag) or {"entries": None, "seconds": None},
-        "lease": _plain(status.lease),
+        "lease": status.lease and _lease_json(status.lease),
+        "runningTick": _plain(status.running),
         "lastTick": tick_json(journal.last) if journal and journal.last else None,
         "ticks": [tick_json(tick) for tick in journal.recent] if journal else [],
         "entriesPerSecond": status.entries_per_second,
@@ -41,6 +44,10 @@ def status_json(status: Status) -> dict[str, Any]:
         "fhirServer": dict(status.fhir_server),
         "faults": list(status.faults),
     }
+
+
+def _lease_json(lease: LeaseState) -> dict[str, Any]:
+    return {"held": lease.held, "since": _plain(lease.since), "isInfinite": lease.is_infinite}
 
 
 def tick_json(tick: TickRecord) -> dict[str, Any]:
@@ -73,10 +80,17 @@ def error_json(row: ErrorRow) -> dict[str, Any]:
     return {name: value for name, value in _plain(row).items() if name != "key"}
 
 
-def error_page_json(rows: Sequence[ErrorRow], size: int) -> dict[str, Any]:
-    """Rows, and where the next page begins; a page that is not full is the last."""
+def error_page_json(rows: Sequence[ErrorRow], size: int, count: ErrorCount | None) -> dict[str, Any]:
+    """Rows, and where the next page begins; a page that is not full is the last. `count` stands with the first."""
     following = {"next": place_of(rows[-1])} if len(rows) == size else {}
-    return {"rows": [error_json(row) for row in rows], **following}
+    counted = {"total": count.rows, "exceptions": list(count.exceptions)} if count else {}
+    return {"rows": [error_json(row) for row in rows], **following, **counted}
+
+
+def reasons_json(found: OpenReasons) -> dict[str, Any]:
+    """`OpenReasons`: each with what to do."""
+    reasons = [_plain(one) | {"remedy": remedy_of(one.table, one.exception, one.message)} for one in found.reasons]
+    return {**_plain(found), "reasons": reasons}
 
 
 def replay_json(replay: Replay) -> dict[str, Any]:

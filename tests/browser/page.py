@@ -92,6 +92,13 @@ class Page:
 
         self.awaited(pressed)
 
+    def choose_rows(self, table, study=""):
+        """The rows of a table, and of a study there."""
+        self.script("document.getElementById('rows').open = true")
+        self.choose("errors-table", table)
+        self.by_id("errors-study").clear()
+        self.by_id("errors-study").send_keys(study, "\n")
+
     def choose(self, name, value):
         """An option of a select."""
         self.by_id(name).find_element(By.CSS_SELECTOR, f"option[value='{value}']").click()
@@ -136,7 +143,11 @@ class Page:
 
     def become_a_phone(self):
         """360 CSS pixels wide."""
-        metrics = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+        self.become(360, mobile=True)
+
+    def become(self, width, *, mobile=False):
+        """So many CSS pixels wide."""
+        metrics = {"width": width, "height": 740, "deviceScaleFactor": 2 if mobile else 1, "mobile": mobile}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
     def prefer(self, scheme):

@@ -14,27 +14,29 @@ def test_the_fhir_server_is_down(board, api):
     """Named at the top; the light turns once no tick has ended well for HealthMaxAge, and back again by itself."""
     api.fhir.faults.append(Fault("GET|POST|PUT", "/fhir", times=FOR_LONG))
     api.store(200)
-    board.awaited_text("faults", "FHIR server")
+    board.awaited_text("state", "FHIR server")
     board.awaited_text("state", "Not syncing since", "FHIR server", "wait", "nothing is lost", "What to do: mend it")
     board.awaited_text("light", "Unhealthy: not syncing")
     board.is_well_made("fhir-down")
     api.fhir.faults.clear()
     board.awaited_text("light", "Healthy")
-    board.awaited(lambda: board.text("faults") == "")
+    board.awaited_text("lag-summary", "Ticks failed")
     board.awaited(lambda: board.tile("Lag") == "0 entries")
 
 
 def test_storage_answers_500(board, api):
     """What cannot be known is said to be unknown, and each part says since when it was not read."""
     api.tables.faults.append(Fault("GET|POST|PUT|PATCH|MERGE|DELETE", "/", times=FOR_LONG, status=500))
-    board.awaited_text("faults", "storage")
+    board.awaited_text(
+        "state", "Not syncing", "storage: http://127.0.0.1:", "answered 500", "What to do: see to AzureWebJobsStorage"
+    )
     board.awaited(lambda: board.tile("Watermark") == "unknown")
-    for part in ("history", "errors", "replays"):
+    for part in ("history", "reasons", "replays"):
         board.awaited_text(f"{part}-freshness", "Not read since")
     board.is_well_made("storage-500")
     api.tables.faults.clear()
     board.awaited(lambda: board.tile("Watermark") != "unknown")
-    for part in ("history", "errors", "replays"):
+    for part in ("history", "reasons", "replays"):
         board.awaited_text(f"{part}-freshness", "as of")
 
 

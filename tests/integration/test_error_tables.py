@@ -10,7 +10,7 @@ from azure.data.tables import TableServiceClient, UpdateMode
 from shared.clients import open_rows
 from shared.clients.error_tables import ErrorTables
 from shared.clients.tables import Tables
-from shared.failures import ErrorQuery, ErrorTable, FailedEntry
+from shared.failures import ErrorCount, ErrorQuery, ErrorTable, FailedEntry
 
 ORIGINALS = ("PartitionKey", "RowKey", "StudyUid", "SeriesUid", "InstanceUid", "ChangeFeedSequence", "Exception")
 START = datetime(2024, 5, 6, tzinfo=UTC)
@@ -357,3 +357,15 @@ def test_studies_that_no_entry_told_of_have_a_row_each(errors, other):
     (found,) = other.open_rows([("north", "1.2")], [])
     other.close([found])
     assert [row.partition for row in other.page(query, 9)] == ["Microsoft.Default"] * 2
+
+
+def test_rows_are_counted_and_their_classes_named(errors):
+    """Of the query that a page is of; the classes are all that the table has, open or not."""
+    known = ["A", "B", "C"]
+    errors.record([failure(n, exception=known[n % 3]) for n in range(1, 7)])
+    errors.close(errors.open_rows([("Microsoft.Default", "1.2")], [1])[:2])
+    assert errors.count(ErrorQuery(ErrorTable.DICOM)) == ErrorCount(4, known)
+    assert errors.count(ErrorQuery(ErrorTable.DICOM, only_open=False)) == ErrorCount(6, known)
+    assert errors.count(ErrorQuery(ErrorTable.DICOM, only_open=False, exception="B")) == ErrorCount(2, known)
+    assert errors.count(ErrorQuery(ErrorTable.DICOM, study_instance_uid="1.9")) == ErrorCount(0, known)
+    assert errors.count(ErrorQuery(ErrorTable.FHIR)) == ErrorCount(0, [])

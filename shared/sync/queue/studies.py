@@ -1,6 +1,6 @@
 """The studies of a batch, one by one: done, tried again, carried to a later tick, or given up."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -58,6 +58,11 @@ class Progress:
     unfinished: list[Study] = field(default_factory=list)
     outage: OutageError | None = None
 
+    @property
+    def done(self) -> int:
+        """Entries that are synced, recorded, or carried to a later tick."""
+        return self.written + self.unchanged + self.failed + len(self.carried)
+
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
@@ -72,11 +77,20 @@ class _Waiting:
 class StudyQueue:
     """Works through studies, several at once; those with a transient fault wait for their turn while others go on."""
 
-    def __init__(self, ports: Ports, sync: StudySync, recorder: Recorder, limits: Limits) -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        sync: StudySync,
+        recorder: Recorder,
+        limits: Limits,
+        tell: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """`tell` is told how many entries are done, whenever it has become more."""
         self._ports = ports
         self._sync = sync
         self._recorder = recorder
         self._limits = limits
+        self._tell = tell
         self._waiting: dict[int, _Waiting] = {}
         self._fallen: list[tuple[Study, StudyResult]] = []
         self._progress = Progress()
@@ -98,6 +112,7 @@ class StudyQueue:
             for one in self._waiting.values():
                 self._carry(one)
             progress.unfinished = pending.left
+            self._tell(progress.done)
         return progress
 
     def _work(self, pending: PendingStudies) -> None:
@@ -201,6 +216,7 @@ class StudyQueue:
             self._progress.written += len(study.entries) - failed
         else:
             self._progress.unchanged += len(study.entries) - failed
+        self._tell(self._progress.done)
 
     def _suspect_outage(self, error: TransientError) -> None:
         """Raises OutageError where nothing has succeeded yet, and the server's store is down or it is too busy for all.

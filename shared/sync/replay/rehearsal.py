@@ -121,6 +121,9 @@ class Unneeded:
     def ensure_held(self) -> None:
         """Nothing is written."""
 
+    def tell(self, done: int, entries: int) -> None:
+        pass
+
     def release(self) -> None:
         """Nothing was taken."""
 

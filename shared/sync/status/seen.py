@@ -16,6 +16,30 @@ SYSTEMS = (STORAGE, DICOM_SERVICE, FHIR_SERVER)
 PATIENCE_SECONDS = 300.0
 
 
+@dataclass(frozen=True, slots=True)
+class RunningTick:
+    """The tick at work: how long, and how much of its batch is done; None while it has not told."""
+
+    since: datetime
+    seconds: float
+    done: int | None
+    entries: int | None
+
+    def __str__(self) -> str:
+        told = f" for {lasted(self.seconds)}"
+        if self.done is not None and self.entries is not None:
+            told += f", {self.done:,} of {self.entries:,} entries are done"
+        return told
+
+
+def lasted(seconds: float) -> str:
+    """As people say it: 45 s, 1 min 32 s, 2 h 5 min."""
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:  # noqa: PLR2004
+        return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
 class State(StrEnum):
     """How the sync is. `degraded`: it goes on, but some of it failed, or a system does not answer at this moment."""
 
@@ -73,6 +97,15 @@ class Seen:
     def at_work_since(self) -> datetime | None:
         """When the tick began that is at work."""
         return self.lease.since if self.lease and self.lease.held else None
+
+    @property
+    def running(self) -> RunningTick | None:
+        """The tick that is at work; None where there is none, or nobody knows since when."""
+        since = self.at_work_since
+        if not (self.lease and since):
+            return None
+        seconds = max(0.0, (self.now - since).total_seconds())
+        return RunningTick(since, round(seconds, 1), self.lease.done, self.lease.entries)
 
     @property
     def has_moved(self) -> bool:

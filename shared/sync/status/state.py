@@ -49,7 +49,9 @@ def _never_ran(seen: Seen) -> SyncState | None:
     if seen.last:
         return None
     if seen.lease and seen.lease.held:
-        return SyncState(State.SYNCING, seen.lease.since, f"the first tick is at work; {_waits(seen)}")
+        return SyncState(
+            State.SYNCING, seen.lease.since, f"the first tick is at work{seen.running or ''}; {_waits(seen)}"
+        )
     down = "".join(f"; {fault}" for fault in seen.down.values())
     return SyncState(State.NEVER_RAN, None, f"no tick has run yet{down}", f"wait for two minutes; then {_TIMER}")
 
@@ -107,7 +109,8 @@ def _far_behind(seen: Seen) -> SyncState | None:
         return None
     since = seen.now - timedelta(seconds=seen.lag.seconds)
     action = "nothing, where a load is under way; else docs/runbook.md, 'First look', `lag` grows"
-    return SyncState(State.BEHIND, since, f"more arrives than is written; {_waiting(seen)}", action)
+    doing = f"; a tick is at work{seen.running}" if seen.running else ""
+    return SyncState(State.BEHIND, since, f"more arrives than is written; {_waiting(seen)}{doing}", action)
 
 
 def _faults(seen: Seen) -> SyncState | None:
@@ -140,7 +143,7 @@ def _rows(seen: Seen) -> SyncState | None:
 def _syncing(seen: Seen) -> SyncState | None:
     if not seen.waiting:
         return None
-    doing = "a tick is at work" if seen.at_work_since else "the next tick goes on"
+    doing = f"a tick is at work{seen.running}" if seen.running else "the next tick goes on"
     return SyncState(State.SYNCING, seen.at_work_since, f"{doing}; {_waits(seen)}")
 
 

@@ -12,7 +12,7 @@ from shared.replay import Replay
 from shared.sync.ports import Ports
 from shared.sync.read.plan import carried_entries
 from shared.sync.status.lag import lag_behind
-from shared.sync.status.seen import PATIENCE_SECONDS, SYSTEMS, Seen, SyncState
+from shared.sync.status.seen import PATIENCE_SECONDS, SYSTEMS, RunningTick, Seen, SyncState
 from shared.sync.status.state import state_of
 from shared.sync.status.watch import Answers, UnderWay
 
@@ -44,6 +44,7 @@ class Status:
     latest: Watermark | None
     lag: Lag | None
     lease: LeaseState | None
+    running: RunningTick | None
     journal: Journal | None
     errors: OpenErrors | None
     carried: Sequence[CarriedStudy] | None
@@ -111,6 +112,7 @@ def status(
         latest=latest,
         lag=seen.lag,
         lease=lease,
+        running=seen.running,
         journal=journal,
         errors=seen.errors,
         carried=carried,

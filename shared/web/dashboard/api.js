@@ -8,6 +8,15 @@ export const key = {
   get: () => sessionStorage.getItem(KEY),
   set: (value) => sessionStorage.setItem(KEY, value),
   forget: () => sessionStorage.removeItem(KEY),
+  isOne: (text) => /^[\x21-\x7e]+$/.test(text),
+
+  /** Of a link such as `make run` prints: `#key=…` is sent to nobody, and neither the address nor the history keeps it. */
+  takeFromFragment() {
+    const given = new URLSearchParams(location.hash.slice(1)).get("key");
+    if (given === null) return;
+    history.replaceState(null, "", location.pathname + location.search);
+    if (this.isOne(given)) this.set(given);
+  },
 };
 
 /** An answer that is no success; `detail` says what is wrong, `errors` each fault of the request (RFC 9457). */

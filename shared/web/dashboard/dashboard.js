@@ -4,8 +4,8 @@ import { get, isHealthy, key, UnreachableError } from "./api.js";
 import "./check.js";
 import { byId } from "./dom.js";
 import { refreshErrors, showOpenRows } from "./errors.js";
-import { clock } from "./format.js";
-import { hours, refreshHistory } from "./history.js";
+import { clock, zone } from "./format.js";
+import { hours, refreshHistory, showNow } from "./history.js";
 import { refreshReplays } from "./replays.js";
 import { light, showLight, showStatus } from "./status.js";
 
@@ -50,7 +50,8 @@ async function parts(health, status) {
     if (status.reason instanceof UnreachableError) return false;
   } else {
     showStatus(status.value);
-    showOpenRows(status.value.errors);
+    showOpenRows(status.value.errors?.open);
+    showNow(status.value);
     showLight(light(health.value ?? null, status.value.state));
     [answeredAt, missingSince] = [new Date(), null];
     byId("updated").textContent = `as of ${clock(answeredAt)}`;
@@ -100,7 +101,7 @@ document.addEventListener("key-needed", ({ detail }) => {
 byId("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   const given = byId("key").value.trim();
-  if (!/^[\x21-\x7e]+$/.test(given)) {
+  if (!key.isOne(given)) {
     byId("key-message").textContent = "A key has no spaces and no letters beyond ASCII: copy it anew.";
     return;
   }
@@ -122,5 +123,8 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden) refresh();
 });
 document.addEventListener("replays-changed", refreshErrors);
+byId("zone").textContent = zone();
+byId("begin-replay").open = !matchMedia("(max-width: 45rem)").matches;
+key.takeFromFragment();
 setInterval(markOld, 1000);
 refresh();

@@ -19,6 +19,28 @@ export function element(tag, attributes = {}, ...children) {
 export const button = (text, about, onclick, attributes = {}) =>
   element("button", { type: "button", "aria-label": `${text} ${about}`, "data-key": `${text} ${about}`, onclick, ...attributes }, text);
 
+/** A UID in one line, with a button that copies it. */
+export const uidLine = (name, uid) =>
+  element("span", { class: "uid-line" }, element("span", { class: "uid" }, uid),
+    button("Copy", `${name} ${uid}`, ({ currentTarget }) => copy(currentTarget, uid), { class: "copy" }));
+
+async function copy(pressed, text) {
+  const [word, ...about] = pressed.getAttribute("aria-label").split(" ");
+  const say = (said) => {
+    pressed.textContent = said;
+    pressed.setAttribute("aria-label", [said, ...about].join(" "));
+  };
+  if (word !== "Copy") return;
+  try {
+    await navigator.clipboard.writeText(text);
+    say("Copied");
+  } catch {
+    getSelection().selectAllChildren(pressed.previousSibling); // no right to the clipboard: it is one key away
+    say("Selected");
+  }
+  setTimeout(() => say("Copy"), 2000);
+}
+
 /** A moment in local time, its ISO form as title. What is no time is shown as it is. */
 export function time(iso) {
   if (!iso) return "unknown";

@@ -15,6 +15,9 @@ const MANY = 1000;
 /** 1234.56 -> "1,234.6"; what is not known -> "unknown". */
 export const number = (value) => (value == null ? "unknown" : NUMBER.format(value));
 
+/** A number of the feed is a name: as it is typed and searched for, without separators. */
+export const sequence = (value) => (value == null ? "unknown" : String(value));
+
 /** 12500 -> "13K" */
 export const brief = (value) => BRIEF.format(value);
 
@@ -33,6 +36,13 @@ export function duration(seconds) {
 }
 
 const pair = (large, unit, small, smallUnit) => `${large} ${unit}${small ? ` ${small} ${smallUnit}` : ""}`;
+
+/** The time zone that all times are shown in: "Europe/Berlin, UTC+01:00". */
+export function zone() {
+  const offset = new Intl.DateTimeFormat("en-GB", { timeZoneName: "longOffset" }).formatToParts().find(({ type }) => type === "timeZoneName").value;
+  const name = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  return name === "UTC" ? name : `${name}, ${offset.replace("GMT", "UTC")}`;
+}
 
 export const clock = (date) => CLOCK.format(date);
 export const dateTime = (date) => DATE_TIME.format(date);

@@ -1,16 +1,19 @@
 // Lag and throughput over time: two plots, a sentence and a table that say the same.
 
 import { get } from "./api.js";
+import { bandsOf, bandSummary } from "./bands.js";
 import { byId, draw, Freshness, table } from "./dom.js";
 import { brief, count, dateTime, duration, hourMinute, number } from "./format.js";
 import { axis, bars, fromZero, line, Plot } from "./plots.js";
+import { gathered } from "./slots.js";
 
-const WIDTHS = [5, 10, 15, 30, 60, 120, 240]; // minutes of a slot; the API's are of 5
-const LEAST_PIXELS = 4; // of a slot
 const AXES_PIXELS = 110;
 const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 345600, 604800];
 const freshness = new Freshness(byId("history-freshness"), byId("plots"), byId("history-numbers"));
+const SPANS = [1, 3, 24, 168];
 let slots = [];
+let current = {}; // of the status: the lag of now, and whether a tick is at work
+let isChosen = false; // by the person; until then the least span that shows all of the data
 let shown = gathered(slots, 24, 0, 0);
 
 const lagPlot = new Plot(byId("lag-plot"), {
@@ -36,9 +39,9 @@ export const hours = () => Number(document.querySelector("#hours input:checked")
 export async function refreshHistory() {
   const asked = hours();
   try {
-    const answer = await get("history", { hours: asked });
+    const answer = await get("history", { hours: isChosen ? asked : SPANS.at(-1) });
     if (asked !== hours()) return; // another span was chosen meanwhile; its own answer comes
-    slots = answer.slots;
+    slots = isChosen ? answer.slots : chosenSpan(answer.slots);
     freshness.read();
     show();
   } catch (error) {
@@ -46,39 +49,36 @@ export async function refreshHistory() {
   }
 }
 
-/**
- * API slots gathered into wider ones, as many as have room in `width` pixels up to `now` (seconds since 1970).
- * Lags are the largest of a slot, entries are per minute. A slot without a tick stays null: a gap in the plot.
- */
-export function gathered(given, span, now, width) {
-  const minutes = WIDTHS.find((one) => ((span * 60) / one) * LEAST_PIXELS <= width) ?? WIDTHS.at(-1);
-  const step = minutes * 60;
-  const first = Math.floor((now - span * 3600) / step) * step;
-  const x = Array.from({ length: Math.floor((now - first) / step) + 1 }, (_, index) => first + index * step);
-  const empty = () => x.map(() => null);
-  const columns = { minutes, x, lagSeconds: empty(), lagEntries: empty(), entries: empty(), failed: empty() };
-  for (const slot of given) {
-    const index = Math.floor((Date.parse(slot.start) / 1000 - first) / step);
-    if (!(index in x)) continue;
-    for (const name of ["lagSeconds", "lagEntries"]) {
-      if (slot[name] != null) columns[name][index] = Math.max(columns[name][index] ?? 0, slot[name]);
-    }
-    for (const name of ["entries", "failed"]) columns[name][index] = (columns[name][index] ?? 0) + slot[name] / minutes;
-  }
-  return columns;
+/** Chooses the least span that shows all of a week's slots, or a day, unless the latest is older; gives those of it. */
+function chosenSpan(given) {
+  isChosen = true;
+  const ages = given.map(({ start }) => (Date.now() - Date.parse(start)) / 3_600_000);
+  const span = SPANS.find((one) => one >= Math.min(ages[0] ?? 0, Math.max(24, ages.at(-1) ?? 0))) ?? SPANS.at(-1);
+  document.querySelector(`#hours input[value="${span}"]`).checked = true;
+  return given.filter((_, index) => ages[index] <= span);
+}
+
+/** What the status says of this moment is in the plot before the tick has ended. */
+export function showNow({ lag, runningTick }) {
+  current = { ...lag, isTickAtWork: Boolean(runningTick) };
+  if (isChosen) show();
 }
 
 function show() {
   const now = Date.now() / 1000;
-  shown = gathered(slots, hours(), now, lagPlot.width - AXES_PIXELS);
+  shown = gathered(withNow(slots, now), hours(), now, lagPlot.width - AXES_PIXELS);
   const span = [now - hours() * 3600, now];
-  lagPlot.show([shown.x, shown.lagSeconds, shown.lagEntries], span);
-  throughputPlot.show([shown.x, shown.entries, shown.failed], span);
-  const inSpan = hours() === 168 ? "the last 7 days" : `the last ${hours()} hours`;
-  byId("lag-summary").textContent = lagSummary(inSpan);
+  const bands = bandsOf(slots, now, current.isTickAtWork);
+  lagPlot.show([shown.x, shown.lagSeconds, shown.lagEntries], span, bands);
+  throughputPlot.show([shown.x, shown.entries, shown.failed], span, bands);
+  const inSpan = { 1: "the last hour", 168: "the last 7 days" }[hours()] ?? `the last ${hours()} hours`;
+  byId("lag-summary").textContent = `${lagSummary(inSpan)} ${bandSummary(bands)}`.trim();
   byId("throughput-summary").textContent = throughputSummary(inSpan);
   showNumbers();
 }
+
+const withNow = (given, now) =>
+  current.entries == null ? given : [...given, { start: new Date(now * 1000).toISOString(), lagEntries: current.entries, lagSeconds: current.seconds }];
 
 function showNumbers() {
   if (byId("history-numbers").open) draw(byId("history-table"), shown, historyTable);
@@ -96,15 +96,16 @@ function readOut(id, index, text) {
 
 function lagSummary(span) {
   const known = slots.filter((slot) => slot.lagEntries != null);
-  if (!known.length) return slots.length ? `The lag was not known in ${span}.` : `No tick ended in ${span}.`;
+  if (!known.length) return slots.length ? `The lag was not known in ${span}.` : `No tick has ended in ${span}.`;
   const worst = known.reduce((most, slot) => ((slot.lagSeconds ?? 0) > (most.lagSeconds ?? 0) ? slot : most));
   const last = known.at(-1);
   const said = ({ start, lagEntries, lagSeconds }) => `${lag(lagEntries, lagSeconds)} (${dateTime(new Date(start)).slice(0, -3)})`;
-  return `In ${span} at most ${said(worst)}; in the latest slot at most ${said(last)}.`;
+  const now = current.entries == null ? `in the latest slot at most ${said(last)}` : `now ${lag(current.entries, current.seconds)}`;
+  return `In ${span} at most ${said(worst)}; ${now}.`;
 }
 
 function throughputSummary(span) {
-  if (!slots.length) return `No tick ended in ${span}.`;
+  if (!slots.length) return `No tick has ended in ${span}.`;
   const sum = (name) => slots.reduce((total, slot) => total + slot[name], 0);
   return `In ${span} ${count(sum("entries"), "entry", "entries")}: ${number(sum("written"))} written, ${number(sum("unchanged"))} unchanged, ` +
     `${number(sum("failed"))} failed; ${count(sum("fhirCalls"), "FHIR call")}; ${count(sum("ticks"), "tick")}, ${number(sum("failedTicks"))} of them failed.`;
@@ -121,5 +122,8 @@ function historyTable({ minutes, x, lagSeconds, lagEntries, entries, failed }) {
   ], rows);
 }
 
-byId("hours").addEventListener("change", refreshHistory);
+byId("hours").addEventListener("change", () => {
+  isChosen = true;
+  refreshHistory();
+});
 byId("history-numbers").addEventListener("toggle", showNumbers);

@@ -24,6 +24,7 @@ export class Plot {
   #container;
   #plot = null;
   #span = [0, 1];
+  #bands = [];
 
   /** `readout` takes the index of the slot below the pointer, null where there is none. */
   constructor(container, { series, scales, axes, readout }) {
@@ -38,7 +39,7 @@ export class Plot {
       scales: { x: { time: true, range: () => this.#span }, ...scales },
       series: [{}, ...series],
       axes: [axis({ size: 34, space: 64, values: (_, times) => times.map((at, index) => timeLabel(at, times[index - 1])) }), ...axes],
-      hooks: { setCursor: [say], setData: [say] },
+      hooks: { drawClear: [(plot) => this.#drawBands(plot)], setCursor: [say], setData: [say] },
     }, [[], ...series.map(() => [])], container);
     new ResizeObserver(() => this.#resize()).observe(container);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#plot.redraw(false, true));
@@ -49,10 +50,22 @@ export class Plot {
     return Math.max(200, this.#container.clientWidth);
   }
 
-  /** `columns`: x in seconds since 1970, then one per series; `span` is what the x axis shows. */
-  show(columns, span) {
-    this.#span = span;
+  /** `columns`: x in seconds since 1970, then one per series; `span` is what the x axis shows; `bands` lie behind. */
+  show(columns, span, bands) {
+    [this.#span, this.#bands] = [span, bands];
     this.#plot?.setData(columns);
+  }
+
+  #drawBands(plot) {
+    const { left, top, width, height } = plot.bbox;
+    const at = (seconds) => Math.min(left + width, Math.max(left, plot.valToPos(seconds, "x", true)));
+    plot.ctx.save();
+    plot.ctx.globalAlpha = 0.25;
+    for (const { from, to, kind } of this.#bands.filter((band) => band.to > this.#span[0])) {
+      plot.ctx.fillStyle = colour(`--band-${kind}`)();
+      plot.ctx.fillRect(at(from), top, Math.max(2, at(to) - at(from)), height);
+    }
+    plot.ctx.restore();
   }
 
   #resize() {

@@ -11,7 +11,7 @@ export const isUnderWay = ({ state }) => state === "queued" || state === "runnin
 export const described = (request) => selected(request) + (request.patients ? ", Patients too" : "");
 
 function selected({ sequence, time: span, study, partition, errors, exception }) {
-  if (sequence) return sequence.from === sequence.to ? `entry ${number(sequence.from)}` : `entries ${number(sequence.from)} to ${sequence.to ? number(sequence.to) : "the newest"}`;
+  if (sequence) return sequence.from === sequence.to ? `entry ${sequence.from}` : `entries ${sequence.from} to ${sequence.to ?? "the newest"}`;
   if (span) return `entries from ${time(span.from).textContent} until before ${time(span.to).textContent}`;
   if (!errors) return `study ${study}${partition ? ` of partition ${partition}` : ""}`;
   const narrowed = [exception && `exception ${exception}`, study && `study ${study}`].filter(Boolean);
@@ -58,7 +58,7 @@ const folded = (id, name, summary, content) =>
 
 function errorTable(errors) {
   return table("Errors", [
-    ["Sequence", (error) => (error.sequence == null ? "–" : number(error.sequence)), "number"],
+    ["Sequence", (error) => error.sequence ?? "–", "number"],
     ["SOPInstanceUID", (error) => error.sopInstanceUID || "–", "uid"],
     ["What is wrong", (error) => error.message, "wide"],
   ], errors, { class: "stacking" });

@@ -1,11 +1,9 @@
-// What /status and /health say: the light, the faults, the numbers of this moment, ticks, carried studies, settings, the
-// FHIR server.
+// What /status and /health say: the light, the one state, faults, the numbers of this moment, carried studies, settings,
+// the FHIR server.
 
-import { byId, draw, element, table, time } from "./dom.js";
-import { count, duration, number, openRows } from "./format.js";
-
-const UNKNOWN = "Unknown: the storage account did not answer.";
-const OUTCOMES = { synced: "ok", idle: "ok", standstill: "bad", leaseHeld: "warn", stopped: "warn", failed: "bad" };
+import { byId, draw, element, table, time, uidLine } from "./dom.js";
+import { count, duration, number, openRows, sequence } from "./format.js";
+import { lastTicks, outcomeWord } from "./ticks.js";
 
 const STATES = { syncing: "ok", "caught up": "ok", degraded: "warn", behind: "warn", "never ran": "warn", "not syncing": "bad" };
 
@@ -22,43 +20,58 @@ export function showLight([kind, text]) {
   if (shown.textContent === text) return; // a live region speaks only of changes
   shown.className = `light ${kind}`;
   shown.textContent = text;
-  document.title = `${text.split(":")[0]} – DICOM Cast`;
+  document.title = `${text.split(": ").at(-1)} – DICOM Cast`;
 }
 
 export function showStatus(status) {
   byId("version").textContent = status.version;
-  draw(byId("state"), [status.state, status.since, status.reason, status.action], headline);
-  draw(byId("faults"), status.faults, (faults) =>
-    faults.length ? [element("div", { class: "notice bad" }, element("h2", {}, "Down"), element("ul", {}, faults.map((one) => element("li", {}, one))))] : []);
+  draw(byId("state"), [status.state, status.since, status.reason, status.action, status.runningTick], headline);
+  draw(byId("faults"), [status.state, ...status.faults.filter((one) => !status.reason.includes(one))], faults);
   draw(byId("now"), { ...status, settings: null, fhirServer: null, ticks: null }, tiles);
-  draw(byId("ticks"), status.watermark && status.ticks, tickTable);
+  draw(byId("ticks"), status.watermark && status.ticks, lastTicks);
   draw(byId("carried"), status.carried, carried);
   draw(byId("totals"), status.totals, (totals) => pairs("Totals since the first tick", totals, number));
   draw(byId("settings"), status.settings, (settings) => pairs("Effective settings", settings, (value) => value));
   draw(byId("fhir-server"), status.fhirServer, (known) => pairs("What the FHIR server does, as far as this process has seen", known, (value) => value));
 }
 
-/** One sentence that is true at night, and what to do. */
-const headline = ([state, since, reason, action]) =>
+/** One sentence that is true at night, what to do, and how far the tick is that is at work. */
+const headline = ([state, since, reason, action, running]) =>
   element("div", { class: `notice ${STATES[state]}` },
     element("p", {}, element("strong", {}, sentence(state)), ...(since ? [" since ", time(since)] : []), `: ${reason}.`),
-    action && element("p", {}, `What to do: ${action}.`));
+    action && element("p", {}, `What to do: ${action}.`),
+    running?.entries ? element("progress", { max: running.entries, value: running.done, "aria-label": progress(running) }) : null);
+
+const progress = ({ done, entries }) => (entries == null ? null : `${number(done)} of ${count(entries, "entry", "entries")} done`);
+
+/** What the state's sentence does not say: a slow answer is no outage, as long as ticks end well. */
+function faults([state, ...others]) {
+  if (!others.length) return [];
+  const isDown = state === "not syncing";
+  return element("div", { class: `notice ${isDown ? "bad" : "warn"}` },
+    element("h2", {}, isDown ? "Down" : "At this moment"), element("ul", {}, others.map((one) => element("li", {}, one))));
+}
 
 const sentence = (words) => words[0].toUpperCase() + words.slice(1);
 
-function tiles({ watermark, latest, lag, lease, lastTick, entriesPerSecond, errors, carried, replays }) {
+function tiles({ watermark, latest, lag, lease, runningTick, lastTick, entriesPerSecond, errors, carried, replays }) {
   const open = errors && Object.values(errors.open).reduce((sum, one) => sum + one, 0);
   return [
     tile("Lag", lag.entries == null ? "unknown" : count(lag.entries, "entry", "entries"), lag.seconds ? `oldest waits for ${duration(lag.seconds)}` : null),
-    tile("Watermark", number(watermark?.sequence), point(watermark)),
-    tile("Latest in the feed", number(latest?.sequence), point(latest)),
-    tile("Last tick", lastTick ? word(lastTick.outcome) : watermark ? "none yet" : "unknown", lastTick && [time(lastTick.started), `, took ${duration(lastTick.durationSeconds)}`]),
-    tile("Entries per second", entriesPerSecond == null ? "–" : number(entriesPerSecond), "of the last tick that synced any"),
-    tile("Lease", lease ? (lease.held ? "held" : "free") : "unknown", lease?.since && ["since ", time(lease.since)]),
+    tile("Tick at work", atWork(lease, runningTick), runningTick && (progress(runningTick) ?? ["since ", time(runningTick.since)])),
+    tile("Last tick", lastTick ? outcomeWord(lastTick.outcome) : watermark ? "none yet" : "unknown", lastTick && [time(lastTick.started), `, took ${duration(lastTick.durationSeconds)}`]),
+    tile("Throughput", entriesPerSecond == null ? "–" : `${number(entriesPerSecond * 60)} per minute`, "entries, while the last tick that synced any was at work"),
+    tile("Watermark", sequence(watermark?.sequence), point(watermark)),
+    tile("Latest in the feed", sequence(latest?.sequence), point(latest)),
     tile("Open error rows", errors ? openRows(open) : "unknown", element("a", { href: "#errors-title", "data-key": "to-errors" }, "Errors")),
     tile("Carried studies", carried ? number(carried.length) : "unknown", element("a", { href: "#carried-title", "data-key": "to-carried" }, "Carried studies")),
     tile("Replays under way", replays ? number(replays.length) : "unknown", element("a", { href: "#replays", "data-key": "to-replays" }, "Replays")),
   ];
+}
+
+function atWork(lease, running) {
+  if (running) return duration(running.seconds);
+  return lease ? (lease.held ? "since when is not known" : "none") : "unknown";
 }
 
 const tile = (name, value, note) =>
@@ -66,38 +79,11 @@ const tile = (name, value, note) =>
 
 const point = (at) => (at?.timestamp ? time(at.timestamp) : null);
 
-const word = (outcome) => element("span", { class: `word ${OUTCOMES[outcome] ?? ""}` }, outcome === "leaseHeld" ? "lease held" : outcome);
-
-function tickTable(ticks) {
-  if (!ticks) return element("p", {}, UNKNOWN);
-  if (!ticks.length) return element("p", { class: "muted" }, "No tick has synced anything yet.");
-  const counted = (name) => (tick) => (tick[name] == null ? "–" : number(tick[name]));
-  return table("The latest 20 ticks that did something, newest first", [
-    ["Started", (tick) => time(tick.started)],
-    ["Took", (tick) => duration(tick.durationSeconds), "number"],
-    ["Outcome", (tick) => word(tick.outcome)],
-    ["Entries", counted("entries"), "number"],
-    ["Studies", counted("studies"), "number"],
-    ["Written", counted("written"), "number"],
-    ["Unchanged", counted("unchanged"), "number"],
-    ["Failed", counted("failed"), "number"],
-    ["Carried", counted("carried"), "number"],
-    ["FHIR calls", counted("fhirCalls"), "number"],
-    ["Notes", notes, "wide"],
-  ], ticks);
-}
-
-function notes({ error, heldBy, failures = {}, invalidTags }) {
-  const recorded = Object.entries(failures).filter(([, rows]) => rows).map(([name, rows]) => `${number(rows)} in ${name}`);
-  const tags = invalidTags && !recorded.some((one) => one.includes("InvalidDicomTag")) ? `${count(invalidTags, "invalid tag")}` : null;
-  return [error, heldBy && `held by: ${heldBy}`, ...recorded, tags].filter(Boolean).join("; ");
-}
-
 function carried(studies) {
-  if (!studies) return element("p", {}, UNKNOWN);
+  if (!studies) return element("p", {}, "Unknown: the storage account did not answer.");
   if (!studies.length) return element("p", { class: "muted" }, "None: no study waits for another try.");
   return table("Studies with a transient fault, tried again each tick", [
-    ["StudyInstanceUID", (one) => one.studyInstanceUID, "uid"],
+    ["StudyInstanceUID", (one) => uidLine("StudyInstanceUID", one.studyInstanceUID), "uid"],
     ["Entries", (one) => number(one.entries), "number"],
     ["Retries", (one) => number(one.retries), "number"],
     ["Since", (one) => time(one.since)],

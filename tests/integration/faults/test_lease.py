@@ -144,3 +144,30 @@ def test_what_ends_a_lease(storage):
         kept.ensure_held()
         for lease in (*leases.values(), kept):
             lease.release()
+
+
+def test_how_far_a_tick_is_stands_with_the_lease(storage, monkeypatch):
+    """Not more often than each few seconds, but for the end of the batch; nothing is left of the tick before."""
+    with BlobServiceClient.from_connection_string(storage) as service:
+        container = service.get_container_client(f"c{uuid4().hex}")
+        lease = BlobLease(container, "told", LEASE_SECONDS)
+        told = lambda: (state := lease.state()) and (state.held, state.done, state.entries)  # noqa: E731
+        assert lease.acquire()
+        lease.tell(3, 8)
+        lease.tell(8, 8)
+        assert told() == (True, None, None), "a short tick tells nothing"
+        monkeypatch.setattr("shared.clients.lease.TELL_SECONDS", 0.0)
+        lease.tell(3, 8)
+        assert told() == (True, 3, 8)
+        monkeypatch.undo()
+        lease.tell(5, 8)
+        assert told() == (True, 3, 8)
+        lease.tell(8, 8)
+        assert told() == (True, 8, 8)
+        lease.release()
+        assert told() == (False, None, None)
+        assert lease.acquire()
+        assert told() == (True, None, None)
+        container.get_blob_client("told").set_blob_metadata({"since": "noon", "done": "some"}, lease=lease._lease)
+        assert lease.state().since is None
+        lease.release()

@@ -1,19 +1,21 @@
 """Where the sync stands: every system is asked, and what is down is named."""
 
 import time
+from datetime import timedelta
 
 import pytest
 
 from shared.errors import OutageError
 from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
+from shared.model import LeaseState
 from shared.sync.batch import BatchOptions
 from shared.sync.status.outages import OutageLog
 from shared.sync.status.status import ANSWER_SECONDS, status
 from shared.sync.tick import tick
 from shared.web.as_json import status_json
 from shared.web.metrics import metrics_text
-from tests.fakes import FakeFeed, FakeFhir, FakeWatermarks, entry, ports
+from tests.fakes import NOW, FakeFeed, FakeFhir, FakeLease, FakeWatermarks, entry, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)
 
@@ -38,6 +40,12 @@ class Slow(FakeFhir):
         time.sleep(ANSWER_SECONDS + 5)
 
 
+class TellingLease(FakeLease):
+    def state(self):
+        since = None if self.free else NOW - timedelta(seconds=92)
+        return LeaseState(not self.free, since, done=3, entries=8)
+
+
 def said(fakes):
     return status_json(status(fakes, "1.2.3", {"A": "b"}))
 
@@ -59,6 +67,23 @@ def test_it_says_where_the_sync_stands():
     assert found["errors"]["newest"][0]["sequence"] == 2
     assert (found["version"], found["settings"], found["faults"]) == ("1.2.3", {"A": "b"}, [])
     assert found["fhirServer"] == {"software": "fake"}
+
+
+def test_a_running_tick_is_told():
+    """Since when, for how long, and how many entries of its batch are done; nothing once it has ended."""
+    lease = TellingLease(free=False)
+    fakes = ports([entry(1), entry(2, study="1.9")], lease=lease)
+    assert said(fakes)["runningTick"] == {
+        "since": "2024-05-06T07:06:37+00:00",
+        "seconds": 92.0,
+        "done": 3,
+        "entries": 8,
+    }
+    assert said(fakes)["lease"] == {"held": True, "since": "2024-05-06T07:06:37+00:00", "isInfinite": False}
+    lease.free = True
+    assert said(fakes)["runningTick"] is None
+    tick(fakes, OPTIONS, OutageLog(fakes.now))
+    assert lease.told[-1] == (2, 2)
 
 
 @pytest.mark.parametrize(
