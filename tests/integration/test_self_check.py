@@ -162,6 +162,7 @@ class OwnServer:
     def __init__(self, *faults):
         self.faults = faults
         self.held = {}
+        self.deleted = []
 
     def app(self):
         routes = [("/", self.transact, "POST"), ("/{type}", self.search, "GET"), ("/{type}/{id}", self.read, "GET")]
@@ -176,13 +177,19 @@ class OwnServer:
 
     def is_stale(self, request):
         held = self.held.get(request["url"])
-        guarded = held and "ifMatch" in request and "takes stale versions" not in self.faults
-        return guarded and request["ifMatch"] != f'W/"{held["meta"]["versionId"]}"'
+        if "ifMatch" not in request or "takes stale versions" in self.faults:
+            return False
+        if held is None:
+            return "makes it again" not in self.faults
+        return request["ifMatch"] != f'W/"{held["meta"]["versionId"]}"'
 
     def apply(self, entry):
         request = entry["request"]
         url = request["url"] if request["method"] != "POST" else f"Endpoint/{len(self.held) + 1}"
+        if request["method"] == "POST" and "finds what is deleted" in self.faults and self.deleted:
+            return {"response": {"status": "200 OK", "location": f"{self.deleted[-1]}/_history/1"}}
         if request["method"] == "DELETE":
+            self.deleted.append(url)
             if "keeps what is deleted" not in self.faults:
                 self.held.pop(url)
             return {"response": {"status": "204"}}
@@ -222,6 +229,7 @@ NO_GOOD = [
     ("drops meta", "keeps neither meta.source nor meta.tag", 0),
     ("no versions", "tells no versions", 0),
     ("forgets updates", "an update was answered as done and is not there", 0),
+    ("finds what is deleted", "a conditional create finds what was deleted before", 0),
     ("keeps what is deleted", "its delete was taken, and it is there still", 1),
 ]
 
@@ -238,11 +246,13 @@ def test_a_server_whose_writes_are_no_good(deployment, fault, said, left):
 
 
 def test_a_server_whose_writes_are_good(deployment):
-    """The server of the test above without a fault: what it is told by is the fault alone."""
-    server = OwnServer()
-    with running(server.app()) as where:
-        step = deployment.check(Fhir__Endpoint=where.url)["FHIR server: writes are allowed"]
-    assert (step.state.value, server.held) == ("ok", {}), step.message
+    """The server of the test above without a fault: what it is told by is the fault alone. One trap is borne, and told."""
+    for faults, said in (((), "is refused (412)"), (("makes it again",), "makes it again")):
+        server = OwnServer(*faults)
+        with running(server.app()) as where:
+            step = deployment.check(Fhir__Endpoint=where.url)["FHIR server: writes are allowed"]
+        assert (step.state.value, server.held) == ("ok", {}), step.message
+        assert f"an update of what was deleted {said}" in step.message
 
 
 def test_settings_that_are_at_fault_are_the_only_step(monkeypatch):

@@ -48,6 +48,7 @@ class Capabilities:
     tag_kept: bool | None = None
     conflict_status: int | None = None
     delete_if_match: bool | None = None
+    deleted_kept: bool | None = None
     page_size: int | None = None
     conditional: Limit = field(default_factory=Limit)
     plain: Limit = field(default_factory=Limit)
@@ -130,6 +131,7 @@ def told_capabilities(known: Capabilities) -> dict[str, str]:
         "meta.tag": _told(known.tag_kept, "kept", "dropped"),
         "answer to a stale If-Match": str(known.conflict_status or _NOT_YET),
         "If-Match on DELETE": _told(known.delete_if_match, "heeded", "ignored: what goes is updated first"),
+        "update of what was deleted": _told(known.deleted_kept, "refused", "makes it again"),
         "entries of a transaction with creates": _told_limit(known.conditional),
         "entries of a transaction of updates": _told_limit(known.plain),
         "page of a search": str(known.page_size or _NOT_YET),

@@ -136,7 +136,7 @@ class FhirClient:
         self._learned.too_many(size, conditional=conditional)
 
     def kept(self, **seen: bool) -> None:
-        """What was seen by reading back: `source_kept`, `tag_kept`, `delete_if_match`."""
+        """What was seen by reading back: `source_kept`, `tag_kept`, `delete_if_match`, `deleted_kept`."""
         self._learned.learn(**seen)
 
     def _statement(self) -> Resource:

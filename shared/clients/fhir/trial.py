@@ -1,4 +1,7 @@
-"""A trial of a FHIR server's writes: one Endpoint of our own is made, updated, guarded, rolled back and removed."""
+"""A trial of a FHIR server's writes: one Endpoint of our own is made, updated, guarded, rolled back and removed.
+
+A server that deletes softly keeps the id: once the Endpoint is gone, an update of it and a create like it are tried.
+"""
 
 from uuid import uuid4
 
@@ -10,6 +13,7 @@ from shared.model import Resource
 
 REFUSED = (ConflictError, FhirRefusedError, TransientError)
 """How servers refuse a stale If-Match: 412 by R4, 409, and 500 too."""
+_GONE = frozenset({404, 410})
 
 
 class Trial:
@@ -29,12 +33,14 @@ class Trial:
             honoured = self._stale_delete(second, first)
         finally:
             self._remove()
+        again = self._update_of_gone(second)
+        self._create_anew()
         deletes = "is heeded on DELETE too" if honoured else "is ignored on DELETE: what goes is updated first"
         known = self._fhir.capabilities
         kept = [name for name, is_kept in (("meta.source", known.source_kept), ("tags", known.tag_kept)) if is_kept]
         return (
             f"written, read, rolled back and removed; a stale If-Match is refused ({code}) and {deletes};"
-            f" kept of meta: {' and '.join(kept)}"
+            f" an update of what was deleted {again}; kept of meta: {' and '.join(kept)}"
         )
 
     def _create(self) -> Resource:
@@ -91,6 +97,30 @@ class Trial:
             return True
         self._fhir.kept(delete_if_match=False)
         return False
+
+    def _update_of_gone(self, gone: Resource) -> str:
+        """What comes of one by the version that was read: a deleted resource has none, or another."""
+        try:
+            self._fhir.transact(_bundle(_update(gone, "error")))
+        except REFUSED as error:
+            if error.status is None or error.status in NOT_JUDGED - _GONE:
+                return "was not judged"
+            self._fhir.kept(deleted_kept=True)
+            return f"is refused ({error.status})"
+        self._remove()
+        self._fhir.kept(deleted_kept=False)
+        return "makes it again: what others delete while a study is synced comes back"
+
+    def _create_anew(self) -> None:
+        """A create must not find what was deleted: what DICOM has again would never come back."""
+        (answer,) = self._fhir.transact(_bundle(_creation(endpoint(self._name))))
+        self._made = answer.reference or self._found(self._name)
+        if self._made is None or self._fhir.read(self._made) is None:
+            raise CheckError(
+                "a conditional create finds what was deleted before, and makes nothing: a study that is stored again"
+                " would not come back. Where searches lag behind writes, Fhir__SearchDelay says how long"
+            )
+        self._remove()
 
     def _remove(self) -> None:
         if self._made is not None:

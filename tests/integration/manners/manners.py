@@ -294,6 +294,17 @@ def put_creates(request: Request, pass_on: PassOn) -> Answer:
     return pass_on(request.with_writes(entries)) if entries else pass_on(request)
 
 
+def deleted_is_made_again(request: Request, pass_on: PassOn) -> Answer:
+    """A PUT of what was deleted makes it again, as without `ifMatch` (R4 http.html#delete), whatever `ifMatch` says."""
+    entries = []
+    for entry in request.writes:
+        asked = entry["request"]
+        if asked["method"] == "PUT" and pass_on(Request("GET", f"/{asked['url']}")).status in (404, 410):
+            asked = {name: value for name, value in asked.items() if name != "ifMatch"}
+        entries.append({**entry, "request": asked})
+    return pass_on(request.with_writes(entries)) if entries else pass_on(request)
+
+
 @dataclass
 class LinkedTo:
     """Referential integrity: an ImagingStudy is not deleted while `by` links to it; the text is HAPI's."""

@@ -1,5 +1,7 @@
 """Conflicts of every code: what others write is kept, what is refused is told, and a lost race is run again."""
 
+import re
+
 import pytest
 import requests
 
@@ -16,6 +18,7 @@ CHECKED = [
     ("the server's own", ()),
     ("ifMatch on DELETE is honoured", (m.if_match_on_delete,)),
     ("a PUT of an unknown id creates", (m.put_creates, m.StaleAnswered(409))),
+    ("a PUT of what was deleted makes it again", (m.deleted_is_made_again,)),
     ("a stale ifMatch is 409", (m.StaleAnswered(409),)),
     ("searches lag behind", (m.Lagging(5),)),
     ("searches are cached", (m.Cached(),)),
@@ -38,6 +41,14 @@ def test_the_self_check_of_a_sound_server(mannered, name, manners):
     steps = [step for step in world.app.check().steps if step.name.startswith("FHIR server")]
     assert [(step.name, step.message) for step in steps if step.state.value not in ("ok", "skipped")] == []
     assert {one["id"] for one in search(world.fhir_url, "Endpoint")} == before
+
+
+def test_the_self_check_tells_whether_what_was_deleted_comes_back(mannered):
+    """A server that deletes softly may take an update of it, in a transaction, for a create (Azure, HAPI)."""
+    for manners, said in (((), "is refused \\(4\\d\\d\\)"), ((m.deleted_is_made_again,), "makes it again")):
+        steps = {step.name: step.message for step in mannered(*manners).app.check().steps}
+        assert re.search(f"an update of what was deleted {said}", steps["FHIR server: writes are allowed"])
+        assert re.search("update of what was deleted: (refused|makes)", steps["FHIR server: what it is like"])
 
 
 BETWEEN = [

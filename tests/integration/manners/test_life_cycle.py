@@ -35,6 +35,7 @@ MANNERS = [
     ("a stale ifMatch is 409", lambda: m.StaleAnswered(409), "HAPI", {}),
     ("a stale ifMatch is 500", lambda: m.StaleAnswered(500), "Azure's server #5541, #5592, #3841", {}),
     ("a PUT of an unknown id creates", lambda: m.put_creates, "HAPI, also with ifMatch", {}),
+    ("a PUT of what was deleted makes it again", lambda: m.deleted_is_made_again, "R4 http.html#delete allows it", {}),
     ("searches are cached", m.Cached, "HAPI: 60 s, unless Cache-Control: no-cache", {}),
     ("long GET is 414", lambda: m.LongUrlsRefused(414), "proxies", LONG),
     ("long GET is 400", lambda: m.LongUrlsRefused(400), "Tomcat, before HAPI", LONG),

@@ -149,7 +149,8 @@ def test_the_record_in_words(learned):
     assert words.pop("software") == "not told"
     assert set(words.values()) == {"not seen yet"}
     learned.declared(STATEMENT)
-    learned.learn(batches=False, conflict_status=409, delete_if_match=False, tag_kept=True, source_kept=False)
+    learned.learn(batches=False, conflict_status=409, delete_if_match=False, deleted_kept=False)
+    learned.learn(tag_kept=True, source_kept=False)
     learned.took(8, conditional=True)
     learned.too_many(9, conditional=True)
     learned.took(50, conditional=False)
@@ -158,5 +159,6 @@ def test_the_record_in_words(learned):
     assert (words["batches of searches"], words["answer to a stale If-Match"]) == ("refused", "409")
     assert (words["meta.source"], words["meta.tag"]) == ("dropped", "kept")
     assert words["If-Match on DELETE"].startswith("ignored")
+    assert words["update of what was deleted"] == "makes it again"
     assert words["entries of a transaction with creates"] == "8 taken, 9 refused: at most 8 for an hour"
     assert words["entries of a transaction of updates"] == "50 taken, none was too many"
