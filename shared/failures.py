@@ -1,5 +1,6 @@
 """What could not be synced: failures to record, and the rows of DICOM Cast's five error tables."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -100,14 +101,28 @@ class FailedEntry:
         return self.exception, "-".join(parts)
 
 
+def digest(*names: str) -> str:
+    """Sixteen hexadecimal digits that tell what bears these names from all else."""
+    return hashlib.sha256("\0".join(names).encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def digest_of_study(partition: str, study_instance_uid: str, sequence: int) -> str:
+    """Of the sequence where no study is known: of a torn entry."""
+    return digest(partition, study_instance_uid) if study_instance_uid else digest("", str(sequence))
+
+
 @dataclass(frozen=True, slots=True)
 class OpenRow:
-    """A row that is open. `key`: its PartitionKey and RowKey; `filed`: its place in the index of open rows."""
+    """A row that is open. `key`: its PartitionKey and RowKey; `filed`: its place in the index of open rows.
+
+    `study` and `instance` are digests of what it is about: 100,000 rows are to fit into memory.
+    """
 
     table: ErrorTable
     key: tuple[str, str]
     sequence: int
-    instance: InstanceOfRow
+    study: str
+    instance: str
     filed: tuple[str, str] = ("", "")
 
     @property

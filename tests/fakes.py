@@ -18,6 +18,8 @@ from shared.failures import (
     FailedEntry,
     OpenErrors,
     OpenRow,
+    digest,
+    digest_of_study,
 )
 from shared.journal import Journal, Slot
 from shared.model import (
@@ -370,18 +372,24 @@ class FakeErrors:
         return [
             row
             for row in self.open_()
-            if (row.instance[:2] in studies if row.instance[1] else row.sequence in sequences)
+            if row.study in {*(digest(*study) for study in studies), *(digest("", str(one)) for one in sequences)}
         ]
 
     def torn(self, sequence: int) -> list[OpenRow]:
-        return [row for row in self.open_() if not row.instance[1] and row.sequence == sequence]
+        return [row for row in self.open_() if row.study == digest("", str(sequence))]
 
     def open_(self, *tables: ErrorTable) -> list[OpenRow]:
         """All open rows, or those of these tables."""
         held = [row for row in self.rows if (row.table, *row.key) not in self.closed]
         rows = {(row.table, row.key): row for row in [*held, *self.waiting.values()]}
         return [
-            OpenRow(row.table, row.key, row.sequence, row.instance)
+            OpenRow(
+                row.table,
+                row.key,
+                row.sequence,
+                digest_of_study(row.partition, row.study_instance_uid, row.sequence),
+                digest(*row.instance),
+            )
             for row in rows.values()
             if not tables or row.table in tables
         ]

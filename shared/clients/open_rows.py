@@ -1,12 +1,11 @@
 """The index of open rows, beside DICOM Cast's five error tables: what is open of a study is found by its key.
 
-PartitionKey is `carried` for what is tried again, `open` for all else. RowKey begins with a hash of data partition and
-StudyInstanceUID, or of the sequence where no study is known; table, PartitionKey and RowKey of the row follow.
-The keys are kept in memory too, so that a study without open rows costs no request; a host that takes over reads them
+PartitionKey is `carried` for what is tried again, `open` for all else. RowKey is all that an OpenRow says: digests of
+the study (of the sequence where none is known) and of the instance, table and sequence, PartitionKey and RowKey of the
+row. The keys are kept in memory, so that looking for open rows costs no request; a host that takes over reads them all
 once. A row stands here before it stands in its table, and until it is marked there: never the other way.
 """
 
-import hashlib
 import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableEntity, TableTransactionError, UpdateMode
 
 from shared.clients.tables import Table, Tables, int64, number
-from shared.failures import CarriedEntry, ErrorTable, OpenRow
+from shared.failures import CarriedEntry, ErrorTable, OpenRow, digest, digest_of_study
 from shared.model import DEFAULT_PARTITION
 
 TABLE = "OpenRowTable"
@@ -33,7 +32,8 @@ _OF_AN_OPERATION = 1_000  # bytes of its headers
 PAGE = 1_000
 _HEAD = ("head", "head")
 _DONE = "done"
-_HASH = 16
+_DIGEST = 16
+_TABLES = list(ErrorTable)
 _COPIED = ("StudyUid", "SeriesUid", "InstanceUid", "Partition", "ChangeFeedSequence")
 _OF_CARRIED = ("RetryNumber", "FirstSeen", "LastTried", "NotBefore")
 _READ = ("PartitionKey", "RowKey", "LastSeen", *_COPIED, *_OF_CARRIED)
@@ -59,7 +59,7 @@ class OpenRows:
         known: dict[str, set[Filed]] = {}
         for key in (OPEN, CARRIED):
             for row in self._table.query_entities(f"PartitionKey eq '{key}'", select=["PartitionKey", "RowKey"]):
-                known.setdefault(row["RowKey"][:_HASH], set()).add((key, row["RowKey"]))
+                known.setdefault(row["RowKey"][:_DIGEST], set()).add((key, row["RowKey"]))
         self._known = known
         self._write_head(_DONE)
 
@@ -69,25 +69,23 @@ class OpenRows:
         entities = [_entity(table, row) for row in rows]
         self._upsert(entities)
         for one in entities:
-            known.setdefault(one["RowKey"][:_HASH], set()).add((one["PartitionKey"], one["RowKey"]))
+            known.setdefault(one["RowKey"][:_DIGEST], set()).add((one["PartitionKey"], one["RowKey"]))
 
     def of(self, studies: Iterable[tuple[str, str]], sequences: Iterable[int]) -> list[OpenRow]:
         """The open rows of these studies (data partition, UID), and those of no study of these sequences."""
         known = self._begun()
-        hashes = sorted({*map(_of_study, studies), *map(_of_sequence, sequences)} & known.keys())
-        return [row for one in hashes for row in self.filed_by(one, {key for key, _ in known[one]})]
+        wanted = {digest(*study) for study in studies}
+        wanted.update(digest_of_study("", "", sequence) for sequence in sequences)
+        return [_open_row(filed) for one in sorted(wanted & known.keys()) for filed in sorted(known[one])]
 
     def torn(self, sequence: int) -> list[OpenRow]:
         """The open rows of a sequence of which no study is known."""
-        return self.filed_by(_of_sequence(sequence))
-
-    def filed_by(self, begins: str, keys: Iterable[str] = (OPEN, CARRIED)) -> list[OpenRow]:
-        """What is filed under a hash."""
+        begins = digest_of_study("", "", sequence)
         return [
-            _open_row(row)
-            for key in sorted(keys)
+            _open_row((key, row["RowKey"]))
+            for key in (OPEN, CARRIED)
             for row in self._table.query_entities(
-                f"PartitionKey eq '{key}' and RowKey ge '{begins}-' and RowKey lt '{begins}.'"
+                f"PartitionKey eq '{key}' and RowKey ge '{begins}|' and RowKey lt '{begins}}}'", select=["RowKey"]
             )
         ]
 
@@ -97,10 +95,10 @@ class OpenRows:
         for key, group in groupby(filed, key=lambda one: one[0]):
             in_turns(self._table, "delete", [{"PartitionKey": key, "RowKey": row} for _, row in group])
         for one in filed:
-            if self._known and (held := self._known.get(one[1][:_HASH])):
+            if self._known and (held := self._known.get(one[1][:_DIGEST])):
                 held.discard(one)
                 if not held:
-                    del self._known[one[1][:_HASH]]
+                    del self._known[one[1][:_DIGEST]]
 
     def carried(self, most: int) -> list[CarriedEntry]:
         """What is tried again: so many at most, by sequence."""
@@ -190,25 +188,16 @@ def _parts(rows: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]
         yield part
 
 
-def _of_study(study: tuple[str, str]) -> str:
-    return hashlib.sha256("\0".join(study).encode("utf-8", "replace")).hexdigest()[:_HASH]
-
-
-def _of_sequence(sequence: int) -> str:
-    return _of_study(("", str(sequence)))
-
-
 def _entity(table: ErrorTable, row: Mapping[str, Any]) -> dict[str, Any]:
     sequence, study = number(row["ChangeFeedSequence"]), row.get("StudyUid") or ""
     partition = row.get("Partition") or DEFAULT_PARTITION  # DICOM Cast knew no other
-    begins = _of_study((partition, study)) if study else _of_sequence(sequence)
+    instance = digest(partition, study, row.get("SeriesUid") or "", row.get("InstanceUid") or "")
+    place = digest_of_study(partition, study, sequence), instance, str(_TABLES.index(table)), str(sequence)
     is_carried = table is ErrorTable.TRANSIENT_RETRY
     entity = {
         "PartitionKey": CARRIED if is_carried else OPEN,
-        "RowKey": f"{begins}-{list(ErrorTable).index(table)}-{row['PartitionKey']}-{row['RowKey']}",
+        "RowKey": "|".join([*place, row["PartitionKey"], row["RowKey"]]),
         "Table": table.value,
-        "Exception": row["PartitionKey"],
-        "Row": row["RowKey"],
         "StudyUid": study,
         "SeriesUid": row.get("SeriesUid") or "",
         "InstanceUid": row.get("InstanceUid") or "",
@@ -221,14 +210,9 @@ def _entity(table: ErrorTable, row: Mapping[str, Any]) -> dict[str, Any]:
     return entity | of_carried | {"LastTried": last_tried(row), "NotBefore": row.get("NotBefore") or ""}
 
 
-def _open_row(row: TableEntity) -> OpenRow:
-    return OpenRow(
-        ErrorTable(row["Table"]),
-        (row["Exception"], row["Row"]),
-        number(row["ChangeFeedSequence"]),
-        (row["Partition"], row["StudyUid"], row["SeriesUid"], row["InstanceUid"]),
-        (row["PartitionKey"], row["RowKey"]),
-    )
+def _open_row(filed: Filed) -> OpenRow:
+    study, instance, table, sequence, exception, row = filed[1].split("|", 5)
+    return OpenRow(_TABLES[int(table)], (exception, row), int(sequence), study, instance, filed)
 
 
 def _carried(row: TableEntity) -> CarriedEntry:

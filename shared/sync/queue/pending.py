@@ -27,6 +27,7 @@ class PendingStudies:
         if words is not None:
             studies = _newest_first(studies, self._patients, patients, words)
         self._left = {id(study): study for study in studies}
+        self._untried = len(studies)
         self._queues: dict[Hashable, deque[Study]] = {}
         self._behind: dict[int, int] = {}
         for study in studies:
@@ -38,15 +39,20 @@ class PendingStudies:
 
     @property
     def left(self) -> list[Study]:
-        """Those that no lane has brought back, in their order."""
+        """Those that are not taken over, in their order."""
         return list(self._left.values())
+
+    def taken_over(self, studies: Iterable[Study]) -> None:
+        """They are recorded, or somebody else has them in hand."""
+        for study in studies:
+            self._left.pop(id(study), None)
 
     def next_group(self, lanes: int = 1) -> list[Study]:
         """The next studies, of patients who are at work nowhere and in one of them only; empty where there are none.
 
         Few enough for so many lanes to share what is left.
         """
-        most = min(max(MIN_STUDIES, len(self._left) // lanes), MAX_STUDIES)
+        most = min(max(MIN_STUDIES, self._untried // lanes), MAX_STUDIES)
         group: list[Study] = []
         entries = 0
         while self._free and len(group) < most:
@@ -58,7 +64,7 @@ class PendingStudies:
 
     def tried(self, study: Study) -> None:
         """A lane has brought the study back: the next of its patients can go."""
-        self._left.pop(id(study), None)
+        self._untried -= 1
         for patient in self._patients[id(study)]:
             queue = self._queues[patient]
             queue.popleft()

@@ -1,6 +1,7 @@
 """The studies of a batch, one by one: done, tried again, carried to a later tick, or given up."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -24,6 +25,8 @@ from shared.sync.record.recorder import Recorder
 from shared.sync.transact.one_study import SUSPECT_STATUSES
 from shared.sync.transact.task import StudyOutcome, StudyResult
 
+AT_ONCE = 100
+"""Studies, or rows, that are recorded together: as many rows as storage takes in one transaction."""
 STUDIES_OF_AN_OUTAGE = 3
 """So many studies that fail, each by itself, and none that succeeds: it is the server, not the study."""
 
@@ -93,6 +96,8 @@ class StudyQueue:
         self._tell = tell
         self._waiting: dict[int, _Waiting] = {}
         self._fallen: list[tuple[Study, StudyResult]] = []
+        self._done_studies: list[Study] = []
+        self._rows = 0
         self._progress = Progress()
         self._probes = 0
 
@@ -102,13 +107,15 @@ class StudyQueue:
         pending = PendingStudies(studies, self._sync.patients, self._sync.words)
         try:
             self._work(pending)
-            self._retry()
+            self._retry(pending)
+            self._count_fallen()
+            self._record(pending)
         except OutageError as error:
             progress.outage = error
-            waiting = [one.study for one in self._waiting.values()]
-            progress.unfinished = [study for study, _ in self._fallen] + waiting + pending.left
+            with suppress(OutageError):  # of storage: what is not recorded is done again
+                self._record(pending)
+            progress.unfinished = [one.study for one in self._waiting.values()] + pending.left
         else:
-            self._count_fallen()
             for one in self._waiting.values():
                 self._carry(one)
             progress.unfinished = pending.left
@@ -128,6 +135,8 @@ class StudyQueue:
                     return
                 for done, future in ended:
                     self._enter(pending, done, future.result())
+                if max(len(self._done_studies), self._rows) >= AT_ONCE:
+                    self._record(pending)
 
     def _synced(self, group: Sequence[Study]) -> list[StudyOutcome]:
         uids = " ".join(study.study_instance_uid for study in group)
@@ -139,20 +148,20 @@ class StudyQueue:
         return outcomes
 
     def _enter(self, pending: PendingStudies, group: Sequence[Study], results: Sequence[StudyOutcome]) -> None:
-        """Records what a lane brings back. Raises OutageError where nothing succeeds."""
+        """Takes what a lane brings back. Raises OutageError where nothing succeeds."""
         for study, result in zip(group, results, strict=True):
+            pending.tried(study)
             if isinstance(result, TransientError):
-                pending.tried(study)
+                pending.taken_over([study])
                 self._wait(study, result, tries=1)
             else:
                 self._done(study, result)
-                pending.tried(study)  # not before: where its failures cannot be recorded, it is not done
         if any(isinstance(result, ThrottledError) for result in results):
             self._ports.pace.throttled()
         elif not any(isinstance(result, TransientError) for result in results):
             self._ports.pace.went_well()
 
-    def _retry(self) -> None:
+    def _retry(self, pending: PendingStudies) -> None:
         """Tries again what failed, each when it is due, as often and as long as one tick may."""
         while ready := [one for one in self._waiting.values() if one.tries < TRIES_IN_A_TICK]:
             waiting = min(ready, key=lambda one: one.due)
@@ -168,6 +177,7 @@ class StudyQueue:
                 self._wait(waiting.study, result, waiting.tries + 1)
             else:
                 self._done(waiting.study, result)
+                self._record(pending)  # not later: where its failures cannot be recorded, it is not done
                 del self._waiting[id(waiting.study)]
 
     def _is_own_fault(self, waiting: _Waiting, error: TransientError) -> bool:
@@ -206,8 +216,16 @@ class StudyQueue:
             self._count(study, result)
         self._fallen.clear()
 
+    def _record(self, pending: PendingStudies) -> None:
+        """Writes down what is done."""
+        self._recorder.flush()
+        pending.taken_over(self._done_studies)
+        self._done_studies, self._rows = [], 0
+
     def _count(self, study: Study, result: StudyResult) -> None:
         failed = self._recorder.done(study.entries, result.failures, result.untrue)
+        self._done_studies.append(study)
+        self._rows += len(result.failures)
         self._progress.studies += 1
         self._progress.failed += failed
         self._progress.invalid_tags += sum(not failure.is_final for failure in result.failures)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from shared.failures import CarriedEntry, ErrorTable, FailedEntry
 from shared.model import ChangeFeedEntry, FeedEntry, TornEntry
-from shared.sync.record.past import after_sync, of_entries
+from shared.sync.record.past import DoneStudy, of_entries, past_of
 from shared.sync.record.recorder import GONE, not_synced, torn_failures, transient_failures
 from shared.sync.record.rows import ErrorRows
 
@@ -16,13 +16,19 @@ class FeedRecorder:
 
     def __init__(self, rows: ErrorRows) -> None:
         self._rows = rows
+        self._done: list[DoneStudy] = []
 
     def done(
         self, entries: Sequence[ChangeFeedEntry], failures: Sequence[FailedEntry], untrue: Collection[str] = ()
     ) -> int:
-        self._rows.record(failures)
-        self._rows.resolve(after_sync(self._rows.open_of(entries), entries, failures, untrue))
+        self._done.append(DoneStudy(entries, failures, untrue))
         return not_synced(failures)
+
+    def flush(self) -> None:
+        past = past_of(self._done, self._rows.open_of([entry for study in self._done for entry in study.entries]))
+        self._rows.record([failure for study in self._done for failure in study.failures])
+        self._rows.resolve(past)
+        self._done = []  # not before: what storage did not take is not written down
 
     def torn(self, entries: Sequence[TornEntry]) -> int:
         return self._keep(entries, torn_failures(entries))

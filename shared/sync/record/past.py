@@ -1,28 +1,56 @@
 """Which open rows are of the past: each is open exactly as long as what it says is true."""
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
-from shared.failures import ErrorTable, FailedEntry, OpenRow
+from shared.failures import ErrorTable, FailedEntry, OpenRow, digest, digest_of_study
 from shared.model import Action, ChangeFeedEntry, FeedEntry, State
 from shared.sync.read.plan import instance_of
 
 
+@dataclass(frozen=True, slots=True)
+class DoneStudy:
+    """A study that is synced but for `failures`. `untrue`: see `after_sync`."""
+
+    entries: Sequence[ChangeFeedEntry]
+    failures: Sequence[FailedEntry]
+    untrue: Collection[str]
+
+
+def past_of(studies: Iterable[DoneStudy], rows: Iterable[OpenRow]) -> list[OpenRow]:
+    """Of several studies' open rows those that are of the past."""
+    by_study: dict[str, list[OpenRow]] = {}
+    for row in rows:
+        by_study.setdefault(row.study, []).append(row)
+    if not by_study:
+        return []
+    past: list[OpenRow] = []
+    for one in studies:
+        named = {digest_of_study(entry.partition, entry.study_instance_uid, 0) for entry in one.entries[:1]}
+        named |= {digest_of_study("", "", entry.sequence) for entry in one.entries}
+        theirs = [row for study in sorted(named & by_study.keys()) for row in by_study[study]]
+        past += after_sync(theirs, one.entries, one.failures, one.untrue)
+    return past
+
+
 def after_sync(
-    rows: Iterable[OpenRow],
+    rows: Collection[OpenRow],
     entries: Sequence[ChangeFeedEntry],
     failures: Collection[FailedEntry],
     untrue: Collection[str],
 ) -> list[OpenRow]:
-    """Once a study is synced but for `failures`, which are recorded.
+    """Once a study is synced but for `failures`, which are recorded; `rows` are those of the study and its entries.
 
     The rows of instances that are in FHIR, or gone, whichever entry told of it; those of the entries themselves; those
     that a row of now takes the place of. What is tried again by its own back-off stays, unless its instance is synced.
     `untrue`: the exceptions of the whole study that were looked for, and not found.
     """
+    if not rows:
+        return []
     written = {(failure.table, failure.key) for failure in failures}
     sequences = {entry.sequence for entry in entries}
-    told = {instance_of(entry) for entry in entries if speaks(entry)}
-    failed = {failure.instance for failure in failures if failure.is_final}
+    told = {digest(*instance_of(entry)) for entry in entries if speaks(entry)}
+    failed = {digest(*failure.instance) for failure in failures if failure.is_final}
     past_exceptions = {*untrue, *(failure.exception for failure in failures if failure.is_of_study)}
 
     def is_past(row: OpenRow) -> bool:
@@ -36,21 +64,20 @@ def after_sync(
     return [row for row in rows if (row.table, row.key) not in written and is_past(row)]
 
 
-def after_rebuild(rows: Iterable[OpenRow], study: tuple[str, str], failures: Collection[FailedEntry]) -> list[OpenRow]:
+def after_rebuild(rows: Iterable[OpenRow], failures: Collection[FailedEntry]) -> list[OpenRow]:
     """Once a study is rebuilt from the archive but for `failures`, which have no rows of their own.
 
-    All rows of the study whose failure did not come again: what the archive has not is gone.
+    All of its rows whose failure did not come again: what the archive has not is gone.
     """
     if any(failure.is_final and not failure.sop_instance_uid for failure in failures):  # the study as a whole
         return []
-    failed = {failure.instance for failure in failures if failure.is_final}
-    again = {(failure.instance, failure.table, failure.exception, failure.tag) for failure in failures}
+    failed = {digest(*failure.instance) for failure in failures if failure.is_final}
+    again = {(digest(*failure.instance), failure.table, failure.exception, failure.tag) for failure in failures}
     of_study = {failure.exception for failure in failures if failure.is_of_study}
     return [
         row
         for row in rows
-        if row.instance[:2] == study
-        and row.instance not in failed
+        if row.instance not in failed
         and (row.instance, *row.kind) not in again
         and not (row.is_of_study and row.key[0] in of_study)
     ]

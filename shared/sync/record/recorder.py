@@ -17,10 +17,14 @@ class Recorder(Protocol):
     def done(
         self, entries: Sequence[ChangeFeedEntry], failures: Sequence[FailedEntry], untrue: Collection[str] = ()
     ) -> int:
-        """A study is synced but for `failures`; how many of its entries were not.
+        """A study is synced but for `failures`; how many of its entries were not. `flush` writes it down.
 
         `untrue`: what rows of the whole study may say, was looked for, and is not so; by their exceptions.
         """
+        ...
+
+    def flush(self) -> None:
+        """Writes down what is done: rows of many studies cost storage as much as one study's."""
         ...
 
     def torn(self, entries: Sequence[TornEntry]) -> int:

@@ -8,7 +8,7 @@ from shared.failures import ErrorQuery, ErrorRow, ErrorTable, FailedEntry, OpenR
 from shared.model import ChangeFeedEntry, FeedEntry, TornEntry
 from shared.replay import ReplayError, ReplayRequest, StudyRebuild
 from shared.sync.ports import ErrorStore, Ports
-from shared.sync.record.past import after_rebuild, after_sync, of_entries
+from shared.sync.record.past import DoneStudy, after_rebuild, of_entries, past_of
 from shared.sync.record.recorder import not_synced, torn_failures, transient_failures
 from shared.sync.record.rows import ErrorRows
 
@@ -30,14 +30,21 @@ class ReplayRecorder:
         self.errors: list[ReplayError] = []
         self.waiting: str | None = None
         self.left: set[int] = set()
+        self._done: list[DoneStudy] = []
 
     def done(
         self, entries: Sequence[ChangeFeedEntry], failures: Sequence[FailedEntry], untrue: Collection[str] = ()
     ) -> int:
-        self._record(failures)
-        if not self._request.dry_run:
-            self._rows.resolve(self._past(entries, failures, untrue))
+        self.errors += map(_told, failures)
+        self._done.append(DoneStudy(entries, failures, untrue))
         return not_synced(failures)
+
+    def flush(self) -> None:
+        if not self._request.dry_run:
+            past = self._past(self._done)
+            self._record([failure for study in self._done for failure in study.failures])
+            self._rows.resolve(past)
+        self._done = []
 
     def torn(self, entries: Sequence[TornEntry]) -> int:
         return self._keep(entries, torn_failures(entries))
@@ -66,12 +73,11 @@ class ReplayRecorder:
         self._keep(rest, [one for one in failures if one.sequence not in carried])
         return len(entries)
 
-    def _past(
-        self, entries: Sequence[ChangeFeedEntry], failures: Sequence[FailedEntry], untrue: Collection[str]
-    ) -> list[OpenRow]:
+    def _past(self, done: Sequence[DoneStudy]) -> list[OpenRow]:
         if not self._whole:
-            return after_sync(self._rows.open_of(entries), entries, failures, untrue)
-        return after_rebuild(self._open_of(self._whole), _key(self._whole), failures)
+            return past_of(done, self._rows.open_of([entry for study in done for entry in study.entries]))
+        rows = self._open_of(self._whole)
+        return [row for study in done for row in after_rebuild(rows, study.failures)]
 
     def _open_of(self, study: StudyRebuild) -> list[OpenRow]:
         return self._ports.errors.open_rows([_key(study)], ())
@@ -87,16 +93,15 @@ class ReplayRecorder:
             self._rows.record([failure])
 
     def _keep(self, entries: Sequence[FeedEntry], failures: Sequence[FailedEntry]) -> int:
-        self._record(failures)
+        self.errors += map(_told, failures)
         numbered = [entry for entry in entries if entry.sequence]
-        if numbered and not self._request.dry_run:
-            self._rows.resolve(of_entries(self._rows.open_of(numbered), numbered, failures))
+        if not self._request.dry_run:
+            self._record(failures)
+            self._rows.resolve(of_entries(self._rows.open_of(numbered), numbered, failures) if numbered else ())
         return len(entries)
 
     def _record(self, failures: Sequence[FailedEntry]) -> None:
-        self.errors += map(_told, failures)
-        if not self._request.dry_run:
-            self._rows.record([failure for failure in failures if failure.sequence])
+        self._rows.record([failure for failure in failures if failure.sequence])
 
 
 def _key(study: StudyRebuild) -> tuple[str, str]:

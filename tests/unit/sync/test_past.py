@@ -6,12 +6,12 @@ from datetime import timedelta
 import pytest
 
 from shared.app import App
-from shared.errors import FhirRefusedError, TransientError
+from shared.errors import FhirRefusedError, OutageError, TransientError
 from shared.failures import ErrorTable, FailedEntry
 from shared.mapping.converters import MappingOptions
 from shared.model import Action, State
 from shared.replay import ReplayRequest, SequenceRange, StudyRebuild
-from shared.sync.batch import BatchOptions, run_batches
+from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.record.past import after_rebuild, after_sync
 from shared.sync.replay.replay import run_replays
 from tests.fakes import FakeErrors, FakeFhir, entry, ports
@@ -82,7 +82,7 @@ def test_a_rebuild_closes_all_of_its_study_but_what_fails_again(failures, past):
     """What it fails on has no rows of its own, so that those of before say it."""
     errors = FakeErrors()
     errors.record([row(FHIR, 1), row(INVALID, 2, "I", SEX), row(FHIR, 3, instance="1.9"), row(FHIR, 4, partition="n")])
-    found = after_rebuild(errors.open_(), ("Microsoft.Default", "1.2.3"), failures)
+    found = after_rebuild(errors.open_rows([("Microsoft.Default", "1.2.3")], ()), failures)
     assert [one.sequence for one in found] == past
 
 
@@ -104,10 +104,10 @@ def open_rows(fakes):
 def test_corrected_in_the_archive_and_synced_again_it_has_no_open_row():
     """The old row was of another entry, and stayed open for ever."""
     fakes = ports([entry(1, t00100020=None)])
-    run_batches(fakes, OPTIONS)
+    run_batch(fakes, OPTIONS)
     assert open_rows(fakes) == [(DICOM, 1)]
     fakes.feed.held = [entry(1, state=State.DELETED), entry(2)]
-    run_batches(fakes, OPTIONS)
+    run_batch(fakes, OPTIONS)
     assert open_rows(fakes) == []
 
 
@@ -117,7 +117,7 @@ def test_each_entry_is_tried_for_as_long_as_any():
     fakes.fhir.ill = TransientError("FHIR server: status 503", status=503)
     seen = []
     for tick in range(12):
-        run_batches(fakes, OPTIONS)
+        run_batch(fakes, OPTIONS)
         seen.append(open_rows(fakes))
         fakes.sleep(30)
         if tick == 1:
@@ -132,7 +132,7 @@ def test_what_was_given_up_and_is_tried_anew_is_in_one_table():
     fakes = ports([entry(1)], fhir=Sick())
     fakes.errors.record([row(GIVEN_UP, 1, "TransientError")])
     fakes.fhir.ill = TransientError("FHIR server: status 503", status=503)
-    run_batches(fakes, OPTIONS)
+    run_batch(fakes, OPTIONS)
     assert open_rows(fakes) == [(RETRY, 1)]
 
 
@@ -140,14 +140,14 @@ def test_a_replay_that_gives_up_leaves_the_feed_what_it_carries():
     """That is tried by its own back-off, for all its time."""
     fakes = ports([entry(1)], fhir=Sick())
     fakes.fhir.ill = TransientError("FHIR server: status 503", status=503)
-    run_batches(fakes, replace(OPTIONS, total_retry_seconds=100_000))
+    run_batch(fakes, replace(OPTIONS, total_retry_seconds=100_000))
     replay = fakes.replays.create(ReplayRequest(SequenceRange(1, 1)))
     while fakes.replays.read(replay.id).is_under_way:
         run_replays(fakes, OPTIONS, fakes.now() + timedelta(seconds=30))
         fakes.sleep(60)
     assert open_rows(fakes) == [(RETRY, 1)]
     fakes.fhir.ill = None
-    run_batches(fakes, OPTIONS)
+    run_batch(fakes, OPTIONS)
     assert open_rows(fakes) == []
 
 
@@ -155,7 +155,7 @@ def test_a_rebuild_that_is_refused_leaves_the_rows():
     """And one that succeeds closes them, also those of entries that it has not read."""
     fakes = ports([entry(1), entry(2, instance="1.9")], fhir=Sick())
     fakes.fhir.ill = FhirRefusedError("status 422")
-    run_batches(fakes, OPTIONS)
+    run_batch(fakes, OPTIONS)
     for ill, rows in ((fakes.fhir.ill, [(FHIR, 1), (FHIR, 2)]), (None, [])):
         fakes.fhir.ill = ill
         replay = fakes.replays.create(ReplayRequest(StudyRebuild("1.2.3")))
@@ -193,3 +193,46 @@ def test_a_person_closes_the_row_of_a_torn_entry_without_uids_and_no_other():
     assert not app.close_torn(DICOM, 2)
     assert app.close_torn(DICOM, 1)
     assert open_rows(fakes) == []
+
+
+class Counted(FakeErrors):
+    """Notes how many rows are recorded, and closed, at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.recorded_at_once, self.closed_at_once = [], []
+
+    def record(self, failures):
+        self.recorded_at_once.append(len(failures))
+        super().record(failures)
+
+    def close(self, rows):
+        self.closed_at_once.append(len(rows))
+        super().close(rows)
+
+
+def test_rows_are_written_for_a_hundred_studies_at_once():
+    """And closed: one row after another an archive full of an invalid tag would wait for storage alone."""
+    invalid = [entry(n, study=f"1.{n}", instance=f"1.{n}.1", t00100020=f"P{n}", t00100040="X") for n in range(1, 251)]
+    errors = Counted()
+    fakes = ports(invalid, errors=errors)
+    options = BatchOptions(OPTIONS.mapping, size=1000)
+    run_batch(fakes, options)
+    assert sum(errors.recorded_at_once) == 250
+    assert len(errors.recorded_at_once) <= 3
+    assert len(errors.open_()) == 250
+    mended = [entry(n, study=f"1.{n}", instance=f"1.{n}.1", t00100020=f"P{n}") for n in range(1, 251)]
+    run_batch(ports(mended, errors=errors, fhir=fakes.fhir), options)
+    assert errors.open_() == []
+    assert len(errors.closed_at_once) <= 3
+
+
+def test_what_storage_does_not_take_is_done_again():
+    """Studies whose rows could not be written are not passed by the watermark."""
+    invalid = [entry(n, study=f"1.{n}", instance=f"1.{n}.1", t00100040="X") for n in range(1, 4)]
+    fakes = ports(invalid, errors=FakeErrors(faults=[OutageError("storage", "down")] * 2))
+    with pytest.raises(OutageError):
+        run_batch(fakes, OPTIONS)
+    assert fakes.watermarks.read().watermark.sequence == 0
+    run_batch(fakes, OPTIONS)
+    assert (fakes.watermarks.read().watermark.sequence, len(fakes.errors.open_())) == (3, 3)
