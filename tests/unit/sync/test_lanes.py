@@ -11,8 +11,8 @@ from shared.mapping.converters import MappingOptions
 from shared.mapping.patients import Patients
 from shared.model import Action, State
 from shared.outcome import Outcome
-from shared.sync.batch import BatchOptions, run_batches
-from shared.sync.merge.known import KnownResources
+from shared.sync.batch import BatchOptions, run_batch
+from shared.sync.merge.known import WEIGHT_OF_ITSELF, KnownResources
 from shared.sync.queue.lanes import Pace
 from shared.sync.queue.pending import MAX_ENTRIES, MAX_STUDIES, MIN_STUDIES, PendingStudies
 from shared.sync.read.plan import Study
@@ -34,13 +34,15 @@ def numbers(group):
 
 
 def test_studies_of_one_patient_go_one_after_the_other():
-    """The second is free once the first has been tried; others are free at once."""
+    """The second is free once the first has been tried; others are free at once. What is taken over is left no more."""
     pending = pending_of([study(1, "A"), study(2, "A"), study(3, "B"), study(4, "A")])
     first = pending.next_group()
     assert numbers(first) == [1, 3]
     assert pending.next_group() == []
     pending.tried(first[0])
     assert numbers(pending.next_group()) == [2]
+    assert numbers(pending.left) == [1, 2, 3, 4]
+    pending.taken_over(first[:1])
     assert numbers(pending.left) == [2, 3, 4]
 
 
@@ -129,7 +131,7 @@ def test_lanes_are_used_and_patients_kept_apart():
     """As many as the pace allows, no more; and what comes out is what one lane would have made."""
     fhir = Busy()
     fakes = ports(batch(12, 5, 201), fhir=fhir, pace=Pace(4))
-    result = run_batches(fakes, OPTIONS)
+    result = run_batch(fakes, OPTIONS)
     assert (result.outcome, result.studies, result.written) == (Outcome.SYNCED, 12, 12 * 201)
     assert 2 <= fhir.most <= 4
     assert fhir.clashes == 0
@@ -171,7 +173,7 @@ class Counting(FakeFhir):
 def test_a_throttled_group_is_tried_again_alone():
     """It is refused together, does not fall apart into more requests at once, and in the end all is written."""
     fakes = ports(small(4), pace=Pace(8), fhir=Counting(ThrottledError("status 429", 1.0)))
-    result = run_batches(fakes, OPTIONS)
+    result = run_batch(fakes, OPTIONS)
     assert (result.studies, result.written, fakes.pace.lanes) == (4, 4, 4)
     assert fakes.fhir.sizes == [4, 1, 1, 1, 1]
 
@@ -181,14 +183,14 @@ def test_a_group_that_is_done_raises_the_pace_and_one_that_fails_does_not():
     for faults, lanes in (([], 2), ([TransientError("status 503")], 1), ([ThrottledError("status 429")], 1)):
         pace = Pace(2)
         pace.throttled()
-        result = run_batches(ports(small(1), pace=pace, fhir=Counting(*faults)), OPTIONS)
+        result = run_batch(ports(small(1), pace=pace, fhir=Counting(*faults)), OPTIONS)
         assert (result.written, pace.lanes) == (1, lanes)
 
 
 def test_small_studies_share_a_transaction():
     """20 studies, one request for all that FHIR holds of them, one transaction, and one before it for the Endpoint."""
     fakes = ports(small(20))
-    result = run_batches(fakes, OPTIONS)
+    result = run_batch(fakes, OPTIONS)
     assert (result.written, result.fhir_calls) == (20, 3)
     assert len(fakes.fhir.bundles) == 1
     assert len([one for one in fakes.fhir.resources if one["resourceType"] == "Endpoint"]) == 1
@@ -197,7 +199,7 @@ def test_small_studies_share_a_transaction():
 def test_an_endpoint_that_another_made_meanwhile_is_found():
     """That there is none was read for all; once it proves untrue, it is asked for again: one Endpoint, all linked to it."""
     other = ports(small(1))
-    run_batches(other, OPTIONS)
+    run_batch(other, OPTIONS)
     (endpoint,) = [one for one in other.fhir.resources if one["resourceType"] == "Endpoint"]
 
     class Raced(FakeFhir):
@@ -207,7 +209,7 @@ def test_an_endpoint_that_another_made_meanwhile_is_found():
             return super().transact(bundle)
 
     fakes = ports(small(20), fhir=Raced())
-    assert run_batches(fakes, OPTIONS).written == 20
+    assert run_batch(fakes, OPTIONS).written == 20
     assert [one for one in fakes.fhir.resources if one["resourceType"] == "Endpoint"] == [endpoint]
     studies = [one for one in fakes.fhir.resources if one["resourceType"] == "ImagingStudy"]
     assert [one["endpoint"] for one in studies] == [[{"reference": f"Endpoint/{endpoint['id']}"}]] * 20
@@ -216,7 +218,7 @@ def test_an_endpoint_that_another_made_meanwhile_is_found():
 def test_larger_studies_share_fewer():
     """20 studies of 25 instances: groups of at most 200 entries, two calls each, one for the Endpoint. docs/deploy.md reckons with it."""
     held = [entry(n, study=f"1.{n % 20}", instance=f"1.{n % 20}.{n}", t00100020=f"P-{n % 20}") for n in range(1, 501)]
-    assert run_batches(ports(held), OPTIONS).fhir_calls == 7
+    assert run_batch(ports(held), OPTIONS).fhir_calls == 7
 
 
 class Picky(FakeFhir):
@@ -230,7 +232,7 @@ class Picky(FakeFhir):
 def test_a_group_that_fails_falls_apart(fhir):
     """One bad study harms itself alone."""
     fakes = ports(small(20), fhir=fhir)
-    result = run_batches(fakes, OPTIONS)
+    result = run_batch(fakes, OPTIONS)
     bad = [7] if isinstance(fhir, Picky) else []
     assert [row.sequence for row in fakes.errors.rows] == bad
     assert (result.studies, result.written) == (20, 20 - len(bad))
@@ -239,7 +241,7 @@ def test_a_group_that_fails_falls_apart(fhir):
 def test_two_names_of_one_patient_do_not_clash():
     """Raw values that differ in their padding are one Patient: their studies are written one by one."""
     fakes = ports([entry(1, study="1.1", instance="1.1.1"), entry(2, study="1.2", instance="1.2.1", t00100020="P-1 ", t00100040="F")])  # fmt: skip
-    assert run_batches(fakes, OPTIONS).written == 2
+    assert run_batch(fakes, OPTIONS).written == 2
     (patient,) = [one for one in fakes.fhir.resources if one["resourceType"] == "Patient"]
     assert patient["gender"] == "female"
 
@@ -247,20 +249,20 @@ def test_two_names_of_one_patient_do_not_clash():
 def test_what_was_written_is_not_read_again():
     """If-Match guards it. A search for the Patient alone is left, and the transaction."""
     fakes = ports(small(1))
-    run_batches(fakes, OPTIONS)
+    run_batch(fakes, OPTIONS)
     fakes.feed.held = [*fakes.feed.held, entry(2, study="1.1", instance="1.1.2", t00100020="P-1")]
-    assert run_batches(fakes, OPTIONS).fhir_calls == 2
+    assert run_batch(fakes, OPTIONS).fhir_calls == 2
 
 
 def test_what_somebody_else_wrote_meanwhile_is_read():
     """412: the remembered version is forgotten, and both their parts are there."""
     fakes = ports(small(1))
-    run_batches(fakes, OPTIONS)
+    run_batch(fakes, OPTIONS)
     (held,) = [one for one in fakes.fhir.resources if one["resourceType"] == "ImagingStudy"]
     fakes.fhir.resources.remove(held)
     fakes.fhir.resources.append({**held, "note": [{"text": "theirs"}], "meta": {**held["meta"], "versionId": "2"}})
     fakes.feed.held = [*fakes.feed.held, entry(2, study="1.1", instance="1.1.2", t00100020="P-1")]
-    assert run_batches(fakes, OPTIONS).written == 1
+    assert run_batch(fakes, OPTIONS).written == 1
     (merged,) = [one for one in fakes.fhir.resources if one["resourceType"] == "ImagingStudy"]
     assert (merged["note"], merged["numberOfInstances"]) == ([{"text": "theirs"}], 2)
 
@@ -268,16 +270,16 @@ def test_what_somebody_else_wrote_meanwhile_is_read():
 def test_that_there_is_nothing_to_write_is_seen_not_remembered():
     """FHIR was restored from an older backup; the operator has the feed read again."""
     fakes = ports(small(1))
-    run_batches(fakes, OPTIONS)
+    run_batch(fakes, OPTIONS)
     fakes.fhir.resources = [one for one in fakes.fhir.resources if one["resourceType"] != "ImagingStudy"]
     fakes.watermarks.rewind()
-    assert run_batches(fakes, OPTIONS).written == 1
+    assert run_batch(fakes, OPTIONS).written == 1
     assert [one for one in fakes.fhir.resources if one["resourceType"] == "ImagingStudy"]
 
 
 def test_what_is_remembered_is_bounded():
-    """By instances; what was used longest ago goes first."""
-    known = KnownResources(max_weight=10)
+    """By instances, and what a resource weighs itself; what was used longest ago goes first."""
+    known = KnownResources(max_weight=2 * (WEIGHT_OF_ITSELF + 3))
     listed = {"series": [{"instance": [{}] * 3}]}
     for name in "abc":
         known.put(name, dict(listed))
@@ -289,15 +291,15 @@ def test_what_is_remembered_is_bounded():
     assert known.get("e") is None
 
 
-@pytest.mark.parametrize(("most", "batches"), [(1, 1), (3, 3), (0, 10)])
-def test_a_tick_may_run_several_batches(most, batches):
+@pytest.mark.parametrize(("most", "slices"), [(1, 1), (3, 3), (0, 10)])
+def test_a_batch_may_have_several_slices(most, slices):
     """So many, or until the feed is caught up; its pages are read ahead."""
     fakes = ports(feed=FakeFeed(small(100), page=10))
-    result = run_batches(fakes, replace(OPTIONS, size=10, max_batches=most))
-    assert (result.entries, result.watermark.sequence) == (batches * 10, batches * 10)
+    result = run_batch(fakes, replace(OPTIONS, size=10, max_slices=most))
+    assert (result.entries, result.watermark.sequence) == (slices * 10, slices * 10)
 
 
-def test_a_fault_after_the_first_batch_leaves_what_is_done():
+def test_a_fault_after_the_first_slice_leaves_what_is_done():
     """It is told by the next tick, which meets it first."""
 
     class Breaking(FakeFeed):
@@ -308,7 +310,7 @@ def test_a_fault_after_the_first_batch_leaves_what_is_done():
                 yield page
 
     fakes = ports(feed=Breaking(small(100), page=10))
-    result = run_batches(fakes, replace(OPTIONS, size=10, max_batches=0))
+    result = run_batch(fakes, replace(OPTIONS, size=10, max_slices=0))
     assert (result.entries, result.watermark.sequence) == (20, 20)
     with pytest.raises(FeedError):
-        run_batches(fakes, replace(OPTIONS, size=10, max_batches=0))
+        run_batch(fakes, replace(OPTIONS, size=10, max_slices=0))
