@@ -1,10 +1,11 @@
-"""Writes the tables of README.md and docs/mapping.md from the code: `make docs`. A test keeps them the same."""
+"""Writes the tables of README.md and docs/ from the code: `make docs`. A test keeps them the same."""
 
 import itertools
 import re
 from collections.abc import Callable
 from pathlib import Path
 
+from docs.cost import cost_table
 from shared.authentication import CREDENTIALS, SWITCHES
 from shared.config import SETTINGS
 from shared.mapping.dose_table import COMPONENTS
@@ -13,6 +14,7 @@ from shared.transport import TRANSPORT
 
 README = Path(__file__).parents[1] / "README.md"
 MAPPING = Path(__file__).parent / "mapping.md"
+DEPLOY = Path(__file__).parent / "deploy.md"
 
 
 def mapping_table() -> str:
@@ -64,6 +66,7 @@ def _default(default: str | None) -> str:
 TABLES: dict[Path, dict[str, Callable[[], str]]] = {
     README: {"mapping": mapping_table, "settings": settings_table},
     MAPPING: {"components": component_table},
+    DEPLOY: {"cost": cost_table},
 }
 
 

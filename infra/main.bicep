@@ -49,7 +49,7 @@ param fhirEndpoint string = 'https://${healthWorkspaceName}-${fhirServiceName}.f
 param functionAppName string = '${name}-${uniqueString(resourceGroup().id, name)}'
 
 @description('When a tick begins: NCRONTAB, six fields, seconds first.')
-param syncSchedule string = '*/10 * * * * *'
+param syncSchedule string = '*/2 * * * * *'
 
 @description('DICOM Cast\'s TableStore__TableNamePrefix, so that deployments can share a storage account.')
 @maxLength(20)

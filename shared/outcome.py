@@ -86,6 +86,11 @@ class TickRecord:
         return self.ended_well and is_behind and result is not None and not result.brought_on
 
     @property
+    def is_quiet(self) -> bool:
+        """Whether there was nothing to do, and nothing waits."""
+        return self.outcome is Outcome.IDLE and self.lag is not None and self.lag.entries == 0
+
+    @property
     def is_worth_telling(self) -> bool:
         """Whether it did anything, or failed."""
         return self.outcome is not Outcome.IDLE

@@ -20,8 +20,9 @@ logger = logging.getLogger(__name__)
 CONTAINER = "dicom-cast"
 SINCE, DONE, ENTRIES = "since", "done", "entries"
 """Of the blob's metadata."""
-TELL_SECONDS = 5.0
-"""So long at least lies between two requests that tell how far a tick is: most ticks end before the first."""
+FIRST_SECONDS, TELL_SECONDS = 1.0, 5.0
+"""A write costs twelve times what a lease does: a tick that is over by the first is not told of; so long at least lies
+between two that tell how far a tick is."""
 _OURS_NO_MORE = frozenset({404, 409, 412})
 """Another took it, it was broken, or the blob is gone: another can have it at once, whatever was left of it."""
 
@@ -36,6 +37,7 @@ class BlobLease:
         self._lease: BlobLeaseClient | None = None
         self._valid_until = 0.0  # of the monotonic clock
         self._stop = threading.Event()
+        self._has_told = False
         self._renewer: threading.Thread | None = None
         self._since = ""
         self._told_at = 0.0  # of the monotonic clock
@@ -52,11 +54,10 @@ class BlobLease:
                     return False
                 raise
         self._valid_until = asked + self._duration
+        self._since, self._told, self._told_at = datetime.now(UTC).isoformat(), None, asked
         self._stop.clear()
         self._renewer = threading.Thread(target=self._renew, args=(self._lease,), name="lease", daemon=True)
         self._renewer.start()
-        self._since, self._told = datetime.now(UTC).isoformat(), None
-        self._write_metadata({SINCE: self._since})
         return True
 
     def tell(self, done: int, entries: int) -> None:
@@ -78,10 +79,12 @@ class BlobLease:
             self._renewer.join()
         if self._lease:
             try:
+                if self._has_told:  # else the next tick would seem to have begun then
+                    self._write_metadata({})
                 self._lease.release()
             except AzureError as error:
                 logger.warning("lease not released (%s): it ends within %d s", type(error).__name__, self._duration)
-        self._lease, self._valid_until = None, 0.0
+        self._lease, self._valid_until, self._has_told = None, 0.0, False
 
     def state(self) -> LeaseState:
         """Whether any host holds it, as the blob says."""
@@ -96,7 +99,7 @@ class BlobLease:
 
     def _write_metadata(self, said: dict[str, str]) -> None:
         """For whoever looks at the status; the blob's own properties do not say it. It is not worth a second try."""
-        self._told_at = time.monotonic()
+        self._told_at, self._has_told = time.monotonic(), True
         patience = self._duration / 6
         try:
             self._blob.set_blob_metadata(
@@ -121,7 +124,12 @@ class BlobLease:
     def _renew(self, lease: BlobLeaseClient) -> None:
         # A request that gets no answer is given up while there is time for another.
         patience = self._duration / 6
-        while not self._stop.wait(self._duration / 3):
+        if self._stop.wait(FIRST_SECONDS):
+            return
+        self._write_metadata({SINCE: self._since})
+        wait = self._duration / 3 - FIRST_SECONDS
+        while not self._stop.wait(wait):
+            wait = self._duration / 3
             asked = time.monotonic()
             try:
                 lease.renew(connection_timeout=patience, read_timeout=patience)

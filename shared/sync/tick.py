@@ -8,7 +8,7 @@ from shared.errors import DicomCastError, FeedError, LeaseLostError, OutageError
 from shared.journal import TOTALS, Journal
 from shared.log_lines import log_line
 from shared.outcome import BatchResult, Lag, Outcome, TickRecord
-from shared.sync.batch import BatchOptions, run_batches
+from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.bulkhead import bulkhead, tell
 from shared.sync.ports import Ports
 from shared.sync.replay.replay import run_replays
@@ -32,7 +32,10 @@ logger = logging.getLogger(__name__)
 
 
 def tick(ports: Ports, options: BatchOptions, outages: OutageLog) -> TickRecord:
-    """Runs one batch, then replays, under the lease. Known errors end the tick and are told in its record."""
+    """Runs one batch, then replays, under the lease. Known errors end the tick and are told in its record.
+
+    Of idle ticks one a minute is written down, in the journal and in the log.
+    """
     started = ports.now()
     try:
         if not ports.lease.acquire():
@@ -41,7 +44,9 @@ def tick(ports: Ports, options: BatchOptions, outages: OutageLog) -> TickRecord:
         else:
             try:
                 journal = ports.journal.read()
-                record = _judged(_work(ports, options, started, outages), journal, options)
+                record = _judged(_work(ports, options, journal, outages), journal, options)
+                if journal.is_repeated_by(record):
+                    return record
                 ports.journal.write(journal.with_tick(record))
             finally:
                 ports.lease.release()
@@ -52,16 +57,18 @@ def tick(ports: Ports, options: BatchOptions, outages: OutageLog) -> TickRecord:
     return record
 
 
-def _work(ports: Ports, options: BatchOptions, started: datetime, outages: OutageLog) -> TickRecord:
+def _work(ports: Ports, options: BatchOptions, journal: Journal, outages: OutageLog) -> TickRecord:
+    started = ports.now()
     result, error, system = None, None, None
     try:
         with ports.deadline.within(options.tick_budget_seconds + REQUEST_SECONDS), bulkhead(UnforeseenTickError):
             ports.fhir.check()
             ports.errors.begin()
             ports.handover.begin(ports.sleep)
-            result = run_batches(ports, options)
+            result = run_batch(ports, options)
             outcome = result.outcome
-            if outcome is Outcome.IDLE:  # nothing was asked of the FHIR server: is it there for what comes next?
+            # Where nothing was asked of the FHIR server for a minute: is it there for what comes next?
+            if outcome is Outcome.IDLE and not journal.is_quiet_at(started):
                 ports.fhir.ensure_answers()
             outages.up()
             run_replays(ports, options, ports.now() + timedelta(seconds=REPLAY_SECONDS))

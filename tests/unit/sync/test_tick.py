@@ -71,6 +71,37 @@ def test_a_host_that_takes_over_waits_for_searches_to_catch_up(leases, slept):
     assert clock.slept == slept
 
 
+def test_of_ticks_that_find_nothing_to_do_one_a_minute_is_written(caplog):
+    """In the journal and in the log; as often the FHIR server is asked whether it is there. What is done is told at once."""
+    caplog.set_level(logging.INFO)
+    clock = FakeClock()
+    feed = FakeFeed()
+    fakes = ports(feed=feed, sleep=clock.sleep, now=clock.now)
+    told = []
+    for second in range(0, 130, 2):
+        if second == 90:
+            feed.held = [entry(1)]
+        caplog.clear()
+        run(fakes)
+        if caplog.messages:
+            told.append(second)
+            assert fakes.journal.record.started == clock.at
+        clock.sleep(2)
+    assert told == [0, 60, 90, 92]
+    assert fakes.fhir.calls == 3 + 3  # idle ticks, and those of the study
+
+
+def test_a_tick_that_finds_nothing_to_do_is_written_where_something_waits():
+    """A young hole holds the feed: how far behind the sync is must be seen."""
+    fakes = ports(feed=FakeFeed([entry(1)], hold="sequence 2 is missing"))
+    run(fakes)
+    ticks = fakes.journal.held.totals["ticks"]
+    fakes.feed.held = [entry(1), entry(3)]
+    fakes.feed.page = 1
+    run(fakes)
+    assert fakes.journal.held.totals["ticks"] == ticks + 1
+
+
 def test_a_held_lease_ends_the_tick_well(caplog):
     """Said at INFO; nothing is read, and the other host's record of its tick stands."""
     caplog.set_level(logging.INFO)
