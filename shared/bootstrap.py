@@ -112,7 +112,7 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
             size=settings.batch_size,
             tick_budget_seconds=settings.tick_budget_seconds,
             total_retry_seconds=settings.total_retry_seconds,
-            max_batches=settings.max_batches,
+            max_slices=settings.max_slices,
             standstill_seconds=max(settings.health_max_age_seconds, 2 * settings.gap_grace_seconds),
         ),
         outages=OutageLog(_utc_now),

@@ -1,4 +1,7 @@
-"""One batch: read -> group by study -> sync each (map, merge, transact) -> record -> move the watermark."""
+"""One batch: read -> group by study -> sync each (map, merge, transact) -> record -> move the watermark.
+
+It reaches to the end of the feed, or of the tick's time, and is worked on in slices: the watermark moves after each.
+"""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -25,41 +28,45 @@ READING = 1 / 3
 
 @dataclass(frozen=True, slots=True)
 class BatchOptions:
-    """`size` in entries: pages of the feed are read until it is reached. Times in seconds, as the settings say.
+    """`size` of a slice in entries: pages of the feed are read until it is reached. Times in seconds.
 
-    `max_batches` of one tick; 0: no limit but the time. `standstill_seconds`: what waits in the feed for so long, and
-    is brought on by no tick, is told; longer than what is young may wait.
+    `max_slices` of one tick; 0: until the end of the feed, or of the time. `standstill_seconds`: what waits in the feed
+    for so long, and is brought on by no tick, is told; longer than what is young may wait.
     """
 
     mapping: MappingOptions
     size: int
     tick_budget_seconds: float = 240
     total_retry_seconds: float = 600
-    max_batches: int = 1
+    max_slices: int = 1
     standstill_seconds: float = 300
 
 
-def run_batches(ports: Ports, options: BatchOptions) -> BatchResult:
-    """As many batches as one tick may: until the feed is caught up, the time is over, or something holds it."""
+def run_batch(ports: Ports, options: BatchOptions) -> BatchResult:
+    """Slice after slice, read ahead, until the feed ends, the time is over, or something holds it.
+
+    Raises what `run_slice` does, of the first slice: what befalls a later one the next tick meets again, and tells.
+    """
     deadline = ports.now() + timedelta(seconds=options.tick_budget_seconds)
-    if options.max_batches == 1:  # what would be read ahead is of no use to the next tick
-        return run_batch(ports, options, deadline)
+    if options.max_slices == 1:  # what would be read ahead is of no use to the next tick
+        return run_slice(ports, options, deadline)[0]
     results: list[BatchResult] = []
     with ReadAhead(ports.feed) as feed:
-        while not results or (len(results) != options.max_batches and ports.now() < deadline):
+        while not results or (len(results) != options.max_slices and ports.now() < deadline):
             try:
-                results.append(run_batch(replace(ports, feed=feed), options, deadline))
-            except (FeedError, OutageError):  # the next tick meets it again, and tells it
+                result, is_last = run_slice(replace(ports, feed=feed), options, deadline)
+            except (FeedError, OutageError):
                 if not results:
                     raise
                 break
-            if results[-1].outcome is not Outcome.SYNCED or results[-1].held_by:
+            results.append(result)
+            if is_last or result.held_by:
                 break
     return together(results)
 
 
 def together(results: Sequence[BatchResult]) -> BatchResult:
-    """What several batches did; the watermark is the last one's."""
+    """What several slices did; the watermark is the last one's."""
     sums = {name: sum(getattr(result, name) for result in results) for name in TOTALS}
     recorded = sum((Counter(result.recorded) for result in results), Counter[ErrorTable]())
     outcome = Outcome.SYNCED if sums["entries"] else Outcome.IDLE
@@ -67,8 +74,11 @@ def together(results: Sequence[BatchResult]) -> BatchResult:
     return replace(results[-1], outcome=outcome, recorded=dict(recorded), brought_on=brought_on, **sums)
 
 
-def run_batch(ports: Ports, options: BatchOptions, deadline: datetime) -> BatchResult:
-    """One batch from the watermark on. Raises FeedError, OutageError, LeaseLostError; what is done stays done."""
+def run_slice(ports: Ports, options: BatchOptions, deadline: datetime) -> tuple[BatchResult, bool]:
+    """One slice from the watermark on, and whether the feed had nothing behind it.
+
+    Raises FeedError, OutageError, LeaseLostError; what is done stays done.
+    """
     calls_before = ports.fhir.calls
     limits = Limits(deadline, options.total_retry_seconds)
     stored = ports.watermarks.read()
@@ -99,7 +109,7 @@ def run_batch(ports: Ports, options: BatchOptions, deadline: datetime) -> BatchR
     result = _result(plan, progress, watermark, ports.fhir.calls - calls_before)
     brought_on = (watermark, read_through) != (stored.watermark, stored.read_through) or plan.is_any_resting
     brought_on = brought_on or bool(progress.studies or rows.recorded)
-    return replace(result, recorded=dict(rows.recorded), brought_on=brought_on)
+    return replace(result, recorded=dict(rows.recorded), brought_on=brought_on), plan.is_last
 
 
 def just_before(

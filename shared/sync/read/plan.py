@@ -52,7 +52,8 @@ class Study:
 class Plan:
     """`due` is to be tried now; `resting` are new entries of carried studies whose next try is not due yet.
 
-    `torn` entries cannot be read, and are to be recorded; `gone` are carried ones that the feed has no more.
+    `torn` entries cannot be read, and are to be recorded; `gone` are carried ones that the feed has no more. `is_last`:
+    the feed had nothing behind what was read.
     """
 
     read: FeedPage
@@ -61,6 +62,7 @@ class Plan:
     resting: Sequence[Study]
     is_any_resting: bool
     gone: Sequence[CarriedEntry] = ()
+    is_last: bool = True
 
 
 def make_plan(ports: Ports, stored: StoredWatermark, size: int, read_until: datetime) -> Plan:
@@ -73,7 +75,7 @@ def make_plan(ports: Ports, stored: StoredWatermark, size: int, read_until: date
     waiting = {entry.sequence: entry for entry in carried}
     now = ports.now()
     rests = {study for study, known in attempts.items() if not known.is_due(now)}
-    read = read_batch(ports, stored.read_through, size, read_until)
+    read, is_last = read_slice(ports, stored.read_through, size, read_until)
     # A run that was killed may have recorded entries that were not passed: they are read again with what is new.
     new = {entry.sequence for entry in read.entries}
     asked = {entry.sequence for entry in carried if entry.study not in rests} - new
@@ -92,7 +94,7 @@ def make_plan(ports: Ports, stored: StoredWatermark, size: int, read_until: date
         known = {one.sequence: attempts_at(waiting[one.sequence]) for one in group if one.sequence in waiting}
         (resting if study in rests else due).append(Study(group, known, updated=of_these(group, updated)))
     is_any_resting = bool(rests) or len(carried) == MAX_CARRIED
-    return Plan(read, torn, due, resting, is_any_resting, gone)
+    return Plan(read, torn, due, resting, is_any_resting, gone, is_last)
 
 
 def carried_entries(ports: Ports, stored: StoredWatermark) -> list[CarriedEntry]:
@@ -131,16 +133,20 @@ def attempts_of(carried: Sequence[CarriedEntry]) -> dict[tuple[str, str], Attemp
     }
 
 
-def read_batch(ports: Ports, after: Watermark, size: int, until: datetime) -> FeedPage:
-    """Pages of the feed until `size` entries are there, its end, or a page that came after `until`; one at least."""
+def read_slice(ports: Ports, after: Watermark, size: int, until: datetime) -> tuple[FeedPage, bool]:
+    """Pages of the feed until `size` entries are there, its end, or a page that came after `until`; one at least.
+
+    And whether it was the feed's end.
+    """
     entries: list[FeedEntry] = []
-    read = FeedPage((), after)
+    read, is_last = FeedPage((), after), True
     for page in ports.feed.pages(after):
         entries += page.entries
         read = page
         if len(entries) >= size or (entries and ports.now() >= until):
+            is_last = False
             break
-    return replace(read, entries=entries)
+    return replace(read, entries=entries), is_last
 
 
 def by_study(entries: Sequence[FeedEntry]) -> list[list[ChangeFeedEntry]]:

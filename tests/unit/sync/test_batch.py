@@ -9,7 +9,7 @@ from shared.failures import ErrorTable, FailedEntry
 from shared.mapping.converters import MappingOptions
 from shared.model import TornEntry, Watermark
 from shared.outcome import Outcome
-from shared.sync.batch import BatchOptions, just_before, run_batches
+from shared.sync.batch import BatchOptions, just_before, run_batch
 from tests.fakes import NOW, FakeFeed, FakeFhir, FakeLease, FakeWatermarks, entry, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)
@@ -22,7 +22,7 @@ def three_studies():
 def test_a_batch_syncs_all_and_moves_the_watermark():
     """Grouped by study: three studies are three transactions."""
     fakes = ports(three_studies())
-    result = run_batches(fakes, OPTIONS)
+    result = run_batch(fakes, OPTIONS)
     assert (result.outcome, result.entries, result.studies, result.written) == (Outcome.SYNCED, 4, 3, 4)
     assert len(fakes.fhir.bundles) == 3
     assert fakes.watermarks.watermark.sequence == 4
@@ -31,28 +31,28 @@ def test_a_batch_syncs_all_and_moves_the_watermark():
 def test_a_batch_ends_at_its_size():
     """Whole pages, until the size is reached."""
     fakes = ports(feed=FakeFeed(three_studies(), page=1))
-    assert run_batches(fakes, BatchOptions(OPTIONS.mapping, size=2)).entries == 2
+    assert run_batch(fakes, BatchOptions(OPTIONS.mapping, size=2)).entries == 2
     assert fakes.watermarks.watermark.sequence == 2
 
 
 def test_an_empty_feed_is_idle():
     """And no row is written for it."""
     fakes = ports()
-    assert run_batches(fakes, OPTIONS).outcome is Outcome.IDLE
+    assert run_batch(fakes, OPTIONS).outcome is Outcome.IDLE
     assert fakes.watermarks.stored.etag == "0"
 
 
 def test_a_young_hole_holds_the_watermark():
     """What comes before it is done; the result says what is missing."""
     fakes = ports(feed=FakeFeed([entry(1)], hold="sequence 2 is missing"))
-    assert run_batches(fakes, OPTIONS).held_by == "sequence 2 is missing"
+    assert run_batch(fakes, OPTIONS).held_by == "sequence 2 is missing"
     assert fakes.watermarks.watermark.sequence == 1
 
 
 def test_a_failed_entry_is_recorded_before_the_watermark_passes_it():
     """Recorded, not lost."""
     fakes = ports([entry(1, t00100020=None), entry(2, instance="1.9", t00100040="X")])
-    result = run_batches(fakes, OPTIONS)
+    result = run_batch(fakes, OPTIONS)
     assert [(row.sequence, row.is_final) for row in fakes.errors.rows] == [(1, True), (2, False)]
     assert (result.failed, result.invalid_tags, result.written) == (1, 1, 1)
     assert fakes.watermarks.watermark.sequence == 2
@@ -61,11 +61,11 @@ def test_a_failed_entry_is_recorded_before_the_watermark_passes_it():
 def test_an_entry_that_is_synced_at_last_resolves_its_rows():
     """An entry that fails again stays open; what never failed has none."""
     fakes = ports([entry(1, t00100020=None), entry(2, study="1.2", t00100020=None), entry(3, study="1.3")])
-    run_batches(fakes, OPTIONS)
+    run_batch(fakes, OPTIONS)
     assert fakes.errors.resolved == []
     fakes.watermarks.rewind()
     fakes.feed.held = [entry(1, t00100020=None), entry(2, study="1.2"), entry(3, study="1.3"), entry(4, study="1.4")]
-    run_batches(fakes, OPTIONS)
+    run_batch(fakes, OPTIONS)
     assert fakes.errors.resolved == [2]
 
 
@@ -73,7 +73,7 @@ def test_an_outage_ends_the_batch_with_what_is_done():
     """Nothing is skipped because a server was down."""
     fakes = ports(three_studies(), fhir=FakeFhir(faults=[None, OutageError("FHIR server", "401")]))
     with pytest.raises(OutageError):
-        run_batches(fakes, OPTIONS)
+        run_batch(fakes, OPTIONS)
     assert fakes.watermarks.watermark.sequence == 1
 
 
@@ -81,7 +81,7 @@ def test_a_lost_lease_stops_between_two_studies():
     """And never moves the watermark."""
     fakes = ports(three_studies(), lease=FakeLease(checks=5))
     with pytest.raises(LeaseLostError):
-        run_batches(fakes, OPTIONS)
+        run_batch(fakes, OPTIONS)
     assert len(fakes.fhir.bundles) == 2
     assert fakes.watermarks.watermark == Watermark()
 
@@ -97,7 +97,7 @@ def test_nothing_is_sent_once_the_lease_is_lost(checks, faults):
     """Another host has gone on from there: what this one read of the feed is stale, and would undo later changes."""
     fakes = ports(three_studies(), lease=FakeLease(checks=checks), fhir=FakeFhir(faults=faults))
     with pytest.raises(LeaseLostError):
-        run_batches(fakes, OPTIONS)
+        run_batch(fakes, OPTIONS)
     assert fakes.fhir.bundles == []
 
 
@@ -108,7 +108,7 @@ def test_nothing_is_recorded_or_resolved_once_the_lease_is_lost(entries):
     before = FailedEntry.of(entry(2, instance="1.9"), ErrorTable.FHIR, "FhirRefusedError", "")
     fakes.errors.record([before])
     with pytest.raises(LeaseLostError):
-        run_batches(fakes, OPTIONS)
+        run_batch(fakes, OPTIONS)
     assert len(fakes.fhir.bundles) == 1
     assert (fakes.errors.rows, fakes.errors.resolved) == ([before], [])
 
@@ -123,14 +123,14 @@ def test_a_watermark_that_another_host_moved_is_not_ours_to_move():
             return stored
 
     with pytest.raises(LeaseLostError):
-        run_batches(ports(three_studies(), watermarks=Moved()), OPTIONS)
+        run_batch(ports(three_studies(), watermarks=Moved()), OPTIONS)
 
 
 def test_a_torn_entry_is_recorded_and_passed():
     """By its sequence; the entries around it are synced."""
     torn = TornEntry(2, None, "entry 2: no JSON")
     fakes = ports([entry(1), torn, entry(3, instance="1.9")])
-    result = run_batches(fakes, OPTIONS)
+    result = run_batch(fakes, OPTIONS)
     assert [(row.table, row.sequence, row.message) for row in fakes.errors.rows] == [
         (ErrorTable.DICOM, 2, "entry 2: no JSON")
     ]

@@ -10,7 +10,7 @@ from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.outcome import Outcome
 from shared.replay import ReplayRequest, ReplayState, SequenceRange, StudyRebuild
-from shared.sync.batch import BatchOptions, run_batch
+from shared.sync.batch import BatchOptions, run_slice
 from shared.sync.bulkhead import bulkhead
 from shared.sync.read.read_ahead import ReadAhead
 from shared.sync.status.outages import OutageLog
@@ -49,7 +49,7 @@ def studies(fakes):
 
 
 def run(fakes):
-    return run_batch(fakes, OPTIONS, fakes.now() + timedelta(hours=1))
+    return run_slice(fakes, OPTIONS, fakes.now() + timedelta(hours=1))[0]
 
 
 @pytest.mark.parametrize(("on", "name"), [("search", "KeyError"), ("transaction", "TypeError")])

@@ -13,7 +13,7 @@ from shared.errors import FhirRefusedError, OutageError, ThrottledError, Transie
 from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.model import TornEntry
-from shared.sync.batch import BatchOptions, run_batches
+from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.queue.retry import Attempts, delay_seconds
 from tests.fakes import NOW, FakeClock, FakeErrors, FakeFhir, TimedFeed, entry, is_of_endpoint, ports
 
@@ -67,7 +67,7 @@ class World:
 
     def tick(self, after=10, options=OPTIONS):
         self.clock.at += timedelta(seconds=after)
-        return run_batches(self.ports, options)
+        return run_batch(self.ports, options)
 
     @property
     def watermark(self):
@@ -226,7 +226,7 @@ def test_an_outage_of_storage_leaves_no_failure_unrecorded():
     assert world.fhir.tried == ["1.1", "1.2", "1.2"]
     assert world.watermark == 1
     world.tick()
-    assert [row.sequence for row in world.ports.errors.rows] == [3]
+    assert [row.sequence for row in world.ports.errors.open_()] == [3]
     assert world.watermark == 3
 
 

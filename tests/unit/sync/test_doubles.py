@@ -10,7 +10,7 @@ from shared.errors import LeaseLostError
 from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.model import Action, State
-from shared.sync.batch import BatchOptions, run_batches
+from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.merge.known import MAX_AGE_SECONDS, KnownResources
 from tests.dose_reports import ct, ct_event
 from tests.fakes import (
@@ -84,12 +84,12 @@ class World:
         frozen, other = self.host(lease=FakeLease()), self.host()
 
         def meanwhile():
-            run_batches(other, OPTIONS)
+            run_batch(other, OPTIONS)
             frozen.lease.checks = 0  # it learns so when it asks next
 
         self.fhir.between = meanwhile
         with suppress(LeaseLostError):
-            run_batches(frozen, OPTIONS)
+            run_batch(frozen, OPTIONS)
         frozen.lease.checks = None
         return frozen, other
 
@@ -130,7 +130,7 @@ def test_doubled_studies_become_one(name, more, listed):
     world = World(entry(1))
     world.overlap()
     world.arrives(more)
-    result = run_batches(world.host(), OPTIONS)
+    result = run_batch(world.host(), OPTIONS)
     assert (result.failed, result.carried) == (0, 0)
     assert world.listed() == listed
     assert world.watermarks.watermark.sequence == 2
@@ -144,7 +144,7 @@ def test_doubled_studies_become_one_with_the_instances_of_both():
     two["series"] = [{**two["series"][0], "instance": [{**two["series"][0]["instance"][0], "uid": "1.7"}]}]
     two["series"].append({**one["series"][0], "uid": "1.2.8"})
     world.arrives(entry(2, instance="1.9"))
-    run_batches(world.host(), OPTIONS)
+    run_batch(world.host(), OPTIONS)
     (study,) = world.fhir.held("ImagingStudy")
     assert {series["uid"]: [one["uid"] for one in series["instance"]] for series in study["series"]} == {
         SERIES: [INSTANCE, "1.7", "1.9"],
@@ -162,7 +162,7 @@ def test_what_a_host_remembers_keeps_no_double(which, seconds):
     host = world.overlap()[which]
     world.arrives(entry(2, instance="1.9"))
     world.seconds = seconds
-    run_batches(host, OPTIONS)
+    run_batch(host, OPTIONS)
     assert len(world.fhir.held("ImagingStudy")) == (1 if seconds else 2)
     assert any("1.9" in listed for listed in world.listed())
 
@@ -174,13 +174,13 @@ def test_a_study_stays_with_one_of_two_doubled_patients():
     ids = [one["id"] for one in world.fhir.held("Patient")]
     world.seconds = MAX_AGE_SECONDS + 1
     world.arrives(entry(2, instance="1.9"))
-    run_batches(other, OPTIONS)
+    run_batch(other, OPTIONS)
     (study,) = world.fhir.held("ImagingStudy")
     subject, before = study["subject"], world.fhir.versions()
     for host in (frozen, other, world.host(), frozen):
         world.seconds += MAX_AGE_SECONDS + 1
         world.watermarks.rewind()
-        assert run_batches(host, OPTIONS).written == 0
+        assert run_batch(host, OPTIONS).written == 0
         assert world.fhir.versions() == before
     assert world.fhir.held("ImagingStudy")[0]["subject"] == subject
     (told,) = world.doubled()
@@ -201,9 +201,9 @@ def test_new_studies_of_a_doubled_patient_go_to_the_first():
     study["subject"] = {"reference": f"Patient/{patients[1]['id']}"}
     for number, host in ((2, other), (3, world.host())):
         world.arrives(entry(number, study=f"1.4.{number}", instance=f"1.4.{number}.1"))
-        run_batches(host, OPTIONS)
+        run_batch(host, OPTIONS)
     world.watermarks.rewind()
-    run_batches(world.host(), OPTIONS)
+    run_batch(world.host(), OPTIONS)
     subjects = [one["subject"]["reference"] for one in world.fhir.held("ImagingStudy")]
     assert sorted(subjects) == sorted(f"Patient/{patients[at]['id']}" for at in (0, 0, 1))
 
@@ -213,12 +213,12 @@ def test_once_one_of_the_patients_is_deleted_the_row_is_resolved():
     world = World(entry(1))
     world.overlap()
     world.arrives(entry(2, instance="1.9"))
-    run_batches(world.host(), OPTIONS)
+    run_batch(world.host(), OPTIONS)
     (study,) = world.fhir.held("ImagingStudy")
     (gone,) = [one for one in world.fhir.held("Patient") if study["subject"]["reference"] == f"Patient/{one['id']}"]
     world.fhir.resources.remove(gone)
     world.watermarks.rewind()
-    run_batches(world.host(), OPTIONS)
+    run_batch(world.host(), OPTIONS)
     (left,) = world.fhir.held("Patient")
     assert world.fhir.held("ImagingStudy")[0]["subject"] == {"reference": f"Patient/{left['id']}"}
     assert 2 in world.errors.resolved
@@ -245,7 +245,7 @@ def test_a_double_that_is_not_ours_alone_stops_the_study(name, change, kind):
     double.update(change)
     before = world.fhir.versions()
     world.arrives(entry(2, instance="1.9"), entry(3, study="1.5", instance="1.5.1", t00100020="P-2"))
-    result = run_batches(world.host(), OPTIONS)
+    result = run_batch(world.host(), OPTIONS)
     (row,) = [row for row in world.errors.rows if row.is_final]
     assert (row.table, row.exception, row.sequence) == (ErrorTable.FHIR, "MultipleMatchingResourcesError", 2)
     assert all(f"{kind}/{one['id']}" in row.message for one in world.fhir.held(kind)[:2])
@@ -260,7 +260,7 @@ def test_the_observations_of_doubled_studies_are_said_once():
     once = len(world.fhir.held("Observation"))
     world.watermarks.rewind()
     world.errors.rows.clear()
-    run_batches(world.host(), OPTIONS)
+    run_batch(world.host(), OPTIONS)
     (study,) = world.fhir.held("ImagingStudy")
     observations = world.fhir.held("Observation")
     assert len(observations) == once // 2 == 2
@@ -268,5 +268,5 @@ def test_the_observations_of_doubled_studies_are_said_once():
     assert {one["subject"]["reference"] for one in observations} == {study["subject"]["reference"]}
     before = world.fhir.versions()
     world.watermarks.rewind()
-    run_batches(world.host(), OPTIONS)
+    run_batch(world.host(), OPTIONS)
     assert world.fhir.versions() == before

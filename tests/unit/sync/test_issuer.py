@@ -7,7 +7,7 @@ import pytest
 from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.model import PatientUpdatePolicy
-from shared.sync.batch import BatchOptions, run_batches
+from shared.sync.batch import BatchOptions, run_batch
 from tests.fakes import FakeErrors, FakeFeed, FakeFhir, entry, ports
 from tests.r4 import faults
 
@@ -31,7 +31,7 @@ def held(system=None, id_="a"):
 
 def synced(*entries, there=(), mapping=ISSUED):
     fakes = ports(feed=FakeFeed(list(entries)), fhir=FakeFhir(list(there)), errors=FakeErrors())
-    run_batches(fakes, replace(OPTIONS, mapping=mapping))
+    run_batch(fakes, replace(OPTIONS, mapping=mapping))
     return fakes
 
 

@@ -10,7 +10,7 @@ from shared.errors import ConflictError, FeedError, FhirRefusedError, OutageErro
 from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.model import DEFAULT_PARTITION, Action, State
-from shared.sync.batch import BatchOptions, run_batch
+from shared.sync.batch import BatchOptions, run_slice
 from shared.sync.merge.known import KnownResources
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
@@ -388,7 +388,7 @@ def test_studies_whose_account_cannot_be_had_are_no_outage_of_fhir():
     StudySync(ports(fhir=fhir), OPTIONS).run_all([Study([one]) for one in first])
     feed = [gone(n + 10, study=f"1.{n}") for n in range(1, 5)]
     fakes = ports(feed, fhir=fhir, archive=Refusing(FeedError("status 406")))
-    result = run_batch(fakes, BatchOptions(OPTIONS, size=100), fakes.now() + timedelta(hours=1))
+    result = run_slice(fakes, BatchOptions(OPTIONS, size=100), fakes.now() + timedelta(hours=1))[0]
     assert (result.carried, result.failed, len(fakes.errors.retries)) == (4, 0, 4)
 
 
@@ -419,7 +419,7 @@ def test_the_first_sync_of_an_archive_whose_uids_were_updated_brings_no_ghosts(n
     feed = [replace(one, timestamp=earlier) for one in (entry(1, **OLD), entry(2, Action.UPDATE, **new))]
     fakes = ports(feed, archive=FakeArchive({new["study"]: [held]}))
     for _ in range(2):
-        result = run_batch(fakes, BatchOptions(OPTIONS, size=100), fakes.now() + timedelta(hours=1))
+        result = run_slice(fakes, BatchOptions(OPTIONS, size=100), fakes.now() + timedelta(hours=1))[0]
         assert (result.carried, result.failed) == (0, 0)
         (study,) = [one for one in fakes.fhir.resources if one["resourceType"] == "ImagingStudy"]
         listed = [(one["uid"], instance["uid"]) for one in study["series"] for instance in one["instance"]]

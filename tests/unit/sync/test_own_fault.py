@@ -8,7 +8,7 @@ import pytest
 from shared.errors import ConflictError, FhirRefusedError, OutageError, ThrottledError, TransientError
 from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
-from shared.sync.batch import BatchOptions, run_batches
+from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.merge.known import KnownResources
 from shared.sync.queue.retry import TRIES_IN_A_TICK
 from tests.fakes import FakeClock, FakeErrors, FakeFhir, entry, is_of_endpoint, ports
@@ -55,7 +55,7 @@ def status(code):
 def test_one_study_that_fails_in_one_way_again_and_again(code):
     """While others are written: it is narrowed down like a refusal, the rest of it is written, and it is over in one tick."""
     fakes = ports([*bad_study(), *others()], fhir=Failing(status(code)))
-    result = run_batches(fakes, OPTIONS)
+    result = run_batch(fakes, OPTIONS)
     assert rows(fakes, ErrorTable.FHIR) == [3]
     (row,) = (row for row in fakes.errors.rows if row.is_final)
     assert f"status {code}, again and again, while others are written" in row.message
@@ -84,7 +84,7 @@ IN_PASSING = [
 def test_what_may_pass_is_carried(name, errors, beside):
     """It is no word on the study: nothing final is recorded of it, and the watermark stands before it."""
     fakes = ports([*bad_study(), *beside], fhir=Failing(*errors))
-    result = run_batches(fakes, OPTIONS)
+    result = run_batch(fakes, OPTIONS)
     assert [row for row in fakes.errors.rows if row.is_final] == []
     assert (result.carried, result.written) == (4, len(beside))
     assert fakes.watermarks.watermark.sequence == 0
@@ -101,7 +101,7 @@ def test_a_suspect_that_is_well_again_is_written():
             return super().transact(bundle)
 
     fakes = ports([*bad_study(), *others()], fhir=Recovering(*errors))
-    result = run_batches(fakes, OPTIONS)
+    result = run_batch(fakes, OPTIONS)
     assert (result.written, result.carried, result.failed) == (6, 0, 0)
     assert fakes.fhir.failed == len(errors)
 
@@ -113,14 +113,14 @@ def forbidden():
 def test_one_study_that_is_forbidden():
     """By a firewall, while others are written: the entry to blame gets the row, at once."""
     fakes = ports([*bad_study(), *others()], fhir=Failing(forbidden()))
-    result = run_batches(fakes, OPTIONS)
+    result = run_batch(fakes, OPTIONS)
     assert (rows(fakes, ErrorTable.FHIR), result.written, fakes.watermarks.watermark.sequence) == ([3], 5, 11)
 
 
 def test_a_study_that_is_forbidden_in_a_quiet_feed():
     """It does not hold the feed."""
     fakes = ports(bad_study(1), fhir=Failing(forbidden(), strikes="1.1."))
-    assert run_batches(fakes, OPTIONS).failed == 1
+    assert run_batch(fakes, OPTIONS).failed == 1
     assert rows(fakes, ErrorTable.FHIR) == [1]
 
 
@@ -128,7 +128,7 @@ def test_study_after_study_that_is_forbidden():
     """Where none succeeds it may be a scope that the app's token lacks: nothing is recorded, the feed holds."""
     fakes = ports(others(5), fhir=Failing(forbidden(), strikes="1.2."))
     with pytest.raises(OutageError, match=r"FHIR server: 403 from .*nothing succeeds, 3 studies fell"):
-        run_batches(fakes, OPTIONS)
+        run_batch(fakes, OPTIONS)
     assert fakes.errors.rows == []
 
 
@@ -143,15 +143,15 @@ def versionless(fakes, *studies):
 def test_studies_whose_version_is_not_told(count, is_outage):
     """One harms itself alone; where study after study has none, and none succeeds, it is the server."""
     fakes = ports(others(5), fhir=FakeFhir(), known=KnownResources(max_weight=0))
-    run_batches(fakes, OPTIONS)
+    run_batch(fakes, OPTIONS)
     versionless(fakes, *(f"1.2.{n}" for n in range(count)))
     fakes.feed.held += [entry(20 + n, study=f"1.2.{n}", instance=f"1.2.{n}.2", t00100020=f"Q-{n}") for n in range(5)]
     if is_outage:
         with pytest.raises(OutageError, match=r"FHIR server: neither .* tells the version"):
-            run_batches(fakes, OPTIONS)
+            run_batch(fakes, OPTIONS)
         assert fakes.errors.rows == []
         return
-    assert run_batches(fakes, OPTIONS).written == 5 - count
+    assert run_batch(fakes, OPTIONS).written == 5 - count
     assert rows(fakes, ErrorTable.FHIR) == list(range(20, 20 + count))
     assert {row.exception for row in fakes.errors.rows} == {"UnversionedResourceError"}
 
@@ -159,7 +159,7 @@ def test_studies_whose_version_is_not_told(count, is_outage):
 def test_that_others_write_first_is_no_outage():
     """Conflicts of study after study, and nothing else: they are carried, the tick goes on, and the server is not asked."""
     fakes = ports(others(5), fhir=Failing(ConflictError("409"), strikes="1.2."))
-    result = run_batches(fakes, OPTIONS)
+    result = run_batch(fakes, OPTIONS)
     assert (result.carried, result.written) == (5, 0)
     assert fakes.fhir.probes == 0
 
@@ -167,14 +167,14 @@ def test_that_others_write_first_is_no_outage():
 def test_a_group_that_is_throttled_once_is_no_outage():
     """It is one request that was refused, however many studies it was for; all are written in the same tick."""
     fakes = ports(others(5), fhir=FakeFhir(faults=[status(429)]))
-    assert run_batches(fakes, OPTIONS).written == 5
+    assert run_batch(fakes, OPTIONS).written == 5
 
 
 def test_a_server_that_throttles_everything_is_an_outage():
     """Then each study is tried by itself, and nothing is skipped."""
     fakes = ports(others(5), fhir=Failing(*[status(429) for _ in range(30)], strikes="1.2."))
     with pytest.raises(OutageError):
-        run_batches(fakes, OPTIONS)
+        run_batch(fakes, OPTIONS)
     assert fakes.errors.retries == {}
 
 
@@ -189,7 +189,7 @@ def test_study_after_study_is_an_outage(error, told):
     """Where none succeeds it is the server: nothing is recorded of any."""
     fakes = ports(others(5), fhir=Failing(error, strikes="1.2."))
     with pytest.raises(OutageError) as caught:
-        run_batches(fakes, OPTIONS)
+        run_batch(fakes, OPTIONS)
     assert told in str(caught.value)
     assert fakes.errors.rows == []
     assert fakes.errors.retries == {}
@@ -202,11 +202,11 @@ def test_studies_at_fault_in_a_quiet_feed(code, count):
     clock = FakeClock()
     fhir = Failing(status(code), strikes="1.2.")
     fakes = ports(others(count), fhir=fhir, now=clock.now, sleep=clock.sleep, errors=FakeErrors(clock.now))
-    assert run_batches(fakes, OPTIONS).carried == count
+    assert run_batch(fakes, OPTIONS).carried == count
     assert fhir.probes == min(4 * count, 3)
     for _ in range(20):
         clock.at += timedelta(seconds=90)
-        run_batches(fakes, OPTIONS)
+        run_batch(fakes, OPTIONS)
     assert sorted(rows(fakes, ErrorTable.TRANSIENT_FAILURE)) == list(range(10, 10 + count))
     assert fakes.watermarks.watermark.sequence == 9 + count
 
@@ -221,7 +221,7 @@ def test_studies_at_500_and_a_store_that_is_down(count):
 
     fakes = ports(others(count), fhir=Down(status(500), strikes="1.2."))
     with pytest.raises(OutageError, match="to be refused by a version"):
-        run_batches(fakes, OPTIONS)
+        run_batch(fakes, OPTIONS)
     assert (fakes.errors.rows, fakes.errors.retries, fakes.watermarks.watermark.sequence) == ([], {}, 0)
 
 
@@ -235,5 +235,5 @@ def test_a_server_that_refuses_whatever_it_is_asked(code):
 
     fakes = ports(others(2), fhir=Gateway(FhirRefusedError(f"status {code}", status=code), strikes="1.2."))
     with pytest.raises(OutageError, match="404"):
-        run_batches(fakes, OPTIONS)
+        run_batch(fakes, OPTIONS)
     assert (fakes.errors.rows, fakes.watermarks.watermark.sequence) == ([], 0)

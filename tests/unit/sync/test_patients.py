@@ -15,7 +15,7 @@ from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.model import DEFAULT_PARTITION, Action, PatientUpdatePolicy
 from shared.replay import ReplayRequest, SequenceRange, StoredErrors, StudyRebuild
-from shared.sync.batch import BatchOptions, run_batches
+from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.merge.words import Words
 from shared.sync.queue.lanes import Pace
 from shared.sync.replay.replay import run_replays
@@ -61,7 +61,7 @@ def world(*entries, page=100, **others):
 def sync(fakes, size=100, mapping=MAPPING):
     """One batch, ten seconds after the one before."""
     fakes.sleep(10)
-    return run_batches(fakes, replace(OPTIONS, mapping=mapping, size=size))
+    return run_batch(fakes, replace(OPTIONS, mapping=mapping, size=size))
 
 
 def replay(fakes, target, mapping=MAPPING, *, is_asked=False):

@@ -10,7 +10,7 @@ from shared.failures import ErrorTable, FailedEntry
 from shared.mapping.converters import MappingOptions
 from shared.model import Action, State, StoredWatermark, Watermark
 from shared.replay import ReplayRequest, ReplayState, SequenceRange, StoredErrors, StudyRebuild, TimeRange
-from shared.sync.batch import BatchOptions, run_batches
+from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.queue.lanes import Pace
 from shared.sync.replay import replay as replays
 from shared.sync.replay.replay import run_replays
@@ -339,7 +339,7 @@ def carried(fakes, *numbers, **others):
 def test_a_rebuild_that_comes_to_nothing_leaves_the_feed_what_it_carries(end):
     """The study is not in FHIR: its rows stay open, and the feed tries it again."""
     fakes = ports([entry(1)], archive=FakeArchive(), fhir=FakeFhir(faults=[TransientError("status 503")] * 200))
-    run_batches(fakes, OPTIONS)
+    run_batch(fakes, OPTIONS)
     assert set(fakes.errors.retries) == {1}
     fakes.archive.studies["1.2.3"] = [entry()]
     replay = run(fakes, StudyRebuild("1.2.3"))
@@ -352,7 +352,7 @@ def test_a_rebuild_that_comes_to_nothing_leaves_the_feed_what_it_carries(end):
     assert set(fakes.errors.retries) == {1}
     fakes.fhir.faults.clear()
     fakes.sleep(600)
-    run_batches(fakes, OPTIONS)
+    run_batch(fakes, OPTIONS)
     assert len(held(fakes, "ImagingStudy")) == 1
     assert (fakes.errors.resolved, fakes.watermarks.watermark.sequence) == ([1], 1)
 
@@ -481,7 +481,7 @@ def test_rows_are_resolved_wherever_the_feed_has_their_entry():
     """API v2 orders by time: an entry that failed may have a higher sequence than those that came after it."""
     feed = timed([entry(9, t00100020=None), entry(2, instance="1.2.2")])
     fakes = ports(feed=TimedFeed(feed))
-    run_batches(fakes, OPTIONS)
+    run_batch(fakes, OPTIONS)
     assert ([row.sequence for row in fakes.errors.rows], fakes.watermarks.watermark.sequence) == ([9], 2)
     fakes.feed.held = timed([entry(9), entry(2, instance="1.2.2")])
     run(fakes, SequenceRange(1, 9))

@@ -11,7 +11,7 @@ from fhir.resources.R4B import get_fhir_model_class
 from shared.clients.fhir.faults import fault_of
 from shared.clients.fhir.outcomes import ELEMENTS, Refusal, refusal_of
 from shared.mapping.converters import MappingOptions
-from shared.sync.batch import BatchOptions, run_batches
+from shared.sync.batch import BatchOptions, run_batch
 from tests.fakes import FakeErrors, FakeFeed, FakeFhir, entry, ports
 from tests.unit.clients.fhir.http_fake import answer
 
@@ -131,7 +131,7 @@ def test_nor_into_rows_and_log_lines(status, caplog):
         errors = FakeErrors()
         fault = fault_of("FHIR server", answer(body, status=status), sent=3)
         fakes = ports(feed=FakeFeed([entry()]), fhir=FakeFhir(faults=[fault] * 99), errors=errors)
-        run_batches(fakes, BatchOptions(MappingOptions("https://dicom.example.org"), size=10, total_retry_seconds=0))
+        run_batch(fakes, BatchOptions(MappingOptions("https://dicom.example.org"), size=10, total_retry_seconds=0))
         rows = [*errors.rows, *errors.waiting.values()]
         assert rows
         assert leaks([row.message for row in rows]) == []

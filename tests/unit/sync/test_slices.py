@@ -1,4 +1,4 @@
-"""Several batches of one tick: how many, how they end, and where the watermark stands."""
+"""Several slices of one tick: how many, how they end, and where the watermark stands."""
 
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -10,10 +10,10 @@ from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.model import TornEntry, Watermark
 from shared.outcome import BatchResult, Outcome
-from shared.sync.batch import BatchOptions, just_before, run_batches, together
+from shared.sync.batch import BatchOptions, just_before, run_batch, together
 from tests.fakes import NOW, FakeClock, FakeFeed, FakeFhir, FakeLease, entry, ports
 
-OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=1, max_batches=0)
+OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=1, max_slices=0)
 
 
 @dataclass
@@ -28,12 +28,12 @@ class Slow(FakeFhir):
 
 
 @pytest.mark.parametrize(("most", "budget", "done"), [(0, 1000, 5), (0, 25, 2), (0, 10, 1), (2, 1000, 2), (3, 25, 2)])
-def test_no_batch_begins_after_the_time_of_the_tick(most, budget, done):
+def test_no_slice_begins_after_the_time_of_the_tick(most, budget, done):
     """Nor after as many as are set; the first takes 20 s, as it makes the Endpoint too, each other 10."""
     clock = FakeClock()
     feed = FakeFeed([entry(n, study=f"1.{n}", instance=f"1.{n}.1") for n in range(1, 6)], page=1)
     fakes = ports(feed=feed, fhir=Slow(clock=clock), now=clock.now, sleep=clock.sleep)
-    result = run_batches(fakes, replace(OPTIONS, max_batches=most, tick_budget_seconds=budget))
+    result = run_batch(fakes, replace(OPTIONS, max_slices=most, tick_budget_seconds=budget))
     assert (result.entries, result.watermark.sequence) == (done, done)
 
 
@@ -51,7 +51,7 @@ def ended(outcome, entries=0, *, brought_on=False, at=0):
         ([ended(Outcome.SYNCED, 2), ended(Outcome.SYNCED, 3, brought_on=True, at=5)], Outcome.SYNCED),
     ],
 )
-def test_what_several_batches_did(results, outcome):
+def test_what_several_slices_did(results, outcome):
     """One that found nothing does not take back that others synced; the counts add up, the watermark is the last's."""
     result = together(results)
     entries = sum(one.entries for one in results)
@@ -92,7 +92,7 @@ def test_no_retry_begins_after_the_time_of_the_tick(budget, tries):
     clock = FakeClock()
     fhir = FakeFhir(faults=[TransientError("status 503") for _ in range(9)])
     fakes = ports([entry()], fhir=fhir, now=clock.now, sleep=clock.sleep)
-    result = run_batches(fakes, replace(OPTIONS, max_batches=1, tick_budget_seconds=budget))
+    result = run_batch(fakes, replace(OPTIONS, max_slices=1, tick_budget_seconds=budget))
     assert (9 - len(fhir.faults), result.carried) == (tries, 1)
     assert clock.at - NOW <= timedelta(seconds=budget)
 
@@ -109,6 +109,6 @@ def test_no_retry_begins_without_the_lease():
     lease, calls, clock = FakeLease(), [], FakeClock()
     fakes = ports([entry()], fhir=Failing(), lease=lease, now=clock.now, sleep=clock.sleep)
     with pytest.raises(LeaseLostError):
-        run_batches(fakes, OPTIONS)
+        run_batch(fakes, OPTIONS)
     assert len(calls) == 1
     assert fakes.fhir.calls <= calls[0] + 1  # the transaction that failed, and the probe after it
