@@ -60,7 +60,7 @@ def test_an_update_of_the_patient_moves_the_study(world):
 
 def test_an_update_between_two_batches(world):
     """Half of the study was synced before it, half of its entries come after it: one study, one patient."""
-    world.build(DicomCast__BatchSize="100", DicomCast__TickTimeBudget="00:00:20")
+    world.build(DicomCast__BatchSize="100", DicomCast__MaxBatchesPerTick="1", DicomCast__TickTimeBudget="00:00:20")
     world.dicom.store(*(world.file(number) for number in range(1, 151)))
     world.app.tick()
     assert 0 < world.imaging_study()["numberOfInstances"] < 150

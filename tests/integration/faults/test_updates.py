@@ -35,7 +35,7 @@ class Updated:
 
     def build(self, **more):
         """The app anew, as another host is."""
-        self.world.build(GENERATE | {"DicomCast__BatchSize": str(BATCH)} | more)
+        self.world.build(GENERATE | {"DicomCast__BatchSize": str(BATCH), "DicomCast__MaxBatchesPerTick": "1"} | more)
 
     def store(self, images=2):
         self.world.store(studies=1, instances=images)
