@@ -1,7 +1,7 @@
 """What DICOM and FHIR say of one study, line by line. What differs is the merge's to say: see `Mark`."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -17,7 +17,7 @@ class Mark(StrEnum):
     """What the merge makes of a line.
 
     `LEFT`: the two sides differ, and FHIR's stays: another system wrote it, or the settings do not let it change.
-    `UNKNOWN`: the two sides differ, and the merge could not be run.
+    `UNKNOWN`: a side could not be read, or the two differ and the merge could not be run.
     """
 
     SAME = "same"
@@ -30,12 +30,14 @@ class Mark(StrEnum):
 class Side:
     """The study and its patient as resources: those that FHIR holds, or those that DICOM alone would make.
 
-    `instances`: how many each series has, by its UID, where the resource does not tell it.
+    `instances`: how many each series has, by its UID, where the resource does not tell it. `is_read`: False where
+    nobody knows what this side holds.
     """
 
     study: Resource | None = None
     patient: Resource | None = None
     instances: Mapping[str, int] | None = None
+    is_read: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,8 @@ def lines(dicom: Side, fhir: Side, study: Changed | None, patient: Changed | Non
         if mark is Mark.LEFT and changed is patient and study is not None and study("subject"):
             mark = Mark.DIFFERS  # it is another Patient's line, and goes with the link
         made.append(Line(row.name, row.element, said, held, mark))
-    return [*made, *_counts(dicom, fhir, study)]
+    made += _counts(dicom, fhir, study)
+    return made if dicom.is_read and fhir.is_read else [replace(one, mark=Mark.UNKNOWN) for one in made]
 
 
 def series_lines(dicom: Side, fhir: Side, study: Changed | None) -> list[SeriesLine]:
@@ -148,7 +151,7 @@ def series_lines(dicom: Side, fhir: Side, study: Changed | None) -> list[SeriesL
         path = f"series.where(uid = '{uid}')"
         mark = _mark((path,), study, is_same=said.get(uid) == held.get(uid))
         made.append(SeriesLine(uid, said.get(uid), held.get(uid), mark))
-    return made
+    return made if dicom.is_read and fhir.is_read else [replace(one, mark=Mark.UNKNOWN) for one in made]
 
 
 def _counts(dicom: Side, fhir: Side, study: Changed | None) -> list[Line]:
@@ -164,7 +167,9 @@ def _counts(dicom: Side, fhir: Side, study: Changed | None) -> list[Line]:
         # Where the numbers themselves are not written they follow from the series.
         paths = (element,) if in_dicom == in_fhir else (element, "series")
         mark = _mark(paths, study, is_same=in_dicom == in_fhir)
-        found.append(Line(name, f"ImagingStudy.{element}", (str(in_dicom),), (str(in_fhir),), mark))
+        on_dicom = (str(in_dicom),) if dicom.is_read else ()
+        on_fhir = (str(in_fhir),) if fhir.is_read else ()
+        found.append(Line(name, f"ImagingStudy.{element}", on_dicom, on_fhir, mark))
     return found
 
 

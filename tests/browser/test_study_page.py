@@ -6,6 +6,7 @@ import requests
 from tests.integration.faults.proxy import Fault
 
 pytest.importorskip("selenium", reason="make test-browser installs it")
+from tests.browser.page import WIDE
 
 KEPT = "return [Object.keys(sessionStorage).join(), localStorage.length, document.cookie, navigator.serviceWorker?.controller]"
 NONE = "\N{EN DASH}"
@@ -35,10 +36,13 @@ def look(page, api, number, *words):
 
 
 def at_all_widths(page, picture):
+    """Nothing is wider than the window; in the widest, where all is seen, axe-core judges too."""
     for name, width in WIDTHS.items():
         metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 700}
         page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        page.is_well_made(f"{picture}-{name}")
+        page.picture(f"{picture}-{name}")
+        assert not page.script(WIDE), f"{picture}-{name}"
+    page.is_well_made(picture)
     page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
@@ -48,7 +52,12 @@ def test_a_study_that_differs_is_rebuilt(study, api):
     api.drained()
     held = api.study(900)
     series = held["series"][0]
-    put(api, held, description="Knee", series=[{**series, "instance": series["instance"][:1]}, {"uid": "1.2.900.7"}])
+    put(
+        api,
+        held,
+        description="Knee",
+        series=[{**series, "instance": series["instance"][:1]}, {"uid": "1.2.900.7", "modality": {"code": "MR"}}],
+    )
     look(study, api, 900, "FHIR differs from DICOM", "change")
     lines = {row[0].split("\n")[0]: row[1:] for row in study.rows("#study-lines")}
     assert lines["PatientName"] == ["Plantagenet, Maud", "Plantagenet, Maud", "same"]
@@ -108,3 +117,16 @@ def test_fhir_is_down(study, api):
     api.fhir.faults.append(Fault("GET|POST|PUT", "/fhir", times=10**9))
     look(study, api, 904, "Not compared")
     at_all_widths(study, "study-fhir-down")
+
+
+def test_the_dashboard_leads_to_a_study(board, api):
+    """From an error row, and from its header; and back."""
+    api.store(905, instances=1, PatientID=None)
+    api.drained()
+    board.awaited(lambda: board.driver.find_element("css selector", "#reasons a[href$='uid=1.2.905']")).click()
+    board.awaited_text("verdict", "cannot be synced")
+    assert "PatientID" in board.text("study-rows")
+    board.driver.find_element("link text", "To the dashboard").click()
+    board.awaited(lambda: board.by_id("to-studies").is_displayed())
+    board.by_id("to-studies").click()
+    board.awaited(lambda: board.by_id("ask").is_displayed())

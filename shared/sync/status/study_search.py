@@ -1,5 +1,6 @@
 """The studies that a person looks for, by what they have at hand: on both sides, the first of many."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import quote
@@ -19,7 +20,7 @@ _OID = "urn:oid:"
 
 @dataclass(frozen=True, slots=True)
 class FoundStudy:
-    """One study; `in_dicom` and `in_fhir`: the search found it there. `started`: the date as either side has it."""
+    """One study; `in_dicom` and `in_fhir`: the search found it there. `started`: the date, as in FHIR."""
 
     study_instance_uid: str
     partition: str
@@ -59,7 +60,7 @@ class StudySearch:
 
     def found(self, faults: Sequence[str]) -> FoundStudies:
         """What the questions have found, the latest study first."""
-        studies = sorted(self._studies.values(), key=lambda one: one.started.replace("-", ""), reverse=True)
+        studies = sorted(self._studies.values(), key=lambda one: one.started, reverse=True)
         return FoundStudies(studies, self._is_all, faults)
 
     def _ask_dicom(self) -> None:
@@ -75,7 +76,7 @@ class StudySearch:
                         partition,
                         in_dicom=True,
                         in_fhir=False,
-                        started=one.study_date,
+                        started=_as_in_fhir(one.study_date),
                         description=one.description,
                     )
                 )
@@ -141,6 +142,12 @@ def _is_uid(searched: str) -> bool:
     except InvalidValueError:
         return False
     return True
+
+
+def _as_in_fhir(study_date: str) -> str:
+    """20240506 -> 2024-05-06; what is no such date stays as it is."""
+    is_date = re.fullmatch(r"[0-9]{8}", study_date)
+    return f"{study_date[:4]}-{study_date[4:6]}-{study_date[6:]}" if is_date else study_date
 
 
 def _has(resource: Resource, value: str) -> bool:

@@ -82,7 +82,8 @@ def study_view(
 ) -> StudyView:
     """The view, but for rows and faults. `options` are those of the data partition."""
     held = read.held[0] if read.held else None
-    dicom, fhir = _of_dicom(read.entries or (), options), Side(held, read.linked)
+    dicom = Side(is_read=False) if read.entries is None else _of_dicom(read.entries, options)
+    fhir = Side(held, read.linked, is_read=read.held is not None)
     study, patient = _changed_study(read, held), _changed_patient(read)
     resources = [one for one in (*(read.held or ()), read.linked) if one]
     resources += [one for one in read.seen if _is_of_reports(one, options)]

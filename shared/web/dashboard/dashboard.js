@@ -8,6 +8,7 @@ import { clock, zone } from "./format.js";
 import { hours, refreshHistory, showNow } from "./history.js";
 import { refreshReplays } from "./replays.js";
 import { light, showLight, showStatus } from "./status.js";
+import { showStudyLinks } from "./study_link.js";
 
 const REFRESH_MS = 5000;
 const REPLAY_MS = 2000; // while one is under way
@@ -49,6 +50,7 @@ async function parts(health, status) {
     noAnswer(health, status.reason);
     if (status.reason instanceof UnreachableError) return false;
   } else {
+    showStudyLinks(status.value.settings);
     showStatus(status.value);
     showOpenRows(status.value.errors?.open);
     showNow(status.value);

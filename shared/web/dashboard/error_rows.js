@@ -4,6 +4,7 @@ import { button, element, table, time, uidLine } from "./dom.js";
 import { count, sequence } from "./format.js";
 import { partitionOf } from "./reasons.js";
 import { propose } from "./replay_dialog.js";
+import { studyLink } from "./study_link.js";
 
 export function rowTable(name, rows) {
   if (!rows.length) return element("p", { class: "muted" }, "No rows.");
@@ -24,6 +25,7 @@ const ofRow = ({ resolvedAt }) => ({ ofRows: !resolvedAt });
 /** The study's in one line; series and instance are folded. */
 const uids = (row) => [
   row.studyInstanceUID ? uidLine("StudyInstanceUID", row.studyInstanceUID) : "not known",
+  studyLink(row.studyInstanceUID, row.partition),
   partitionOf(row) && element("span", { class: "named muted" }, `partition ${row.partition}`),
   row.sopInstanceUID && element("details", { "data-key": `uids ${row.table} ${row.exception} ${row.sequence} ${row.message}` },
     element("summary", {}, "series and instance"),

@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { byId, button, draw, element, Freshness, table, time, uidLine } from "./dom.js";
 import { count, number } from "./format.js";
 import { propose } from "./replay_dialog.js";
+import { studyLink } from "./study_link.js";
 
 export const DEFAULT_PARTITION = "Microsoft.Default";
 const LISTED = 5; // studies of a reason; the others are folded
@@ -54,7 +55,7 @@ function reason(one, show) {
 
 function studyTable({ table: name, exception, message }, studies, show) {
   return table("Studies, newest first", [
-    ["StudyInstanceUID", (one) => [one.studyInstanceUID ? uidLine("StudyInstanceUID", one.studyInstanceUID) : "of no study that is known", ...details(one, message)], "uid"],
+    ["StudyInstanceUID", (one) => [one.studyInstanceUID ? uidLine("StudyInstanceUID", one.studyInstanceUID) : "of no study that is known", studyLink(one.studyInstanceUID, one.partition), ...details(one, message)], "uid"],
     ["Rows", (one) => number(one.rows), "number"],
     ["Last seen", (one) => time(one.lastSeen)],
     ["Actions", (one) => [

@@ -50,6 +50,7 @@ function show(found) {
   byId("study-title").textContent = `Study ${studyInstanceUID}${partition === "Microsoft.Default" ? "" : ` of partition ${partition}`}`;
   say(verdict(found));
   for (const [id, part] of Object.entries(PARTS)) byId(id).replaceChildren(...[part(found)].flat());
+  byId("study").classList.toggle("nowhere", found.inDicom === false && found.inFhir === false);
   byId("rebuild").disabled = !found.changes?.length;
   byId("updated").textContent = `as of ${clock(new Date(readAt))}`;
   byId("study").hidden = false;
@@ -70,7 +71,7 @@ function say(text) {
 
 /** Goes to a study: its UID is the address. What was searched for is shown no more. */
 function open(uid, partition) {
-  byId("ask-text").value = "";
+  byId("ask").reset();
   byId("found").replaceChildren();
   const query = new URLSearchParams({ uid, ...(partition && { partition }) });
   history.pushState(null, "", `?${query}`);
@@ -84,6 +85,7 @@ byId("ask").addEventListener("submit", (event) => {
   readings += 1;
   say("");
   clear();
+  byId("updated").textContent = "";
   search(byId("ask-text").value.trim(), byId("ask-partition").value.trim(), open);
 });
 byId("again").addEventListener("click", read);

@@ -31,16 +31,17 @@ export const lines = ({ lines: all }) =>
     ["What", (line) => [line.name, element("span", { class: "note" }, line.element)]],
     ["DICOM", (line) => several(line.dicom), "wide"],
     ["FHIR", (line) => several(line.fhir), "wide"],
-    ["", (line) => word(line.mark)],
+    ["Compared", (line) => word(line.mark)],
   ], all, { class: "stacking" }), all);
 
-export function series({ series: all }) {
+export function series({ series: all, inDicom, inFhir }) {
   if (!all.length) return element("p", { class: "muted" }, "No series.");
+  const [isDicomRead, isFhirRead] = [inDicom !== null, inFhir !== null];
   return marked(table("Series: DICOM, and below it FHIR where it says otherwise", [
     ["SeriesInstanceUID", (one) => one.seriesInstanceUID, "uid"],
     ...[["No.", "number", "number"], ["Modality", "modality"], ["Description", "description", "wide"], ["Started", "started"], ["Instances", "instances", "number"]]
       .map(([heading, name, kind]) => [heading, (one) => both(one, name), kind]),
-    ["", (one) => [one.dicom ? null : element("span", { class: "note" }, "FHIR only"), one.fhir ? null : element("span", { class: "note" }, "DICOM only"), word(one.mark)]],
+    ["Compared", (one) => [one.dicom || !isDicomRead ? null : element("span", { class: "note" }, "FHIR only"), one.fhir || !isFhirRead ? null : element("span", { class: "note" }, "DICOM only"), word(one.mark)]],
   ], all, { class: "stacking" }), all);
 }
 

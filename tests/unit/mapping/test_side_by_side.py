@@ -88,6 +88,14 @@ def test_what_dicom_does_not_say_is_left():
     assert told(Side(), Side())["PatientSex"].mark is Mark.SAME
 
 
+def test_a_side_that_could_not_be_read():
+    """Nothing is said of it, also where the other has nothing either."""
+    unread = Side(is_read=False)
+    assert {line.mark for line in lines(Side(), unread, None, None)} == {Mark.UNKNOWN}
+    assert told(BOTH, unread, None, None)["Instances"].fhir == ()
+    assert {line.mark for line in series_lines(unread, BOTH, None)} == {Mark.UNKNOWN}
+
+
 def test_series():
     """Those of DICOM first; what cannot be mapped is counted all the same."""
     dicom = Side(STUDY, PATIENT, {"1.2.1": 5, "1.2.3": 1})

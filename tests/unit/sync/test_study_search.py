@@ -90,6 +90,15 @@ def test_what_is_found(text, studies):
     assert (found(answer), answer.is_all, answer.faults) == (studies, True, [])
 
 
+def test_dates_are_told_in_one_form():
+    """FHIR's, whichever side has it; what is none of DICOM's stays."""
+    odd = {("PatientID", "P-1", "Microsoft.Default"): [ListedStudy("1.2.8", "2024", "")]}
+    told = [
+        one.started for text in ("P-1",) for held in (HELD, odd) for one in page(held=held).find(text, None).studies
+    ]
+    assert told == ["2025-01-01", "2024-05-06", "2024"]
+
+
 def test_a_uid_alone_is_searched_as_one():
     """A DICOM service refuses a search by what is none."""
     archive = Archive()
