@@ -54,6 +54,36 @@ def test_a_study_as_the_service_tells_it(dicom, version):
     assert told.series(STUDY, DEFAULT_PARTITION) == ["1.2.3.1", "1.2.3.2"]
 
 
+@pytest.mark.parametrize(
+    ("keyword", "value", "most", "found"),
+    [
+        ("StudyInstanceUID", "1.2.3", 10, ["1.2.3"]),
+        ("AccessionNumber", "A-1", 10, ["1.2.3"]),
+        ("PatientID", "P-1", 10, ["1.2.3", "1.2.4"]),
+        ("PatientID", "P-1", 1, ["1.2.3"]),
+        ("PatientID", "P", 10, []),
+        ("PatientID", "P&limit=1", 10, []),
+    ],
+)
+def test_studies_are_found(dicom, keyword, value, most, found):
+    """By one value, to the letter; so many at most."""
+    dicom.store(*images("1.2.3.1", 1, PatientID="P-1", AccessionNumber="A-1", StudyDescription="Chest"))
+    dicom.store(dicom_file(StudyInstanceUID="1.2.4", PatientID="P-1"))
+    told = archive(dicom.url).studies(keyword, value, DEFAULT_PARTITION, most)
+    assert [one.study_instance_uid for one in told] == found
+    assert all((one.study_date, one.description) == ("20260131", "Chest") for one in told[:1])
+
+
+def test_a_service_that_matches_more_than_the_letter():
+    """A `*` stands for anything (PS3.4 C.2.2.2.4): only what is the same is believed."""
+    listed = [
+        {"0020000D": {"Value": [uid]}, "00100020": {"Value": [name]}} for uid, name in (("1.2", "P*"), ("1.3", "P-1"))
+    ]
+    with running(Starlette(routes=[Route("/v2/studies", lambda _: JSONResponse(listed))])) as client:
+        told = archive(client.url).studies("PatientID", "P*", DEFAULT_PARTITION, 10)
+    assert [one.study_instance_uid for one in told] == ["1.2"]
+
+
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_a_series_as_the_service_tells_it(dicom, version):
     """Its instances, by both services, and one of them with what the mapping reads."""

@@ -95,6 +95,32 @@ def test_rows_of_the_study(api):
     assert (study["inFhir"], study["changes"]) == (False, [])
 
 
+@pytest.mark.parametrize("text", ["Plantagenet-75", "Accession-75", "1.2.75"])
+def test_a_study_is_found(api, text):
+    """By each of the three, in both; what was asked for is in no log."""
+    if api.study(75) is None:
+        api.store(75, PatientID="Plantagenet-75", AccessionNumber="Accession-75", StudyDescription="Chest")
+        api.drained()
+    answer = api.call("POST", "/study", json={"text": text})
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
+    assert answer.json() == {
+        "studies": [
+            {
+                "studyInstanceUID": "1.2.75",
+                "partition": "Microsoft.Default",
+                "inDicom": True,
+                "inFhir": True,
+                "started": "2026-01-31",
+                "description": "Chest",
+            }
+        ],
+        "isAll": True,
+        "faults": [],
+    }
+    assert "Plantagenet" not in log(api)
+    assert "Accession-75" not in log(api)
+
+
 @pytest.mark.parametrize(
     "path", ["/study/1.x", "/study/1.2.3?partition=a%20b", "/study/1.2.3?patients=1", "/study/1.2.3?x=1"]
 )

@@ -95,6 +95,7 @@ def read_study(body):
         lambda: archive.listed("1.2.3", "1.2.3.4", DEFAULT_PARTITION),
         lambda: archive.one_of("1.2.3", "1.2.3.4", DEFAULT_PARTITION),
         lambda: archive.metadata(entry()),
+        lambda: archive.studies("PatientID", "P-1", DEFAULT_PARTITION, 10),
     ):
         with contextlib.suppress(DicomCastError):
             ask()
