@@ -43,7 +43,7 @@ class Archive:
 
     @property
     def port(self) -> int:
-        return int(self.url.rpartition(":")[2])
+        return port_of(self.url)
 
     def add(self, arriving: Iterable[Instance], at: float) -> None:
         """Stores them all, as of this time (seconds since 1970)."""
@@ -92,7 +92,14 @@ class Parts:
 
     @property
     def table_port(self) -> int:
-        match = re.search(r"TableEndpoint=http://127\.0\.0\.1:(\d+)/", self.rig.storage)
+        return self._port("Table")
+
+    @property
+    def blob_port(self) -> int:
+        return self._port("Blob")
+
+    def _port(self, kind: str) -> int:
+        match = re.search(rf"{kind}Endpoint=http://127\.0\.0\.1:(\d+)/", self.rig.storage)
         assert match
         return int(match[1])
 
@@ -161,6 +168,10 @@ class Parts:
         finally:
             process.kill()
             process.wait()
+
+
+def port_of(url: str) -> int:
+    return int(url.rpartition(":")[2].partition("/")[0])
 
 
 def meter(fhir: FhirServer) -> Json:
