@@ -52,6 +52,22 @@ class StudyReader:
         return replace(wanted, changes=[*changes, *wanted.changes], reports={**reports, **wanted.reports})
 
 
+def is_gone(archive: Archive, entry: ChangeFeedEntry, now: datetime) -> bool:
+    """Whether the archive has the instance no more under these UIDs: WADO-RS and QIDO-RS agree.
+
+    Raises FeedError, OutageError.
+    """
+    if _may_lag(entry, now) or archive.metadata(entry) is not None:
+        return False
+    return entry.sop_instance_uid not in archive.listed(
+        entry.study_instance_uid, entry.series_instance_uid, entry.partition
+    )
+
+
+def _may_lag(entry: ChangeFeedEntry, now: datetime) -> bool:
+    return (now - datetime.fromisoformat(entry.timestamp)).total_seconds() <= LAG_SECONDS
+
+
 @contextmanager
 def of_one_study(feed: Feed) -> Iterator[None]:
     """What the archive does not tell of a study is that study's own fault as long as the feed answers.
@@ -181,7 +197,7 @@ class _Reading:
         of_it = (one for one in self._wanted.updated if one[3] == entry.sop_instance_uid)
         if any(one != instance_of(entry) for one in of_it):
             return True
-        return (self._now - datetime.fromisoformat(entry.timestamp)).total_seconds() > LAG_SECONDS
+        return not _may_lag(entry, self._now)
 
     def _read_unlisted(self, touched: set[str]) -> Collection[str]:
         """QIDO-RS lists no series: what WADO-RS has is there, unless the feed has told that all of it is gone."""

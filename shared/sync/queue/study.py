@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 from shared.errors import UnreadStudyError
+from shared.failures import FailedEntry
 from shared.mapping.converters import MappingOptions
 from shared.mapping.patients import Patients
 from shared.model import Action, PatientUpdatePolicy
 from shared.sync.map.mapped_entries import Changes, key_of, map_entries
 from shared.sync.merge.merging import StudyMerger
-from shared.sync.merge.reading import of_one_study
+from shared.sync.merge.reading import is_gone, of_one_study
 from shared.sync.ports import Ports
 from shared.sync.read.plan import Study, instance_of
 from shared.sync.transact.group import Group
@@ -51,6 +52,7 @@ class StudySync:
         try:
             with of_one_study(self._ports.feed):
                 changes, reports, failures = map_entries(study.entries, merger.options, self._ports.archive)
+                failures = self._still_true(study, failures)
         except UnreadStudyError as error:
             return error
         if study.whole:
@@ -69,3 +71,14 @@ class StudySync:
             has_deletes=Action.DELETE in actions,
         )
         return Task(merger, wanted if changes else None, tuple(failures))
+
+    def _still_true(self, study: Study, failures: Sequence[FailedEntry]) -> list[FailedEntry]:
+        """Without those of replayed entries whose instance is gone: an update may have given it other UIDs.
+
+        The feed's newest entries are not asked for: an archive full of what cannot be mapped is to cost no reads.
+        """
+        if not study.is_replayed or study.whole:
+            return list(failures)
+        entries = {entry.sequence: entry for entry in study.entries}
+        archive, now = self._ports.archive, self._ports.now()
+        return [one for one in failures if not (one.is_final and is_gone(archive, entries[one.sequence], now))]

@@ -14,7 +14,7 @@ from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.queue.lanes import Pace
 from shared.sync.replay import replay as replays
 from shared.sync.replay.replay import run_replays
-from tests.fakes import NOW, FakeArchive, FakeFhir, FakeLease, FakeWatermarks, TimedFeed, entry, ports
+from tests.fakes import NOW, STUDY, FakeArchive, FakeFhir, FakeLease, FakeWatermarks, TimedFeed, entry, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100, total_retry_seconds=60)
 
@@ -106,6 +106,24 @@ def test_what_fails_again_stays_open_and_is_told():
     assert (error.sequence, error.sop_instance_uid) == (2, "1.2.2")
     assert "(0010,0020) PatientID" in error.message
     assert [(row.sequence, row.key[0]) for row in fakes.errors.open_()] == [(2, "InvalidDicomTagError")]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "held", "is_closed"),
+    [
+        (10, [], True),
+        (10, [entry(2, instance="1.2.2")], False),
+        (1, [], False),  # the archive may lag behind its own feed
+    ],
+)
+def test_a_row_of_uids_that_an_update_has_taken_away(minutes, held, is_closed):
+    """The feed's entry still says `current`, and cannot be mapped; the archive has no such instance."""
+    stamp = (NOW - timedelta(minutes=minutes)).isoformat()
+    said = replace(entry(2, instance="1.2.2", t00100020=None), timestamp=stamp)
+    fakes = world([said], archive=FakeArchive({STUDY: held}))
+    failed(fakes, 2, ErrorTable.DICOM)
+    replay = run(fakes, StoredErrors((ErrorTable.DICOM,)))
+    assert (replay.progress.failed, len(fakes.errors.open_())) == ((0, 0) if is_closed else (1, 1))
 
 
 def test_an_entry_that_the_feed_has_no_more():
