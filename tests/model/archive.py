@@ -9,7 +9,7 @@ from local.dicom_service import create_app, timestamps
 from local.dicom_service.database import Database
 from tests.integration.dicom_service_client import MULTIPART, multipart
 from tests.model.in_process import URL, InProcess
-from tests.model.vocabulary import KEYWORDS, SERIES, STUDIES, changed, dicom_file
+from tests.model.vocabulary import INSTANCES, KEYWORDS, SERIES, STUDIES, changed, dicom_file
 
 RESERVED_FOR = timedelta(seconds=5)
 """Less than the app waits for a hole to fill."""
@@ -88,6 +88,13 @@ class Archive:
             self.held[new] = self.held.pop(place)
         self._stamp(f"renumber {' '.join(map(str, places))} to {to.study}/{to.series}")
 
+    def rename(self, place, to):
+        """A bulk update of one SOPInstanceUID."""
+        uids = {"SOPInstanceUID": INSTANCES[to.instance]}
+        self._bulk_update(place.study, place.partition, uids, *place.uids[1:])
+        self.held[to] = self.held.pop(place)
+        self._stamp(f"rename {place} to {to.instance}")
+
     def of_study(self, study, partition):
         return [place for place in self.held if (place.study, place.partition) == (study, partition)]
 
@@ -124,7 +131,7 @@ class Archive:
         rows = self.database.rows("SELECT * FROM change ORDER BY sequence")
         return [(row["sequence"], row["timestamp"], row["action"], tuple(row)[3:7]) for row in rows]
 
-    def _bulk_update(self, study, partition, elements, series=None):
+    def _bulk_update(self, study, partition, elements, series=None, instance=None):
         dataset = Dataset()
         for keyword, value in elements.items():
             setattr(dataset, keyword, value)
@@ -132,6 +139,8 @@ class Archive:
         specification = {"studyInstanceUids": [STUDIES[study]], "changeDataset": dataset.to_json_dict()}
         if series:
             specification["seriesInstanceUid"] = series
+        if instance:
+            specification["sopInstanceUid"] = instance
         answer = self.session.post(f"{URL}/v2{within}/studies/$bulkUpdate", json=specification)
         assert answer.status_code == 202, answer.text
         state = self.session.get(answer.json()["href"]).json()

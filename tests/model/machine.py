@@ -41,6 +41,7 @@ RULES = frozenset(
         "dose",
         "empty",
         "renumber",
+        "rename",
     ]
 )
 
@@ -211,6 +212,16 @@ class Machine(RuleBasedStateMachine):
         if other not in {one.series for one in study}:
             series = [one for one in study if one.series == place.series]
             self._do(self.archive.renumber, series, place._replace(series=other))
+
+    @switched("rename")
+    @rule(at=at, instance=st.sampled_from(["i", "j", "k"]))
+    def rename(self, at, instance):
+        """Another SOPInstanceUID for an instance, which is no dose report."""
+        place = self._held(at)
+        if place is not None and place.instance != "dose":
+            to = place._replace(instance=instance)
+            if not self._is_out(to):
+                self._do(self.archive.rename, place, to)
 
     @switched("reserve")
     @rule()

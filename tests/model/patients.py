@@ -1,5 +1,6 @@
 """What Patients should say: of each patient the feed's last word, as far as the app can have seen it."""
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 from shared.clients.change_feed_entry import hundred_nanoseconds
@@ -10,7 +11,7 @@ from tests.model.oracle import PATIENT_TAGS, ViolatedError, identities, text
 
 @dataclass
 class Word:
-    """What an entry said of its patient; `certain`: of an instance that was there, in a tick that synced all it read."""
+    """What an entry said of its patient; `certain`: of an instance that was there, in a tick that synced it."""
 
     order: tuple[int, int]
     said: dict
@@ -26,14 +27,16 @@ class PatientWords:
         self._words = {}
         self._read = []
         self._made = {}
+        self._held = defaultdict(list)
         self.mixed = set()
 
     def read(self, entries, is_replayed):
         """Entries that the feed has given out, and whose tick has not ended."""
         self._read += [(len(self._read), entry, is_replayed) for entry in entries if entry.metadata]
 
-    def tick_ended(self, clean, held):
-        """`held`: the archive's instances. Of what only a replay reads nothing is certain: it fills.
+    def tick_ended(self, is_done, held, failed):
+        """`held`: the archive's instances, `failed`: those with an open row. Of what only a replay reads nothing is
+        certain: it fills.
 
         Entries under UIDs that an update has taken away still say `current`.
         """
@@ -41,8 +44,9 @@ class PatientWords:
             if entry.metadata.get("00080060", {}).get("Value") == ["ct"]:
                 continue
             place = (hundred_nanoseconds(entry.timestamp), entry.sequence) if self._by_time else (entry.sequence, 0)
-            is_there = (entry.partition, *_uids(entry)) in held
-            word = Word((*place, view), said_of(entry.metadata), clean and is_there and not is_replayed)
+            key = entry.partition, *_uids(entry)
+            certain = is_done and not is_replayed and key in held and key not in failed
+            word = Word((*place, view), said_of(entry.metadata), certain)
             self._words.setdefault(self.identity(entry.metadata), []).append(word)
         self._read = []
 
@@ -50,9 +54,15 @@ class PatientWords:
         patient, issuer = (_value(metadata, tag) for tag in ("00100020", "00100021"))
         return text(patient_identifier(self._options, patient, issuer))
 
-    def note_mixed(self, studies):
-        """Of a study whose instances disagree nobody can say which of them has the last word."""
+    def note_held(self, studies):
+        """What the archive holds now. A rebuild may read it before the feed gives it out, and fills with it.
+
+        Of a study whose instances disagree nobody can say which of them has the last word.
+        """
         for instances in studies.values():
+            for one in instances:
+                if (said := said_of(one.metadata)) not in (held := self._held[self.identity(one.metadata)]):
+                    held.append(said)
             if len({one.says(PATIENT_TAGS) for one in instances}) > 1:
                 self.mixed |= {self.identity(one.metadata) for one in instances}
 
@@ -100,6 +110,7 @@ class PatientWords:
                 is_certain |= word.certain
                 if last and word.certain:
                     return wanted
+        wanted += [said[element] for said in self._held[identity] if said[element] is not None]
         return wanted if is_certain else [*wanted, None]
 
 

@@ -78,15 +78,15 @@ class World:
 
     def changed(self):
         """After each change of the archive."""
-        self.words.note_mixed(held_by(self.archive))
+        self.words.note_held(held_by(self.archive))
 
     def tick(self, size=1000):
         """Its record, None where the host was killed in it."""
         record = self.host.tick(size)
         result = record.result if record else None
-        clean = result is not None and record.error is None and not result.carried and not result.failed
-        clean = clean and record.outcome in (Outcome.SYNCED, Outcome.IDLE)
-        self.words.tick_ended(clean, {(place.partition, *place.uids) for place in self.archive.held})
+        is_done = result is not None and record.error is None and record.outcome in (Outcome.SYNCED, Outcome.IDLE)
+        held = {(place.partition, *place.uids) for place in self.archive.held}
+        self.words.tick_ended(is_done, held, {_instance(row) for row in self._open(*FAILED)})
         if record is None or record.outcome is not Outcome.IDLE:
             self.log.append(f"tick of {size}: {_told(record)}")
         return record
@@ -166,10 +166,7 @@ class World:
     def _check_rows(self):
         invalid = {one.key for all_ in held_by(self.archive).values() for one in all_ if not one.is_valid}
         for table in FAILED:
-            rows = [
-                (row.partition, row.study_instance_uid, row.series_instance_uid, row.sop_instance_uid)
-                for row in self._open(table)
-            ]
+            rows = [_instance(row) for row in self._open(table)]
             wanted = invalid if table is ErrorTable.DICOM else set()
             if sorted(rows) != sorted(wanted):
                 raise ViolatedError("rows", f"open in {table}: {rows}, wanted {sorted(wanted)}")
@@ -225,6 +222,10 @@ class told:  # noqa: N801 reads as a word
     def __exit__(self, kind, error, _trace):
         if kind is ViolatedError:
             raise ViolatedError(error.rule, f"{self._which}: {str(error).partition(': ')[2]}") from None
+
+
+def _instance(row):
+    return row.partition, row.study_instance_uid, row.series_instance_uid, row.sop_instance_uid
 
 
 def _told(record):
