@@ -24,7 +24,7 @@ from local.stow import multipart
 from tests.integration.dicom_service_client import dicom_file
 from tests.integration.fhir_versions import times_written
 
-KILLS = int(os.environ.get("KILLS", "50"))
+KILLS = int(os.environ.get("KILLS", "20"))
 SEED = int(os.environ.get("SEED", "20240506"))
 RUN = uuid4().int >> 64
 STUDIES = f"2.25.{RUN}"
@@ -65,7 +65,7 @@ def store(stack, number, chance):
 
 
 def end_lease(stack):
-    """A killed host's lease ends within its duration; here at once, so that 50 kills do not take a quarter of an hour."""
+    """A killed host's lease ends within its duration; here at once, so that 500 kills do not take two hours."""
     with BlobServiceClient.from_connection_string(stack.storage_connection) as blobs:
         blob = blobs.get_blob_client("dicom-cast", "sync.lock")
         with contextlib.suppress(ResourceNotFoundError, ResourceExistsError):
