@@ -137,7 +137,7 @@ class LeaseState:
     """Whether a host holds the lease, and since when; None where that is not known.
 
     `is_infinite`: it never ends by itself. No host of the app takes such a one, only a person. `done` of `entries`:
-    what the host is through with of its batch; None while that is not told, as of a tick that has just begun.
+    what the host is through with of its slice; None while that is not told, as of a tick that has just begun.
     """
 
     held: bool

@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class RunningTick:
-    """The tick at work: how long, and how much of its batch is done; None while it has not told."""
+    """The tick at work: how long, and how much of its slice is done; None while it has not told."""
 
     since: datetime
     seconds: float
