@@ -55,7 +55,7 @@ param syncSchedule string = '*/2 * * * * *'
 @maxLength(20)
 param tableNamePrefix string = ''
 
-@description('Further settings, by their names in the README. Secrets only as Key Vault references.')
+@description('Further settings, by their names in docs/configuration.md. Secrets only as Key Vault references.')
 param settings appSettings = {}
 
 @allowed(['3.11', '3.12', '3.13', '3.14'])

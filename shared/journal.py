@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from shared.model import Watermark
-from shared.outcome import BatchResult, Outcome, TickRecord
+from shared.outcome import BatchResult, Outcome, TickDurations, TickRecord
 from shared.stored_text import shortened
 
 SLOT_SECONDS = 300
@@ -69,10 +69,11 @@ class Slot:
 class Journal:
     """The last tick, those before it that did anything (newest first), sums over all, and the slot of now.
 
-    `well_at`: when a tick last ended well. `still_ticks`: so many, one after the other, brought nothing on though the
-    feed goes on. `failing_since`: when the first of the ticks began that have failed in a row, up to the last.
-    `unwritten_since`: likewise of those after which entries waited, and none of which wrote any, or found it in FHIR,
-    or recorded it as failed.
+    `durations`: of all ticks, by how they ended. `well_at`: when a tick last ended well. `still_ticks`: so many,
+    one after the other, brought nothing on though the feed goes on. `failing_since`: when the first of the ticks
+    began that have failed in a row, up to the last. `unwritten_since`: likewise of those after which entries
+    waited, and none of which wrote any, or found it in FHIR, or recorded it as failed. Where only a few studies
+    that fail by themselves wait, they do not count: what else came could be written.
     """
 
     last: TickRecord | None = None
@@ -83,6 +84,7 @@ class Journal:
     still_ticks: int = 0
     failing_since: datetime | None = None
     unwritten_since: datetime | None = None
+    durations: Mapping[Outcome, TickDurations] = field(default_factory=dict)
 
     def is_repeated_by(self, record: TickRecord) -> bool:
         """Whether the tick found nothing to do, like all since the last that is written, and that was just now."""
@@ -97,6 +99,7 @@ class Journal:
         record = _shortened(record)
         result = record.result or _NOTHING
         totals = {name: self.totals.get(name, 0) + getattr(result, name) for name in TOTALS}
+        durations = self.durations.get(record.outcome, TickDurations()).with_tick(record.duration_seconds)
         slot = Slot.of(record.started)
         if self.slot is not None and self.slot.start == slot.start:
             slot = self.slot
@@ -109,6 +112,7 @@ class Journal:
             still_ticks=self._still_ticks(record),
             failing_since=self._failing_since(record),
             unwritten_since=self._unwritten_since(record),
+            durations={**self.durations, record.outcome: durations},
         )
 
     def _still_ticks(self, record: TickRecord) -> int:
@@ -127,7 +131,9 @@ class Journal:
             return None
         if record.lag is None:  # whether any entry waits is not known
             return self.unwritten_since
-        return (self.unwritten_since or record.started) if record.lag.entries else None
+        if not record.lag.entries or record.waits_for_few:
+            return None
+        return self.unwritten_since or record.started
 
 
 def _shortened(record: TickRecord) -> TickRecord:

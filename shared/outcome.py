@@ -8,6 +8,12 @@ from enum import StrEnum
 from shared.failures import ErrorTable
 from shared.model import Watermark
 
+DURATION_BUCKETS = ("0.5", "1.0", "2.5", "5.0", "10.0", "30.0", "60.0", "120.0", "240.0", "+Inf")
+"""Upper bounds in seconds, as Prometheus writes them: an idle tick takes tenths, the longest has 240 s by default."""
+
+STUDIES_OF_AN_OUTAGE = 3
+"""So many studies that fail, each by itself, and none that succeeds: it is the server, not the study."""
+
 
 class Outcome(StrEnum):
     """How a tick ended. `standstill`: it ended as it should, and like some before it brought nothing on."""
@@ -43,6 +49,12 @@ class BatchResult:
     """Rows written, by error table."""
     brought_on: bool = True
     """Whether a study was synced or waits for its next try, a row was written, or the next tick reads further on."""
+    waiting: int = 0
+    """Entries that wait for another try at the end of the batch, those of earlier ticks too."""
+    waiting_studies: int = 0
+    """The studies that these are of."""
+    read_through: Watermark | None = None
+    """Up to where the feed was read, by this batch or earlier ones; None: an older release wrote the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +63,25 @@ class Lag:
 
     entries: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TickDurations:
+    """How long ticks took: how many by bucket, and the sum in seconds. A bucket holds those above the one before it."""
+
+    buckets: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def ticks(self) -> int:
+        """How many ticks."""
+        return sum(self.buckets.get(bucket, 0) for bucket in DURATION_BUCKETS)
+
+    def with_tick(self, seconds: float) -> "TickDurations":
+        """With one more tick."""
+        bucket = next(bucket for bucket in DURATION_BUCKETS if seconds <= float(bucket))
+        buckets = {**self.buckets, bucket: self.buckets.get(bucket, 0) + 1}
+        return TickDurations(buckets, round(self.seconds + seconds, 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +120,19 @@ class TickRecord:
     def is_quiet(self) -> bool:
         """Whether there was nothing to do, and nothing waits."""
         return self.outcome is Outcome.IDLE and self.lag is not None and self.lag.entries == 0
+
+    @property
+    def unread(self) -> int | None:
+        """Sequence numbers of the feed that no tick has read yet; None where that is not known."""
+        result = self.result
+        if result is None or self.lag is None or result.read_through is None:
+            return None
+        return max(0, self.lag.entries - (result.read_through.sequence - result.watermark.sequence))
+
+    @property
+    def waits_for_few(self) -> bool:
+        """Whether nothing waits but studies that were tried, so few that it is they and not the FHIR server."""
+        return self.unread == 0 and self.result is not None and self.result.waiting_studies < STUDIES_OF_AN_OUTAGE
 
     @property
     def is_worth_telling(self) -> bool:

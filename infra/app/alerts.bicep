@@ -23,14 +23,27 @@ var rules = [
     splitBy: []
   }
   {
+    name: 'not-syncing'
+    displayName: 'DICOM Cast: not syncing'
+    description: 'For five minutes a system is down, or ticks fail. Nothing is lost. GET /api/status says why and what to do.'
+    severity: 1
+    query: loadTextContent('../queries/not-syncing.kql')
+    windowSize: 'PT5M'
+    timeAggregation: 'Count'
+    measure: null
+    operator: 'GreaterThan'
+    threshold: 0
+    splitBy: []
+  }
+  {
     name: 'lag'
     displayName: 'DICOM Cast: FHIR is behind'
-    description: 'For a quarter of an hour no tick has caught up with the change feed.'
+    description: 'For a quarter of an hour no tick has caught up with the change feed, or ticks end and write nothing.'
     severity: 2
-    query: loadTextContent('../queries/lag.kql')
+    query: loadTextContent('../queries/behind.kql')
     windowSize: 'PT15M'
     timeAggregation: 'Minimum'
-    measure: 'LagSeconds'
+    measure: 'BehindSeconds'
     operator: 'GreaterThan'
     threshold: lagSeconds
     splitBy: []

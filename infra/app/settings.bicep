@@ -1,4 +1,4 @@
-// The app's settings that main.bicep has no parameter for: names, meaning and defaults are the README's.
+// The app's settings that main.bicep has no parameter for: docs/configuration.md has names, meaning and defaults.
 // What is left out keeps its default. The type is sealed: a misspelt name does not compile.
 @export()
 @secure()

@@ -106,7 +106,7 @@ def run_slice(ports: Ports, options: BatchOptions, deadline: datetime) -> tuple[
     ports.words.end(read_through, [(entry.sequence, sync.patients.of(entry.metadata)) for entry in progress.carried])
     if progress.outage:
         raise progress.outage
-    result = _result(plan, progress, watermark, ports.fhir.calls - calls_before)
+    result = _result(plan, progress, watermark, read_through, ports.fhir.calls - calls_before)
     brought_on = (watermark, read_through) != (stored.watermark, stored.read_through) or plan.is_any_resting
     brought_on = brought_on or bool(progress.studies or rows.recorded)
     return replace(result, recorded=dict(rows.recorded), brought_on=brought_on), plan.is_last
@@ -126,7 +126,11 @@ def just_before(
     return Watermark(entries[at - 1].sequence, times[-1] if times else start.timestamp)
 
 
-def _result(plan: Plan, progress: Progress, watermark: Watermark, fhir_calls: int) -> BatchResult:
+def _result(
+    plan: Plan, progress: Progress, watermark: Watermark, read_through: Watermark, fhir_calls: int
+) -> BatchResult:
+    waiting_studies = {one.study for one in plan.untouched}
+    waiting_studies |= {(one.partition, one.study_instance_uid) for one in progress.carried}
     entries = len(plan.torn) + len(plan.gone) + sum(len(study.entries) for study in (*plan.due, *plan.resting))
     return BatchResult(
         outcome=Outcome.SYNCED if entries else Outcome.IDLE,
@@ -140,4 +144,7 @@ def _result(plan: Plan, progress: Progress, watermark: Watermark, fhir_calls: in
         carried=len(progress.carried),
         fhir_calls=fhir_calls,
         held_by=plan.read.held_by,
+        waiting=len(progress.carried) + len(plan.untouched),
+        waiting_studies=len(waiting_studies),
+        read_through=read_through,
     )

@@ -13,8 +13,9 @@ from shared.sync.bulkhead import bulkhead, tell
 from shared.sync.ports import Ports
 from shared.sync.replay.replay import run_replays
 from shared.sync.status.lag import lag_behind
-from shared.sync.status.outages import OutageLog
-from shared.sync.status.seen import DICOM_SERVICE, STORAGE
+from shared.sync.status.outages import OutageLog, tell_change
+from shared.sync.status.seen import DICOM_SERVICE, STORAGE, Seen, State, SyncState
+from shared.sync.status.state import state_of
 
 REPLAY_SECONDS = 30
 """So long at most a tick works on replays: what is new in the feed must not wait for them."""
@@ -37,23 +38,31 @@ def tick(ports: Ports, options: BatchOptions, outages: OutageLog) -> TickRecord:
     Of idle ticks one a minute is written down, in the journal and in the log.
     """
     started = ports.now()
+    was_without_storage = outages.since(STORAGE) is not None
     try:
         if not ports.lease.acquire():
             ports.handover.lost()
             record = TickRecord(started, 0.0, Outcome.LEASE_HELD)
-        else:
-            try:
-                journal = ports.journal.read()
-                record = _judged(_work(ports, options, journal, outages), journal, options)
-                if journal.is_repeated_by(record):
-                    return record
-                ports.journal.write(journal.with_tick(record))
-            finally:
-                ports.lease.release()
+            _log(record, None)
+            return record
+        try:
+            journal = ports.journal.read()
+            record = _judged(_work(ports, options, journal, outages), journal, options)
+            if journal.is_repeated_by(record):
+                return record
+            ports.journal.write(journal.with_tick(record))
+        finally:
+            ports.lease.release()
     except OutageError as error:  # of storage: the tick cannot even be recorded
         outages.down(error)
         record = TickRecord(started, _seconds_since(started, ports), Outcome.FAILED, error=_told(error))
-    _log(record)
+        state = state_of(Seen(ports.now(), None, down={STORAGE: str(error)}))
+        state, before = replace(state, since=outages.since(error.system)), None
+    else:
+        state = state_of(Seen.by_tick(journal.with_tick(record), options.standstill_seconds))
+        before = state_of(Seen.by_tick(journal, options.standstill_seconds)).state
+    _log(record, state)
+    tell_change(State.NOT_SYNCING if was_without_storage else before, state)
     return record
 
 
@@ -68,7 +77,7 @@ def _work(ports: Ports, options: BatchOptions, journal: Journal, outages: Outage
             result = run_batch(ports, options)
             outcome = result.outcome
             # Where nothing was asked of the FHIR server for a minute: is it there for what comes next?
-            if outcome is Outcome.IDLE and not journal.is_quiet_at(started):
+            if not result.fhir_calls and not journal.is_quiet_at(started):
                 ports.fhir.ensure_answers()
             outages.up()
             run_replays(ports, options, ports.now() + timedelta(seconds=REPLAY_SECONDS))
@@ -126,8 +135,9 @@ def _system_of(failure: DicomCastError) -> str | None:
     return STORAGE if isinstance(failure, WatermarkError) else None
 
 
-def _log(record: TickRecord) -> None:
-    if record.outcome is Outcome.LEASE_HELD:
+def _log(record: TickRecord, state: SyncState | None) -> None:
+    """`state`: None where another host has the lease, which tells it."""
+    if state is None:
         log_line(logger, logging.INFO, f"tick {record.outcome}", Outcome=record.outcome)
         return
     result, lag = record.result, record.lag
@@ -142,5 +152,7 @@ def _log(record: TickRecord) -> None:
         LagSeconds=round(lag.seconds, 3) if lag else None,
         HeldBy=result.held_by if result else None,
         Error=record.error,
+        State=state.state,
+        StateSeconds=round((record.ended - state.since).total_seconds()) if state.since else None,
         **{name.title().replace("_", ""): getattr(result, name) if result else 0 for name in TOTALS},
     )

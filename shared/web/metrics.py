@@ -1,24 +1,28 @@
-"""The status as metrics in Prometheus' text format."""
+"""The status as metrics in Prometheus' text format; docs/telemetry.md has what to scrape, rules and a dashboard."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
+from shared.journal import Journal
+from shared.outcome import DURATION_BUCKETS, Outcome, TickDurations
+from shared.sync.status.seen import SYSTEMS, State
 from shared.sync.status.status import Status
 
-# totals' name -> the counter's name and help
-_COUNTERS = {
-    "ticks": ("dicom_cast_ticks", "Ticks that held the lease"),
-    "entries": ("dicom_cast_entries", "Change feed entries worked on"),
-    "written": ("dicom_cast_entries_written", "Entries whose study was written to FHIR"),
-    "unchanged": ("dicom_cast_entries_unchanged", "Entries that FHIR said already"),
-    "failed": ("dicom_cast_entries_failed", "Entries recorded as not synced"),
-    "invalid_tags": ("dicom_cast_invalid_tags", "Optional tags that were left out"),
-    "fhir_calls": ("dicom_cast_fhir_calls", "HTTP requests to the FHIR server"),
-}
+_TICKS = [outcome for outcome in Outcome if outcome is not Outcome.LEASE_HELD]
+"""Who does not get the lease writes nothing down."""
+_ENTRIES = ("written", "unchanged", "failed")
+"""How a change feed entry ends, by the totals' names. One that waits for another try has not ended."""
 
 
 def metrics_text(status: Status) -> str:
@@ -33,8 +37,22 @@ class _StatusCollector(Collector):
         self._status = status
 
     def collect(self) -> Iterable[Metric]:
+        yield InfoMetricFamily("dicom_cast_build", "The app's version", {"version": self._status.version})
+        yield from self._of_the_state()
+        yield from self._of_the_feed()
+        yield from self._of_the_tables()
+        if self._status.journal:
+            yield from _of_the_ticks(self._status.journal)
+
+    def _of_the_state(self) -> Iterable[Metric]:
+        said, down = self._status.state, self._status.down
+        yield _by("dicom_cast_state", "1 for the state of the sync", "state", {one: one is said.state for one in State})
+        if said.since:
+            yield _gauge("dicom_cast_state_since_timestamp_seconds", "When the state began", said.since)
+        yield _by("dicom_cast_up", "1 where the system answers", "system", {one: one not in down for one in SYSTEMS})
+
+    def _of_the_feed(self) -> Iterable[Metric]:
         status = self._status
-        yield _gauge("dicom_cast_faults", "Systems that are down or did not answer", len(status.faults))
         if status.watermark:
             yield _gauge("dicom_cast_watermark_sequence", "Sequence up to which all is done", status.watermark.sequence)
         if status.latest:
@@ -47,6 +65,9 @@ class _StatusCollector(Collector):
         if status.lag:
             yield _gauge("dicom_cast_lag_entries", "Sequence numbers between the two", status.lag.entries)
             yield _gauge("dicom_cast_lag_seconds", "Age of the oldest entry that is not synced", status.lag.seconds)
+
+    def _of_the_tables(self) -> Iterable[Metric]:
+        status = self._status
         if status.lease:
             yield _gauge("dicom_cast_lease_held", "1 while a host works", status.lease.held)
         if status.carried is not None:
@@ -54,23 +75,42 @@ class _StatusCollector(Collector):
         if status.replays is not None:
             yield _gauge("dicom_cast_replays", "Replays under way", len(status.replays))
         if status.errors:
-            rows = GaugeMetricFamily("dicom_cast_open_errors", "Open rows, counted to 1000", labels=["table"])
-            for table, count in status.errors.counts.items():
-                rows.add_metric([table], count)
-            yield rows
-        yield from self._of_the_journal()
+            yield _by(
+                "dicom_cast_open_errors",
+                "Open rows, counted to 1000",
+                "table",
+                {table.value: count for table, count in status.errors.counts.items()},
+            )
 
-    def _of_the_journal(self) -> Iterable[Metric]:
-        journal = self._status.journal
-        if journal is None:
-            return
-        for name, (metric, text) in _COUNTERS.items():
-            yield CounterMetricFamily(metric, text, value=journal.totals.get(name, 0))
-        if journal.last:
-            yield _gauge("dicom_cast_last_tick_duration_seconds", "Of the last tick", journal.last.duration_seconds)
-        if journal.well_at:
-            yield _gauge("dicom_cast_last_good_tick_timestamp_seconds", "When a tick last ended well", journal.well_at)
+
+def _of_the_ticks(journal: Journal) -> Iterable[Metric]:
+    """A counter is there from the first tick on, at 0: an increase from nothing would not be seen."""
+    ticks = CounterMetricFamily("dicom_cast_ticks", "Ticks that held the lease", labels=["outcome"])
+    took = HistogramMetricFamily("dicom_cast_tick_duration_seconds", "How long these ticks took", labels=["outcome"])
+    for outcome in _TICKS:
+        durations = journal.durations.get(outcome, TickDurations())
+        ticks.add_metric([outcome], durations.ticks)
+        sums = accumulate(durations.buckets.get(bucket, 0) for bucket in DURATION_BUCKETS)
+        took.add_metric([outcome], list(zip(DURATION_BUCKETS, sums, strict=True)), durations.seconds)
+    entries = CounterMetricFamily("dicom_cast_entries", "Change feed entries by how they ended", labels=["outcome"])
+    for name in _ENTRIES:
+        entries.add_metric([name], journal.totals.get(name, 0))
+    yield from (ticks, took, entries)
+    tags, calls = journal.totals.get("invalid_tags", 0), journal.totals.get("fhir_calls", 0)
+    yield CounterMetricFamily("dicom_cast_invalid_tags", "Optional tags that were left out", value=tags)
+    yield CounterMetricFamily("dicom_cast_fhir_calls", "HTTP requests to the FHIR server", value=calls)
+    if journal.last:
+        yield _gauge("dicom_cast_last_tick_duration_seconds", "Of the last tick", journal.last.duration_seconds)
+    if journal.well_at:
+        yield _gauge("dicom_cast_last_good_tick_timestamp_seconds", "When a tick last ended well", journal.well_at)
 
 
 def _gauge(name: str, text: str, value: float | datetime) -> Metric:
     return GaugeMetricFamily(name, text, value=value.timestamp() if isinstance(value, datetime) else float(value))
+
+
+def _by(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for said, value in values.items():
+        family.add_metric([said], float(value))
+    return family

@@ -29,10 +29,25 @@ def captured():
             "refused": _lines(ports([entry(1)], fhir=refusing)),
             "outage": _lines(ports([entry(1)], fhir=FakeFhir(faults=[OutageError("storage", "none")]))),
             "held": _lines(ports(lease=FakeLease(free=False))),
+            **_days(),
         }
 
 
-def _lines(fakes):
+def _days():
+    """Lines of a FHIR server that is down for ten minutes, and of ten minutes in which FHIR takes no study."""
+    down, refused = FakeFhir(faults=[OutageError("FHIR server", "https://f is not reachable")] * 9), FakeFhir()
+    refused.faults = [TransientError("status 500", status=500)] * 999
+    out = ports([entry(1)], fhir=down)
+    stuck = ports([entry(n, study=f"1.{n}", t00100020=f"P{n}") for n in (1, 2, 3)], fhir=refused)
+    return {
+        "down": [line for _ in range(3) for line in _lines(out, seconds=250)],
+        "behind": [line for _ in range(3) for line in _lines(stuck, seconds=400)],
+    }
+
+
+def _lines(fakes, seconds=0):
+    """Of one tick, so many seconds later."""
+    fakes.sleep(seconds)
     heard = []
     handler = logging.Handler()
     handler.emit = lambda record: heard.append(record.getMessage())

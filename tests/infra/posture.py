@@ -164,7 +164,8 @@ FREQUENCIES = {"PT5M", "PT10M", "PT15M", "PT30M", "PT1H", "PT2H", "PT3H", "PT4H"
 WINDOWS = FREQUENCIES | {"PT45M", "P2D"}
 ALERTS = {
     "no-successful-tick": ("Count", "LessThan", 1, None, [], "PT10M", 1),
-    "lag": ("Minimum", "GreaterThan", 900, "LagSeconds", [], "PT15M", 2),
+    "not-syncing": ("Count", "GreaterThan", 0, None, [], "PT5M", 1),
+    "lag": ("Minimum", "GreaterThan", 900, "BehindSeconds", [], "PT15M", 2),
     "failed-entries": ("Count", "GreaterThan", 0, None, ["Table"], "PT15M", 3),
     "refused": ("Count", "GreaterThan", 0, None, ["System"], "PT15M", 1),
     "function-failures": ("Count", "GreaterThan", 0, None, ["Function"], "PT15M", 2),

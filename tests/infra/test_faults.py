@@ -125,8 +125,8 @@ ALERTS = [
     ("app/alerts.bicep", "evaluationFrequency: 'PT5M'", "evaluationFrequency: 'PT3M'", "evaluationFrequency is 'PT3M'"),
     ("app/alerts.bicep", "      skipQueryValidation: true\n", "", "skipQueryValidation is None"),
     ("app/alerts.bicep", "windowSize: 'PT15M'", "windowSize: 'PT20M'", "windowSize is 'PT20M'"),
-    ("app/alerts.bicep", "measure: 'LagSeconds'", "measure: 'LagSecond'", "alert lag is"),
-    ("app/alerts.bicep", "queries/lag.kql", "queries/lags.kql", "BCP091"),
+    ("app/alerts.bicep", "measure: 'BehindSeconds'", "measure: 'BehindSecond'", "alert lag is"),
+    ("app/alerts.bicep", "queries/behind.kql", "queries/behinds.kql", "BCP091"),
     ("app/alerts.bicep", "    enabled: true\n      autoMitigate", "    enabled: false\n      autoMitigate", "properties.enabled is False"),
 ]
 # fmt: on

@@ -64,6 +64,24 @@ def test_the_lag_is_read_as_a_number(insights, log):
     assert [(row["LagSeconds"], row["LagEntries"]) for row in found] == [(7.0, 1), (0.0, 0)]
 
 
+def test_a_sync_that_does_not_sync_is_told(insights, log):
+    """Once it has lasted for five minutes, with the reason; not a tick that fails once, nor one of any other state."""
+    logged(insights, [*log["synced"], *log["outage"], *log["behind"], *log["held"]])
+    assert rows(insights, QUERIES["not-syncing"]) == []
+    logged(insights, log["down"])
+    found = rows(insights, QUERIES["not-syncing"])
+    assert [row["StateSeconds"] for row in found] == [500.0]
+    assert found[0]["Error"] == "OutageError: FHIR server: https://f is not reachable"
+
+
+def test_a_sync_that_is_behind_is_told(insights, log):
+    """For how long, where ticks write nothing; 0 for all else, so that one tick that caught up ends it."""
+    logged(insights, [*log["synced"], *log["down"], *log["held"]])
+    assert {row["BehindSeconds"] for row in rows(insights, QUERIES["behind"])} == {0.0}
+    logged(insights, log["behind"])
+    assert max(row["BehindSeconds"] for row in rows(insights, QUERIES["behind"])) > 400
+
+
 def test_failed_entries_are_told_by_table(insights, log):
     """With sequence and study; a retry is no failure yet. Studies of one patient go in another order than the feed's."""
     logged(insights, [*log["synced"], *log["fhir failed"], *log["carried"]])
@@ -99,7 +117,7 @@ def test_a_function_that_raised_is_told_and_an_answer_is_not(insights):
 
 def test_the_workbook_adds_up(insights, log):
     """Entries, outcomes and the errors of the ticks."""
-    logged(insights, [line for lines in log.values() for line in lines])
+    logged(insights, [line for name, lines in log.items() if name not in ("down", "behind") for line in lines])
     throughput = rows(insights, QUERIES["throughput"])
     assert sum(row["Entries"] for row in throughput) == 5
     assert sum(row["Written"] for row in throughput) == 2

@@ -1,4 +1,4 @@
-"""The app's settings and the template's: each of the README's has an answer, and nothing else is set."""
+"""The app's settings and the template's: each of docs/configuration.md has an answer, and nothing else is set."""
 
 import re
 

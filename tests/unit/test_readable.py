@@ -8,6 +8,7 @@ from local.functions_host.readable import ReadableFilter, ReadableFormatter
 from shared.model import Watermark
 from shared.outcome import BatchResult, Lag, Outcome, TickRecord
 from shared.sync import tick
+from shared.sync.status.seen import State, SyncState
 from tests.fakes import NOW
 
 RESULT = BatchResult(Outcome.SYNCED, Watermark(9), entries=1350, studies=70, written=1348, failed=2)
@@ -39,7 +40,8 @@ def terminal():
 
 def told(outcome, result=None, error=None, lag=None):
     """The app's own line of a tick."""
-    tick._log(TickRecord(NOW, 0.42, outcome, result, error, lag))
+    state = None if outcome is Outcome.LEASE_HELD else SyncState(State.SYNCING, NOW, "a tick is at work")
+    tick._log(TickRecord(NOW, 0.42, outcome, result, error, lag), state)
 
 
 @pytest.mark.parametrize(

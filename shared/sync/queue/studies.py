@@ -15,6 +15,7 @@ from shared.errors import (
     UnreadStudyError,
 )
 from shared.model import ChangeFeedEntry
+from shared.outcome import STUDIES_OF_AN_OUTAGE
 from shared.sync.ports import Ports
 from shared.sync.queue.lanes import Lanes
 from shared.sync.queue.pending import PendingStudies
@@ -27,9 +28,6 @@ from shared.sync.transact.task import StudyOutcome, StudyResult
 
 AT_ONCE = 100
 """Studies, or rows, that are recorded together: as many rows as storage takes in one transaction."""
-STUDIES_OF_AN_OUTAGE = 3
-"""So many studies that fail, each by itself, and none that succeeds: it is the server, not the study."""
-
 _OF_ONE_BUNDLE = frozenset({408, 500})
 """Answers to a transaction that are no word on others, where the server's store is well."""
 _NO_OUTAGE = (ConflictError, OutOfTimeError, UnreadStudyError)

@@ -52,8 +52,8 @@ class Study:
 class Plan:
     """`due` is to be tried now; `resting` are new entries of carried studies whose next try is not due yet.
 
-    `torn` entries cannot be read, and are to be recorded; `gone` are carried ones that the feed has no more. `is_last`:
-    the feed had nothing behind what was read.
+    `untouched` are the entries of earlier ticks of such studies. `torn` entries cannot be read, and are to be recorded;
+    `gone` are carried ones that the feed has no more. `is_last`: the feed had nothing behind what was read.
     """
 
     read: FeedPage
@@ -61,6 +61,7 @@ class Plan:
     due: Sequence[Study]
     resting: Sequence[Study]
     is_any_resting: bool
+    untouched: Sequence[CarriedEntry] = ()
     gone: Sequence[CarriedEntry] = ()
     is_last: bool = True
 
@@ -94,7 +95,8 @@ def make_plan(ports: Ports, stored: StoredWatermark, size: int, read_until: date
         known = {one.sequence: attempts_at(waiting[one.sequence]) for one in group if one.sequence in waiting}
         (resting if study in rests else due).append(Study(group, known, updated=of_these(group, updated)))
     is_any_resting = bool(rests) or len(carried) == MAX_CARRIED
-    return Plan(read, torn, due, resting, is_any_resting, gone, is_last)
+    untouched = [entry for entry in carried if entry.study in rests and entry.sequence not in new]
+    return Plan(read, torn, due, resting, is_any_resting, untouched, gone, is_last)
 
 
 def carried_entries(ports: Ports, stored: StoredWatermark) -> list[CarriedEntry]:

@@ -1,4 +1,4 @@
-"""An outage is told once when it begins and once when it ends, not every tick."""
+"""An outage is told once when it begins and once when it ends, not every tick; so is a change of the state."""
 
 import logging
 from collections.abc import Callable
@@ -6,8 +6,10 @@ from datetime import datetime
 
 from shared.errors import OutageError
 from shared.log_lines import log_line
+from shared.sync.status.seen import State, SyncState
 
 logger = logging.getLogger(__name__)
+_LEVELS = {State.NOT_SYNCING: logging.ERROR, State.BEHIND: logging.WARNING, State.DEGRADED: logging.WARNING}
 
 
 class OutageLog:
@@ -23,9 +25,28 @@ class OutageLog:
             self._since[error.system] = self._now()
             log_line(logger, logging.ERROR, f"outage, nothing is skipped: {error}", System=error.system)
 
+    def since(self, system: str) -> datetime | None:
+        """Since when the system is down; None where it is not."""
+        return self._since.get(system)
+
     def up(self) -> None:
         """A batch ended well: what was down is back."""
         for system, since in self._since.items():
             seconds = (self._now() - since).total_seconds()
             log_line(logger, logging.WARNING, f"{system} is back after {seconds:.0f} s", System=system)
         self._since.clear()
+
+
+def tell_change(before: State | None, found: SyncState) -> None:
+    """Logs the state where it is another than before, which is None where it is not known."""
+    if found.state is before:
+        return
+    log_line(
+        logger,
+        _LEVELS.get(found.state, logging.INFO),
+        f"state {found.state}: {found.reason}",
+        State=found.state,
+        Before=before,
+        Since=found.since.isoformat() if found.since else None,
+        Action=found.action,
+    )

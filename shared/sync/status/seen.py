@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from shared.failures import OpenErrors
@@ -81,6 +81,23 @@ class Seen:
     carried_since: datetime | None = None
     down: Mapping[str, str] = field(default_factory=dict)
     patience_seconds: float = PATIENCE_SECONDS
+
+    @classmethod
+    def by_tick(cls, journal: Journal, patience_seconds: float) -> "Seen":
+        """What the last tick knew when it ended; it does not look at the error tables, nor at what else is down."""
+        last = journal.last
+        if last is None:
+            return cls(datetime.min.replace(tzinfo=UTC), journal)
+        result = last.result
+        return cls(
+            now=last.ended,
+            journal=journal,
+            watermark=result.watermark if result else None,
+            lag=last.lag,
+            unread=last.unread,
+            carried=result.waiting if result else 0,
+            patience_seconds=patience_seconds,
+        )
 
     @property
     def last(self) -> TickRecord | None:

@@ -34,10 +34,11 @@ def ago(seconds):
     return NOW - timedelta(seconds=seconds)
 
 
-def synced(seconds, *, written=3, failed=0, carried=0, lag=0, held=None):
-    """A tick that began so long ago, and took a second."""
+def synced(seconds, *, written=3, failed=0, carried=0, lag=0, held=None, studies=3, unread=0):
+    """A tick that began so long ago, and took a second; what it carried is of so many studies."""
     counts = {"entries": written + failed + carried, "written": written, "failed": failed, "carried": carried}
-    result = BatchResult(Outcome.SYNCED, Watermark(9), held_by=held, **counts)
+    waits = {"waiting": carried, "waiting_studies": studies, "read_through": Watermark(9 + lag - unread)}
+    result = BatchResult(Outcome.SYNCED, Watermark(9), held_by=held, **counts, **waits)
     return TickRecord(ago(seconds), 1.0, Outcome.SYNCED, result, lag=Lag(lag, 60.0))
 
 
@@ -101,7 +102,8 @@ STATES = {
     "a long tick that writes":       ([synced(900)], {"lag": Lag(7, 5.0), "lease": replace(HELD, since=ago(800)), "watermark": Watermark(12)}, State.SYNCING, ago(800), "at work", None),
     "a standstill":                  ([idle(400, 40), still(60)], {"lag": Lag(40, 900.0)}, State.BEHIND, ago(400), STILL, "The sync stands still"),
     "nothing is written":            ([synced(400, written=0, carried=9, lag=9), synced(60, written=0, carried=9, lag=9)], {"lag": Lag(9, 400.0), "carried": 9}, State.BEHIND, ago(400), "nothing was written to FHIR; 9 entries wait", "GET /api/check"),
-    "nothing is written for a while": ([synced(200, written=0, lag=9, held="a gap")], {"lag": Lag(9, 200.0)}, State.SYNCING, None, "9 entries wait", None),
+    "one sick study in a quiet feed": ([synced(400, written=0, carried=9, lag=9, studies=1), synced(60, written=0, carried=9, lag=9, studies=1)], {"lag": Lag(9, 400.0), "unread": 0, "carried": 9, "carried_since": ago(400)}, State.DEGRADED, ago(400), "9 entries of studies with a transient fault wait", "by themselves"),
+    "nothing is written for a while": ([synced(200, written=0, lag=9, held="a gap", unread=9)], {"lag": Lag(9, 200.0)}, State.SYNCING, None, "9 entries wait", None),
     "too much arrives":              ([synced(60, lag=5000)], {"lag": Lag(5000, 900.0), "unread": 4000}, State.BEHIND, ago(900), "more arrives than is written; 5,000 entries wait", "lag"),
     "carried alone are old":         ([synced(60, carried=2, lag=2)], {"lag": Lag(2, 900.0), "unread": 0, "carried": 2, "carried_since": ago(900)}, State.DEGRADED, ago(900), "2 entries of studies with a transient fault wait", "by themselves"),
     "DICOM is down, no tick saw it": ([idle(30)], {"down": {"DICOM service": "DICOM service: 503"}}, State.DEGRADED, None, "DICOM service: 503; the last tick ended well", "mend it"),
@@ -134,9 +136,15 @@ def test_the_state(ticks, said, state, since, reason, action):
     ([synced(400, written=0, carried=9, lag=9), synced(30, carried=8, lag=9)], True),
     ([synced(400, written=0, carried=9, lag=9), idle(30)], True),
     ([failed(400), synced(30, written=0, carried=350, lag=350)], False),
+    ([synced(400, written=0, carried=9, lag=9, studies=1), synced(30, written=0, carried=9, lag=9, studies=2)], True),
+    ([synced(400, written=0, carried=9, lag=9, studies=1, unread=1), synced(30, written=0, carried=9, lag=9, studies=1, unread=1)], False),
+    ([failed(400), synced(30, written=0, carried=9, lag=9, studies=1)], True),
 ], ids=str)  # fmt: skip
 def test_health_follows_what_is_written(ticks, healthy):
-    """Not healthy: no tick has ended well for long, or none has written anything for long while entries wait."""
+    """Not healthy: no tick has ended well for long, or none has written anything for long while entries wait.
+
+    One or two studies that fail by themselves are no entries that wait: three, or what was not read yet, are.
+    """
     patience = timedelta(seconds=300)
     assert is_healthy(journal_of(*ticks), NOW, patience, patience) is healthy
 

@@ -14,7 +14,6 @@ from shared.sync.status.outages import OutageLog
 from shared.sync.status.status import ANSWER_SECONDS, status
 from shared.sync.tick import tick
 from shared.web.as_json import status_json
-from shared.web.metrics import metrics_text
 from tests.fakes import NOW, FakeFeed, FakeFhir, FakeLease, FakeWatermarks, entry, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)
@@ -105,16 +104,3 @@ def test_it_answers_whatever_is_down(fakes, unknown, known, fault):
     assert unknown is None or found[unknown] is None
     assert "feed" in fakes or found[known] is not None
     assert found["fhirServer"] == {"software": "fake"}, "what was learned is told though the server is down"
-
-
-def test_the_same_as_metrics():
-    """Prometheus' text format; what is not known is left out, never 0."""
-    fakes = ports([entry(1), entry(2)])
-    tick(fakes, OPTIONS, OutageLog(fakes.now))
-    text = metrics_text(status(fakes, "1", {}))
-    assert "dicom_cast_watermark_sequence 2.0\n" in text
-    assert "dicom_cast_entries_total 2.0\n" in text
-    assert 'dicom_cast_open_errors{table="FhirFailToStoreExceptionTable"} 0.0\n' in text
-    text = metrics_text(status(ports(feed=Down()), "1", {}))
-    assert "dicom_cast_latest_sequence" not in text
-    assert "dicom_cast_faults 1.0\n" in text
