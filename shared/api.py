@@ -99,9 +99,10 @@ def study(req: func.HttpRequest) -> func.HttpResponse:
 
 
 @api.route(route="check", methods=["GET"])
-def check(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 the host passes it
-    """The self-check of the deployment."""
-    return answers.json_answer(as_json.check_json(bootstrap.check()))
+@answers.told
+def check(req: func.HttpRequest) -> func.HttpResponse:
+    """The self-check of the deployment, or one step of it."""
+    return answers.json_answer(as_json.check_json(bootstrap.check(queries.step_of(req.params))))
 
 
 @api.route(route="health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)

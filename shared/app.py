@@ -12,7 +12,7 @@ from shared.replay import Replay
 from shared.sync.batch import BatchOptions
 from shared.sync.ports import Ports
 from shared.sync.replay.replay_request import parse_request
-from shared.sync.status.check import Check, Question, run_check
+from shared.sync.status.check import Check, Question, run_check, run_step
 from shared.sync.status.outages import OutageLog
 from shared.sync.status.reasons import OpenReasons, open_reasons
 from shared.sync.status.state import is_healthy
@@ -40,7 +40,7 @@ class App:
     outages: OutageLog
     settings: Mapping[str, str]
     health_max_age: timedelta
-    questions: Callable[[], Mapping[str, Question]]
+    questions: Callable[[], Sequence[Question]]
     under_way: UnderWay = field(default_factory=UnderWay)
     study_page: StudyPage | None = None
 
@@ -114,7 +114,13 @@ class App:
             raise SwitchedOffError("DicomCast__Features__StudyPage is `false`: studies are not shown")
         return self.study_page
 
-    def check(self) -> Check:
-        """The self-check of the deployment; one at a time."""
-        check: Check = self.under_way.ask("self-check", lambda: run_check(self.questions())).result()
+    def check(self, number: int | None = None) -> Check:
+        """The self-check of the deployment, or its step of that number; one of each at a time. Raises RequestError."""
+
+        def run() -> Check:
+            settings = Question("settings", lambda: f"{len(self.settings)} settings are usable", "")
+            questions = [settings, *self.questions()]
+            return run_step(questions, number) if number else run_check(questions)
+
+        check: Check = self.under_way.ask(f"self-check, step {number or 'by step'}", run).result()
         return check

@@ -51,7 +51,7 @@ from shared.sync.batch import BatchOptions
 from shared.sync.handover import Handover
 from shared.sync.ports import Ports
 from shared.sync.queue.lanes import Pace
-from shared.sync.status.check import Check, Step, StepState
+from shared.sync.status.check import Check, Question, Step, StepState
 from shared.sync.status.outages import OutageLog
 from shared.sync.status.study_page import StudyPage
 
@@ -80,14 +80,16 @@ def settle() -> None:
     gc.set_threshold(GC_THRESHOLD)
 
 
-def check() -> Check:
-    """The self-check; the settings are its first step, and where they are at fault its only one."""
+def check(number: int | None = None) -> Check:
+    """The self-check, or its step of that number. Where the settings are at fault they are its only step.
+
+    Raises RequestError.
+    """
     try:
-        made = app()
+        return app().check(number)
     except SettingsError as error:
-        return Check([Step("settings", StepState.FAILED, 0.0, str(error))])
-    steps = made.check().steps
-    return Check([Step("settings", StepState.OK, 0.0, f"{len(made.settings)} settings are usable"), *steps])
+        action = "mend these settings of the app; docs/configuration.md lists them"
+        return Check([Step("settings", StepState.FAILED, 0.0, str(error), action)])
 
 
 def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
@@ -118,7 +120,7 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
         outages=OutageLog(_utc_now),
         settings=shown or {},
         health_max_age=timedelta(seconds=settings.health_max_age_seconds),
-        questions=lambda: _self_check(settings, mapping, learned).questions(),
+        questions=lambda: [Question(*one) for one in _self_check(settings, mapping, learned).questions()],
         study_page=_study_page(settings, mapping, dicom, fhir, learned) if settings.is_study_page_on else None,
     )
 

@@ -25,7 +25,7 @@ DicomCastError
 ├── RequestError             what was asked for over HTTP cannot be done: the caller is told every fault
 │   └── TooManyReplays…
 ├── SwitchedOffError         a setting turns off what was asked for
-├── CheckError               a step of the self-check failed: it says what to do
+├── CheckError               a step of the self-check failed: it may say what to do
 ├── NotAskedError            there was nothing to check
 ├── OutageError              a whole system is down or refuses us: stop, skip nothing
 │   └── ForbiddenError       403: or what stands before it refuses one request of many
@@ -70,7 +70,11 @@ class SwitchedOffError(DicomCastError):
 
 
 class CheckError(DicomCastError):
-    """A step of the self-check failed; the message says what to do."""
+    """A step of the self-check failed; `action` says what to do, None where that is the same whatever failed."""
+
+    def __init__(self, message: str, action: str | None = None) -> None:
+        super().__init__(message)
+        self.action = action
 
 
 class NotAskedError(DicomCastError):

@@ -1,8 +1,7 @@
 """What the self-check asks of the outside systems: what the sync will need of them; what it makes it removes."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -27,12 +26,20 @@ MAX_SKEW_SECONDS = 60
 """A gap's grace, back-off and the age of the lag are told by comparing clocks."""
 STEP_SECONDS = 40
 """Of one question: all its requests together."""
-TABLES_ROLE = "give the app's identity the role Storage Table Data Contributor on the storage account"
-BLOBS_ROLE = "give the app's identity the role Storage Blob Data Owner on the storage account"
 
-RETIRED = (
-    "this is Azure API for FHIR, which has no transactions and was retired on 30 September 2026: move to the FHIR "
-    "service of Azure Health Data Services (https://WORKSPACE-NAME.fhir.azurehealthcareapis.com)"
+_STORAGE = "mend AzureWebJobsStorage, or give the app's identity the role {} on that storage account"
+TABLES = _STORAGE.format("Storage Table Data Contributor")
+BLOBS = _STORAGE.format("Storage Blob Data Owner")
+_LOGON = "mend {}__Authentication__*, or what stands between the app and the token endpoint"
+_SERVICE = "mend {}, see that the {} runs, and that the app's identity has the role {} there"
+DICOM = _SERVICE.format("DicomWeb__Endpoint", "DICOM service", "DICOM Data Reader")
+FHIR = _SERVICE.format("Fhir__Endpoint", "FHIR server", "FHIR Data Writer")
+WATERMARK = "docs/runbook.md, 'The change feed ends before the watermark'"
+SERVER = "mend it at the FHIR server, or use another: docs/servers.md says what the app needs of one"
+CLOCKS = "set both clocks by NTP"
+RETIRED = "this is Azure API for FHIR, which has no transactions and was retired on 30 September 2026"
+SUCCESSOR = (
+    "move to the FHIR service of Azure Health Data Services (https://WORKSPACE-NAME.fhir.azurehealthcareapis.com)"
 )
 _AZURE_API_FOR_FHIR = re.compile(r"[^.]+\.azurehealthcareapis\.com")
 """Its hosts; those of the FHIR service have `fhir` as a label before the domain."""
@@ -65,24 +72,29 @@ class SelfCheck:
         self._fhir = fhir
         self._endpoint = endpoint
 
-    def questions(self) -> Mapping[str, Callable[[], str]]:
-        """In the order in which a person would mend what fails."""
-        questions: Mapping[str, Callable[[], str]] = {
-            "storage: tables can be written": self.tables,
-            "storage: the lease can be taken": self.lease,
-            "DICOM service: a token": lambda: _token(self._feed.service),
-            "DICOM service: the change feed can be read": self.feed,
-            "DICOM service: the change feed reaches the watermark": self.watermark,
-            "DICOM service: clock": lambda: _clock(self._feed.service, f"{self._feed.path}/latest"),
-            "FHIR server: a token": lambda: _token(self._fhir.service),
-            "FHIR server: R4 with transactions": self.r4,
-            "FHIR server: searches are allowed": self.search,
-            "FHIR server: writes are allowed": self.write,
-            "FHIR server: the Endpoint": self.endpoint,
-            "FHIR server: what it is like": self.manners,
-            "FHIR server: clock": lambda: _clock(self._fhir.service, "/metadata?_elements=fhirVersion"),
-        }
-        return {name: self._in_time(question) for name, question in questions.items()}
+    def questions(self) -> Sequence[tuple[str, Callable[[], str], str]]:
+        """Name, what to ask, and what to do where that fails; in the order in which a person would mend it.
+
+        Those of a system stand together.
+        """
+        dicom, fhir = self._feed.service, self._fhir.service
+        latest, metadata = f"{self._feed.path}/latest", "/metadata?_elements=fhirVersion"
+        questions = [
+            ("storage: tables can be written", self.tables, TABLES),
+            ("storage: the lease can be taken", self.lease, BLOBS),
+            ("DICOM service: a token", lambda: _token(dicom), _LOGON.format("DicomWeb")),
+            ("DICOM service: the change feed can be read", self.feed, DICOM),
+            ("DICOM service: the change feed reaches the watermark", self.watermark, WATERMARK),
+            ("DICOM service: clock", lambda: _clock(dicom, latest), DICOM),
+            ("FHIR server: a token", lambda: _token(fhir), _LOGON.format("Fhir")),
+            ("FHIR server: R4 with transactions", self.r4, FHIR),
+            ("FHIR server: searches are allowed", self.search, FHIR),
+            ("FHIR server: writes are allowed", self.write, FHIR),
+            ("FHIR server: the Endpoint", self.endpoint, FHIR),
+            ("FHIR server: what it is like", self.manners, FHIR),
+            ("FHIR server: clock", lambda: _clock(fhir, metadata), FHIR),
+        ]
+        return [(name, self._in_time(ask), remedy) for name, ask, remedy in questions]
 
     def _in_time(self, question: Callable[[], str]) -> Callable[[], str]:
         def ask() -> str:
@@ -94,22 +106,21 @@ class SelfCheck:
     def tables(self) -> str:
         """Writes a row and takes it away."""
         row = {"PartitionKey": "Check", "RowKey": uuid4().hex}
-        with _remedied(TABLES_ROLE), storage_faults():
+        with storage_faults():
             table = self._tables["TickTable"]
             table.upsert_entity(row)
             try:
                 table.get_entity(row["PartitionKey"], row["RowKey"])
             except ResourceNotFoundError:
-                raise CheckError("a row that was written is not there") from None
+                raise CheckError("a row that was written is not there", "look at that storage account") from None
             table.delete_entity(row)
         return "a row was written, read and deleted"
 
     def lease(self) -> str:
         """Takes a lease and gives it back."""
-        with _remedied(BLOBS_ROLE):
-            if not self._lease.acquire():
-                raise CheckError("another self-check runs at this moment: try again in a minute")
-            self._lease.release()
+        if not self._lease.acquire():
+            raise CheckError("another self-check runs at this moment", "try again in a minute")
+        self._lease.release()
         return "a lease was taken and given back"
 
     def feed(self) -> str:
@@ -135,8 +146,7 @@ class SelfCheck:
         if any(one.timestamp and hundred_nanoseconds(one.timestamp) > before for one in at):
             raise CheckError(
                 f"entry {watermark.sequence} of the change feed is younger than the watermark that was taken from it: "
-                "the feed was made anew, and has overtaken the watermark; docs/runbook.md, 'The change feed ends "
-                "before the watermark'"
+                "the feed was made anew, and has overtaken the watermark"
             )
         return f"the watermark stands at sequence {watermark.sequence}, the feed ends at {highest}"
 
@@ -146,7 +156,7 @@ class SelfCheck:
             self._fhir.check()
         except OutageError as error:
             if _AZURE_API_FOR_FHIR.fullmatch(urlsplit(self._fhir.service.url).hostname or ""):
-                raise CheckError(f"{error}; {RETIRED}") from error
+                raise CheckError(f"{error}; {RETIRED}", SUCCESSOR) from error
             raise
         return "R4, and takes transactions"
 
@@ -158,7 +168,10 @@ class SelfCheck:
 
     def write(self) -> str:
         """Makes, updates and removes an Endpoint, and tries what must be refused."""
-        return Trial(self._fhir).run()
+        try:
+            return Trial(self._fhir).run()
+        except CheckError as error:
+            raise CheckError(str(error), error.action or SERVER) from error
 
     def endpoint(self) -> str:
         """Looks for the Endpoint of the DICOM service, and for doubles of it."""
@@ -166,8 +179,8 @@ class SelfCheck:
         found = [f"Endpoint/{one['id']}" for one in matches if one.get("name") == self._endpoint.name]
         if len(found) > 1:
             raise CheckError(
-                f"{', '.join(found)} are doubles of one another: the sync uses the oldest; link to it what links to the"
-                " others (GET ImagingStudy?endpoint=ID), then delete them"
+                f"{', '.join(found)} are doubles of one another: the sync uses the oldest",
+                "link to it what links to the others (GET ImagingStudy?endpoint=ID), then delete them",
             )
         return f"{found[0]} is the DICOM service's" if found else "not there yet: the first study makes it"
 
@@ -196,13 +209,5 @@ def _clock(service: HttpService, path: str) -> str:
     behind = (datetime.now(UTC) - told).total_seconds() - 1
     skew = max(ahead, behind, 0.0)
     if skew > MAX_SKEW_SECONDS:
-        raise CheckError(f"its clock and the app's are {skew:.0f} s apart: set them by NTP")
+        raise CheckError(f"its clock and the app's are {skew:.0f} s apart", CLOCKS)
     return f"within {max(1, round(skew))} s of the app's"
-
-
-@contextmanager
-def _remedied(remedy: str) -> Iterator[None]:
-    try:
-        yield
-    except OutageError as error:
-        raise CheckError(f"{error}; {remedy}, or mend AzureWebJobsStorage") from error

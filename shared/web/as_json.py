@@ -141,7 +141,7 @@ def found_json(found: FoundStudies) -> dict[str, Any]:
 
 def check_json(check: Check) -> dict[str, Any]:
     """`Check`."""
-    return {"ok": check.is_ok, "steps": [_plain(step) for step in check.steps]}
+    return {"ok": check.is_ok, "steps": [_plain(step) for step in check.steps], "next": _plain(check.next)}
 
 
 def _plain(value: Any) -> Any:

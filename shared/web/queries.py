@@ -14,6 +14,7 @@ from shared.model import DEFAULT_PARTITION
 MAX_PAGE, DEFAULT_PAGE = 200, 50
 MAX_HOURS, DEFAULT_HOURS = 168, 24
 MAX_SEARCHED = 64
+MAX_STEPS = 99
 MAX_KEY = 512  # characters of a table's key, which has 1 KiB
 
 
@@ -25,6 +26,12 @@ def wants_metrics(params: Mapping[str, str]) -> bool:
 def hours_of(params: Mapping[str, str]) -> int:
     """`hours` of the history."""
     return int(_read(params, {"hours": _whole(1, MAX_HOURS)}, hours=DEFAULT_HOURS)["hours"])
+
+
+def step_of(params: Mapping[str, str]) -> int | None:
+    """`step` of the self-check; None: all of them."""
+    step: int | None = _read(params, {"step": _whole(1, MAX_STEPS)}, step=None)["step"]
+    return step
 
 
 def page_of(table: str | None, params: Mapping[str, str]) -> tuple[ErrorQuery, int, tuple[str, str] | None] | None:

@@ -297,7 +297,8 @@ def test_on_a_phone(board, api):
 def test_the_self_check_the_settings_and_the_fhir_server(board, api):
     """Each step with its outcome; no secret among the settings; what the check found out of the FHIR server."""
     board.press("Run the self-check")
-    steps = {row[0]: row[1:] for row in board.awaited(lambda: board.rows("#check-result"))}
+    board.awaited_text("check-result", "all is well")
+    steps = {row[0]: row[1:] for row in board.rows("#check-result")}
     assert steps["FHIR server: what it is like"][0] == "ok"
     for summary in board.driver.find_elements("css selector", "summary"):
         summary.click()

@@ -12,14 +12,16 @@ from tests.integration.dicom_service_client import running
 ADVICE = f"403 from [::1]; {'give the app the role Storage Table Data Contributor, ' * 5}then wait"
 
 
-def served(ok, *steps):
-    """An app whose self-check says so, to who has the key."""
+def served(*steps):
+    """An app whose self-check says so step by step, to who has the key."""
 
     def answer(request):
         if request.headers.get("x-functions-key") != "key":
             return JSONResponse({}, 401)
-        named = [dict(zip(("name", "state", "seconds", "message"), step, strict=True)) for step in steps]
-        return JSONResponse({"ok": ok, "steps": named})
+        number = int(request.query_params["step"])
+        named = [dict(zip(("name", "state", "seconds", "message", "action"), step, strict=True)) for step in steps]
+        more = {"step": number + 1, "name": steps[number][0]} if number < len(steps) else None
+        return JSONResponse({"ok": True, "steps": named[number - 1 : number], "next": more})
 
     return running(Starlette(routes=[Route("/api/check", answer)]))
 
@@ -28,7 +30,7 @@ def served(ok, *steps):
 def test_a_step_is_one_line_of_a_log(columns, capsys, monkeypatch):
     """Whole, as the app said it, whatever the width of the terminal that the pipe was made in."""
     monkeypatch.setenv("COLUMNS", columns)
-    with served(False, ("storage: tables", "failed", 0.25, ADVICE), ("clock", "ok", 1, "two\nlines")) as app:
+    with served(("storage: tables", "failed", 0.25, "403", ADVICE), ("clock", "ok", 1, "two\nlines", None)) as app:
         assert check(app.url, "key") == 1
     lines = capsys.readouterr().out.splitlines()
     (failed,) = [line for line in lines if "storage: tables" in line]
@@ -39,7 +41,7 @@ def test_a_step_is_one_line_of_a_log(columns, capsys, monkeypatch):
 
 def test_all_is_well(capsys):
     """Exit code 0."""
-    with served(True, ("clock", "skipped", 0, "")) as app:
+    with served(("clock", "skipped", 0, "", None)) as app:
         assert check(app.url, "key") == 0
     assert "skipped" in capsys.readouterr().out
 
@@ -51,7 +53,7 @@ def test_what_hinders_the_check_is_one_line(capsys):
     assert capsys.readouterr().out == (
         f"nothing answers at {url}: start it with `make run`, or name another with --functions\n"
     )
-    with served(True) as app:
+    with served() as app:
         assert check(app.url, "another") == 1
     assert (
         capsys.readouterr().out == "401: the function key is missing or wrong; `make run` prints it, --key takes it\n"

@@ -81,7 +81,7 @@ def test_the_endpoint_and_its_doubles(deployment, dicom, fhir_url):
     step = deployment.check()["FHIR server: the Endpoint"]
     assert step.state.value == "failed"
     assert all(f"Endpoint/{one['id']}" in step.message for one in (made, double))
-    assert "link to it what links to the others" in step.message
+    assert "link to it what links to the others" in step.action
 
 
 def refused(where, method, path):
@@ -113,34 +113,39 @@ def feed_made_anew(deployment):
     app.ports.watermarks.write(StoredWatermark(at, None, at))
 
 
-# what is broken, the steps that fail, and what they say
+# what is broken, the step that fails, what it found, and what to do
 BROKEN = [
-    (refused("fhir", "POST", "/fhir"), {"FHIR server: writes are allowed": "403 from .* the app sends no token; Fhir__Authentication__Enabled turns it on"}),
-    (refused("fhir", "GET", "/fhir/Patient"), {"FHIR server: searches are allowed": "403 from"}),
-    (refused("tables", "GET|POST|PUT|PATCH|DELETE|MERGE", "/"), {"storage: tables can be written": "403; give the app's identity the role Storage Table Data Contributor"}),
-    (refused("blobs", "PUT|POST", "/"), {"storage: the lease can be taken": "403; give the app's identity the role Storage Blob Data Owner"}),
-    (refused("dicom", "GET", "/changefeed"), {"DICOM service: the change feed can be read": "403 from", "DICOM service: clock": "403 from"}),
-    (clock_ahead("fhir"), {"FHIR server: clock": "its clock and the app's are [23]\\d\\d s apart: set them by NTP"}),
-    (clock_ahead("dicom"), {"DICOM service: clock": "set them by NTP"}),
-    (watermark_ahead, {"DICOM service: the change feed reaches the watermark": "the change feed ends before the watermark: its latest entry is 1, the watermark stands at 5000"}),
-    (feed_made_anew, {"DICOM service: the change feed reaches the watermark": "entry 1 of the change feed is younger than the watermark"}),
-    (torn_feed, {"DICOM service: the change feed can be read": "no JSON at character 0"}),
+    (refused("fhir", "POST", "/fhir"), "FHIR server: writes are allowed", "403 from .* the app sends no token; Fhir__Authentication__Enabled turns it on", "FHIR Data Writer"),
+    (refused("fhir", "GET", "/fhir/Patient"), "FHIR server: searches are allowed", "403 from", "FHIR Data Writer"),
+    (refused("tables", "GET|POST|PUT|PATCH|DELETE|MERGE", "/"), "storage: tables can be written", "403", "Storage Table Data Contributor"),
+    (refused("blobs", "PUT|POST", "/"), "storage: the lease can be taken", "403", "Storage Blob Data Owner"),
+    (refused("dicom", "GET", "/changefeed"), "DICOM service: the change feed can be read", "403 from", "DICOM Data Reader"),
+    (clock_ahead("fhir"), "FHIR server: clock", "its clock and the app's are [23]\\d\\d s apart", "set both clocks by NTP"),
+    (clock_ahead("dicom"), "DICOM service: clock", "s apart", "set both clocks by NTP"),
+    (watermark_ahead, "DICOM service: the change feed reaches the watermark", "the change feed ends before the watermark: its latest entry is 1, the watermark stands at 5000", "docs/runbook.md"),
+    (feed_made_anew, "DICOM service: the change feed reaches the watermark", "entry 1 of the change feed is younger than the watermark", "docs/runbook.md"),
+    (torn_feed, "DICOM service: the change feed can be read", "no JSON at character 0", "DicomWeb__Endpoint"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("plant", "failed"), BROKEN, ids=[next(iter(row[1])) for row in BROKEN])
-def test_what_is_broken_is_told(plant, failed, deployment, dicom):
-    """That step, and what depends on it, with what to do; the others are ok."""
+@pytest.mark.parametrize(("plant", "failed", "found", "action"), BROKEN, ids=[row[1] for row in BROKEN])
+def test_what_is_broken_is_told(plant, failed, found, action, deployment, dicom):
+    """That step alone, with what to do; that system's later ones are skipped, and the others are ok."""
     dicom.store(dicom_file())
     plant(deployment)
     steps = deployment.check()
-    assert {name for name, step in steps.items() if step.state.value == "failed"} == set(failed)
-    for name, said in failed.items():
-        assert re.search(said, steps[name].message), steps[name].message
+    assert {name for name, step in steps.items() if step.state.value == "failed"} == {failed}
+    assert re.search(found, steps[failed].message), steps[failed].message
+    assert action in steps[failed].action
+    system, later = failed.partition(":")[0], list(steps)[list(steps).index(failed) + 1 :]
+    skipped = {name for name in later if name.startswith(system)}
+    said = {name for name, step in steps.items() if step.message.startswith("not asked, as this failed")}
+    assert said == skipped
+    assert {step.action for name, step in steps.items() if name != failed} == {None}
 
 
 def test_a_token_that_cannot_be_had(deployment):
-    """The step of that service fails, and so do its requests."""
+    """The step of that service fails, and nothing else is asked of it."""
     kind = "Fhir__Authentication__OAuth2ClientCredential"
     steps = deployment.check(
         **{
@@ -152,7 +157,8 @@ def test_a_token_that_cannot_be_had(deployment):
         }
     )
     assert "no token from http://127.0.0.1" in steps["FHIR server: a token"].message
-    assert states(steps)["FHIR server: searches are allowed"] == "failed"
+    assert states(steps)["FHIR server: searches are allowed"] == "skipped"
+    assert "Fhir__Authentication__*" in steps["FHIR server: a token"].action
     assert "the-client-secret" not in repr(steps)
 
 
@@ -165,8 +171,17 @@ class OwnServer:
         self.deleted = []
 
     def app(self):
-        routes = [("/", self.transact, "POST"), ("/{type}", self.search, "GET"), ("/{type}/{id}", self.read, "GET")]
+        routes = [
+            ("/metadata", self.capabilities, "GET"),
+            ("/", self.transact, "POST"),
+            ("/{type}", self.search, "GET"),
+            ("/{type}/{id}", self.read, "GET"),
+        ]
         return Starlette(routes=[Route(path, answer, methods=[method]) for path, answer, method in routes])
+
+    def capabilities(self, _):
+        rest = [{"mode": "server", "interaction": [{"code": "transaction"}]}]
+        return JSONResponse({"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": rest})
 
     async def transact(self, request):
         entries = (await request.json())["entry"]

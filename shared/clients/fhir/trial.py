@@ -132,9 +132,11 @@ class Trial:
                 self._fhir.transact(_bundle(_delete(held)))
                 held = self._fhir.read(reference)
         except DicomCastError as error:
-            raise CheckError(f"{reference} was made to try the server, and is left: delete it ({error})") from error
+            told = f"{reference} was made to try the server, and is left ({error})"
+            raise CheckError(told, f"delete {reference}") from error
         if held is not None:
-            raise CheckError(f"{reference} was made to try the server; its delete was taken, and it is there still")
+            told = f"{reference} was made to try the server; its delete was taken, and it is there still"
+            raise CheckError(told, f"delete {reference}")
 
     def _found(self, name: str) -> str | None:
         found = self._fhir.search("Endpoint", found_by(name))

@@ -1,11 +1,12 @@
 """The self-check of a deployment: one step after the other, each timed, each with what to do where it fails."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import takewhile
 
-from shared.errors import DicomCastError, NotAskedError
+from shared.errors import CheckError, DicomCastError, NotAskedError, RequestError
 
 MAX_SECONDS = 180
 """An HTTP answer of the Functions host must begin within 230 s; one step takes 40 s at most."""
@@ -20,20 +21,48 @@ class StepState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What a step asks.
+
+    `ask` says what it found; it raises DicomCastError, NotAskedError where there is nothing to ask. `remedy`: what to
+    do where it fails, and the error does not know better.
+    """
+
+    name: str
+    ask: Callable[[], str]
+    remedy: str
+
+    @property
+    def system(self) -> str:
+        """Which one is asked."""
+        return self.name.partition(":")[0]
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
-    """One step; `message` says what was found, or what to do."""
+    """One step; `message` says what was found, `action` what to do, None where nothing is to be done."""
 
     name: str
     state: StepState
     seconds: float
     message: str
+    action: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """Its number, which begins at 1, and its name."""
+
+    step: int
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """All steps."""
+    """The steps that ended; `next` is there where one was asked for, and is not the last."""
 
     steps: Sequence[Step]
+    next: NextStep | None = None
 
     @property
     def is_ok(self) -> bool:
@@ -41,28 +70,48 @@ class Check:
         return all(step.state is not StepState.FAILED for step in self.steps)
 
 
-Question = Callable[[], str]
-"""Says what it found. Raises DicomCastError with what to do, NotAskedError where there is nothing to ask."""
-
-
-def run_check(questions: Mapping[str, Question], monotonic: Callable[[], float] = time.monotonic) -> Check:
-    """Asks them all; what no time is left for is skipped."""
-    started = monotonic()
-    steps = []
-    for name, question in questions.items():
-        began = monotonic()
-        if began - started > MAX_SECONDS:
-            steps.append(Step(name, StepState.SKIPPED, 0.0, f"no time left: {MAX_SECONDS} s are over"))
-            continue
-        state, message = _asked(question)
-        steps.append(Step(name, state, round(monotonic() - began, 3), message))
+def run_check(questions: Sequence[Question], monotonic: Callable[[], float] = time.monotonic) -> Check:
+    """All steps. What no time is left for is skipped."""
+    end = monotonic() + MAX_SECONDS
+    steps: list[Step] = []
+    while len(steps) < len(questions):
+        if monotonic() > end:
+            steps.append(_skipped(questions[len(steps)], f"no time left: {MAX_SECONDS} s are over"))
+        else:
+            steps += _run(questions, len(steps), monotonic)
     return Check(steps)
 
 
-def _asked(question: Question) -> tuple[StepState, str]:
+def run_step(questions: Sequence[Question], number: int, monotonic: Callable[[], float] = time.monotonic) -> Check:
+    """The step of this number, which begins at 1, and those that are skipped because of it. Raises RequestError."""
+    if not 1 <= number <= len(questions):
+        raise RequestError([f"step: a whole number from 1 to {len(questions)} is expected"])
+    steps = _run(questions, number - 1, monotonic)
+    following = number - 1 + len(steps)
+    return Check(steps, NextStep(following + 1, questions[following].name) if following < len(questions) else None)
+
+
+def _run(questions: Sequence[Question], place: int, monotonic: Callable[[], float]) -> list[Step]:
+    """The step at a place. Where it fails nobody need wait for the same system's others: they are skipped."""
+    question, began = questions[place], monotonic()
+    state, message, action = _asked(question)
+    step = Step(question.name, state, round(monotonic() - began, 3), message, action)
+    if state is not StepState.FAILED:
+        return [step]
+    others = takewhile(lambda other: other.system == question.system, questions[place + 1 :])
+    return [step, *(_skipped(other, f"not asked, as this failed: {question.name}") for other in others)]
+
+
+def _asked(question: Question) -> tuple[StepState, str, str | None]:
     try:
-        return StepState.OK, question()
+        return StepState.OK, question.ask(), None
     except NotAskedError as reason:
-        return StepState.SKIPPED, str(reason)
+        return StepState.SKIPPED, str(reason), None
+    except CheckError as error:
+        return StepState.FAILED, str(error), error.action or question.remedy
     except DicomCastError as error:
-        return StepState.FAILED, str(error)
+        return StepState.FAILED, str(error), question.remedy
+
+
+def _skipped(question: Question, reason: str) -> Step:
+    return Step(question.name, StepState.SKIPPED, 0.0, reason)

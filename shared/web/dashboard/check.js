@@ -1,32 +1,38 @@
-// The self-check of the deployment, at the push of a button.
+// The self-check of the deployment, at the push of a button: one step after the other, each shown as it ends.
 
 import { get } from "./api.js";
 import { byId, draw, element, problem, table } from "./dom.js";
 import { clock, duration } from "./format.js";
 
 const WORDS = { ok: "ok", failed: "bad", skipped: "" };
+const STEP_MS = 60_000; // the app gives a step 40 s
 
 byId("check").addEventListener("click", async ({ target }) => {
   target.disabled = true;
   const result = byId("check-result");
-  draw(result, "asked", () => element("p", {}, "Checking …"));
+  const steps = [];
+  const show = (heading) => draw(result, [heading.textContent, steps], () => [heading, steps.length ? report(steps) : null].filter(Boolean));
   try {
-    draw(result, await get("check"), report);
+    for (let next = { step: 1, name: "settings" }; next;) {
+      show(element("p", {}, `Checking ${next.name} …`));
+      const answer = await get("check", { step: next.step }, STEP_MS);
+      steps.push(...answer.steps);
+      next = answer.next;
+    }
+    const failed = steps.filter(({ state }) => state === "failed").length;
+    show(element("p", {}, `At ${clock(new Date())}: ${failed ? `${failed} of ${steps.length} steps failed.` : "all is well."}`));
   } catch (error) {
-    draw(result, error.message, () => problem(error));
+    show(problem(error));
   }
   target.disabled = false;
   target.focus();
 });
 
-function report({ ok, steps }) {
-  return [
-    element("p", {}, `At ${clock(new Date())}: ${ok ? "all is well." : "something needs attention."}`),
-    table("Steps of the self-check", [
-      ["Step", (step) => step.name],
-      ["State", (step) => element("span", { class: `word ${WORDS[step.state]}` }, step.state)],
-      ["Took", (step) => duration(step.seconds), "number"],
-      ["What to do", (step) => step.message, "wide"],
-    ], steps, { class: "stacking" }),
-  ];
-}
+const report = (steps) =>
+  table("Steps of the self-check", [
+    ["Step", (step) => step.name],
+    ["State", (step) => element("span", { class: `word ${WORDS[step.state]}` }, step.state)],
+    ["Took", (step) => duration(step.seconds), "number"],
+    ["Found", (step) => step.message, "wide"],
+    ["What to do", (step) => step.action ?? "", "wide"],
+  ], steps, { class: "stacking" });

@@ -30,4 +30,5 @@ def test_the_retired_azure_api_for_fhir_is_named(url, error, is_named):
     with pytest.raises(CheckError if is_named else type(error)) as caught:
         SelfCheck(None, None, None, fhir, None, Deadline()).r4()
     assert (SAID in str(caught.value)) == is_named
+    assert not is_named or "Azure Health Data Services" in caught.value.action
     assert str(error) in str(caught.value)
