@@ -183,7 +183,7 @@ bench-fresh: setup ## Measure how fresh FHIR is, beside the code of BASELINE=com
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r tests/bench/requirements.txt
 	@touch $@
 
-docs: setup  ## Write the README's tables from the code
+docs: setup  ## Write the tables of docs/mapping.md and docs/configuration.md from the code
 	$(RUN) -m docs.readme_tables
 
 lock: $(VENV)/ready  ## Pin all dependencies anew

@@ -12,9 +12,9 @@ from shared.mapping.dose_table import COMPONENTS
 from shared.mapping.table import TABLE, Row
 from shared.transport import TRANSPORT
 
-README = Path(__file__).parents[1] / "README.md"
 MAPPING = Path(__file__).parent / "mapping.md"
 DEPLOY = Path(__file__).parent / "deploy.md"
+CONFIGURATION = Path(__file__).parent / "configuration.md"
 
 
 def mapping_table() -> str:
@@ -64,8 +64,8 @@ def _default(default: str | None) -> str:
 
 
 TABLES: dict[Path, dict[str, Callable[[], str]]] = {
-    README: {"mapping": mapping_table, "settings": settings_table},
-    MAPPING: {"components": component_table},
+    MAPPING: {"mapping": mapping_table, "components": component_table},
+    CONFIGURATION: {"settings": settings_table},
     DEPLOY: {"cost": cost_table},
 }
 

@@ -47,7 +47,7 @@ def _kind(value: str) -> AuthenticationType:
     raise FaultError(f"one of {', '.join(AuthenticationType)} is expected")
 
 
-# ruff: noqa: E501  one row per line, as in the README
+# ruff: noqa: E501  one row per line, as in docs/configuration.md
 # fmt: off
 SWITCHES: tuple[Setting, ...] = (
     Setting("Authentication__Enabled",            "enabled", boolean, "false",           "`true`: the app sends a token, or with `Basic` a password"),

@@ -70,7 +70,7 @@ class Settings:
     is_telemetry_on: bool
 
 
-# ruff: noqa: E501  one row per line, as in the README
+# ruff: noqa: E501  one row per line, as in docs/configuration.md
 # fmt: off
 SETTINGS: tuple[Setting, ...] = (
     Setting("DicomWeb__Endpoint",                                "dicom_url",             url,             None,        "URL of the DICOM service; it becomes `Endpoint.address` and `ImagingStudy.meta.source`"),

@@ -17,9 +17,9 @@ class FaultError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row of the README's table. `default` is text as it would stand in the environment, None: required.
+    """One row of the table in docs/configuration.md.
 
-    A `secret` is told to nobody.
+    `default` is text as it would stand in the environment, None: required. A `secret` is told to nobody.
     """
 
     name: str

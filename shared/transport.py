@@ -42,7 +42,7 @@ def proxy_url(value: str) -> str:
     return value.rstrip("/")
 
 
-# ruff: noqa: E501  one row per line, as in the README
+# ruff: noqa: E501  one row per line, as in docs/configuration.md
 # fmt: off
 TRANSPORT: tuple[Setting, ...] = (
     Setting("Tls__CaFile",                "ca_file",                 optional(text),      "", "PEM file of a private CA's certificates; they are trusted instead of the public ones, by the token endpoint's connection too"),

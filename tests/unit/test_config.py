@@ -1,4 +1,4 @@
-"""Settings: every fault in one message; names and defaults as the README says."""
+"""Settings: every fault in one message; names and defaults as docs/configuration.md says."""
 
 import json
 from datetime import timedelta
