@@ -4,6 +4,7 @@ Prints each row as it is measured. Ends with 1 where a bar is missed. `--write` 
 """
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ def main() -> None:
         sys.exit(f"no row {', '.join(sorted(unknown))}; there are {', '.join(row.name for row in ROWS)}")
     if arguments.write and (arguments.rows or arguments.quick or not arguments.baseline):
         sys.exit("--write goes with all rows, their whole sizes and a baseline")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the worktree goes with us
     chosen = [row for row in ROWS if row.name in (arguments.rows or [one.name for one in ROWS])]
     results = measured(chosen, arguments.baseline, is_quick=arguments.quick)
     print("", *table(results), sep="\n")

@@ -26,6 +26,8 @@ from tests.bench.workloads import Work, instances
 
 EVERY_SECOND = "* * * * * *"
 """A schedule for small sizes; else it is the tree's default."""
+MOST_FAULTS = 3
+"""Ticks that may not end well before a row is given up."""
 _CHUNK = 500
 _WARM_TICKS = 3
 
@@ -74,11 +76,11 @@ class Host(WorkerProcess):
         return self.ask("tick", clock)
 
     def ticks_until_synced(self) -> list[Json]:
-        """One after another, without the schedule; all of them must end well."""
+        """One after another, without the schedule. On a busy machine a lease is lost now and then; entries never fail."""
         ticks: list[Json] = []
-        while not ticks or ticks[-1]["lag"]:
+        while not ticks or ticks[-1]["lag"] != 0:
             ticks.append(self.tick())
-            if ticks[-1]["error"] or ticks[-1]["failed"]:
+            if sum(bool(tick["error"]) for tick in ticks) > MOST_FAULTS or ticks[-1]["failed"]:
                 raise RuntimeError(f"a tick did not end well: {ticks[-1]}")
         return ticks
 
