@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.integration.faults.proxy import Handler, Proxy
+from tests.integration.faults.proxy import Handler, OnSocketError, Proxy
 from tests.integration.manners.proxy import Answer, PassOn, Request
+from tests.raw_server import HEAD, Script, dripping, endless, silent
 
 Raw = tuple[int, dict[str, str], bytes]
 """Status, headers and content of an answer."""
@@ -24,7 +25,8 @@ Fhir = Callable[[Request, PassOn, str], Answer]
 class Hostility:
     """`is_for_all`: for one tick to every request, else to those about the bad study, for good.
 
-    `after_update`: the bad study is in FHIR already, and an update of it makes the app read the archive.
+    `after_update`: the bad study is in FHIR already, and an update of it makes the app read the archive. `is_slow`: it
+    is the time of an answer that ends it.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Hostility:
     dicom: Dicom | None = None
     is_for_all: bool = False
     after_update: bool = False
+    is_slow: bool = False
 
 
 class HostileProxy(Proxy):
@@ -61,6 +64,28 @@ def archive_answers(status: int, content: bytes = b"") -> Dicom:
 
     def answer(_method: str, path: str, real: Callable[[], Raw], bad: str) -> Raw:
         return (status, {"Content-Type": "application/dicom+json"}, content) if f"/studies/{bad}/" in path else real()
+
+    return answer
+
+
+def archive_does(script: Script) -> Dicom:
+    """The same, with the connection."""
+
+    def answer(_method: str, path: str, real: Callable[[], Raw], bad: str) -> Raw:
+        if f"/studies/{bad}/" in path:
+            raise OnSocketError(script)
+        return real()
+
+    return answer
+
+
+def archive_redirects(_method: str, path: str, real: Callable[[], Raw], bad: str) -> Raw:
+    return (302, {"Location": "/elsewhere"}, b"") if f"/studies/{bad}/" in path else real()
+
+
+def everything_does(script: Script) -> Dicom:
+    def answer(_method: str, _path: str, _real: Callable[[], Raw], _bad: str) -> Raw:
+        raise OnSocketError(script)
 
     return answer
 
@@ -106,6 +131,30 @@ def requests_answer(status: int, fits: Callable[[Request], bool]) -> Fhir:
     return answer
 
 
+def requests_redirect(request: Request, pass_on: PassOn, word: str) -> Answer:
+    """To all that has the word in it."""
+    is_bad = word in f"{request.path} {request.body}"
+    return Answer(307, headers={"location": "/fhir/elsewhere"}) if is_bad else pass_on(request)
+
+
+def requests_meet(script: Script, fits: Callable[[Request], bool]) -> Fhir:
+    """Each request that fits and has the word in it meets what is done with its connection."""
+
+    def answer(request: Request, pass_on: PassOn, word: str) -> Answer:
+        if fits(request) and word in f"{request.path} {request.body}":
+            raise OnSocketError(script)
+        return pass_on(request)
+
+    return answer
+
+
+def all_meet(script: Script) -> Fhir:
+    def answer(_request: Request, _pass_on: PassOn, _word: str) -> Answer:
+        raise OnSocketError(script)
+
+    return answer
+
+
 def found_is(odd: Callable[[dict[str, Any]], Any]) -> Fhir:
     """What a search finds of the bad study is changed."""
 
@@ -134,6 +183,13 @@ def any_request(_request: Request) -> bool:
     return True
 
 
+SCRIPTS: dict[str, Script] = {
+    "silent": silent,
+    "dripping": dripping(HEAD + b"Content-Length: 100000\r\n\r\n"),
+    "dripping headers": dripping(HEAD + b"X-Long:"),
+    "endless": endless(HEAD + b"Connection: close\r\n\r\n"),
+}
+
 HOSTILITIES = [
     *(Hostility(f"FHIR: {code} to its searches", fhir=requests_answer(code, is_search)) for code in (400, 403, 404, 410, 414, 422, 500, 503)),
     *(Hostility(f"FHIR: {code} to its transactions", fhir=requests_answer(code, is_transaction)) for code in (400, 403, 404, 409, 412, 413, 422, 429, 500, 503)),
@@ -152,4 +208,11 @@ HOSTILITIES = [
     Hostility("FHIR: no resource to all", fhir=all_answer(200, [1]), is_for_all=True),
     *(Hostility(f"DICOM: {code} to all", dicom=everything_answers(code), is_for_all=True) for code in (401, 403, 404, 429, 500, 503)),
     Hostility("DICOM: odd JSON to all", dicom=everything_answers(200, b'[{"Sequence": "x"}]'), is_for_all=True),
+    Hostility("FHIR: a redirect to all about it", fhir=requests_redirect),
+    Hostility("DICOM: a redirect to all about it", dicom=archive_redirects, after_update=True),
+    *(Hostility(f"FHIR: {name} to its searches", fhir=requests_meet(script, is_search), is_slow=True) for name, script in SCRIPTS.items()),
+    *(Hostility(f"FHIR: {name} to its transactions", fhir=requests_meet(script, is_transaction), is_slow=True) for name, script in SCRIPTS.items()),
+    *(Hostility(f"FHIR: {name} to all", fhir=all_meet(script), is_for_all=True, is_slow=True) for name, script in SCRIPTS.items()),
+    *(Hostility(f"DICOM: {name} to all about it", dicom=archive_does(script), after_update=True, is_slow=True) for name, script in SCRIPTS.items()),
+    *(Hostility(f"DICOM: {name} to all", dicom=everything_does(script), is_for_all=True, is_slow=True) for name, script in SCRIPTS.items()),
 ]  # fmt: skip

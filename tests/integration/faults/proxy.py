@@ -1,9 +1,10 @@
 """A proxy that passes requests on to a real server, but for those that a fault is planted for."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple, TypeVar
@@ -57,6 +58,14 @@ class Seen(NamedTuple):
     ended: float
 
 
+class OnSocketError(Exception):
+    """In place of an answer: what is done with the connection, which is closed after it."""
+
+    def __init__(self, script: Callable[[socket.socket], None]) -> None:
+        super().__init__()
+        self.script = script
+
+
 class Proxy(ThreadingHTTPServer):
     """Serves on a free port; `faults` may be planted at any time. `seen` grows with each answer."""
 
@@ -88,6 +97,14 @@ class Handler(BaseHTTPRequestHandler):
     server: Proxy
 
     def _serve(self) -> None:
+        try:
+            self._serve_one()
+        except OnSocketError as odd:
+            with suppress(OSError):
+                odd.script(self.connection)
+            self._close()
+
+    def _serve_one(self) -> None:
         self.began, self.action = time.monotonic(), self.headers.get("x-ms-lease-action", "")
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         with self.server.lock:
