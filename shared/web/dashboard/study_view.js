@@ -32,7 +32,7 @@ export const lines = ({ lines: all }) =>
     ["DICOM", (line) => several(line.dicom), "wide"],
     ["FHIR", (line) => several(line.fhir), "wide"],
     ["Compared", (line) => word(line.mark)],
-  ], all, { class: "stacking" }), all);
+  ], all, { class: "sides" }), all);
 
 export function series({ series: all, inDicom, inFhir }) {
   if (!all.length) return element("p", { class: "muted" }, "No series.");
