@@ -32,7 +32,7 @@ def main() -> None:
         _show(measured, on_hapi)
         return
     unit, costs = mapping.baseline(), list(mapping.costs())
-    held = [*bars(measured, costs), *hapi.bars(on_hapi)]
+    held = [*bars(measured, unit, costs), *hapi.bars(on_hapi)]
     others = [dicom2fhir(ct_studies(1, 1_000)), dicom2fhir(cr_studies(200))]
     DOCUMENT.write_text(report.document("make bench", measured, on_hapi, held, others, unit, costs))
     _draw(measured)
@@ -67,7 +67,7 @@ def _show(measured: Sequence[Row], on_hapi: Sequence[hapi.Beside]) -> None:
         report.growth_lines(large),
         mapping.table(unit, costs),
         report.hapi_lines(on_hapi),
-        report.bar_lines([*bars(measured, costs), *hapi.bars(on_hapi)]),
+        report.bar_lines([*bars(measured, unit, costs), *hapi.bars(on_hapi)]),
     ):
         print()
         _print(lines)
