@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-import function_app
+from tests.triggers import functions
 
 DESCRIPTION = Path(__file__).parents[3] / "shared/web/openapi.yaml"
 schema = schemathesis.openapi.from_path(DESCRIPTION)
@@ -42,7 +42,7 @@ def described():
 
 def served():
     """The same of the HTTP triggers."""
-    triggers = [one.get_trigger().get_dict_repr() for one in function_app.app.get_functions()]
+    triggers = [one.get_trigger().get_dict_repr() for one in functions()]
     return {
         (f"/{trigger['route'].replace('?', '')}", method.value.lower()): trigger["authLevel"].value != "anonymous"
         for trigger in triggers

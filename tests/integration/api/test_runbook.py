@@ -281,6 +281,17 @@ def test_what_links_to_an_endpoint(commands, desk):
     assert study["id"] in [entry["resource"]["id"] for entry in studies["entry"]]
 
 
+@recipe("An ImagingStudy was deleted in FHIR")
+def test_a_study_deleted_in_fhir_is_made_again(commands, desk):
+    """Once: what is left of it is found and used."""
+    study = desk.api.study(703)
+    requests.delete(f"{desk.api.stack.fhir_url}/ImagingStudy/{study['id']}", timeout=30).raise_for_status()
+    desk.replay(commands, **{"1.2.840.99": "1.2.703"})
+    made = desk.api.study(703)
+    assert made["subject"] == study["subject"]
+    assert made["series"] == study["series"]
+
+
 @recipe("Rebuild everything")
 def test_everything_is_rebuilt(commands, desk):
     """Nobody has to know where the feed ends."""

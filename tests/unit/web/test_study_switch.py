@@ -6,16 +6,16 @@ from http import HTTPStatus
 import azure.functions as func
 import pytest
 
-import function_app
 from shared import bootstrap
 from shared.config import read_settings
+from tests.triggers import functions
 
 ENOUGH = {
     "AzureWebJobsStorage": "UseDevelopmentStorage=true",
     "DicomWeb__Endpoint": "https://dicom.example.org",
     "Fhir__Endpoint": "https://fhir.example.org",
 }
-FUNCTIONS = {one.get_function_name(): one.get_user_function() for one in function_app.app.get_functions()}
+FUNCTIONS = {one.get_function_name(): one.get_user_function() for one in functions()}
 
 
 @pytest.fixture
