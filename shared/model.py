@@ -70,15 +70,34 @@ class Watermark:
 
 
 @dataclass(frozen=True, slots=True)
+class Hole:
+    """Sequence numbers, `first` to `last`, that the feed did not have: a write that is slow may yet fill them.
+
+    Once the DICOM service's clock shows `until` (ISO 8601) they are taken for what was rolled back.
+    """
+
+    first: int
+    last: int
+    until: str
+
+    @property
+    def sequences(self) -> range:
+        """The numbers."""
+        return range(self.first, self.last + 1)
+
+
+@dataclass(frozen=True, slots=True)
 class StoredWatermark:
     """The watermark and the ETag of its row, None where there is no row yet.
 
-    `read_through`: how far the feed has been read; between the two only carried entries are not done.
+    `read_through`: how far the feed has been read; between the two only carried entries are not done, and what fills
+    one of the `holes`.
     """
 
     watermark: Watermark
     etag: str | None
     read_through: Watermark
+    holes: Sequence[Hole] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +141,7 @@ FeedEntry = ChangeFeedEntry | TornEntry
 
 @dataclass(frozen=True, slots=True)
 class FeedPage:
-    """Entries of the feed, in its order, that nothing can come before any more.
+    """Entries of the feed, in its order, that nothing can come before any more, but for what fills the `holes`.
 
     `through` is the watermark once they are done. `held_by` says what the feed stops before, None where it does not.
     """
@@ -130,6 +149,7 @@ class FeedPage:
     entries: Sequence[FeedEntry]
     through: Watermark
     held_by: str | None = None
+    holes: Sequence[Hole] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from shared.model import (
     Action,
     ChangeFeedEntry,
     FeedPage,
+    Hole,
     LeaseState,
     Resource,
     State,
@@ -77,19 +78,30 @@ def report_entry(report, sequence=1, action=Action.CREATE):
 
 @dataclass
 class FakeFeed:
-    """Pages of at most `page` entries; `hold` is said once the entries are through."""
+    """Pages of at most `page` entries; `hold` is said once the entries are through.
+
+    `young` are sequences that it does not have, and that may still come.
+    """
 
     held: Sequence[ChangeFeedEntry] = ()
     page: int = 100
     hold: str | None = None
+    young: Collection[int] = ()
 
     def pages(self, after: Watermark, at_once: int = 1) -> Iterator[FeedPage]:
         rest = [one for one in self.held if one.sequence > after.sequence]
         for start in range(0, len(rest), self.page):
             part = rest[start : start + self.page]
-            yield FeedPage(part, Watermark(part[-1].sequence, part[-1].timestamp))
+            before = rest[start - 1].sequence if start else after.sequence
+            holes = [Hole(one, one, "") for one in sorted(self.young) if before < one < part[-1].sequence]
+            yield FeedPage(part, Watermark(part[-1].sequence, part[-1].timestamp), holes=holes)
         if self.hold:
             yield FeedPage((), Watermark(rest[-1].sequence, rest[-1].timestamp) if rest else after, self.hold)
+
+    def filled(self, holes: Sequence[Hole]) -> tuple[list[ChangeFeedEntry], list[Hole]]:
+        found = self.entries({one.first for one in holes})
+        come = {entry.sequence for entry in found}
+        return found, [one for one in holes if one.first in self.young and one.first not in come]
 
     def entries(self, sequences: Collection[int]) -> list[ChangeFeedEntry]:
         return [one for one in self.held if one.sequence in sequences]
@@ -114,7 +126,9 @@ class TimedFeed(FakeFeed):
         rest = [one for one in self._ordered() if _place(one) > (after.timestamp or "", after.sequence)]
         for start in range(0, len(rest), self.page):
             part = rest[start : start + self.page]
-            yield FeedPage(part, Watermark(part[-1].sequence, part[-1].timestamp))
+            before = rest[start - 1].sequence if start else after.sequence
+            holes = [Hole(one, one, "") for one in sorted(self.young) if before < one < part[-1].sequence]
+            yield FeedPage(part, Watermark(part[-1].sequence, part[-1].timestamp), holes=holes)
 
     def entries(self, sequences: Collection[int]) -> list[ChangeFeedEntry]:
         return [one for one in self._ordered() if one.sequence in sequences]
@@ -284,7 +298,7 @@ class FakeWatermarks:
 
     def rewind(self) -> None:
         """As an operator does who sets SyncedSequence to 0."""
-        self.stored = replace(self.stored, watermark=Watermark(), read_through=Watermark())
+        self.stored = replace(self.stored, watermark=Watermark(), read_through=Watermark(), holes=())
 
 
 @dataclass

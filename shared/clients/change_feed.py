@@ -4,19 +4,19 @@ Sequence numbers come from a database sequence: a rolled-back write leaves a hol
 higher numbers. So nothing is given out that something may yet come before.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from shared.clients.change_feed_entry import hundred_nanoseconds, moment
 from shared.clients.change_feed_reader import V1, FeedReader
 from shared.clients.feed_jump import EMPTY_WINDOWS, V1_WINDOW, V2_PAGE, Jump, windows
-from shared.clients.feed_order import before_young_hole, is_behind, place_of, reached
+from shared.clients.feed_order import is_behind, place_of, reached, still_open, young_holes
 from shared.clients.feed_straggler import Stragglers
 from shared.clients.feed_window import Window
 from shared.clients.http import HttpService
 from shared.clients.in_order import in_order
 from shared.errors import FeedEndsEarlyError, FeedError, TornAnswerError
-from shared.model import FeedEntry, FeedPage, Watermark
+from shared.model import FeedEntry, FeedPage, Hole, Watermark
 
 SLOW = "entries that cannot be read are told apart from those around them: the next tick goes on"
 
@@ -49,6 +49,16 @@ class ChangeFeed:
             found += [entry for entry in read.entries if entry.sequence in sequences]
             wanted = [sequence for sequence in wanted if sequence > read.end]
         return found
+
+    def filled(self, holes: Sequence[Hole]) -> tuple[list[FeedEntry], list[Hole]]:
+        """The entries that have come into holes, and what of them may still fill."""
+        found: list[FeedEntry] = []
+        left: list[Hole] = []
+        for hole in holes:
+            read = self._reader.read(Window(V1, hole.first - 1, len(hole.sequences)))
+            found += read.entries
+            left += [hole] if read.is_cut else still_open(hole, {one.sequence for one in read.entries}, read.as_of)
+        return found, left
 
     def between(self, after: Watermark, end: str | None, *, metadata: bool = True) -> Iterator[FeedPage]:
         """Entries behind `after` whose Timestamp is before `end`, None: to the last; pages of v2: v1 knows no time."""
@@ -126,12 +136,12 @@ class ChangeFeedV1(ChangeFeed):
             empty = 0
             for read in in_order(self._reader.read, windows(self.path, place, end), at_once):
                 place, clock = read.end, read.as_of
-                settled, hole = before_young_hole(read.entries, after, read.as_of - self._grace)
+                settled, holes, held_by = young_holes(read.entries, after, read.as_of, self._grace)
                 after = reached(settled, after)
-                hole = hole or (SLOW if read.is_cut else None)
-                if settled or hole:
-                    yield FeedPage(settled, after, hole)
-                if hole:
+                held_by = held_by or (SLOW if read.is_cut else None)
+                if settled or held_by:
+                    yield FeedPage(settled, after, held_by, holes)
+                if held_by:
                     return
                 empty = 0 if read.entries else empty + 1
                 if empty == EMPTY_WINDOWS:

@@ -1,10 +1,14 @@
 """The feed's order, and what of it nothing can come before any more."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from shared.clients.change_feed_entry import hundred_nanoseconds, moment
-from shared.model import FeedEntry, Watermark
+from shared.model import FeedEntry, Hole, Watermark
+
+MOST_WATCHED = 100
+"""Numbers of one hole: what one answer of the service tells. Wider ones hold the feed, as long as they are young."""
 
 
 def before_young_hole(
@@ -17,6 +21,42 @@ def before_young_hole(
             return entries[:position], f"sequence {expected} is missing and may still come"
         expected = entry.sequence + 1
     return entries, None
+
+
+def young_holes(
+    entries: Sequence[FeedEntry], after: Watermark, as_of: datetime, grace: timedelta
+) -> tuple[Sequence[FeedEntry], list[Hole], str | None]:
+    """The entries, and the holes among them that may still fill.
+
+    Before a hole that is too wide to be watched the entries end, with what is missing there. `as_of`: now, by the
+    service's clock; what stands behind a hole for longer than `grace` tells that nothing is to come.
+    """
+    expected = after.sequence + 1
+    holes: list[Hole] = []
+    for position, entry in enumerate(entries):
+        if entry.sequence > expected and not _is_old(entries[position:], as_of - grace):
+            if entry.sequence - expected > MOST_WATCHED:
+                return entries[:position], holes, f"sequence {expected} is missing and may still come"
+            timestamp = next((one.timestamp for one in entries[position:] if one.timestamp), None)
+            until = (moment(timestamp) if timestamp else as_of) + grace
+            holes.append(Hole(expected, entry.sequence - 1, until.isoformat()))
+        expected = entry.sequence + 1
+    return entries, holes, None
+
+
+def still_open(hole: Hole, found: Collection[int], as_of: datetime) -> list[Hole]:
+    """What is left of a hole: nothing once its time is over; else the numbers that no entry has come for."""
+    if moment(hole.until) <= as_of:
+        return []
+    left: list[Hole] = []
+    for sequence in hole.sequences:
+        if sequence in found:
+            continue
+        if left and left[-1].last == sequence - 1:
+            left[-1] = replace(left[-1], last=sequence)
+        else:
+            left.append(Hole(sequence, sequence, hole.until))
+    return left
 
 
 def reached(entries: Sequence[FeedEntry], after: Watermark) -> Watermark:

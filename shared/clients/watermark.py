@@ -8,14 +8,16 @@ from typing import Any
 from azure.core import MatchConditions
 from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
 from azure.data.tables import UpdateMode
+from pydantic import TypeAdapter
 
 from shared.clients.tables import Tables, int64, number, storage_faults
 from shared.errors import LeaseLostError, WatermarkError
-from shared.model import StoredWatermark, Watermark
+from shared.model import Hole, StoredWatermark, Watermark
 
 TABLE = "SyncStateTable"
 PARTITION_KEY = "SyncStatePartitionKey"
 ROW_KEY = "SyncStateRowKey"
+_HOLES = TypeAdapter(tuple[Hole, ...])
 
 
 class TableWatermarkStore:
@@ -32,10 +34,12 @@ class TableWatermarkStore:
             except ResourceNotFoundError:
                 return StoredWatermark(Watermark(), None, Watermark())
         watermark = Watermark(_sequence(row, "SyncedSequence"), _timestamp(row, "SyncedTimestamp"))
-        read_through = watermark
+        read_through: Watermark = watermark
+        holes: tuple[Hole, ...] = ()
         if _sequence(row, "ReadFromSequence", -1) == watermark.sequence:
             read_through = Watermark(_sequence(row, "ReadSequence"), _timestamp(row, "ReadTimestamp"))
-        return StoredWatermark(watermark, row.metadata["etag"], read_through)
+            holes = _holes(row)
+        return StoredWatermark(watermark, row.metadata["etag"], read_through, holes)
 
     def write(self, stored: StoredWatermark) -> StoredWatermark:
         """Raises LeaseLostError where the row is not the one that was read."""
@@ -76,6 +80,13 @@ def _timestamp(row: Mapping[str, Any], column: str) -> str | None:
     return str(value)
 
 
+def _holes(row: Mapping[str, Any]) -> tuple[Hole, ...]:
+    try:
+        return _HOLES.validate_json(row.get("Holes") or "[]")
+    except (TypeError, ValueError):
+        raise _malformed("Holes", "empty, or a list of first, last and until") from None
+
+
 def _malformed(column: str, wanted: str) -> WatermarkError:
     return WatermarkError(
         f"the watermark's row ({TABLE}, {PARTITION_KEY}, {ROW_KEY}) cannot be read: {column} must be {wanted}; "
@@ -93,4 +104,5 @@ def _row(stored: StoredWatermark) -> dict[str, Any]:
         "ReadFromSequence": int64(stored.watermark.sequence),
         "ReadSequence": int64(stored.read_through.sequence),
         "ReadTimestamp": stored.read_through.timestamp or "",
+        "Holes": _HOLES.dump_json(tuple(stored.holes)).decode() if stored.holes else "",
     }

@@ -12,7 +12,7 @@ from shared.errors import FeedError, OutageError
 from shared.failures import ErrorTable
 from shared.journal import TOTALS
 from shared.mapping.converters import MappingOptions
-from shared.model import FeedEntry, Watermark
+from shared.model import FeedEntry, Hole, Watermark
 from shared.outcome import BatchResult, Outcome
 from shared.sync.ports import Ports
 from shared.sync.queue.studies import Limits, Progress, StudyQueue
@@ -22,6 +22,8 @@ from shared.sync.read.read_ahead import ReadAhead
 from shared.sync.record.feed_recorder import FeedRecorder
 from shared.sync.record.rows import ErrorRows
 
+MOST_HOLES = 300
+"""Of the watermark's row, which takes 64 KiB. What is behind others is read again with the next tick."""
 READING = 1 / 3
 """The part of what is left of the tick's time that reading may take: what was read is to be worked on."""
 
@@ -95,14 +97,18 @@ def run_slice(ports: Ports, options: BatchOptions, deadline: datetime) -> tuple[
         progress.carried += study.entries
 
     unfinished = {entry.sequence for study in progress.unfinished for entry in study.entries}
-    waiting = unfinished | {entry.sequence for entry in progress.carried}
-    read_through = just_before(unfinished, plan.read.entries, stored.read_through, plan.read.through)
-    if plan.is_any_resting or waiting - {entry.sequence for entry in plan.read.entries}:
-        # The watermark never passes an entry that is carried. To stand too low does no harm: reading begins beyond it.
+    unwatched = behind(plan.holes[MOST_HOLES:], plan.read.entries)
+    read_through = just_before(unfinished | unwatched, plan.read.entries, stored.read_through, plan.read.through)
+    holes = [hole for hole in plan.holes[:MOST_HOLES] if hole.first <= read_through.sequence]
+    waiting = unfinished | {entry.sequence for entry in progress.carried} | behind(holes, plan.read.entries)
+    is_old_left = any(hole.first <= stored.read_through.sequence for hole in holes)
+    if plan.is_any_resting or is_old_left or waiting - {entry.sequence for entry in plan.read.entries}:
+        # The watermark never passes an entry that is carried, nor a hole. To stand too low does no harm: reading begins
+        # beyond it.
         watermark = stored.watermark
     else:
         watermark = just_before(waiting, plan.read.entries, stored.read_through, read_through)
-    rows.close(watermark, read_through)
+    rows.close(watermark, read_through, holes)
     ports.words.end(read_through, [(entry.sequence, sync.patients.of(entry.metadata)) for entry in progress.carried])
     if progress.outage:
         raise progress.outage
@@ -110,6 +116,12 @@ def run_slice(ports: Ports, options: BatchOptions, deadline: datetime) -> tuple[
     brought_on = (watermark, read_through) != (stored.watermark, stored.read_through) or plan.is_any_resting
     brought_on = brought_on or bool(progress.studies or rows.recorded)
     return replace(result, recorded=dict(rows.recorded), brought_on=brought_on), plan.is_last
+
+
+def behind(holes: Sequence[Hole], entries: Sequence[FeedEntry]) -> set[int]:
+    """The first entry that was read behind each of the holes: what stands before it is before the hole."""
+    found = (next((one.sequence for one in entries if one.sequence > hole.first), None) for hole in holes)
+    return {sequence for sequence in found if sequence is not None}
 
 
 def just_before(

@@ -13,6 +13,7 @@ from shared.model import (
     ChangeFeedEntry,
     FeedEntry,
     FeedPage,
+    Hole,
     LeaseState,
     ListedStudy,
     Resource,
@@ -40,6 +41,10 @@ class Feed(Protocol):
 
     def entries(self, sequences: Collection[int]) -> Sequence[FeedEntry]:
         """These entries as they are now, in the feed's order, but for those that the feed has no more."""
+        ...
+
+    def filled(self, holes: Sequence[Hole]) -> tuple[Sequence[FeedEntry], Sequence[Hole]]:
+        """The entries that have come into holes, and what of them may still fill. Raises FeedError, OutageError."""
         ...
 
     def latest(self) -> FeedEntry | None:

@@ -1,5 +1,7 @@
 """What people do to the app's storage while it runs: tables deleted, the watermark's row spoilt, a lease without end."""
 
+from dataclasses import replace
+
 import pytest
 from azure.data.tables import EdmType, EntityProperty, TableServiceClient
 from azure.storage.blob import BlobLeaseClient, BlobServiceClient
@@ -7,6 +9,7 @@ from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 from shared.clients.lease import CONTAINER
 from shared.clients.watermark import PARTITION_KEY, ROW_KEY, TABLE
 from shared.failures import ErrorTable
+from shared.model import Hole, Watermark
 from shared.outcome import Outcome
 from shared.web.as_json import status_json
 from tests.integration.whole_feed import World
@@ -67,6 +70,7 @@ MALFORMED = [
     ({"SyncedTimestamp": 7},                                         "SyncedTimestamp must be empty, or a time"),
     ({"ReadSequence": "-"},                                          "ReadSequence must be a whole number"),
     ({"ReadTimestamp": "2026"},                                      "ReadTimestamp must be empty, or a time"),
+    ({"Holes": "[7]"},                                               "Holes must be empty, or a list"),
 ]  # fmt: skip
 
 
@@ -113,3 +117,12 @@ def test_a_lease_without_end_is_told(world, storage):
         BlobLeaseClient(blob).break_lease(0)
     assert not world.app.status().lease.is_infinite
     assert world.app.tick().outcome is Outcome.IDLE
+
+
+def test_holes_are_kept_with_the_watermark(world):
+    """A host that takes over watches on."""
+    store = world.app.ports.watermarks
+    holes = (Hole(8, 9, "2026-01-01T00:00:30+00:00"), Hole(11, 11, "2026-01-01T00:00:31+00:00"))
+    written = store.write(replace(store.read(), watermark=Watermark(7), read_through=Watermark(12), holes=holes))
+    assert store.read() == written
+    assert store.read().holes == holes

@@ -193,6 +193,11 @@ class Baton:
         self._changed.notify_all()
 
 
+def _behind(page, hole):
+    """The sequence of the entry that tells of the hole."""
+    return next(one.sequence for one in page.entries if one.sequence > hole.first)
+
+
 class _Told:
     """Telemetry that tells the baton when a lane begins and ends."""
 
@@ -215,6 +220,7 @@ class _Seen:
     def __init__(self, feed, note):
         self._feed, self._tell = feed, note
         self.most = 1000
+        self.words = None
         self.is_replayed = False
 
     def _note(self, entries):
@@ -238,6 +244,12 @@ class _Seen:
         self._note(found)
         return found
 
+    def filled(self, holes):
+        found, left = self._feed.filled(holes)
+        for one in found:  # a host that was started since knows no place for it: it fills
+            self._tell([one], self.is_replayed or self.words.place(one.sequence) is None)
+        return found, left
+
     def _parted(self, pages):
         for page in pages:
             for part in [page.entries[at : at + self.most] for at in range(0, len(page.entries), self.most)] or [()]:
@@ -250,6 +262,11 @@ class _Seen:
                         part,
                         page.through if is_last else Watermark(part[-1].sequence, part[-1].timestamp),
                         page.held_by if is_last else None,
+                        [
+                            hole
+                            for hole in page.holes
+                            if part and part[0].sequence <= _behind(page, hole) <= part[-1].sequence
+                        ],
                     )
                 )
 
@@ -294,6 +311,7 @@ class Host:
             pace=Pace(self.setup.lanes),
             handover=Handover(),
         )
+        self.feed.words = self.ports.words
 
     def tick(self, size):
         """One tick; its record, None where the host was killed in it."""

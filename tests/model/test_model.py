@@ -39,6 +39,7 @@ THEMES = {
     "lanes": ("store crowd", {"lanes": 2}),
     "faults": (f"{_USUAL} faults sick refused invalid move update", {}),
     "replays": ("store replay cancel sick faults delete empty invalid", {}),
+    "holes": (f"{_USUAL} reserve sick faults restudy", {"version": "v1"}),
     "order": (f"{_USUAL} reserve swap sick faults restudy", {"version": "v2"}),
     "everything": (" ".join(sorted(RULES)), {}),
 }

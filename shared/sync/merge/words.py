@@ -15,7 +15,8 @@ class Words:
     A place is a running number of the entries that this host has read, in the feed's order: API v2 has another than
     that of sequence numbers. A carried entry keeps its place, and of its patient the newest word is watched from then
     on. What has no place (carried before a restart, while another host worked, or not read in the feed) is nowhere
-    shown to be the newest.
+    shown to be the newest. What is missing in the feed and may still come has its place too: until it has come, or
+    comes no more, all words behind it are watched.
     """
 
     def __init__(self) -> None:
@@ -23,21 +24,35 @@ class Words:
         self._taken: dict[tuple[PatientIdentity, str], int] = {}
         self._carried: dict[int, tuple[int, PatientIdentity]] = {}
         self._watched: dict[PatientIdentity, int] = {}
+        self._awaited: dict[int, int] = {}
         self._begun = self._last = 0
         self._through = Watermark()
 
-    def begin(self, after: Watermark, sequences: Iterable[int], waiting: Collection[int] = ()) -> None:
+    def begin(
+        self,
+        after: Watermark,
+        sequences: Iterable[int],
+        waiting: Collection[int] = (),
+        awaited: Collection[int] = (),
+    ) -> None:
         """A batch: what was read in the feed after `after`, and all carried entries that wait.
+
+        Among the `sequences` are those that are missing and may still come; `awaited` are those of earlier batches,
+        also what has come of them now.
 
         Where the feed was not read last to `after` another host has gone on, or somebody has set the watermark.
         """
-        kept = self._carried if after == self._through else {}
+        is_on = after == self._through
+        kept = self._carried if is_on else {}
+        self._awaited = {one: self._places[one] for one in awaited if is_on and one in self._places}
         self._carried = {sequence: kept[sequence] for sequence in waiting if sequence in kept}
         patients = {patient for _, patient in self._carried.values()}
         self._watched = {patient: place for patient, place in self._watched.items() if patient in patients}
-        self._taken = {word: place for word, place in self._taken.items() if word[0] in patients}
-        self._begun = self._last + 1
-        self._places = {sequence: place for sequence, (place, _) in self._carried.items()}
+        self._begun = min(self._awaited.values(), default=self._last + 1)
+        self._taken = {
+            word: place for word, place in self._taken.items() if word[0] in patients or place >= self._begun
+        }
+        self._places = {sequence: place for sequence, (place, _) in self._carried.items()} | self._awaited
         for sequence in sequences:
             self._last += 1
             self._places[sequence] = self._last

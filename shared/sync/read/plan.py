@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from shared.failures import CarriedEntry
-from shared.model import Action, ChangeFeedEntry, FeedEntry, FeedPage, StoredWatermark, TornEntry, Watermark
+from shared.model import Action, ChangeFeedEntry, FeedEntry, FeedPage, Hole, StoredWatermark, TornEntry, Watermark
 from shared.sync.ports import Ports
 from shared.sync.queue.retry import Attempts
 
@@ -53,7 +53,8 @@ class Plan:
     """`due` is to be tried now; `resting` are new entries of carried studies whose next try is not due yet.
 
     `untouched` are the entries of earlier ticks of such studies. `torn` entries cannot be read, and are to be recorded;
-    `gone` are carried ones that the feed has no more. `is_last`: the feed had nothing behind what was read.
+    `gone` are carried ones that the feed has no more. `holes` may still fill: those of before, then the new ones of
+    `read`. `is_last`: the feed had nothing behind what was read.
     """
 
     read: FeedPage
@@ -63,6 +64,7 @@ class Plan:
     is_any_resting: bool
     untouched: Sequence[CarriedEntry] = ()
     gone: Sequence[CarriedEntry] = ()
+    holes: Sequence[Hole] = ()
     is_last: bool = True
 
 
@@ -76,16 +78,20 @@ def make_plan(ports: Ports, stored: StoredWatermark, size: int, read_until: date
     waiting = {entry.sequence: entry for entry in carried}
     now = ports.now()
     rests = {study for study, known in attempts.items() if not known.is_due(now)}
+    late, holes = ports.feed.filled(stored.holes) if stored.holes else ((), ())
     read, is_last = read_slice(ports, stored.read_through, size, read_until)
     # A run that was killed may have recorded entries that were not passed: they are read again with what is new.
-    new = {entry.sequence for entry in read.entries}
-    asked = {entry.sequence for entry in carried if entry.study not in rests} - new
+    new = dict.fromkeys(entry.sequence for entry in read.entries)
+    asked = {entry.sequence for entry in carried if entry.study not in rests} - new.keys()
     again = ports.feed.entries(asked) if asked else []
     gone = [waiting[sequence] for sequence in sorted(asked - {entry.sequence for entry in again})]
     if gone:
         logger.warning("the feed has %d carried entries no more: they are not tried again", len(gone))
-    ports.words.begin(stored.read_through, [entry.sequence for entry in read.entries], waiting.keys() - new)
-    entries = [*again, *read.entries]
+    order = sorted([*new, *(number for hole in read.holes for number in hole.sequences)]) if read.holes else new
+    awaited = {number for hole in stored.holes for number in hole.sequences}
+    ports.words.begin(stored.read_through, order, waiting.keys() - new.keys(), awaited)
+    entries = [*again, *late, *read.entries]
+    came_late = {entry.sequence for entry in late}
     torn = [_named(entry, waiting.get(entry.sequence)) for entry in entries if isinstance(entry, TornEntry)]
     due: list[Study] = []
     resting: list[Study] = []
@@ -93,10 +99,12 @@ def make_plan(ports: Ports, stored: StoredWatermark, size: int, read_until: date
     for group in by_study(entries):
         study = (group[0].partition, group[0].study_instance_uid)
         known = {one.sequence: attempts_at(waiting[one.sequence]) for one in group if one.sequence in waiting}
-        (resting if study in rests else due).append(Study(group, known, updated=of_these(group, updated)))
+        is_late = any(one.sequence in came_late for one in group)
+        planned = Study(group, known, is_replayed=is_late, updated=of_these(group, updated))
+        (resting if study in rests else due).append(planned)
     is_any_resting = bool(rests) or len(carried) == MAX_CARRIED
     untouched = [entry for entry in carried if entry.study in rests and entry.sequence not in new]
-    return Plan(read, torn, due, resting, is_any_resting, untouched, gone, is_last)
+    return Plan(read, torn, due, resting, is_any_resting, untouched, gone, [*holes, *read.holes], is_last)
 
 
 def carried_entries(ports: Ports, stored: StoredWatermark) -> list[CarriedEntry]:
@@ -142,13 +150,15 @@ def read_slice(ports: Ports, after: Watermark, size: int, until: datetime) -> tu
     """
     entries: list[FeedEntry] = []
     read, is_last = FeedPage((), after), True
+    holes: list[Hole] = []
     for page in ports.feed.pages(after):
         entries += page.entries
+        holes += page.holes
         read = page
         if len(entries) >= size or (entries and ports.now() >= until):
             is_last = False
             break
-    return replace(read, entries=entries), is_last
+    return replace(read, entries=entries, holes=holes), is_last
 
 
 def by_study(entries: Sequence[FeedEntry]) -> list[list[ChangeFeedEntry]]:

@@ -7,7 +7,7 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
-from shared.model import FeedEntry, FeedPage, Watermark
+from shared.model import FeedEntry, FeedPage, Hole, Watermark
 from shared.sync.ports import Feed
 
 PAGES_AHEAD = 20
@@ -98,6 +98,9 @@ class ReadAhead:
 
     def entries(self, sequences: Collection[int]) -> Sequence[FeedEntry]:
         return self._feed.entries(sequences)
+
+    def filled(self, holes: Sequence[Hole]) -> tuple[Sequence[FeedEntry], Sequence[Hole]]:
+        return self._feed.filled(holes)
 
     def latest(self) -> FeedEntry | None:
         return self._feed.latest()

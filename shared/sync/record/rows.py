@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from shared.failures import ErrorTable, FailedEntry, OpenRow
 from shared.log_lines import log_line
-from shared.model import FeedEntry, StoredWatermark, Watermark
+from shared.model import FeedEntry, Hole, StoredWatermark, Watermark
 from shared.sync.ports import Ports
 
 logger = logging.getLogger(__name__)
@@ -24,11 +24,11 @@ class ErrorRows:
         self._stored = stored
         self.recorded: Counter[ErrorTable] = Counter()
 
-    def close(self, watermark: Watermark, read_through: Watermark) -> None:
+    def close(self, watermark: Watermark, read_through: Watermark, holes: Sequence[Hole]) -> None:
         """Moves the watermark."""
-        if (watermark, read_through) != (self._stored.watermark, self._stored.read_through):
+        moved = replace(self._stored, watermark=watermark, read_through=read_through, holes=tuple(holes))
+        if moved != self._stored:
             self._ports.lease.ensure_held()
-            moved = replace(self._stored, watermark=watermark, read_through=read_through)
             self._stored = self._ports.watermarks.write(moved)
 
     def open_of(self, entries: Sequence[FeedEntry]) -> list[OpenRow]:

@@ -5,11 +5,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from shared.clients.change_feed import ChangeFeedV1, ChangeFeedV2, before_young_hole
+from shared.clients.change_feed import ChangeFeedV1, ChangeFeedV2
 from shared.clients.change_feed_entry import entry_of, hundred_nanoseconds, torn_entry_of
+from shared.clients.feed_order import MOST_WATCHED, before_young_hole, still_open, young_holes
 from shared.clients.feed_window import WindowRead
 from shared.errors import FeedError
-from shared.model import Action, State, TornEntry, Watermark
+from shared.model import Action, Hole, State, TornEntry, Watermark
 from tests.fakes import NOW, entry
 
 URL = "https://d/v1/changefeed"
@@ -94,6 +95,48 @@ def test_holes(rule, sequences, start, age, passed, missing):
     settled, hole = before_young_hole(entries, Watermark(start), old_before)
     assert tuple(one.sequence for one in settled) == passed, rule
     assert hole == (f"sequence {missing} is missing and may still come" if missing else None)
+
+
+WATCHED = [
+    # rule                                          sequences            from  entries are  passed  holes
+    ("no hole",                                     (5, 6, 7),           4,    "young",     3,      []),
+    ("a hole before young entries is watched",      (5, 7, 8),           4,    "young",     3,      [(6, 6)]),
+    ("so are several, and one after the watermark", (6, 9),              4,    "young",     2,      [(5, 5), (7, 8)]),
+    ("a hole before old entries is for ever",       (5, 7, 8),           4,    "old",       3,      []),
+    ("a wide one waits",                            (5, 7, 900),         4,    "young",     2,      [(6, 6)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rule", "sequences", "start", "age", "passed", "holes"), WATCHED, ids=[row[0] for row in WATCHED]
+)
+def test_holes_that_are_watched(rule, sequences, start, age, passed, holes):
+    """What stands behind them is given out at once; each is open until what stands behind it is old."""
+    grace = timedelta(seconds=30)
+    as_of = NOW + timedelta(seconds=10 if age == "young" else 30)
+    given, found, held_by = young_holes([entry(one) for one in sequences], Watermark(start), as_of, grace)
+    assert len(given) == passed, rule
+    assert [(one.first, one.last) for one in found] == holes
+    assert {one.until for one in found} <= {(NOW + grace).isoformat()}
+    assert (held_by is None) == (passed == len(sequences))
+    assert MOST_WATCHED < 900 - 8
+
+
+@pytest.mark.parametrize(
+    ("found", "seconds", "left"),
+    [
+        ((), 29, [(5, 9)]),
+        ((5,), 29, [(6, 9)]),
+        ((7, 9), 29, [(5, 6), (8, 8)]),
+        ((5, 6, 7, 8, 9), 0, []),
+        ((), 30, []),
+    ],
+)
+def test_what_is_left_of_a_hole(found, seconds, left):
+    """The numbers that no entry has come for, until its time is over."""
+    hole = Hole(5, 9, (NOW + timedelta(seconds=30)).isoformat())
+    rest = still_open(hole, found, NOW + timedelta(seconds=seconds))
+    assert [(one.first, one.last) for one in rest] == left
 
 
 @pytest.mark.parametrize(
