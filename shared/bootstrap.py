@@ -115,6 +115,7 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
             tick_budget_seconds=settings.tick_budget_seconds,
             total_retry_seconds=settings.total_retry_seconds,
             max_slices=settings.max_slices,
+            quiet_seconds=min(60, settings.health_max_age_seconds / 3),
             standstill_seconds=max(settings.health_max_age_seconds, 2 * settings.gap_grace_seconds),
         ),
         outages=OutageLog(_utc_now),

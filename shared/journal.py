@@ -13,8 +13,6 @@ SLOTS = 2016
 """A week of slots; then the oldest is written over."""
 RECENT = 20
 """So many ticks are kept whole, but for what is too long to be stored."""
-QUIET = timedelta(minutes=1)
-"""Of ticks that found nothing to do one is written in so long: health, alerts and the page read that they come."""
 MAX_TEXT_BYTES = 2_000
 TOTALS = ("entries", "studies", "written", "unchanged", "failed", "invalid_tags", "carried", "fhir_calls")
 _NOTHING = BatchResult(Outcome.FAILED, Watermark())
@@ -86,13 +84,13 @@ class Journal:
     unwritten_since: datetime | None = None
     durations: Mapping[Outcome, TickDurations] = field(default_factory=dict)
 
-    def is_repeated_by(self, record: TickRecord) -> bool:
+    def is_repeated_by(self, record: TickRecord, seconds: float) -> bool:
         """Whether the tick found nothing to do, like all since the last that is written, and that was just now."""
-        return record.is_quiet and self.is_quiet_at(record.ended)
+        return record.is_quiet and self.is_quiet_at(record.ended, seconds)
 
-    def is_quiet_at(self, moment: datetime) -> bool:
-        """Whether the last tick that is written found nothing to do, less than a minute before."""
-        return self.last is not None and self.last.is_quiet and moment - self.last.ended < QUIET
+    def is_quiet_at(self, moment: datetime, seconds: float) -> bool:
+        """Whether the last tick that is written found nothing to do, less than so many seconds before."""
+        return self.last is not None and self.last.is_quiet and moment - self.last.ended < timedelta(seconds=seconds)
 
     def with_tick(self, record: TickRecord) -> "Journal":
         """The journal with one more tick; idle ones are kept as the last only."""

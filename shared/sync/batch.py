@@ -33,7 +33,8 @@ class BatchOptions:
     """`size` of a slice in entries: pages of the feed are read until it is reached. Times in seconds.
 
     `max_slices` of one tick; 0: until the end of the feed, or of the time. `standstill_seconds`: what waits in the feed
-    for so long, and is brought on by no tick, is told; longer than what is young may wait.
+    for so long, and is brought on by no tick, is told; longer than what is young may wait. `quiet_seconds`: of ticks
+    that find nothing to do one is written down in so long: health, alerts and the page read that they come.
     """
 
     mapping: MappingOptions
@@ -42,6 +43,7 @@ class BatchOptions:
     total_retry_seconds: float = 600
     max_slices: int = 1
     standstill_seconds: float = 300
+    quiet_seconds: float = 60
 
 
 def run_batch(ports: Ports, options: BatchOptions) -> BatchResult:

@@ -48,7 +48,7 @@ def tick(ports: Ports, options: BatchOptions, outages: OutageLog) -> TickRecord:
         try:
             journal = ports.journal.read()
             record = _judged(_work(ports, options, journal, outages), journal, options)
-            if journal.is_repeated_by(record):
+            if journal.is_repeated_by(record, options.quiet_seconds):
                 return record
             ports.journal.write(journal.with_tick(record))
         finally:
@@ -77,7 +77,7 @@ def _work(ports: Ports, options: BatchOptions, journal: Journal, outages: Outage
             result = run_batch(ports, options)
             outcome = result.outcome
             # Where nothing was asked of the FHIR server for a minute: is it there for what comes next?
-            if not result.fhir_calls and not journal.is_quiet_at(started):
+            if not result.fhir_calls and not journal.is_quiet_at(started, options.quiet_seconds):
                 ports.fhir.ensure_answers()
             outages.up()
             run_replays(ports, options, ports.now() + timedelta(seconds=REPLAY_SECONDS))

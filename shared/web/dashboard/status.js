@@ -71,7 +71,7 @@ function tiles({ watermark, latest, lag, lease, runningTick, lastTick, entriesPe
 
 function atWork(lease, running) {
   if (running) return duration(running.seconds);
-  return lease ? (lease.held ? "since when is not known" : "none") : "unknown";
+  return lease ? (lease.held ? "just begun" : "none") : "unknown";
 }
 
 const tile = (name, value, note) =>
