@@ -24,7 +24,7 @@ from local.stow import multipart
 from tests.integration.dicom_service_client import dicom_file
 from tests.integration.fhir_versions import times_written
 
-KILLS = int(os.environ.get("KILLS", "20"))
+KILLS = int(os.environ.get("KILLS", "12"))
 SEED = int(os.environ.get("SEED", "20240506"))
 RUN = uuid4().int >> 64
 STUDIES = f"2.25.{RUN}"

@@ -69,7 +69,7 @@ def broken_reports(draw):
     return report
 
 
-@settings(max_examples=500, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(broken_reports())
 def test_a_broken_report_raises_nothing_and_gives_r4(report):
     """A broken item is told, and left out; what comes out is valid by both validators."""
@@ -81,7 +81,7 @@ def test_a_broken_report_raises_nothing_and_gives_r4(report):
     ] == []
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(sorted(REPORT_KEYS)), ELEMENTS, max_size=8))
 def test_any_metadata_raises_nothing_but_the_named_error(metadata):
     """Any other exception would stop the whole feed."""
@@ -93,7 +93,7 @@ def test_any_metadata_raises_nothing_but_the_named_error(metadata):
         assert error.tags  # noqa: PT017 an error is allowed, not demanded
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(broken_reports(), broken_reports())
 def test_merging_twice_is_merging_once(first, second):
     """On what another version of the report made."""

@@ -58,7 +58,7 @@ def entry_with(elements, *, keep=()):
     return ChangeFeedEntry(1, STUDY, SERIES, INSTANCE, Action.CREATE, State.CURRENT, NOW.isoformat(), metadata=said)
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(DATASETS)
 def test_broken_data_raises_nothing_but_the_named_error(elements):
     """Any other exception would stop the whole feed."""
@@ -66,7 +66,7 @@ def test_broken_data_raises_nothing_but_the_named_error(elements):
         StudyMapper(OPTIONS).map(entry_with(elements))
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(DATASETS)
 def test_what_is_mapped_is_r4(elements):
     """Whatever the optional tags hold: what comes out is valid, by both validators and our own walk."""
