@@ -50,7 +50,7 @@ of_series = st.builds(
     OfSeries,
     description=st.sampled_from([None, "one", "two"]),
     performer=st.sampled_from([None, "Some^One", "An^Other"]),
-    body_part=st.sampled_from([None, "CHEST", "HEAD"]),
+    body_part=st.sampled_from([None, "CHEST", "HEAD", "head"]),
     events=st.sampled_from([1, 2]),
 )
 studies = st.sampled_from(["S1", "S2"])

@@ -11,6 +11,7 @@ from shared.model import PatientUpdatePolicy
 from shared.outcome import Outcome
 from shared.replay import SequenceRange, StoredErrors, StudyRebuild, TimeRange
 from shared.sync.batch import BatchOptions
+from shared.sync.merge.patient_links import SEVERAL
 from tests.model.archive import Archive, Clock
 from tests.model.fhir import ModelFhir
 from tests.model.hosts import Host
@@ -19,9 +20,11 @@ from tests.model.oracle import Oracle, ViolatedError, check_observations, check_
 from tests.model.patients import PatientWords
 from tests.model.vocabulary import DEFAULT, STUDIES
 
-CHECKS = frozenset({"I1", "I2", "I3", "I5", "birth date", "rows", "carried"})
+CHECKS = frozenset({"I1", "I2", "I3", "I5", "birth date", "rows", "tags", "carried"})
 FAILED = (ErrorTable.DICOM, ErrorTable.FHIR, ErrorTable.TRANSIENT_RETRY, ErrorTable.TRANSIENT_FAILURE)
 MOST_TICKS = 80
+BODY_PART, INVALID_PART = "00180015", repr([{"vr": "CS", "Value": ["head"]}])
+"""BodyPartExamined in lower case, which CS has not."""
 AGAIN = ("sequences", "older", "times", "studies", "first study", "rewind")
 
 
@@ -67,6 +70,7 @@ class World:
         self.on_studies = defaultdict(lambda: defaultdict(list))
         self.on_patients = {}
         self.unknown = set()
+        self.is_rebuilt = False
         self.log = self.archive.log
 
     def close(self):
@@ -78,6 +82,7 @@ class World:
 
     def changed(self):
         """After each change of the archive."""
+        self.is_rebuilt = False
         self.words.note_held(held_by(self.archive))
 
     def tick(self, size=1000):
@@ -143,6 +148,8 @@ class World:
             self.words.check(self.fhir)
         if "rows" in self.checks:
             self._check_rows()
+        if "tags" in self.checks:
+            self._check_tags()
 
     def _key(self, key):
         partition, uid = key
@@ -171,6 +178,30 @@ class World:
             if sorted(rows) != sorted(wanted):
                 raise ViolatedError("rows", f"open in {table}: {rows}, wanted {sorted(wanted)}")
 
+    def _check_tags(self):
+        """A row says what is so: the tag of an instance that is held, or the patients of a study.
+
+        Of a study that is several patients' there is one; where it is so no more, one may stay until all of it is read.
+        """
+        held = held_by(self.archive)
+        told = {
+            one.key for all_ in held.values() for one in all_ if one.is_valid and one.says([BODY_PART]) == INVALID_PART
+        }
+        several = {
+            key
+            for key, all_ in held.items()
+            if len({self.words.identity(one.metadata) for one in all_ if one.is_valid}) > 1
+        }
+        rows = self._open(ErrorTable.INVALID_TAG)
+        studies = {(row.partition, row.study_instance_uid) for row in rows if row.exception == SEVERAL}
+        tags = {_instance(row) for row in rows if row.exception != SEVERAL}
+        if tags - told:
+            raise ViolatedError("tags", f"open for a tag that is not invalid: {sorted(tags - told)}")
+        if several - studies:
+            raise ViolatedError("tags", f"several patients, and no row: {sorted(several - studies)}")
+        if self.is_rebuilt and studies - several:
+            raise ViolatedError("tags", f"a row for several patients that are none: {sorted(studies - several)}")
+
     def _open(self, *tables):
         return [row for table in tables for row in self.host.errors.page(ErrorQuery(table), 1000)]
 
@@ -185,6 +216,7 @@ class World:
         self.fhir.writes.clear()
         self._run_again(kind)
         self._settled()
+        self.is_rebuilt = kind == "studies"
         if self.fhir.writes:
             raise ViolatedError("I3", f"{kind} again: wrote {self.fhir.writes}")
         self.log.append(f"again: {kind}")
