@@ -6,6 +6,7 @@ import { byId } from "./dom.js";
 import { refreshErrors, showOpenRows } from "./errors.js";
 import { clock, zone } from "./format.js";
 import { hours, refreshHistory, showNow } from "./history.js";
+import { asksForKey } from "./key_form.js";
 import { refreshReplays } from "./replays.js";
 import { light, showLight, showStatus } from "./status.js";
 import { showStudyLinks } from "./study_link.js";
@@ -88,37 +89,18 @@ function markOld() {
   if (!missingSince && !isKeyMissing) showLight(["none", `Last heard at ${clock(answeredAt)}`]);
 }
 
-document.addEventListener("key-needed", ({ detail }) => {
-  if (detail.sent !== key.get()) return; // an answer to a key that has been replaced
-  key.forget();
-  isKeyMissing = true;
-  byId("board").hidden = byId("forget-key").hidden = true;
-  byId("updated").textContent = "";
-  byId("key-message").textContent = detail.sent ? "This key was not taken (401). Enter another." : "";
-  if (!byId("key-form").hidden) return;
-  byId("key-form").hidden = false;
-  byId("key").focus();
-});
-
-byId("key-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const given = byId("key").value.trim();
-  if (!key.isOne(given)) {
-    byId("key-message").textContent = "A key has no spaces and no letters beyond ASCII: copy it anew.";
-    return;
-  }
-  key.set(given);
-  isKeyMissing = false;
-  byId("key").value = "";
-  refreshes = 0;
-  refresh();
-});
-
-byId("forget-key").addEventListener("click", () => {
-  key.forget();
-  location.reload();
-});
-
+asksForKey(
+  () => {
+    isKeyMissing = false;
+    refreshes = 0;
+    refresh();
+  },
+  () => {
+    isKeyMissing = true;
+    byId("board").hidden = true;
+    byId("updated").textContent = "";
+  },
+);
 document.addEventListener("visibilitychange", () => {
   clearTimeout(timer);
   markOld();

@@ -108,6 +108,7 @@ addEventListener("popstate", () => {
 
 /** With a key that was entered: what was asked for without it is asked again. */
 function begin() {
+  byId("key-form").hidden = true;
   read();
   if (!asked.uid && byId("ask-text").value) byId("ask").requestSubmit();
 }
