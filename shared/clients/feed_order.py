@@ -1,6 +1,6 @@
 """The feed's order, and what of it nothing can come before any more."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -14,30 +14,27 @@ MOST_WATCHED = 100
 def before_young_hole(
     entries: Sequence[FeedEntry], after: Watermark, old_before: datetime
 ) -> tuple[Sequence[FeedEntry], str | None]:
-    """The entries up to the first hole that may still fill, and what is missing there."""
-    expected = after.sequence + 1
-    for position, entry in enumerate(entries):
-        if entry.sequence > expected and not _is_old(entries[position:], old_before):
-            return entries[:position], f"sequence {expected} is missing and may still come"
-        expected = entry.sequence + 1
-    return entries, None
+    """The entries up to the first hole that may still fill, and what is missing there: none is watched."""
+    settled, _, missing = young_holes(entries, after, old_before, timedelta(), most=0)
+    return settled, missing
 
 
 def young_holes(
-    entries: Sequence[FeedEntry], after: Watermark, as_of: datetime, grace: timedelta
+    entries: Sequence[FeedEntry], after: Watermark, as_of: datetime, grace: timedelta, most: int = MOST_WATCHED
 ) -> tuple[Sequence[FeedEntry], list[Hole], str | None]:
     """The entries, and the holes among them that may still fill.
 
-    Before a hole that is too wide to be watched the entries end, with what is missing there. `as_of`: now, by the
-    service's clock; what stands behind a hole for longer than `grace` tells that nothing is to come.
+    Before a hole of more than `most` numbers, which is too wide to be watched, the entries end, with what is missing
+    there. `as_of`: now, by the service's clock; what stands behind a hole for longer than `grace` tells that nothing is
+    to come.
     """
     expected = after.sequence + 1
     holes: list[Hole] = []
     for position, entry in enumerate(entries):
         if entry.sequence > expected and not _is_old(entries[position:], as_of - grace):
-            if entry.sequence - expected > MOST_WATCHED:
+            if entry.sequence - expected > most:
                 return entries[:position], holes, f"sequence {expected} is missing and may still come"
-            timestamp = next((one.timestamp for one in entries[position:] if one.timestamp), None)
+            timestamp = _first_time(entries[position:])
             until = (moment(timestamp) if timestamp else as_of) + grace
             holes.append(Hole(expected, entry.sequence - 1, until.isoformat()))
         expected = entry.sequence + 1
@@ -63,8 +60,7 @@ def reached(entries: Sequence[FeedEntry], after: Watermark) -> Watermark:
     """The watermark once these are done; its time is the last that can be read: a torn entry may have none."""
     if not entries:
         return after
-    timestamp = next((entry.timestamp for entry in reversed(entries) if entry.timestamp), after.timestamp)
-    return Watermark(entries[-1].sequence, timestamp)
+    return Watermark(entries[-1].sequence, _first_time(reversed(entries)) or after.timestamp)
 
 
 def place_of(entry: FeedEntry) -> tuple[int, int]:
@@ -78,6 +74,10 @@ def is_behind(entry: FeedEntry, done: tuple[int, int], begin: int) -> bool:
 
 
 def _is_old(entries: Sequence[FeedEntry], old_before: datetime) -> bool:
-    """By the first timestamp that can be read: a torn entry may have none."""
-    timestamp = next((entry.timestamp for entry in entries if entry.timestamp), None)
+    timestamp = _first_time(entries)
     return timestamp is not None and moment(timestamp) <= old_before
+
+
+def _first_time(entries: Iterable[FeedEntry]) -> str | None:
+    """The first timestamp that can be read: a torn entry may have none."""
+    return next((entry.timestamp for entry in entries if entry.timestamp), None)
