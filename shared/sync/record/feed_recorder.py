@@ -6,7 +6,7 @@ from datetime import datetime
 
 from shared.failures import CarriedEntry, ErrorTable, FailedEntry
 from shared.model import ChangeFeedEntry, FeedEntry, TornEntry
-from shared.sync.record.past import DoneStudy, of_entries, past_of
+from shared.sync.record.past import DoneStudy, of_entries
 from shared.sync.record.recorder import GONE, not_synced, torn_failures, transient_failures
 from shared.sync.record.rows import ErrorRows
 
@@ -25,7 +25,7 @@ class FeedRecorder:
         return not_synced(failures)
 
     def flush(self) -> None:
-        past = past_of(self._done, self._rows.open_of([entry for study in self._done for entry in study.entries]))
+        past = self._rows.past(self._done)
         self._rows.record([failure for study in self._done for failure in study.failures])
         self._rows.resolve(past)
         self._done = []  # not before: what storage did not take is not written down

@@ -8,7 +8,7 @@ from shared.failures import ErrorQuery, ErrorRow, ErrorTable, FailedEntry, OpenR
 from shared.model import ChangeFeedEntry, FeedEntry, TornEntry
 from shared.replay import ReplayError, ReplayRequest, StudyRebuild
 from shared.sync.ports import ErrorStore, Ports
-from shared.sync.record.past import DoneStudy, after_rebuild, of_entries, past_of
+from shared.sync.record.past import DoneStudy, after_rebuild, of_entries
 from shared.sync.record.recorder import not_synced, torn_failures, transient_failures
 from shared.sync.record.rows import ErrorRows
 
@@ -75,7 +75,7 @@ class ReplayRecorder:
 
     def _past(self, done: Sequence[DoneStudy]) -> list[OpenRow]:
         if not self._whole:
-            return past_of(done, self._rows.open_of([entry for study in done for entry in study.entries]))
+            return self._rows.past(done)
         rows = self._open_of(self._whole)
         return [row for study in done for row in after_rebuild(rows, study.failures)]
 

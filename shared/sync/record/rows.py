@@ -9,6 +9,7 @@ from shared.failures import ErrorTable, FailedEntry, OpenRow
 from shared.log_lines import log_line
 from shared.model import FeedEntry, Hole, StoredWatermark, Watermark
 from shared.sync.ports import Ports
+from shared.sync.record.past import DoneStudy, past_of
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,10 @@ class ErrorRows:
         """Those of the entries' studies, and of the entries themselves."""
         studies = {(entry.partition, entry.study_instance_uid) for entry in entries}
         return self._ports.errors.open_rows(studies, {entry.sequence for entry in entries if entry.sequence})
+
+    def past(self, studies: Sequence[DoneStudy]) -> list[OpenRow]:
+        """Which open rows are untrue now that these are synced."""
+        return past_of(studies, self.open_of([entry for study in studies for entry in study.entries]))
 
     def resolve(self, rows: Sequence[OpenRow]) -> None:
         """They are of the past."""
