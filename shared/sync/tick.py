@@ -50,7 +50,8 @@ def tick(ports: Ports, options: BatchOptions, outages: OutageLog) -> TickRecord:
             record = _judged(_work(ports, options, journal, outages), journal, options)
             if journal.is_repeated_by(record, options.quiet_seconds):
                 return record
-            ports.journal.write(journal.with_tick(record))
+            journal_now = journal.with_tick(record)
+            ports.journal.write(journal_now)
         finally:
             ports.lease.release()
     except OutageError as error:  # of storage: the tick cannot even be recorded
@@ -59,7 +60,7 @@ def tick(ports: Ports, options: BatchOptions, outages: OutageLog) -> TickRecord:
         state = state_of(Seen(ports.now(), None, down={STORAGE: str(error)}))
         state, before = replace(state, since=outages.since(error.system)), None
     else:
-        state = state_of(Seen.by_tick(journal.with_tick(record), options.standstill_seconds))
+        state = state_of(Seen.by_tick(journal_now, options.standstill_seconds))
         before = state_of(Seen.by_tick(journal, options.standstill_seconds)).state
     _log(record, state)
     tell_change(State.NOT_SYNCING if was_without_storage else before, state)
