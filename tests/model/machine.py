@@ -321,6 +321,7 @@ class Machine(RuleBasedStateMachine):
     def tick_with_fault(self, size, wait, fault):
         self._wait(wait)
         self.world.host.faults.armed = replace(fault)
+        self.world.is_disturbed = True
         self.world.log.append(str(fault))
         self.world.tick(size)
         self.world.host.faults.armed = None

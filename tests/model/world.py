@@ -71,6 +71,7 @@ class World:
         self.on_patients = {}
         self.unknown = set()
         self.is_rebuilt = False
+        self.is_disturbed = False
         self.log = self.archive.log
 
     def close(self):
@@ -97,11 +98,16 @@ class World:
         return record
 
     def settle(self):
-        """All faults are mended, all that is due is done, what failed is replayed."""
+        """All faults are mended, all that is due is done, what failed is replayed.
+
+        So are the rows of invalid tags where a host may have fallen between FHIR and them: an update's former UIDs, which
+        are then in FHIR no more, lead to no row.
+        """
         self.fhir.sick.clear()
         self.fhir.refused.clear()
         self._settled()
         tables = (ErrorTable.DICOM, ErrorTable.FHIR, ErrorTable.TRANSIENT_FAILURE)
+        tables += (ErrorTable.INVALID_TAG,) if self.is_disturbed else ()
         if self.host.errors.retries and "carried" in self.checks:
             raise ViolatedError("carried", f"{sorted(self.host.errors.retries)} are carried, and not tried again")
         if self._open(*tables):

@@ -124,17 +124,20 @@ def gone(study: Resource | None, wanted: Changes, read: StudyRead | None) -> lis
     """What takes out the instances that FHIR lists and that are out, where no change speaks of them."""
     if study is None or read is None:
         return []
-    listed = [
-        (series["uid"], instance["uid"])
-        for series in study.get("series", ())
-        for instance in series.get("instance", ())
-        if read.is_out(series["uid"], instance["uid"])
-    ]
     uid, told = wanted.study_instance_uid, wanted.keys
     return [
         RemovedInstance(ChangeFeedEntry(0, uid, *key, Action.DELETE, State.DELETED, timestamp=""))
-        for key in listed
-        if key not in told
+        for key in listed(study)
+        if key not in told and read.is_out(*key)
+    ]
+
+
+def listed(study: Resource | None) -> list[InstanceKey]:
+    """The instances that an ImagingStudy lists."""
+    return [
+        (series["uid"], instance["uid"])
+        for series in (study or {}).get("series", ())
+        for instance in series.get("instance", ())
     ]
 
 
@@ -159,13 +162,8 @@ def newcomers(wanted: Changes, study: Resource | None) -> list[ChangedInstance]:
     updated = [one for one in wanted.updated if one[1] == wanted.study_instance_uid]
     if study is None or wanted.has_deletes:
         return updated
-    counted = counted_series(study)
-    listed = {
-        (series["uid"], instance["uid"])
-        for series in study.get("series", ())
-        for instance in series.get("instance", ())
-    }
-    return [one for one in updated if one[2] not in counted and one[2:] not in listed]
+    counted, known = counted_series(study), set(listed(study))
+    return [one for one in updated if one[2] not in counted and one[2:] not in known]
 
 
 def failed(entry: ChangeFeedEntry, error: EntryError) -> FailedEntry:

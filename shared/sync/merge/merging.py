@@ -21,6 +21,7 @@ from shared.mapping.table import elements_of
 from shared.mapping.transaction import Create, Delete, Update, Write, as_they_stand, reference_of
 from shared.model import Resource
 from shared.sync.map.mapped_entries import Changes, newcomers, there
+from shared.sync.merge.gone import Gone
 from shared.sync.merge.lookup import Lookup, Search
 from shared.sync.merge.our_endpoint import OurEndpoint
 from shared.sync.merge.patient_links import PatientLinks, linked_to
@@ -42,6 +43,7 @@ class StudyMerger:
         self._endpoint = OurEndpoint(ports, self._lookup, self.options)
         self._reader = StudyReader(ports, self.options, partition)
         self.patients = PatientLinks(self._lookup, ports.words, self.options)
+        self.gone = Gone(partition)
 
     def searches(self, wanted: Changes) -> list[Search]:
         """What `writes` will look up, but for Observations."""
@@ -91,22 +93,29 @@ class StudyMerger:
             base = self._endpoint.without_gone(base)
         read = self._read(base, wanted, links)
         if read is not None:
+            self.gone.read(base, wanted, read)
             if (held := self._there(wanted, read)) is not wanted:
                 wanted, links = held, {}
                 writes = self._link(self.patients.of(wanted), study, links)
             writes += self._link(self.patients.of_read(uid, read, links), study, links)
-        writes += self._study(study, doubles, self._merged(base, wanted, read, links), uid)
+        merged = self._merged(base, wanted, read, links)
+        self.gone.merged(uid, merged)
+        writes += self._study(study, doubles, merged, uid)
         if study is not None:
             links[urn("ImagingStudy", uid)] = reference_of(study)
         writes = linked_to(
             [*writes, *observation_writes(self._lookup, self.options, study, wanted, read, links)], study
         )
-        return writes + [write for moved in self._moved(study, wanted) for write in self._writes(moved)]
+        for former in self._moved(study, wanted):
+            writes += self._writes(former)
+            self.gone.left(former.study_instance_uid, uid)
+        return writes
 
     def _there(self, wanted: Changes, read: StudyRead) -> Changes:
         """The changes of what the archive has: whom its other entries name is not a patient of the study."""
         held = there(wanted, read)
         self.patients.without(wanted, held)
+        self.gone.never_there(wanted, held)
         return held
 
     def _link(self, patients: Sequence[StudyPatient], study: Resource | None, links: dict[str, str]) -> list[Write]:

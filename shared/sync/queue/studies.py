@@ -221,7 +221,7 @@ class StudyQueue:
         self._done_studies, self._rows = [], 0
 
     def _count(self, study: Study, result: StudyResult) -> None:
-        failed = self._recorder.done(study.entries, result.failures, result.untrue)
+        failed = self._recorder.done(study.entries, result.failures, result.untrue, result.gone)
         self._done_studies.append(study)
         self._rows += len(result.failures)
         self._progress.studies += 1

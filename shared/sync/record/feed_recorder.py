@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from shared.failures import CarriedEntry, ErrorTable, FailedEntry
+from shared.failures import CarriedEntry, ErrorTable, FailedEntry, InstanceOfRow
 from shared.model import ChangeFeedEntry, FeedEntry, TornEntry
 from shared.sync.record.past import DoneStudy, of_entries
 from shared.sync.record.recorder import GONE, not_synced, torn_failures, transient_failures
@@ -19,9 +19,13 @@ class FeedRecorder:
         self._done: list[DoneStudy] = []
 
     def done(
-        self, entries: Sequence[ChangeFeedEntry], failures: Sequence[FailedEntry], untrue: Collection[str] = ()
+        self,
+        entries: Sequence[ChangeFeedEntry],
+        failures: Sequence[FailedEntry],
+        untrue: Collection[str] = (),
+        gone: Collection[InstanceOfRow] = (),
     ) -> int:
-        self._done.append(DoneStudy(entries, failures, untrue))
+        self._done.append(DoneStudy(entries, failures, untrue, gone))
         return not_synced(failures)
 
     def flush(self) -> None:

@@ -1,23 +1,24 @@
 """Which open rows are of the past: each is open exactly as long as what it says is true."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from shared.failures import ErrorTable, FailedEntry, OpenRow, digest, digest_of_study
+from shared.failures import ErrorTable, FailedEntry, InstanceOfRow, OpenRow, digest, digest_of_study
 from shared.model import Action, ChangeFeedEntry, FeedEntry, State
 from shared.sync.read.plan import instance_of
 
 
 @dataclass(frozen=True, slots=True)
 class DoneStudy:
-    """A study that is synced but for `failures`. `untrue`: see `after_sync`."""
+    """A study that is synced but for `failures`. `untrue`: see `after_sync`; `gone`: see `of_gone`."""
 
     entries: Sequence[ChangeFeedEntry]
     failures: Sequence[FailedEntry]
-    untrue: Collection[str]
+    untrue: Collection[str] = ()
+    gone: Collection[InstanceOfRow] = ()
 
 
-def past_of(studies: Iterable[DoneStudy], rows: Iterable[OpenRow]) -> list[OpenRow]:
+def past_of(studies: Sequence[DoneStudy], rows: Iterable[OpenRow]) -> list[OpenRow]:
     """Of several studies' open rows those that are of the past."""
     by_study: dict[str, list[OpenRow]] = {}
     for row in rows:
@@ -30,7 +31,9 @@ def past_of(studies: Iterable[DoneStudy], rows: Iterable[OpenRow]) -> list[OpenR
         named |= {digest_of_study("", "", entry.sequence) for entry in one.entries}
         theirs = [row for study in sorted(named & by_study.keys()) for row in by_study[study]]
         past += after_sync(theirs, one.entries, one.failures, one.untrue)
-    return past
+    gone = {instance for one in studies for instance in one.gone}
+    past += of_gone(by_study, gone, [failure for one in studies for failure in one.failures])
+    return list(dict.fromkeys(past))
 
 
 def after_sync(
@@ -62,6 +65,26 @@ def after_sync(
         return row.instance in told and not (is_retried and row.instance in failed)
 
     return [row for row in rows if (row.table, row.key) not in written and is_past(row)]
+
+
+def of_gone(
+    rows: Mapping[str, Sequence[OpenRow]], gone: Collection[InstanceOfRow], failures: Collection[FailedEntry]
+) -> list[OpenRow]:
+    """Of open rows, by study, those of instances that the archive holds no more under their UIDs.
+
+    Of a study that has others now, which stands there without further UIDs, all. What is carried is tried again.
+    """
+    written = {(failure.table, failure.key) for failure in failures}
+    instances = {digest(*one) for one in gone}
+    whole = {digest(*one[:2]) for one in gone if not any(one[2:])}
+    return [
+        row
+        for study in sorted({digest(*one[:2]) for one in gone} & rows.keys())
+        for row in rows[study]
+        if (study in whole or (row.instance in instances and not row.is_of_study))
+        and row.table is not ErrorTable.TRANSIENT_RETRY
+        and (row.table, row.key) not in written
+    ]
 
 
 def after_rebuild(rows: Iterable[OpenRow], failures: Collection[FailedEntry]) -> list[OpenRow]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from shared.errors import TornEntryError, TransientError
-from shared.failures import ErrorTable, FailedEntry
+from shared.failures import ErrorTable, FailedEntry, InstanceOfRow
 from shared.model import ChangeFeedEntry, FeedEntry, TornEntry
 
 GONE = "the feed has the entry no more; replay its study instead"
@@ -15,11 +15,16 @@ class Recorder(Protocol):
     """Raises LeaseLostError where the lease is no longer ours, OutageError where storage is down."""
 
     def done(
-        self, entries: Sequence[ChangeFeedEntry], failures: Sequence[FailedEntry], untrue: Collection[str] = ()
+        self,
+        entries: Sequence[ChangeFeedEntry],
+        failures: Sequence[FailedEntry],
+        untrue: Collection[str] = (),
+        gone: Collection[InstanceOfRow] = (),
     ) -> int:
         """A study is synced but for `failures`; how many of its entries were not. `flush` writes it down.
 
         `untrue`: what rows of the whole study may say, was looked for, and is not so; by their exceptions.
+        `gone`: what the archive holds no more under these UIDs; a study's former self, with no other UIDs, as a whole.
         """
         ...
 

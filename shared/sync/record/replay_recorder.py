@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 from shared.errors import TransientError
-from shared.failures import ErrorQuery, ErrorRow, ErrorTable, FailedEntry, OpenRow
+from shared.failures import ErrorQuery, ErrorRow, ErrorTable, FailedEntry, InstanceOfRow, OpenRow
 from shared.model import ChangeFeedEntry, FeedEntry, TornEntry
 from shared.replay import ReplayError, ReplayRequest, StudyRebuild
 from shared.sync.ports import ErrorStore, Ports
@@ -33,10 +33,14 @@ class ReplayRecorder:
         self._done: list[DoneStudy] = []
 
     def done(
-        self, entries: Sequence[ChangeFeedEntry], failures: Sequence[FailedEntry], untrue: Collection[str] = ()
+        self,
+        entries: Sequence[ChangeFeedEntry],
+        failures: Sequence[FailedEntry],
+        untrue: Collection[str] = (),
+        gone: Collection[InstanceOfRow] = (),
     ) -> int:
         self.errors += map(_told, failures)
-        self._done.append(DoneStudy(entries, failures, untrue))
+        self._done.append(DoneStudy(entries, failures, untrue, gone))
         return not_synced(failures)
 
     def flush(self) -> None:

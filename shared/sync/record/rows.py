@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from shared.failures import ErrorTable, FailedEntry, OpenRow
@@ -32,14 +32,15 @@ class ErrorRows:
             self._ports.lease.ensure_held()
             self._stored = self._ports.watermarks.write(moved)
 
-    def open_of(self, entries: Sequence[FeedEntry]) -> list[OpenRow]:
-        """Those of the entries' studies, and of the entries themselves."""
-        studies = {(entry.partition, entry.study_instance_uid) for entry in entries}
+    def open_of(self, entries: Sequence[FeedEntry], others: Collection[tuple[str, str]] = ()) -> list[OpenRow]:
+        """Those of the entries' studies, of the entries themselves, and of other studies (data partition, UID)."""
+        studies = {*others, *((entry.partition, entry.study_instance_uid) for entry in entries)}
         return self._ports.errors.open_rows(studies, {entry.sequence for entry in entries if entry.sequence})
 
     def past(self, studies: Sequence[DoneStudy]) -> list[OpenRow]:
         """Which open rows are untrue now that these are synced."""
-        return past_of(studies, self.open_of([entry for study in studies for entry in study.entries]))
+        entries = [entry for study in studies for entry in study.entries]
+        return past_of(studies, self.open_of(entries, {one[:2] for study in studies for one in study.gone}))
 
     def resolve(self, rows: Sequence[OpenRow]) -> None:
         """They are of the past."""

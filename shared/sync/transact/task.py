@@ -1,12 +1,15 @@
 """One study on its way through a batch: mapped, and what came of it."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from shared.errors import TransientError
-from shared.failures import ErrorTable, FailedEntry
+from shared.failures import ErrorTable, FailedEntry, InstanceOfRow
+from shared.mapping.resources import MappedInstance
 from shared.sync.map.mapped_entries import Changes
 from shared.sync.merge.merging import StudyMerger
 from shared.sync.merge.patient_links import DOUBLED, SEVERAL
+from shared.sync.read.plan import instance_of
 
 PATIENT_ID = "(0010,0020) PatientID (LO)"
 
@@ -15,12 +18,14 @@ PATIENT_ID = "(0010,0020) PatientID (LO)"
 class StudyResult:
     """Whether FHIR was written to, and what is to be recorded.
 
-    `untrue`: exceptions of rows of the whole study; what they say was looked for, and is not so.
+    `untrue`: exceptions of rows of the whole study; what they say was looked for, and is not so. `gone`: instances
+    that the archive holds no more under these UIDs, and the study's former selves.
     """
 
     wrote: bool
     failures: tuple[FailedEntry, ...] = ()
     untrue: frozenset[str] = frozenset()
+    gone: frozenset[InstanceOfRow] = frozenset()
 
     @property
     def is_fallen(self) -> bool:
@@ -51,10 +56,34 @@ class Task:
         if self.changes is None:
             return StudyResult(wrote, (*self.failures, *refused))
         self.merger.patients.took(self.changes, refused)
+        uid, gone = self.changes.study_instance_uid, self.merger.gone.of(self.changes.study_instance_uid)
         looks = [*_doubled_patient(self.merger, self.changes), *_several_patients(self.merger, self.changes)]
-        failures = (*self.failures, *refused, *looks)
-        untrue = self.merger.patients.untrue(self.changes) - {failure.exception for failure in failures}
-        return StudyResult(wrote, failures, frozenset(untrue))
+        failures = (*_of_those_there(self.failures, self.changes, gone), *refused, *looks)
+        untrue = self.merger.patients.untrue(self.changes) | self.merger.gone.exceptions(uid)
+        return StudyResult(wrote, failures, frozenset(untrue - {failure.exception for failure in failures}), gone)
+
+
+def _of_those_there(
+    failures: Sequence[FailedEntry], study: Changes, gone: Collection[InstanceOfRow]
+) -> list[FailedEntry]:
+    """Of tags that were left out. What instances share was told of the first: if that is gone, another tells it."""
+    if not any(failure.instance in gone for failure in failures):
+        return list(failures)
+    mapped = [one for one in study.changes if isinstance(one, MappedInstance) and instance_of(one.entry) not in gone]
+    told: dict[tuple[str, str], FailedEntry] = {}
+    for failure in failures:
+        of = failure
+        if failure.instance in gone and not failure.is_final:
+            others = (one.entry for one in mapped if failure.tag in _invalid_tags(one))
+            if (other := next(others, None)) is None:
+                continue
+            of = FailedEntry.of(other, failure.table, failure.exception, failure.message)
+        told.setdefault(of.key, of)
+    return list(told.values())
+
+
+def _invalid_tags(change: MappedInstance) -> set[str]:
+    return {fault.tag.strip("()") for scope in (change.patient, change.study, change.series) for fault in scope.faults}
 
 
 def _doubled_patient(merger: StudyMerger, study: Changes) -> list[FailedEntry]:

@@ -10,11 +10,11 @@ from shared.errors import FhirRefusedError, OutageError, TransientError
 from shared.failures import ErrorTable, FailedEntry
 from shared.mapping.converters import MappingOptions
 from shared.model import Action, State
-from shared.replay import ReplayRequest, SequenceRange, StudyRebuild
+from shared.replay import ReplayRequest, SequenceRange, StoredErrors, StudyRebuild
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.record.past import after_rebuild, after_sync
 from shared.sync.replay.replay import run_replays
-from tests.fakes import FakeErrors, FakeFhir, entry, ports
+from tests.fakes import NOW, FakeArchive, FakeErrors, FakeFhir, entry, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100, total_retry_seconds=60)
 INVALID, DICOM, FHIR, RETRY, GIVEN_UP = ErrorTable
@@ -161,6 +161,84 @@ def test_a_rebuild_that_is_refused_leaves_the_rows():
         replay = fakes.replays.create(ReplayRequest(StudyRebuild("1.2.3")))
         run_replays(fakes, OPTIONS, fakes.now() + timedelta(seconds=30))
         assert not fakes.replays.read(replay.id).is_under_way
+        assert open_rows(fakes) == rows
+
+
+OLD = {"study": "1.8", "series": "1.8.1", "instance": "1.8.9"}
+NEW = [{**OLD, "study": "1.9"}, {**OLD, "series": "1.8.2"}, {**OLD, "instance": "1.8.8"}]
+LONG_AGO = (NOW - timedelta(minutes=5)).isoformat()
+
+
+def updated_world(new, sex="F", *, is_seen=False):
+    """Of an instance that got other UIDs; `is_seen`: the app came by before that."""
+    old, now = entry(1, **OLD, t00100040="X"), entry(2, Action.UPDATE, **new, t00100040=sex)
+    fakes = ports([replace(one, timestamp=LONG_AGO) for one in (old, now)], archive=FakeArchive())
+    if is_seen:
+        fakes.feed.held = fakes.feed.held[:1]
+        run_batch(fakes, OPTIONS)
+        fakes.feed.held = [*fakes.feed.held, replace(now, timestamp=LONG_AGO)]
+    fakes.archive.studies = {new["study"]: [replace(now, sequence=0)]}
+    return fakes
+
+
+@pytest.mark.parametrize("is_seen", [False, True])
+@pytest.mark.parametrize("new", NEW)
+def test_a_row_goes_with_the_uids_that_an_update_has_taken_away(new, is_seen):
+    """The entry under them still says `current`; its tag is left out, and so it is under the new UIDs."""
+    fakes = updated_world(new, "X", is_seen=is_seen)
+    assert open_rows(fakes) == ([(INVALID, 1)] if is_seen else [])
+    run_batch(fakes, OPTIONS)
+    assert open_rows(fakes) == [(INVALID, 2)]
+    fakes.replays.create(ReplayRequest(SequenceRange(1, 2)))
+    run_replays(fakes, OPTIONS, fakes.now() + timedelta(seconds=30))
+    assert open_rows(fakes) == [(INVALID, 2)]
+
+
+@pytest.mark.parametrize("new", NEW)
+def test_a_row_that_a_killed_host_left_under_uids_of_before_is_closed_by_a_replay(new):
+    """FHIR was written, the row not: nothing there leads to the UIDs of before any more."""
+    fakes = updated_world(new)
+    run_batch(fakes, OPTIONS)
+    fakes.errors.record([row(INVALID, 1, "InvalidDicomTagError", SEX, **OLD)])
+    fakes.replays.create(ReplayRequest(StoredErrors((INVALID,))))
+    run_replays(fakes, OPTIONS, fakes.now() + timedelta(seconds=30))
+    assert open_rows(fakes) == []
+
+
+OF_STUDY_ROWS = [
+    row(INVALID, 1, name, "x", **OLD) for name in ("SeveralPatients", "DoubledPatient", "StudyTooLargeError")
+]
+
+
+@pytest.mark.parametrize(
+    ("others", "left"),
+    [
+        (OF_STUDY_ROWS, []),
+        ([row(DICOM, 1, "InvalidDicomTagError", **{**OLD, "instance": "1.8.7"})], []),  # what FHIR never had
+        ([row(RETRY, 5, "TransientError", **OLD)], [(RETRY, 5)]),  # its own back-off comes to it
+        ([row(INVALID, 5, "I", SEX, **OLD, partition="north")], [(INVALID, 5)]),
+        ([row(INVALID, 5, "I", SEX, study="1.7", series="1.8.1", instance="1.8.9")], [(INVALID, 5)]),
+    ],
+)
+def test_of_a_study_that_got_another_uid_all_rows_go(others, left):
+    """But those of what is carried; and none of another study, or partition."""
+    fakes = updated_world(NEW[0], is_seen=True)
+    fakes.errors.record(others)
+    run_batch(fakes, OPTIONS)
+    assert open_rows(fakes) == left
+
+
+def test_rows_of_the_whole_study_go_with_its_last_instance():
+    """Of a study that is nowhere nothing can be said; while an instance is left it may be true still."""
+    both = [entry(1), entry(2, instance="1.9")]
+    fakes = ports(both, archive=FakeArchive())
+    run_batch(fakes, OPTIONS)
+    fakes.errors.record([row(INVALID, 1, "StudyTooLargeError", "x")])
+    for sequence, left, rows in ((3, both[1:], [(INVALID, 1)]), (4, [], [])):
+        fakes.archive.studies = {both[0].study_instance_uid: left}
+        gone = {} if sequence == 3 else {"instance": "1.9"}
+        fakes.feed.held = [*fakes.feed.held, entry(sequence, Action.DELETE, **GONE, **gone)]
+        run_batch(fakes, OPTIONS)
         assert open_rows(fakes) == rows
 
 
