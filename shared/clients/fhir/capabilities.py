@@ -6,7 +6,10 @@ from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import Any
 
+import requests
+
 from shared.clients.fhir.answers import Statement
+from shared.errors import FhirRefusedError
 from shared.model import Resource
 
 MAX_ENTRIES = 500
@@ -93,6 +96,11 @@ class Learned:
                 if value is False and name in _TRIED_AGAIN:
                     self._refused_at[name] = self._monotonic()
 
+    def refused(self, error: FhirRefusedError, **refused: bool) -> None:
+        """The fields say what. A 403, or an answer that is too long, is due to what was asked for, not to how."""
+        if error.status not in (None, requests.codes.forbidden):
+            self.learn(**refused)
+
     def took(self, size: int, *, conditional: bool) -> None:
         """A transaction of so many entries was applied."""
         with self._lock:
@@ -125,7 +133,7 @@ def told_capabilities(known: Capabilities) -> dict[str, str]:
         "FHIR version": known.fhir_version or _NOT_YET,
         "batches of searches": _told(known.batches, "taken", "refused"),
         "searches of several values": _told(known.joined_searches, "taken", "refused"),
-        "long searches by POST": _told(known.post_searches, "taken", "refused"),
+        "searches by POST": _told(known.post_searches, "taken", "refused, or their form is ignored"),
         "versions in searches": _told(known.versions_in_searches, "told", "not told: resources are read one by one"),
         "meta.source": _told(known.source_kept, "kept", "dropped"),
         "meta.tag": _told(known.tag_kept, "kept", "dropped"),

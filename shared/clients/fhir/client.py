@@ -85,8 +85,8 @@ class FhirClient:
         return self._searches.pages(resource_type, query, most)
 
     def first(self, resource_type: str, query: str) -> list[Resource]:
-        """The first page of the matches."""
-        return next(self.pages(resource_type, query, 1), [])
+        """The first page of the matches; the query is in no URL where the server takes it in a body."""
+        return self._searches.first(resource_type, query)
 
     def read(self, reference: str) -> Resource | None:
         """The resource as it is now, whatever searches say of it yet; `reference` is `Patient/7`. None: it is gone.

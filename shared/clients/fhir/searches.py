@@ -7,6 +7,7 @@ import requests
 from shared.clients.fhir import answers
 from shared.clients.fhir.capabilities import Learned
 from shared.clients.fhir.exchange import Exchange
+from shared.clients.fhir.forms import Forms
 from shared.clients.fhir.links import followed
 from shared.errors import FhirRefusedError, PagingError, ThrottledError, TransientError
 from shared.model import Resource
@@ -29,25 +30,30 @@ class Searches:
         self._exchange = exchange
         self._name = exchange.name
         self._learned = learned
+        self._forms = Forms(exchange, learned)
 
     def one(self, resource_type: str, query: str) -> list[Resource]:
         """All matches, over all pages. Raises PagingError, FhirRefusedError, TransientError, OutageError."""
         query = f"{query}&_count={PAGE_SIZE}"
-        if len(query) > MAX_URL and self._learned.known.post_searches is not False:
-            try:
-                bundle = self._exchange.json("POST", f"/{resource_type}/_search", form=query)
-            except FhirRefusedError as error:
-                self._learn_unless_of_content(error, post_searches=False)
-            else:
-                self._learned.learn(post_searches=True)
-                return self._matches(resource_type, bundle, f"{self._exchange.url}/{resource_type}/_search")
-        path = f"/{resource_type}?{query}"
-        return self._matches(resource_type, self._exchange.json("GET", path), self._exchange.url + path)
+        bundle, asked = self._first_page(resource_type, query, by_post=len(query) > MAX_URL)
+        return self._matches(resource_type, bundle, asked)
+
+    def first(self, resource_type: str, query: str) -> list[Resource]:
+        """The first page of what a person looks for: URLs are logged, so it is in none where the server takes forms."""
+        bundle, asked = self._first_page(resource_type, f"{query}&_count={PAGE_SIZE}", by_post=True)
+        return next(self._pages(resource_type, bundle, asked, 1), [])
 
     def pages(self, resource_type: str, query: str, most: int) -> Iterator[list[Resource]]:
         """The matches page by page, at most so many pages: for a search whose matches are too many to hold at once."""
-        path = f"/{resource_type}?{query}&_count={PAGE_SIZE}"
-        return self._pages(resource_type, self._exchange.json("GET", path), self._exchange.url + path, most)
+        bundle, asked = self._first_page(resource_type, f"{query}&_count={PAGE_SIZE}", by_post=False)
+        return self._pages(resource_type, bundle, asked, most)
+
+    def _first_page(self, resource_type: str, query: str, *, by_post: bool) -> tuple[Resource, str]:
+        """And the URL that was asked."""
+        if by_post and (bundle := self._forms.search(resource_type, query)) is not None:
+            return bundle, f"{self._exchange.url}/{resource_type}/_search"
+        path = f"/{resource_type}?{query}"
+        return self._exchange.json("GET", path), self._exchange.url + path
 
     def many(self, searches: Sequence[tuple[str, str]]) -> list[list[Resource]]:
         """What each search matches, and maybe more: all in as few requests and searches as the server takes.
@@ -73,7 +79,7 @@ class Searches:
         """After they were refused together: each one's own answer tells why."""
         found = {one: self.one(*one) for one in searches}
         if len(searches) > 1:  # and each by itself was taken
-            self._learn_unless_of_content(error, joined_searches=False)
+            self._learned.refused(error, joined_searches=False)
         return found
 
     def _answered(self, searches: Sequence[tuple[str, str]]) -> list[list[Resource] | FhirRefusedError]:
@@ -85,7 +91,7 @@ class Searches:
         try:
             answer = self._exchange.json("POST", "", {"resourceType": "Bundle", "type": "batch", "entry": requests_})
         except FhirRefusedError as error:
-            self._learn_unless_of_content(error, batches=False)
+            self._learned.refused(error, batches=False)
             return [self._unless_refused(*one) for one in searches]
         try:
             entries = answers.entries_of(answer, len(searches))
@@ -101,11 +107,6 @@ class Searches:
             else FhirRefusedError(f"{self._name}: a search of a batch was refused", status=requests.codes.bad_request)
             for (resource_type, _), url, entry in zip(searches, urls, entries, strict=True)
         ]
-
-    def _learn_unless_of_content(self, error: FhirRefusedError, **refused: bool) -> None:
-        """A 403, or an answer that is too long, is due to what was asked for, not to how."""
-        if error.status not in (None, requests.codes.forbidden):
-            self._learned.learn(**refused)
 
     def _unless_refused(self, resource_type: str, query: str) -> list[Resource] | FhirRefusedError:
         try:
