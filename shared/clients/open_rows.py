@@ -66,7 +66,7 @@ class OpenRows:
     def add(self, table: ErrorTable, rows: Iterable[Mapping[str, Any]]) -> None:
         """Rows of an error table that are about to be written there."""
         known = self._begun()
-        entities = [_entity(table, row) for row in rows]
+        entities = [entity_of(table, row) for row in rows]
         self._upsert(entities)
         for one in entities:
             known.setdefault(one["RowKey"][:_DIGEST], set()).add((one["PartitionKey"], one["RowKey"]))
@@ -116,7 +116,7 @@ class OpenRows:
         first, *after = json.loads(place) if place else (0,)
         for position, table in list(enumerate(ErrorTable))[first:]:
             while rows := self._page(table, after):
-                self._upsert([_entity(table, row) for row in rows])
+                self._upsert([entity_of(table, row) for row in rows])
                 after = [rows[-1]["PartitionKey"], rows[-1]["RowKey"]]
                 self._write_head(json.dumps([position, *after]))
             after = []
@@ -188,7 +188,8 @@ def _parts(rows: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]
         yield part
 
 
-def _entity(table: ErrorTable, row: Mapping[str, Any]) -> dict[str, Any]:
+def entity_of(table: ErrorTable, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The index's row of a row of an error table."""
     sequence, study = number(row["ChangeFeedSequence"]), row.get("StudyUid") or ""
     partition = row.get("Partition") or DEFAULT_PARTITION  # DICOM Cast knew no other
     instance = digest(partition, study, row.get("SeriesUid") or "", row.get("InstanceUid") or "")

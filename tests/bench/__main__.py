@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 
 from local.stack import ROOT
-from tests.bench import hapi, mapping, report
+from tests.bench import hapi, mapping, open_rows, report
 from tests.bench.bars import OWN_STAGES, WIRE_STAGES, bars, cost, pair
 from tests.bench.others import PYTHON, dicom2fhir
 from tests.bench.plan import FULL, QUICK, Sizes, rows
@@ -32,9 +32,10 @@ def main() -> None:
         _show(measured, on_hapi)
         return
     unit, costs = mapping.baseline(), list(mapping.costs())
-    held = [*bars(measured, unit, costs), *hapi.bars(on_hapi)]
+    rows_cost = open_rows.measured()
+    held = [*bars(measured, unit, costs), *hapi.bars(on_hapi), *open_rows.bars(rows_cost)]
     others = [dicom2fhir(ct_studies(1, 1_000)), dicom2fhir(cr_studies(200))]
-    DOCUMENT.write_text(report.document("make bench", measured, on_hapi, held, others, unit, costs))
+    DOCUMENT.write_text(report.document("make bench", measured, on_hapi, held, others, unit, costs, rows_cost))
     _draw(measured)
     _print(report.bar_lines(held))
     print(f"\nwritten: {DOCUMENT.relative_to(ROOT)}, {PLOT.relative_to(ROOT)}")
@@ -67,6 +68,7 @@ def _show(measured: Sequence[Row], on_hapi: Sequence[hapi.Beside]) -> None:
         report.growth_lines(large),
         mapping.table(unit, costs),
         report.hapi_lines(on_hapi),
+        open_rows.lines(open_rows.measured(5_000)),
         report.bar_lines([*bars(measured, unit, costs), *hapi.bars(on_hapi)]),
     ):
         print()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from local.stack import ROOT
-from tests.bench import hapi, mapping
+from tests.bench import hapi, mapping, open_rows
 from tests.bench.bars import OWN_STAGES, WIRE_STAGES, Bar, cost, growth, pair, rss_rows
 from tests.bench.mapping import Cost
 from tests.bench.others import Dicom2Fhir
@@ -113,6 +113,7 @@ def document(
     others: Sequence[Dicom2Fhir],
     unit: float,
     costs: Sequence[Cost],
+    rows_cost: open_rows.OpenRowCost,
 ) -> str:
     """docs/benchmarks.md."""
     template = (Path(__file__).parent / "benchmarks.md.in").read_text()
@@ -133,6 +134,7 @@ def document(
         "growth": growth_lines(large),
         "growth_ratio": f"{growth(large):.2f}",
         "rss": (f"- {row.title}: {row.rss_mb:,.0f} MB ({row.how} synced)" for row in rss_rows(rows)),
+        "open_rows": open_rows.lines(rows_cost),
         "dicom2fhir": dicom2fhir_lines(others, rows),
         "baseline": f"{unit:.0f}",
         "mapping": mapping.table(unit, costs),
