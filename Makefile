@@ -84,9 +84,9 @@ endif
 	@$(VENV)/bin/uv pip install --quiet --python .venv-worker -r requirements-dev.txt -r tests/worker/requirements.txt
 	@touch $@
 
-mutants: setup  ## Which changes of mapping/ and sync/ no test sees; BASE=commit (main) the files differ from, or FILES='...'
+mutants: setup  ## Which changes of mapping/ and sync/ no test sees; BASE=commit (main) the files differ from, or FILES='...' with their TESTS='...'
 	@$(MAKE) --no-print-directory .venv-mutants/ready
-	.venv-mutants/bin/python -m tests.mutants $(or $(FILES),$(or $(BASE),main))
+	.venv-mutants/bin/python -m tests.mutants $(or $(FILES),$(or $(BASE),main)) $(TESTS)
 
 .venv-mutants/ready: requirements-dev.txt tests/mutants/requirements.txt
 	@echo "setting up .venv-mutants (once, about 20 s) ..."

@@ -13,7 +13,7 @@ from shared.model import Action, State
 from shared.outcome import Outcome
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.merge.known import WEIGHT_OF_ITSELF, KnownResources
-from shared.sync.queue.lanes import Pace
+from shared.sync.queue.lanes import Lanes, Pace
 from shared.sync.queue.pending import MAX_ENTRIES, MAX_STUDIES, MIN_STUDIES, PendingStudies
 from shared.sync.read.plan import Study
 from tests.fakes import FakeFeed, FakeFhir, entry, ports
@@ -141,16 +141,29 @@ def test_lanes_are_used_and_patients_kept_apart():
 
 
 def test_throttling_lowers_the_pace_and_success_raises_it():
-    """Halved at each 429, one more lane for each round that goes well, within 1 and the setting."""
+    """Halved at each 429, one more lane once as many groups went well as there are lanes, within 1 and the setting."""
     pace = Pace(8)
     seen = [pace.lanes]
     for _ in range(4):
         pace.throttled()
         seen.append(pace.lanes)
     assert seen == [8, 4, 2, 1, 1]
+    seen = []
     for _ in range(40):
         pace.went_well()
-    assert pace.lanes == 8
+        seen.append(pace.lanes)
+    assert (seen[:7], seen[-1]) == ([2, 2, 2, 3, 3, 3, 4], 8)
+
+
+def test_a_lane_whose_group_has_ended_is_free_at_once():
+    """It does not wait for the others."""
+    go_on = threading.Event()
+    with Lanes(Pace(2), lambda group: group == "quick" or go_on.wait(5)) as lanes:
+        lanes.start("slow")
+        lanes.start("quick")
+        ended = [group for group, _ in lanes.ended()]
+        go_on.set()
+    assert ended == ["quick"]
 
 
 def small(count, **tags):

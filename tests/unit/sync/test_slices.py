@@ -37,6 +37,28 @@ def test_no_slice_begins_after_the_time_of_the_tick(most, budget, done):
     assert (result.entries, result.watermark.sequence) == (done, done)
 
 
+@dataclass
+class SlowFeed(FakeFeed):
+    """Each page takes 10 s of the clock."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+
+    def pages(self, after, at_once=1):
+        for page in super().pages(after, at_once):
+            self.clock.sleep(10)
+            yield page
+
+
+@pytest.mark.parametrize(("budget", "read"), [(10, 1), (60, 2), (65, 3), (1000, 5)])
+def test_reading_takes_a_third_of_the_time_of_the_tick(budget, read):
+    """One page at least: the rest of the time is for what was read."""
+    clock = FakeClock()
+    feed = SlowFeed([entry(n, study=f"1.{n}", instance=f"1.{n}.1") for n in range(1, 6)], page=1, clock=clock)
+    fakes = ports(feed=feed, now=clock.now, sleep=clock.sleep)
+    result = run_batch(fakes, replace(OPTIONS, size=100, max_slices=1, tick_budget_seconds=budget))
+    assert result.entries == read
+
+
 def ended(outcome, entries=0, *, brought_on=False, at=0):
     recorded = {ErrorTable.FHIR: entries}
     return BatchResult(outcome, Watermark(at), entries=entries, recorded=recorded, brought_on=brought_on)
@@ -48,6 +70,7 @@ def ended(outcome, entries=0, *, brought_on=False, at=0):
         ([ended(Outcome.IDLE)], Outcome.IDLE),
         ([ended(Outcome.IDLE), ended(Outcome.IDLE)], Outcome.IDLE),
         ([ended(Outcome.SYNCED, 2, brought_on=True), ended(Outcome.IDLE)], Outcome.SYNCED),
+        ([ended(Outcome.IDLE), ended(Outcome.SYNCED, 2)], Outcome.SYNCED),
         ([ended(Outcome.SYNCED, 2), ended(Outcome.SYNCED, 3, brought_on=True, at=5)], Outcome.SYNCED),
     ],
 )
