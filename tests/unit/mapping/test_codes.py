@@ -18,6 +18,7 @@ CONCEPTS = [
     ("SNOMED-RT is not SNOMED CT",               item(code="T-D3000", scheme="SRT", meaning="Chest"),      {"system": "http://snomed.info/srt", "code": "T-D3000", "display": "Chest"}, "Chest"),
     ("a site's own scheme has no system",        item(code="X1", scheme="99LOCAL", meaning="House"),       {"code": "X1", "display": "House"}, "House"),
     ("a site's own scheme may name its UID",     item(code="X1", scheme="99L", uid="1.2.3", meaning="H"),  {"system": "urn:oid:1.2.3", "code": "X1", "display": "H"}, "H"),
+    ("a known scheme has FHIR's system, not its UID", item(code="1", scheme="LN", uid="1.2.3", meaning="One"), {"system": "http://loinc.org", "code": "1", "display": "One"}, "One"),
     ("a long code",                              item(long="L" * 17, scheme="LN", meaning="Long"),         {"system": "http://loinc.org", "code": "L" * 17, "display": "Long"}, "Long"),
     ("a code without a meaning",                 item(code="X1", scheme="LN"),                             {"system": "http://loinc.org", "code": "X1"}, None),
     ("a meaning without a code",                 item(meaning="Pain"),                                     None, "Pain"),
