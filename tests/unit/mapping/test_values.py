@@ -104,6 +104,7 @@ BROKEN = [
     ("a TM has no leap second",                       dates.time_of_day,     "235960",           "no such time"),
     ("a TM has 6 digits of fraction",                 dates.time_of_day,     "072730.1234567",   "HHMMSS"),
     ("a TM is whole pairs",                           dates.time_of_day,     "07273",            "HHMMSS"),
+    ("an offset has 16 characters",                   dates.utc_offset,      "+" + "0" * 16,     "longer than 16"),
     ("an offset has a sign",                          dates.utc_offset,      "0100",             "+HHMM"),
     ("an offset has no letters and no colon",         dates.utc_offset,      "UTC-04:00",        "+HHMM"),
     ("an offset ends at +1400",                       dates.utc_offset,      "+1500",            "-1200 to +1400"),

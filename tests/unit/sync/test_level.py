@@ -411,7 +411,16 @@ OLD, NEW = (
 )
 
 
-@pytest.mark.parametrize("new", [NEW, {**OLD, "series": "1.8.2"}, {**OLD, "instance": "1.8.8"}])
+@pytest.mark.parametrize(
+    "new",
+    [
+        NEW,
+        {**OLD, "series": "1.8.2"},
+        {**OLD, "instance": "1.8.8"},
+        {**NEW, "series": "1.8.2"},  # only the instance's own UID is as it was
+        {**NEW, "instance": "1.8.8"},  # only the series' is
+    ],
+)
 def test_the_first_sync_of_an_archive_whose_uids_were_updated_brings_no_ghosts(new):
     """The entries under the old UIDs still say `current`, and come in the same batch; a replay of them brings none back."""
     held = replace(entry(2, **new), sequence=0)
@@ -428,6 +437,17 @@ def test_the_first_sync_of_an_archive_whose_uids_were_updated_brings_no_ghosts(n
             [(new["series"], new["instance"])],
         )
         fakes.watermarks.rewind()
+
+
+def test_an_update_to_what_another_instance_says_takes_out_what_it_said():
+    """Nothing is new in FHIR, and yet it says what no instance says any more."""
+    world = World()
+    both = [entry(1, instance="1.2.1", t00080050="A"), entry(2, instance="1.2.2", t00080050="B")]
+    world.sync(*both, holds=both)
+    assert world.said()[0] == ["A", "B"]
+    now = entry(3, Action.UPDATE, instance="1.2.1", t00080050="B")
+    world.sync(now, holds=[now, both[1]])
+    assert world.said()[0] == ["B"]
 
 
 def test_a_replay_of_the_other_patients_part_makes_no_patient():
