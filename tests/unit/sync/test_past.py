@@ -72,16 +72,26 @@ def test_what_was_looked_for_and_is_not_so_is_of_the_past():
 @pytest.mark.parametrize(
     ("failures", "past"),
     [
-        ([], [1, 2, 3]),
-        ([row(FHIR, 0)], [3]),
-        ([row(INVALID, 0, "I", SEX)], [1, 3]),
+        ([], [1, 2, 3, 5]),
+        ([row(FHIR, 0)], [3, 5]),
+        ([row(INVALID, 0, "I", SEX)], [1, 3, 5]),
+        ([row(INVALID, 0, "SeveralPatients", "x", instance="1.9")], [1, 2, 3]),
+        ([row(INVALID, 0, "DoubledPatient", "x")], [1, 2, 3, 5]),
         ([row(FHIR, 0, series="", instance="")], []),
     ],
 )
 def test_a_rebuild_closes_all_of_its_study_but_what_fails_again(failures, past):
     """What it fails on has no rows of its own, so that those of before say it."""
     errors = FakeErrors()
-    errors.record([row(FHIR, 1), row(INVALID, 2, "I", SEX), row(FHIR, 3, instance="1.9"), row(FHIR, 4, partition="n")])
+    errors.record(
+        [
+            row(FHIR, 1),
+            row(INVALID, 2, "I", SEX),
+            row(FHIR, 3, instance="1.9"),
+            row(FHIR, 4, partition="n"),
+            row(INVALID, 5, "SeveralPatients", "x", instance="1.7"),
+        ]
+    )
     found = after_rebuild(errors.open_rows([("Microsoft.Default", "1.2.3")], ()), failures)
     assert [one.sequence for one in found] == past
 
@@ -226,6 +236,31 @@ def test_of_a_study_that_got_another_uid_all_rows_go(others, left):
     fakes.errors.record(others)
     run_batch(fakes, OPTIONS)
     assert open_rows(fakes) == left
+
+
+@pytest.mark.parametrize("left", [{}, {"t00080060": None}])
+def test_of_a_study_that_has_something_left_no_other_rows_go(left):
+    """Whether that can be synced or not."""
+    fakes = updated_world(NEW[0], is_seen=True)
+    other = {**OLD, "instance": "1.8.7"}
+    fakes.archive.studies[OLD["study"]] = [entry(0, **other, **left)]
+    fakes.errors.record([row(DICOM, 5, "InvalidDicomTagError", **other)])
+    run_batch(fakes, OPTIONS)
+    assert open_rows(fakes) == [(DICOM, 5)]
+
+
+def test_a_tag_that_instances_share_is_told_of_one_that_is_there():
+    """It was told of the first, which has other UIDs now; what that one alone said is told no more."""
+    first = entry(1, **OLD, t00100040="X", t00180015="head")
+    now = entry(2, Action.UPDATE, **NEW[1], t00100040="X")
+    third = entry(3, study="1.8", series="1.8.3", instance="1.8.3.1", t00100040="X", t00180015="head")
+    feed = [replace(one, timestamp=LONG_AGO) for one in (first, now, third)]
+    fakes = ports(feed, archive=FakeArchive({"1.8": [replace(one, sequence=0) for one in (now, third)]}))
+    run_batch(fakes, OPTIONS)
+    assert sorted(one.key for one in fakes.errors.open_()) == [
+        ("InvalidDicomTagError", f"{2:020d}-0010,0040"),
+        ("InvalidDicomTagError", f"{3:020d}-0018,0015"),
+    ]
 
 
 def test_rows_of_the_whole_study_go_with_its_last_instance():
