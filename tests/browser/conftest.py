@@ -9,15 +9,23 @@ from tests.integration.api.conftest import SETTINGS, Api
 from tests.integration.faults.proxy import proxy_to
 
 
-@pytest.fixture
-def page(tmp_path):
-    """The browser. Whatever a test does, nothing breaks the page's policy and no script fails."""
-    from tests.browser.page import Page, chromium  # noqa: PLC0415 selenium is in .venv-browser alone
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """Chromium takes 3 s to start, so it is started once."""
+    from tests.browser.page import chromium  # noqa: PLC0415 selenium is in .venv-browser alone
 
-    with chromium(tmp_path / "profile") as driver:
-        page = Page(driver)
-        yield page
-        assert page.complaints() == []
+    with chromium(tmp_path_factory.mktemp("chromium") / "profile") as driver:
+        yield driver
+
+
+@pytest.fixture
+def page(browser):
+    """A new tab. Whatever a test does, nothing breaks the page's policy and no script fails."""
+    from tests.browser.page import Page  # noqa: PLC0415 as above
+
+    page = Page.in_a_new_tab(browser)
+    yield page
+    assert page.complaints() == []
 
 
 @pytest.fixture(scope="session")

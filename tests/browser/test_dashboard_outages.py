@@ -1,13 +1,32 @@
 """The dashboard while a part is down: it says so, nothing looks fresh that is not, and it comes back by itself."""
 
+from contextlib import contextmanager
 from signal import SIGCONT, SIGSTOP
+from threading import Event
 
 import pytest
 
-from tests.integration.faults.proxy import Fault
+from tests.integration.faults.proxy import Fault, OnSocketError
 
 pytest.importorskip("selenium", reason="make test-browser installs it")
 FOR_LONG = 10**9
+
+
+@contextmanager
+def frozen(proxy):
+    """It accepts connections and never answers; afterwards it breaks them, so that no tick waits for them any more."""
+    thawed, answered = Event(), proxy.rewrite
+
+    def never(_content):
+        thawed.wait()
+        raise OnSocketError(lambda _connection: None)
+
+    proxy.rewrite = never
+    try:
+        yield
+    finally:
+        proxy.rewrite = answered
+        thawed.set()
 
 
 def test_the_fhir_server_is_down(board, api):
@@ -22,6 +41,24 @@ def test_the_fhir_server_is_down(board, api):
     board.awaited_text("light", "Healthy")
     board.awaited_text("lag-summary", "Ticks failed")
     board.awaited(lambda: board.tile("Lag") == "0 entries")
+
+
+def test_the_self_check_shows_each_step_as_it_ends(board, api):
+    """While FHIR accepts connections and never answers, what is known already can be read; then its later steps are
+    skipped, and what to do is said.
+    """
+    with frozen(api.fhir):
+        board.press("Run the self-check")
+        board.awaited_text("check-result", "Checking FHIR server: R4 with transactions …")
+        shown = {row[0]: row[1] for row in board.rows("#check-result")}
+        assert shown["storage: tables can be written"] == "ok"
+        assert "FHIR server: R4 with transactions" not in shown
+        board.awaited_text("check-result", "What to do", "steps failed", seconds=60)
+        steps = {row[0]: row[1:] for row in board.rows("#check-result")}
+        assert steps["FHIR server: R4 with transactions"][0] == "failed"
+        assert "Fhir__Endpoint" in steps["FHIR server: R4 with transactions"][-1]
+        assert {steps[f"FHIR server: {name}"][0] for name in ("searches are allowed", "clock")} == {"skipped"}
+        board.is_well_made("check-failed")
 
 
 def test_storage_answers_500(board, api):
