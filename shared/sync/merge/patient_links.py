@@ -37,10 +37,14 @@ class PatientLinks:
         self._not_there: set[tuple[str, InstanceKey]] = set()
 
     def of(self, wanted: Changes) -> list[StudyPatient]:
-        """Whom the changes name; asked for several times of each study."""
+        """Whom the changes name; asked for several times of each study, and kept until it has `ended`."""
         if id(wanted) not in self._patients:
             self._patients[id(wanted)] = wanted, patients_of(wanted, self._words)
         return self._patients[id(wanted)][1]
+
+    def ended(self, wanted: Changes) -> None:
+        """The study is done: a batch of 20,000 would else hold all that was mapped to its end."""
+        self._patients.pop(id(wanted), None)
 
     def without(self, wanted: Changes, held: Changes) -> None:
         """Of the changes only these are of instances that the archive has; the words of the others are none."""
@@ -62,7 +66,9 @@ class PatientLinks:
         name = patient.identity.name
         query = self._lookup.patient_searches(patient.identifier)[0][1]
         patients = self._lookup.patients(patient.identifier)
-        self._doubles[name] = patients[1:] and patients
+        self._doubles.pop(name, None)
+        if patients[1:]:
+            self._doubles[name] = patients
         subject = (study or {}).get("subject", {}).get("reference")
         linked = [one for one in patients if reference_of(one) == subject]
         held = next(iter([*linked, *patients]), None)
@@ -96,7 +102,7 @@ class PatientLinks:
     def doubles(self, wanted: Changes) -> list[str]:
         """What is to be told of Patients of the study that we, two hosts of us, have made twice."""
         names = [patient.identity.name for patient in self.of(wanted)]
-        found = [named(self._doubles[name]) for name in names if self._doubles.get(name)]
+        found = [named(self._doubles[name]) for name in names if name in self._doubles]
         return [f"{told} are doubles that the app has made: {PATIENT_REMEDY}" for told in found]
 
     def several_patients(self, wanted: Changes) -> str | None:

@@ -1,7 +1,7 @@
 """Studies that wait for a lane: never two that share a patient at once, several small ones together."""
 
 from collections import Counter, deque
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 
 from shared.mapping.patients import PatientIdentity, Patients
 from shared.model import ChangeFeedEntry
@@ -23,19 +23,24 @@ class PendingStudies:
     """
 
     def __init__(self, studies: Sequence[Study], patients: Patients, words: Words | None = None) -> None:
-        self._patients = {id(study): _named(study, patients) for study in studies}
-        if words is not None:
-            studies = _newest_first(studies, self._patients, patients, words)
+        named = {id(study): _named(study, patients) for study in studies}
+        counts = Counter(patient for study in studies for patient in named[id(study)])
+        shared = {patient for patient, count in counts.items() if count > 1}
+        if shared and words is not None:
+            studies = _newest_first(studies, named, shared, patients, words)
         self._left = {id(study): study for study in studies}
         self._untried = len(studies)
+        # Who has one study is in nobody's way: of a batch of 20,000 studies nearly all.
+        self._patients = {key: among for key, of_study in named.items() if (among := of_study & shared)}
         self._queues: dict[Hashable, deque[Study]] = {}
         self._behind: dict[int, int] = {}
         for study in studies:
-            named = self._patients[id(study)]
-            for patient in named:
+            among = self._patients.get(id(study), set())
+            for patient in among:
                 self._queues.setdefault(patient, deque()).append(study)
-            self._behind[id(study)] = sum(self._queues[patient][0] is not study for patient in named)
-        self._free = deque(study for study in studies if not self._behind[id(study)])
+            if behind := sum(self._queues[patient][0] is not study for patient in among):
+                self._behind[id(study)] = behind
+        self._free = deque(study for study in studies if id(study) not in self._behind)
 
     @property
     def left(self) -> list[Study]:
@@ -65,32 +70,33 @@ class PendingStudies:
     def tried(self, study: Study) -> None:
         """A lane has brought the study back: the next of its patients can go."""
         self._untried -= 1
-        for patient in self._patients[id(study)]:
+        for patient in self._patients.get(id(study), ()):
             queue = self._queues[patient]
             queue.popleft()
             if queue:
                 following = queue[0]
                 self._behind[id(following)] -= 1
                 if not self._behind[id(following)]:
+                    del self._behind[id(following)]
                     self._free.append(following)
 
 
 def _newest_first(
-    studies: Sequence[Study], named: Mapping[int, set[Hashable]], patients: Patients, words: Words
+    studies: Sequence[Study],
+    named: Mapping[int, set[Hashable]],
+    shared: Collection[Hashable],
+    patients: Patients,
+    words: Words,
 ) -> Sequence[Study]:
     """The studies with the feed's newest words on a patient, the latest first, right before the patient's others.
 
     So the others only fill, and FHIR says no older word for a while. They stay in the batch's order, for the watermark
     to get on where the time does not suffice for all.
     """
-    counts = Counter(patient for study in studies for patient in named[id(study)])
-    shared = {patient for patient, count in counts.items() if count > 1}
-    if not shared:
-        return studies
     first: dict[PatientIdentity, int] = {}
     newest: dict[tuple[PatientIdentity, str], tuple[int, int]] = {}
     for position, study in enumerate(studies):
-        for entry in () if shared.isdisjoint(named[id(study)]) else _standing(study):
+        for entry in () if named[id(study)].isdisjoint(shared) else _standing(study):
             if (patient := patients.of(entry.metadata)) is None or (place := words.place(entry.sequence)) is None:
                 continue
             first.setdefault(patient, position)

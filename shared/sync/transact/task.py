@@ -60,6 +60,7 @@ class Task:
         looks = [*_doubled_patient(self.merger, self.changes), *_several_patients(self.merger, self.changes)]
         failures = (*_of_those_there(self.failures, self.changes, gone), *refused, *looks)
         untrue = self.merger.patients.untrue(self.changes) | self.merger.gone.exceptions(uid)
+        self.merger.patients.ended(self.changes)
         return StudyResult(wrote, failures, frozenset(untrue - {failure.exception for failure in failures}), gone)
 
 

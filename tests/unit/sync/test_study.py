@@ -1,5 +1,6 @@
 """One study: what is read, what is sent, and what becomes of entries that cannot be synced."""
 
+import gc
 import json
 
 import pytest
@@ -8,6 +9,7 @@ from shared.errors import ConflictError, FhirRefusedError, OutageError, Transien
 from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.model import Action, State
+from shared.sync.map.mapped_entries import Changes
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
 from shared.sync.transact.one_study import MAX_CONFLICTS
@@ -51,6 +53,17 @@ def test_the_same_again_writes_nothing():
     run(fhir, entry(1))
     assert not run(fhir, entry(1)).wrote
     assert len(fhir.bundles) == 1
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_what_was_mapped_is_let_go_with_its_study(alone):
+    """A batch of 20,000 studies has no memory for all of it: the sync holds what is under way."""
+    entries = [entry(n, study=f"1.2.19.{n}") for n in range(1, 3)]
+    sync = StudySync(ports(entries, fhir=FakeFhir()), OPTIONS)
+    for group in [entries[:1], entries[1:]] if alone else [entries]:
+        assert all(outcome.wrote for outcome in sync.run_all([Study([one]) for one in group]))
+    held = [one.study_instance_uid for one in gc.get_objects() if isinstance(one, Changes)]
+    assert not {one.study_instance_uid for one in entries} & set(held)
 
 
 def test_a_create_whose_instance_is_gone_is_skipped():
