@@ -136,7 +136,9 @@ class _Comparison:
             yield f"series {series}: {surplus} instances are in FHIR only"
         if study.get("numberOfInstances", sum(counts(study).values())) != sum(counts(study).values()):
             yield "numberOfInstances is not the sum of the series'"
-        yield from _descriptions(study, synced)
+        if study.get("numberOfSeries", len(counts(study))) != len(counts(study)):
+            yield "numberOfSeries is not the number of the series"
+        yield from _descriptions_and_modalities(study, synced)
         yield from self._subject(study, {_value(one, _PATIENT_ID) for one in synced})
 
     def _in_observations(self, held: Sequence[Resource], report: Instance, study: Resource) -> Iterator[str]:
@@ -157,19 +159,21 @@ class _Comparison:
             yield f"several Patients have the PatientID of {name}"
 
 
-def _descriptions(study: Resource, synced: Sequence[Instance]) -> Iterator[str]:
+def _descriptions_and_modalities(study: Resource, synced: Sequence[Instance]) -> Iterator[str]:
     """Where both sides have one: FHIR may lack an invalid one, and know one that DICOM lacks."""
-    if _is_another(study, {_value(one, _STUDY_DESCRIPTION) for one in synced}):
+    if _is_another(study.get("description", ""), synced, _STUDY_DESCRIPTION):
         yield "the description is not StudyDescription"
     for series in study.get("series", []):
-        told = {_value(one, _SERIES_DESCRIPTION) for one in synced if _value(one, _SERIES_UID) == series.get("uid")}
-        if _is_another(series, told):
+        instances = [one for one in synced if _value(one, _SERIES_UID) == series.get("uid")]
+        if _is_another(series.get("description", ""), instances, _SERIES_DESCRIPTION):
             yield f"series {series.get('uid')}: the description is not SeriesDescription"
+        if _is_another(series.get("modality", {}).get("code", ""), instances, _MODALITY):
+            yield f"series {series.get('uid')}: the modality is not Modality"
 
 
-def _is_another(described: Resource, told: Collection[str]) -> bool:
-    said = {" ".join(one.split()) for one in told} - {""}
-    held = " ".join(described.get("description", "").split())
+def _is_another(in_fhir: str, instances: Sequence[Instance], tag: str) -> bool:
+    said = {" ".join(_value(one, tag).split()) for one in instances} - {""}
+    held = " ".join(in_fhir.split())
     return bool(held and said) and held not in said
 
 

@@ -116,6 +116,8 @@ TAMPERED = [
     (lambda it: it.put(it.study(), series=it.series(0, instance=[*it.instances(), it.instances()[0] | {"uid": "1.2"}])), "", "1 instances are in FHIR only"),
     (lambda it: it.put(it.study(), series=it.series(0, instance=None, numberOfInstances=7)), "", "7 instances counted, 2 in DICOM"),
     (lambda it: it.put(it.study(), numberOfInstances=4), "", "numberOfInstances is not the sum"),
+    (lambda it: it.put(it.study(), numberOfSeries=17), "", "numberOfSeries is not the number of the series"),
+    (lambda it: it.put(it.study(), series=it.series(0, modality={"code": "US"})), "", "the modality is not Modality"),
     (lambda it: it.post(it.world.subject(it.study())), "", "several Patients have the PatientID"),
     (lambda it: it.delete(it.observations()[0]), "", "2 Observations in FHIR, and not 3"),
     (lambda it: it.post(it.observations()[0]), "", "4 Observations in FHIR, and not 3"),
