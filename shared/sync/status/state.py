@@ -114,10 +114,13 @@ def _far_behind(seen: Seen) -> SyncState | None:
 
 
 def _faults(seen: Seen) -> SyncState | None:
-    if not seen.down or seen.at_work_since:
+    """A system that is slow to answer a tick that writes is no fault; where nothing waits, that it does not is news."""
+    if not seen.down or (seen.at_work_since and seen.waiting):
         return None
     said = "; ".join(seen.down.values())
-    return SyncState(State.DEGRADED, None, f"{said}; the last tick ended well, the next one tells", _MEND)
+    ended = "the last tick ended well"
+    tells = f"{_waits(seen)}; {ended}, the one at work tells" if seen.at_work_since else f"{ended}, the next one tells"
+    return SyncState(State.DEGRADED, None, f"{said}; {tells}", _MEND)
 
 
 def _carried(seen: Seen) -> SyncState | None:

@@ -107,6 +107,7 @@ STATES = {
     "too much arrives":              ([synced(60, lag=5000)], {"lag": Lag(5000, 900.0), "unread": 4000}, State.BEHIND, ago(900), "more arrives than is written; 5,000 entries wait", "lag"),
     "carried alone are old":         ([synced(60, carried=2, lag=2)], {"lag": Lag(2, 900.0), "unread": 0, "carried": 2, "carried_since": ago(900)}, State.DEGRADED, ago(900), "2 entries of studies with a transient fault wait", "by themselves"),
     "DICOM is down, no tick saw it": ([idle(30)], {"down": {"DICOM service": "DICOM service: 503"}}, State.DEGRADED, None, "DICOM service: 503; the last tick ended well", "mend it"),
+    "FHIR is frozen, an idle feed":  ([idle(60)], {"lag": Lag(0, 0.0), "lease": replace(HELD, since=ago(20)), "down": {"FHIR server": SILENT}}, State.DEGRADED, None, f"{SILENT}; no entry waits; the last tick ended well, the one at work tells", "mend it"),
     "rows arrive":                   ([synced(900, failed=2), synced(300, failed=1), synced(60)], {"errors": open_rows(ErrorTable.DICOM)}, State.DEGRADED, ago(900), "3 entries could not be synced lately", "The tables"),
     "rows are resolved":             ([synced(300, failed=1), synced(60)], {"errors": OpenErrors({ErrorTable.DICOM: 0}, ())}, State.CAUGHT_UP, ago(59), "all of the change feed", None),
     "rows are old":                  ([synced(9000, failed=1), synced(60)], {"errors": open_rows(ErrorTable.DICOM)}, State.CAUGHT_UP, ago(59), "all of the change feed", None),
