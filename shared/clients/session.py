@@ -18,6 +18,8 @@ _ABOUT_THE_CLIENT = re.compile("ALERT_.*(CERTIFICATE|UNKNOWN_CA|HANDSHAKE_FAILUR
 _NGINX_WANTS_CERTIFICATE = re.compile(rb"<title>400 (No required SSL certificate was sent|The SSL certificate error)<")
 """nginx ends the handshake and answers 400 (ngx_http_special_response.c, 495 and 496)."""
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")  # http.client
+MAX_CONNECTIONS = 80
+"""Kept open to one system: for the 64 lanes that `DicomCast__MaxConcurrency` allows, and the reads beside them."""
 
 
 class _Session(requests.Session):
@@ -38,7 +40,7 @@ def session_by(transport: Transport) -> requests.Session:
         session.cert = (certificate, key) if key else certificate
     if transport.proxy:
         session.proxies = {"http": transport.proxy, "https": transport.proxy}
-    adapter = BoundedAdapter(pool_connections=4, pool_maxsize=16)
+    adapter = BoundedAdapter(pool_connections=4, pool_maxsize=MAX_CONNECTIONS)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session

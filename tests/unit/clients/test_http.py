@@ -1,7 +1,9 @@
 """HTTP: what is said of it, and what must not be seen."""
 
+import asyncio
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -34,3 +36,20 @@ def test_the_system_is_named_once():
         with pytest.raises(OutageError) as caught:
             service.fetch("/")
     assert str(caught.value) == f"DICOM service: no answer from {server.url} in 0.1 s"
+
+
+def test_as_many_connections_are_kept_as_there_may_be_lanes():
+    """A lane that must connect anew for each request pays for TLS each time, and a server runs out of ports."""
+    lanes, ports = 64, []
+    together = asyncio.Barrier(lanes)
+
+    async def of(request):
+        await asyncio.wait_for(together.wait(), 20)  # all requests of a round are under way at once
+        ports.append(request.client.port)
+        return Response()
+
+    with running(Starlette(routes=[Route("/", of)])) as server, ThreadPoolExecutor(lanes) as pool:
+        service = HttpService("FHIR server", server.url)
+        for _ in range(2):
+            list(pool.map(lambda _: service.fetch("/"), range(lanes)))
+    assert len(set(ports)) == lanes, "the second round came over other connections"
