@@ -96,10 +96,15 @@ def _newest_first(
     first: dict[PatientIdentity, int] = {}
     newest: dict[tuple[PatientIdentity, str], tuple[int, int]] = {}
     for position, study in enumerate(studies):
-        for entry in () if named[id(study)].isdisjoint(shared) else _standing(study):
-            if (patient := patients.of(entry.metadata)) is None or (place := words.place(entry.sequence)) is None:
+        if named[id(study)].isdisjoint(shared):
+            continue
+        standing = {entry.sequence for entry in _standing(study)}
+        for entry in study.entries:
+            if (patient := patients.of(entry.metadata)) is None:
                 continue
             first.setdefault(patient, position)
+            if entry.sequence not in standing or (place := words.place(entry.sequence)) is None:
+                continue
             for word in _WORDS:
                 if word in (entry.metadata or ()) and place > newest.get((patient, word), (0, 0))[0]:
                     newest[patient, word] = place, position

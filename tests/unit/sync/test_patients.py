@@ -135,6 +135,17 @@ def test_an_instance_that_the_archive_has_no_more_puts_no_study_first():
     assert (patients(fakes.fhir)["P-1"]["gender"], versions(fakes)) == ("male", told)
 
 
+def test_an_instance_that_may_be_gone_is_behind_the_newest_word_too():
+    """An update in another study is of the same SOPInstanceUID: which of them the archive has is not known yet."""
+    held = {uid("A"): [said(1, "A", "M", **MOVED)], uid("B"): [UPDATED], uid("C"): [said(6, "C", "F")]}
+    fakes = world(*held[uid("A")], UPDATED, *held[uid("C")], archive=FakeArchive(held))
+    sync(fakes)
+    told = versions(fakes)
+    fakes.watermarks.rewind()
+    sync(fakes)
+    assert (patients(fakes.fhir)["P-1"]["gender"], versions(fakes)) == ("female", told)
+
+
 def test_words_are_told_apart():
     """Who speaks last of a name need not speak of the gender; nor of a name in another script."""
     fakes = world(
