@@ -183,7 +183,8 @@ bench-fresh: setup ## Measure how fresh FHIR is, beside the code of BASELINE=com
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r tests/bench/requirements.txt
 	@touch $@
 
-docs: setup  ## Write the tables of docs/mapping.md and docs/configuration.md from the code
+docs: setup  ## Write the tables of docs/ from the code, and from pydicom the tags that the mapping uses
+	$(RUN) -m docs.data_dictionary
 	$(RUN) -m docs.readme_tables
 
 lock: $(VENV)/ready  ## Pin all dependencies anew

@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
-
 from shared.failures import InvalidTag
 from shared.mapping import values
+from shared.mapping.data_dictionary import ATTRIBUTES
 from shared.mapping.text import PADDING, InvalidValueError, each
 
 _DEEPEST = 8
@@ -34,11 +33,12 @@ class Tag:
         """From `"(gggg,eeee) Keyword"`; raises ValueError where the two do not belong together (PS3.6)."""
         display, keyword = text.split(" ")
         key = display.strip("()").replace(",", "")
-        if tag_for_keyword(keyword) != int(key, 16):
-            raise ValueError(f"{text}: the data dictionary has no such tag and keyword")
-        number = int(key, 16)
-        vr = dictionary_VR(number)
-        return cls(display, keyword, key, vr, vr == "SQ" or dictionary_VM(number) != "1", values.parser(keyword, vr))
+        tag, vr, vm = ATTRIBUTES.get(keyword, ("", "", ""))
+        if tag != key:
+            raise ValueError(
+                f"{text}: the data dictionary has no such tag and keyword; `make docs` writes down a new one"
+            )
+        return cls(display, keyword, key, vr, vr == "SQ" or vm != "1", values.parser(keyword, vr))
 
     def invalid(self, rule: str) -> InvalidTag:
         """The fault of this tag; `rule` is what its value breaks, never the value."""

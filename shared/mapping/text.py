@@ -7,14 +7,14 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from pydicom.valuerep import MAX_VALUE_LEN, VR_REGEXES
+from shared.mapping.data_dictionary import MAX_LENGTHS, PATTERNS
 
 PADDING = " \0"
 """Values are padded to an even length with a blank, UIDs with NUL (PS3.5 6.2); archives mix the two."""
 
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # FHIR string: nothing below 32 but tab, CR, LF
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")  # JSON can say it (`"\\ud800"`), and no UTF-8 can
-_REGEX = {vr: re.compile(pattern) for vr, pattern in VR_REGEXES.items()}
+_REGEX = {vr: re.compile(pattern) for vr, pattern in PATTERNS.items()}
 _IS_RANGE = range(-(2**31), 2**31)
 _MOST_RULES = 5
 """That are named of one list's items; the rest is counted."""
@@ -57,7 +57,7 @@ def text(item: Any, vr: str) -> str:
     if not isinstance(item, str):
         raise InvalidValueError("a string is expected")
     stripped = item.strip(PADDING)
-    if (limit := MAX_VALUE_LEN.get(vr)) and len(stripped) > limit:
+    if (limit := MAX_LENGTHS.get(vr)) and len(stripped) > limit:
         raise InvalidValueError(f"longer than {limit} characters")
     if not stripped.isprintable():  # neither of these is
         if _FORBIDDEN.search(stripped):
