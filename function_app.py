@@ -4,8 +4,10 @@ import logging
 
 import azure.functions as func
 
+from shared.garbage import collect_seldom
 from shared.log_lines import quiet_libraries
 
+collect_seldom()  # before the imports, of which nothing is garbage
 quiet_libraries()  # before the app's own imports: for more than a second telemetry that is on already would log itself
 
 from shared import bootstrap  # noqa: E402

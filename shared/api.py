@@ -8,7 +8,6 @@ import azure.functions as func
 from shared import bootstrap
 from shared.errors import DicomCastError
 from shared.web import answers, as_json, queries
-from shared.web.metrics import metrics_text
 
 api = func.Blueprint()  # type: ignore[no-untyped-call]
 
@@ -19,7 +18,11 @@ def status(req: func.HttpRequest) -> func.HttpResponse:
     """Where the sync stands."""
     metrics = queries.wants_metrics(req.params)
     found = bootstrap.app().status()
-    return answers.text_answer(metrics_text(found)) if metrics else answers.json_answer(as_json.status_json(found))
+    if not metrics:
+        return answers.json_answer(as_json.status_json(found))
+    from shared.web.metrics import metrics_text  # noqa: PLC0415 prometheus_client, for who scrapes
+
+    return answers.text_answer(metrics_text(found))
 
 
 @api.route(route="history", methods=["GET"])

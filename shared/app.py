@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from shared.errors import SwitchedOffError
 from shared.failures import ErrorCount, ErrorQuery, ErrorRow, ErrorTable
@@ -11,17 +12,18 @@ from shared.outcome import TickRecord
 from shared.replay import Replay
 from shared.sync.batch import BatchOptions
 from shared.sync.ports import Ports
-from shared.sync.replay.replay_request import parse_request
 from shared.sync.status.check import Check, Question, run_check, run_step
 from shared.sync.status.outages import OutageLog
 from shared.sync.status.reasons import OpenReasons, open_reasons
 from shared.sync.status.state import is_healthy
 from shared.sync.status.status import Status, status
-from shared.sync.status.study_page import StudyPage
-from shared.sync.status.study_search import FoundStudies
-from shared.sync.status.study_view import StudyView
 from shared.sync.status.watch import UnderWay
 from shared.sync.tick import tick
+
+if TYPE_CHECKING:
+    from shared.sync.status.study_page import StudyPage
+    from shared.sync.status.study_search import FoundStudies
+    from shared.sync.status.study_view import StudyView
 
 VERSION = "0.1.0"
 LATEST_REPLAYS = 20
@@ -42,7 +44,7 @@ class App:
     health_max_age: timedelta
     questions: Callable[[], Sequence[Question]]
     under_way: UnderWay = field(default_factory=UnderWay)
-    study_page: StudyPage | None = None
+    study_page: "Callable[[], StudyPage] | None" = None
 
     def tick(self) -> TickRecord:
         """One batch, and some of the replays, under the lease."""
@@ -87,6 +89,8 @@ class App:
 
     def start_replay(self, body: bytes) -> Replay:
         """The replay that the body asks for. Raises RequestError, OutageError, FeedError."""
+        from shared.sync.replay.replay_request import parse_request  # noqa: PLC0415 a tick asks for no replay
+
         return self.watch.replays.create(parse_request(body, self.watch.feed.latest()))
 
     def replays(self) -> list[Replay]:
@@ -101,18 +105,18 @@ class App:
         """The replay, cancelled unless it has ended. Raises OutageError."""
         return self.watch.replays.cancel(replay_id)
 
-    def study(self, study_instance_uid: str, partition: str, *, patients: bool) -> StudyView:
+    def study(self, study_instance_uid: str, partition: str, *, patients: bool) -> "StudyView":
         """One study on both sides, and what a rebuild would change. Raises SwitchedOffError."""
         return self._page().view(study_instance_uid, partition, patients=patients)
 
-    def find_studies(self, text: str, partition: str | None) -> FoundStudies:
+    def find_studies(self, text: str, partition: str | None) -> "FoundStudies":
         """The studies with this StudyInstanceUID, accession number or PatientID. Raises SwitchedOffError."""
         return self._page().find(text, partition)
 
-    def _page(self) -> StudyPage:
+    def _page(self) -> "StudyPage":
         if self.study_page is None:
             raise SwitchedOffError("DicomCast__Features__StudyPage is `false`: studies are not shown")
-        return self.study_page
+        return self.study_page()
 
     def check(self, number: int | None = None) -> Check:
         """The self-check of the deployment, or its step of that number; one of each at a time. Raises RequestError."""

@@ -1,11 +1,11 @@
 """Composition root: settings -> clients -> sync."""
 
-import gc
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import TYPE_CHECKING
 
 from azure.storage.blob import BlobServiceClient
 
@@ -21,7 +21,6 @@ from shared.clients.http import HttpService
 from shared.clients.journal_table import JournalTable
 from shared.clients.lease import CONTAINER, BlobLease
 from shared.clients.replay_table import ReplayTable
-from shared.clients.self_check import SelfCheck, Sought
 from shared.clients.tables import Tables
 from shared.clients.telemetry import SILENT, Telemetry
 from shared.clients.watermark import TableWatermarkStore
@@ -42,6 +41,7 @@ from shared.connections import (
 from shared.deadline import Deadline, ThreadDeadline
 from shared.errors import SettingsError
 from shared.failures import ErrorTable
+from shared.garbage import settle
 from shared.log_lines import quiet_libraries
 from shared.mapping.converters import MappingOptions
 from shared.mapping.dose import REPORT_KEYS
@@ -53,12 +53,12 @@ from shared.sync.ports import Ports
 from shared.sync.queue.lanes import Pace
 from shared.sync.status.check import Check, Question, Step, StepState
 from shared.sync.status.outages import OutageLog
-from shared.sync.status.study_page import StudyPage
+
+if TYPE_CHECKING:
+    from shared.clients.self_check import SelfCheck
+    from shared.sync.status.study_page import StudyPage
 
 TABLES = (watermark.TABLE, journal_table.TABLE, replay_table.TABLE, open_rows.TABLE, *ErrorTable)
-
-GC_THRESHOLD = 50_000
-"""Objects that are made between two looks for cycles; Python's own is 700 to 2,000."""
 
 
 @cache
@@ -68,16 +68,6 @@ def app() -> App:
     made = build(read_settings(os.environ), shown_settings(os.environ))
     settle()
     return made
-
-
-def settle() -> None:
-    """Spares the garbage collector what stays for good: the libraries' own objects, and those of this app.
-
-    A page of the feed is tens of thousands of objects that no cycle holds; each look at them walked all else too.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
 
 
 def check(number: int | None = None) -> Check:
@@ -128,9 +118,15 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
 
 def _study_page(
     settings: Settings, mapping: MappingOptions, dicom: Access, fhir: Access, learned: Learned
-) -> StudyPage:
+) -> "Callable[[], StudyPage]":
     ports = _ports(settings, dicom, fhir, LOOKING, ThreadDeadline(), SILENT, learned)
-    return StudyPage(ports, mapping, settings.fhir_url)
+
+    def study_page() -> "StudyPage":
+        from shared.sync.status.study_page import StudyPage  # noqa: PLC0415 a tick shows no study
+
+        return StudyPage(ports, mapping, settings.fhir_url)
+
+    return study_page
 
 
 def _telemetry(settings: Settings) -> Telemetry:
@@ -171,7 +167,9 @@ def _ports(
     )
 
 
-def _self_check(settings: Settings, mapping: MappingOptions, learned: Learned) -> SelfCheck:
+def _self_check(settings: Settings, mapping: MappingOptions, learned: Learned) -> "SelfCheck":
+    from shared.clients.self_check import SelfCheck, Sought  # noqa: PLC0415 a tick checks nothing
+
     blobs, tables = storage(settings, CHECKING)
     deadline = ThreadDeadline()
     endpoint = map_endpoint(mapping).create

@@ -5,12 +5,11 @@ from typing import Any
 
 import requests
 from azure.data.tables import TableServiceClient
-from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient, LinearRetry
 
 from shared.authentication import Authentication, AuthenticationType
 from shared.clients.http import MOST_BYTES, TIMEOUTS_SECONDS, HttpService
-from shared.clients.identity import BearerAuth, token_source
+from shared.clients.identity import BearerAuth, platform_credential, token_source
 from shared.clients.telemetry import SILENT, Telemetry
 from shared.config import Settings
 from shared.deadline import Deadline
@@ -112,8 +111,7 @@ def storage(settings: Settings, patience: Patience) -> tuple[BlobServiceClient, 
         )
     assert settings.blob_service_url
     assert settings.table_service_url
-    chosen = {"managed_identity_client_id": settings.storage_client_id} if settings.storage_client_id else {}
-    credential = DefaultAzureCredential(**chosen)
+    credential = platform_credential(settings.storage_client_id)
     return (
         BlobServiceClient(settings.blob_service_url, credential=credential, **blobs),
         TableServiceClient(endpoint=settings.table_service_url, credential=credential, **tables),

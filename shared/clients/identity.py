@@ -6,11 +6,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 from azure.core.exceptions import AzureError
-from azure.identity import DefaultAzureCredential
 
 from shared.authentication import Authentication, AuthenticationType
 from shared.clients.bounds import Bounds, OverlongError, body_of, bounded
@@ -18,6 +17,9 @@ from shared.clients.session import causes_of, cut_off, refusal_on_the_way, sessi
 from shared.errors import OutageError
 from shared.setting import without_query
 from shared.transport import DIRECT, Transport
+
+if TYPE_CHECKING:
+    from azure.identity import DefaultAzureCredential
 
 RENEWED_BEFORE_SECONDS = 300
 """How long before its end a token is renewed, or a quarter of its life where that is less."""
@@ -108,12 +110,19 @@ def token_source(
     return lambda: _endpoint_token(service, authentication, transport)
 
 
+def platform_credential(client_id: str | None, **options: Any) -> "DefaultAzureCredential":
+    """The app's own identity: the user-assigned one of this client id, else the system-assigned one."""
+    from azure.identity import DefaultAzureCredential  # noqa: PLC0415 not where nothing asks the platform who the app is
+
+    chosen = {"managed_identity_client_id": client_id} if client_id else {}
+    return DefaultAzureCredential(**chosen, **options)
+
+
 def _platform_token(service: str, client_id: str | None, audience: str) -> Token:
     # A credential of its own each time: one kept would answer a forced renewal from its cache.
-    chosen = {"managed_identity_client_id": client_id} if client_id else {}
     now = time.time()
     try:
-        with DefaultAzureCredential(retry_total=2, **chosen) as credential:
+        with platform_credential(client_id, retry_total=2) as credential:
             token = credential.get_token(f"{audience}/.default")
     except AzureError as error:
         who = f"the identity {client_id}" if client_id else "the system-assigned identity"

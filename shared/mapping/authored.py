@@ -12,22 +12,9 @@ from collections.abc import Hashable, Mapping
 from functools import cache, lru_cache
 from typing import Any
 
-from fhir.resources.R4B.endpoint import Endpoint
-from fhir.resources.R4B.imagingstudy import ImagingStudy, ImagingStudySeries, ImagingStudySeriesInstance
-from fhir.resources.R4B.observation import Observation
-from fhir.resources.R4B.patient import Patient
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 _INSTANCE = "ImagingStudy.series.instance"
-_MODELS: Mapping[str, type[BaseModel]] = {
-    "Patient": Patient,
-    "Endpoint": Endpoint,
-    "Observation": Observation,
-    "ImagingStudy": ImagingStudy,
-    "ImagingStudy.series": ImagingStudySeries,
-    _INSTANCE: ImagingStudySeriesInstance,
-}
-
 
 _KINDS = re.compile(
     r"(urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+)"
@@ -91,4 +78,18 @@ def _rule(scope: str, element: str, value: Any) -> str | None:
 
 @cache
 def _adapter(scope: str, element: str) -> TypeAdapter[Any]:
-    return TypeAdapter(_MODELS[scope].model_fields[element].rebuild_annotation())
+    return TypeAdapter(_models()[scope].model_fields[element].rebuild_annotation())
+
+
+@cache
+def _models() -> Mapping[str, type[BaseModel]]:
+    from fhir.resources.R4B import endpoint, imagingstudy, observation, patient  # noqa: PLC0415 a quarter of a start
+
+    return {
+        "Patient": patient.Patient,
+        "Endpoint": endpoint.Endpoint,
+        "Observation": observation.Observation,
+        "ImagingStudy": imagingstudy.ImagingStudy,
+        "ImagingStudy.series": imagingstudy.ImagingStudySeries,
+        _INSTANCE: imagingstudy.ImagingStudySeriesInstance,
+    }

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.failures import ErrorCount, ErrorRow
 from shared.journal import Slot
@@ -14,10 +14,12 @@ from shared.replay import Replay, ReplayRequest, SequenceRange, StoredErrors, St
 from shared.sync.status.check import Check
 from shared.sync.status.reasons import OpenReasons
 from shared.sync.status.status import Status
-from shared.sync.status.study_search import FoundStudies
-from shared.sync.status.study_view import StudyView
 from shared.web.queries import place_of
 from shared.web.remedies import remedy_of
+
+if TYPE_CHECKING:
+    from shared.sync.status.study_search import FoundStudies
+    from shared.sync.status.study_view import StudyView
 
 
 def status_json(status: Status) -> dict[str, Any]:
@@ -128,12 +130,12 @@ def request_json(request: ReplayRequest) -> dict[str, Any]:
     return body | {"dryRun": request.dry_run, "patients": request.patients}
 
 
-def study_json(view: StudyView) -> dict[str, Any]:
+def study_json(view: "StudyView") -> dict[str, Any]:
     """`Study`."""
     return {**_plain(view), "errors": [error_json(row) for row in view.errors]}
 
 
-def found_json(found: FoundStudies) -> dict[str, Any]:
+def found_json(found: "FoundStudies") -> dict[str, Any]:
     """`FoundStudies`."""
     plain: dict[str, Any] = _plain(found)
     return plain

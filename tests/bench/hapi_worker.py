@@ -5,6 +5,7 @@
 UIDs and PatientIDs in them, as many at once as the app has lanes).
 """
 
+import gc
 import json
 import os
 import sys
@@ -49,6 +50,7 @@ class HapiWorker:
             }
         )
         self._app = bootstrap.build(settings)
+        gc.collect()
         bootstrap.settle()
         self._lanes = settings.max_concurrency
         self._sent = []

@@ -6,6 +6,7 @@ numbers). The first command is a warm-up on a DICOM service of its own: imports 
 measured, a Functions host keeps them for hours.
 """
 
+import gc
 import json
 import os
 import re
@@ -57,6 +58,7 @@ class Worker:
         if name == "warm":
             own["DicomWeb__Endpoint"] = self._told["warm_dicom"]
         self._app = bootstrap.build(read_settings(self._told["settings"] | own))
+        gc.collect()
         bootstrap.settle()  # as the app of a process does
         Path("/proc/self/clear_refs").write_text("5")
         return {}

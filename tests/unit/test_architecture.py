@@ -31,6 +31,7 @@ ALLOWED = {
     "replay": {"failures", "model", "stored_text"},
     "stored_text": set(),
     "log_lines": set(),
+    "garbage": set(),
     "deadline": set(),
     "setting": {"model"},
     "authentication": {"setting"},
@@ -44,9 +45,9 @@ ALLOWED = {
     "app": RECORDS | {"sync", "journal", "replay", "errors"},
     "connections": {"clients", "config", "authentication", "transport", "deadline"},
     "bootstrap": {"app", "connections", "sync", "clients", "mapping", "config", "errors", "failures", "deadline"}
-    | {"log_lines"},
+    | {"log_lines", "garbage"},
     "api": {"bootstrap", "web", "errors"},
-    "function_app": {"bootstrap", "api", "log_lines", "errors"},
+    "function_app": {"bootstrap", "api", "log_lines", "garbage", "errors"},
 }
 
 

@@ -4,6 +4,7 @@ This file drives the code of older commits too, so it rests on what all of them 
 ports. Commands come as lines of JSON, and each is answered by a line.
 """
 
+import gc
 import json
 import logging
 import os
@@ -72,6 +73,7 @@ class Host:
         own = {"TableStore__TableNamePrefix": f"f{os.getpid()}{prefix}"}
         settings = {**self._told["settings"], **own, **more}
         self._app = bootstrap.build(read_settings(settings))
+        gc.collect()
         bootstrap.settle()  # as the app of a process does
         return {"settings": settings}
 

@@ -60,7 +60,8 @@ ROWS: tuple[Row, ...] = (
         tuple(Bar(name, unit, None if name == "ticks" else 2, against=Against.TIMES) for name, unit in idle.FIGURES.items()),
         idle.idle),
     Row("cold-start", "`import function_app` in a fresh process",
-        (Bar("CPU", "s", 0.6, against=Against.TIMES), Bar("memory", "MB", 10, is_least=True, against=Against.LESS)),
+        (Bar("CPU", "s", 0.6, against=Against.TIMES), Bar("memory", "MB", 10, is_least=True, against=Against.LESS),
+         Bar("CPU" + start.WITH_A_TICK, "s"), Bar("memory" + start.WITH_A_TICK, "MB")),
         start.cold_start),
 )
 # fmt: on
