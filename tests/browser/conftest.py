@@ -35,10 +35,10 @@ def api(tmp_path_factory):
         yield api
 
 
-@pytest.fixture
-def fresh_api(tmp_path):
-    """A stack that nothing has been stored in."""
-    with stack_behind_proxies(tmp_path) as api:
+@pytest.fixture(scope="module")
+def fresh_api(tmp_path_factory):
+    """A stack that nothing is stored in: a module's first tests have the page that is theirs alone, in this order."""
+    with stack_behind_proxies(tmp_path_factory.mktemp("fresh")) as api:
         yield api
 
 

@@ -1,12 +1,22 @@
 """The dashboard: what a person at night sees and can do, on the real stack."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
+from azure.data.tables import TableServiceClient
 
-Keys = pytest.importorskip("selenium.webdriver.common.keys", reason="make test-browser installs it").Keys
+from shared.clients.error_tables import ErrorTables
+from shared.clients.open_rows import TABLE
+from shared.clients.tables import Tables
+from shared.failures import ErrorTable, FailedEntry
+
+pytest.importorskip("selenium", reason="make test-browser installs it")
+from selenium.webdriver.common.keys import Keys
+
+from tests.browser.page import WIDE
+
 STATUSES = "return performance.getEntriesByType('resource').filter((one) => one.name.endsWith('/status')).length"
 
 HAS_BAR = """
@@ -56,6 +66,54 @@ def test_a_fresh_system(page, fresh_api):
     assert asked
     assert not any(fresh_api.stack.function_key in url for url in asked)
     assert page.script("return localStorage.length + document.cookie.length") == 0
+
+
+ROWS = {
+    f"1.2.826.0.1.3680043.8.498.{number}{'0123456789' * 3}": rows
+    for number, rows in zip(range(10, 17), (180, 120, 90, 60, 40, 25, 10), strict=True)
+}
+"""By StudyInstanceUID, each as long as those of real devices; the study that was seen last stands last."""
+HALF_A_SCREEN, OF_A_STUDY = 370, 200
+"""CSS pixels on a phone: the total and what to do; of each study five lines of text, and buttons for a finger."""
+
+
+def plant(api, rows_by_study):
+    """Open rows of instances without PatientID, as the sync writes them; each study a minute after the one before."""
+    seen = datetime.now(UTC) - timedelta(hours=1)
+    with TableServiceClient.from_connection_string(api.stack.storage_connection) as service:
+        store = ErrorTables(Tables(service, "", (*ErrorTable, TABLE)), lambda: seen)
+        store.begin()
+        for number, (study, rows) in enumerate(rows_by_study.items(), 1):
+            seen += timedelta(minutes=1)
+            store.record([without_patient_id(study, number * 1000 + instance) for instance in range(rows)])
+
+
+def without_patient_id(study, sequence):
+    uids = (study, f"{study}.1", f"{study}.1.{sequence}")
+    told = "(0010,0020) PatientID (LO): required, and missing or empty"
+    return FailedEntry(ErrorTable.DICOM, sequence, *uids, "InvalidDicomTagError", told)
+
+
+def test_525_rows_of_7_studies(page, fresh_api):
+    """Seven lines with their counts, newest first, and the total; on a phone the page grows by the lines alone."""
+    page.become(390, mobile=True)
+    page.driver.get(f"{fresh_api.stack.functions_url}/api/dashboard#key={fresh_api.stack.function_key}")
+    page.awaited_text("reasons", "No row is open")
+    height = page.script("return document.documentElement.scrollHeight")
+    plant(fresh_api, ROWS)
+    page.driver.refresh()
+    page.awaited_text("reasons", "525 open rows, 1 reason", "525 rows of 7 studies")
+    page.script("for (const one of document.querySelectorAll('#reasons details')) one.open = true")
+    told = [(row[0].split("\n")[0], row[1]) for row in page.rows("#reasons")]
+    assert told == [(study, str(rows)) for study, rows in reversed(ROWS.items())]
+    page.picture("525-rows-390")
+    assert page.script("return document.documentElement.scrollWidth") <= 390
+    grown = page.script("return document.documentElement.scrollHeight") - height
+    assert grown <= HALF_A_SCREEN + len(ROWS) * OF_A_STUDY
+    page.become(1280)
+    page.picture("525-rows-1280")
+    assert page.script(WIDE) == []
+    fresh_api.stack.stop()  # it would tick on beside the tests that follow
 
 
 def test_a_link_that_carries_the_key(page, api):
@@ -108,6 +166,9 @@ def test_errors_are_grouped_by_reason_and_study(board, api):
     """A study without PatientID is one line, with what to do; one click opens its rows; its UID is copied."""
     api.store(350, instances=12, PatientID=None)
     api.drained()
+    total = api.get("/errors").json()["rows"]
+    board.awaited(lambda: board.tile("Open error rows").startswith(f"{total}\n"))
+    board.awaited_text("reasons", f"{total} open rows", seconds=3)  # with the tile, not at the next rare reading
     line = board.awaited(lambda: [row for row in board.rows("#reasons") if row[0].startswith("1.2.350")])
     assert len(line) == 1
     assert line[0][1] == "12"

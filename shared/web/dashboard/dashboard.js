@@ -14,7 +14,7 @@ import { showStudyLinks } from "./study_link.js";
 const REFRESH_MS = 5000;
 const REPLAY_MS = 2000; // while one is under way
 const OLD_MS = 15_000; // an answer older than this is marked as old
-const RARELY = 3; // refreshes to one of errors and history
+const RARELY = 3; // refreshes to one of history, and of errors while as many rows are open as before
 const WEEKLY = 12; // and to one of a week's history
 let timer = null;
 let isRefreshing = false;
@@ -22,6 +22,7 @@ let refreshes = 0;
 let answeredAt = null;
 let missingSince = null;
 let isKeyMissing = false;
+let openCounts = null; // when the errors were read last
 
 async function refresh() {
   if (isRefreshing) return;
@@ -63,7 +64,11 @@ async function parts(health, status) {
   }
   const rare = [];
   if (refreshes % (hours() > 24 ? WEEKLY : RARELY) === 0) rare.push(refreshHistory());
-  if (refreshes % RARELY === 0) rare.push(refreshErrors());
+  const counts = JSON.stringify(status.value?.errors?.open ?? null);
+  if (refreshes % RARELY === 0 || counts !== openCounts) {
+    openCounts = counts;
+    rare.push(refreshErrors());
+  }
   refreshes += 1;
   const [isReplaying] = await Promise.all([refreshReplays(), ...rare]);
   return isReplaying;
