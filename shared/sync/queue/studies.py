@@ -22,6 +22,7 @@ from shared.sync.queue.pending import PendingStudies
 from shared.sync.queue.retry import MAX_WAIT_SECONDS, TRIES_IN_A_TICK, delay_seconds
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
+from shared.sync.record.past import DoneStudy
 from shared.sync.record.recorder import Recorder
 from shared.sync.transact.one_study import SUSPECT_STATUSES
 from shared.sync.transact.task import StudyOutcome, StudyResult
@@ -221,7 +222,7 @@ class StudyQueue:
         self._done_studies, self._rows = [], 0
 
     def _count(self, study: Study, result: StudyResult) -> None:
-        failed = self._recorder.done(study.entries, result.failures, result.untrue, result.gone)
+        failed = self._recorder.done(DoneStudy(study.entries, result.failures, result.untrue, result.gone))
         self._done_studies.append(study)
         self._rows += len(result.failures)
         self._progress.studies += 1

@@ -1,10 +1,10 @@
 """What a batch of the feed leaves behind: failures in their tables, earlier failures resolved."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from shared.failures import CarriedEntry, ErrorTable, FailedEntry, InstanceOfRow
+from shared.failures import CarriedEntry, ErrorTable, FailedEntry
 from shared.model import ChangeFeedEntry, FeedEntry, TornEntry
 from shared.sync.record.past import DoneStudy, of_entries
 from shared.sync.record.recorder import GONE, not_synced, torn_failures, transient_failures
@@ -18,15 +18,9 @@ class FeedRecorder:
         self._rows = rows
         self._done: list[DoneStudy] = []
 
-    def done(
-        self,
-        entries: Sequence[ChangeFeedEntry],
-        failures: Sequence[FailedEntry],
-        untrue: Collection[str] = (),
-        gone: Collection[InstanceOfRow] = (),
-    ) -> int:
-        self._done.append(DoneStudy(entries, failures, untrue, gone))
-        return not_synced(failures)
+    def done(self, study: DoneStudy) -> int:
+        self._done.append(study)
+        return not_synced(study.failures)
 
     def flush(self) -> None:
         past = self._rows.past(self._done)

@@ -10,7 +10,11 @@ from shared.sync.read.plan import instance_of
 
 @dataclass(frozen=True, slots=True)
 class DoneStudy:
-    """A study that is synced but for `failures`. `untrue`: see `after_sync`; `gone`: see `of_gone`."""
+    """A study that is synced but for `failures`.
+
+    `untrue`: what rows of the whole study may say, was looked for, and is not so; by their exceptions. `gone`: what the
+    archive holds no more under these UIDs; a study's former self, with no other UIDs, as a whole.
+    """
 
     entries: Sequence[ChangeFeedEntry]
     failures: Sequence[FailedEntry]

@@ -1,12 +1,13 @@
 """What a queue of studies tells whoever keeps the record of it: the feed's batch, or a replay."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
 from shared.errors import TornEntryError, TransientError
-from shared.failures import ErrorTable, FailedEntry, InstanceOfRow
+from shared.failures import ErrorTable, FailedEntry
 from shared.model import ChangeFeedEntry, FeedEntry, TornEntry
+from shared.sync.record.past import DoneStudy
 
 GONE = "the feed has the entry no more; replay its study instead"
 
@@ -14,18 +15,8 @@ GONE = "the feed has the entry no more; replay its study instead"
 class Recorder(Protocol):
     """Raises LeaseLostError where the lease is no longer ours, OutageError where storage is down."""
 
-    def done(
-        self,
-        entries: Sequence[ChangeFeedEntry],
-        failures: Sequence[FailedEntry],
-        untrue: Collection[str] = (),
-        gone: Collection[InstanceOfRow] = (),
-    ) -> int:
-        """A study is synced but for `failures`; how many of its entries were not. `flush` writes it down.
-
-        `untrue`: what rows of the whole study may say, was looked for, and is not so; by their exceptions.
-        `gone`: what the archive holds no more under these UIDs; a study's former self, with no other UIDs, as a whole.
-        """
+    def done(self, study: DoneStudy) -> int:
+        """A study is done; how many of its entries are not synced. `flush` writes it down."""
         ...
 
     def flush(self) -> None:

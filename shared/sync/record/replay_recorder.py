@@ -1,10 +1,10 @@
 """What a replay leaves behind: as a batch does, but what waits stays with the replay, and a dry run leaves nothing."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from shared.errors import TransientError
-from shared.failures import ErrorQuery, ErrorRow, ErrorTable, FailedEntry, InstanceOfRow, OpenRow
+from shared.failures import ErrorQuery, ErrorRow, ErrorTable, FailedEntry, OpenRow
 from shared.model import ChangeFeedEntry, FeedEntry, TornEntry
 from shared.replay import ReplayError, ReplayRequest, StudyRebuild
 from shared.sync.ports import ErrorStore, Ports
@@ -32,16 +32,10 @@ class ReplayRecorder:
         self.left: set[int] = set()
         self._done: list[DoneStudy] = []
 
-    def done(
-        self,
-        entries: Sequence[ChangeFeedEntry],
-        failures: Sequence[FailedEntry],
-        untrue: Collection[str] = (),
-        gone: Collection[InstanceOfRow] = (),
-    ) -> int:
-        self.errors += map(_told, failures)
-        self._done.append(DoneStudy(entries, failures, untrue, gone))
-        return not_synced(failures)
+    def done(self, study: DoneStudy) -> int:
+        self.errors += map(_told, study.failures)
+        self._done.append(study)
+        return not_synced(study.failures)
 
     def flush(self) -> None:
         if not self._request.dry_run:
