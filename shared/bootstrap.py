@@ -119,11 +119,11 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
 def _study_page(
     settings: Settings, mapping: MappingOptions, dicom: Access, fhir: Access, learned: Learned
 ) -> "Callable[[], StudyPage]":
-    ports = _ports(settings, dicom, fhir, LOOKING, ThreadDeadline(), SILENT, learned)
-
+    @cache
     def study_page() -> "StudyPage":
         from shared.sync.status.study_page import StudyPage  # noqa: PLC0415 a tick shows no study
 
+        ports = _ports(settings, dicom, fhir, LOOKING, ThreadDeadline(), SILENT, learned)
         return StudyPage(ports, mapping, settings.fhir_url)
 
     return study_page
