@@ -123,20 +123,22 @@ class _Comparison:
 
     def _in_study(self, study: Resource, metadata: Sequence[Instance], synced: Sequence[Instance]) -> Iterator[str]:
         """Series whose instances are only counted are counted by the DICOM service: what failed is among them."""
+        counts_held = counts(study)
         held, wanted = listed(study), {(_value(one, _SERIES_UID), _value(one, _INSTANCE_UID)) for one in synced}
-        counted = counts(study).keys() - {series for series, _ in held}
+        counted = counts_held.keys() - {series for series, _ in held}
         in_dicom = _instances_by_series(metadata)
         for series in sorted(counted):
-            if counts(study)[series] != in_dicom.get(series, 0):
-                yield f"series {series}: {counts(study)[series]} instances counted, {in_dicom.get(series, 0)} in DICOM"
+            if counts_held[series] != in_dicom.get(series, 0):
+                yield f"series {series}: {counts_held[series]} instances counted, {in_dicom.get(series, 0)} in DICOM"
         wanted = {(series, instance) for series, instance in wanted if series not in counted}
         for series, missing in sorted(Counter(series for series, _ in wanted - held).items()):
             yield f"series {series}: {missing} instances are missing in FHIR"
         for series, surplus in sorted(Counter(series for series, _ in held - wanted).items()):
             yield f"series {series}: {surplus} instances are in FHIR only"
-        if study.get("numberOfInstances", sum(counts(study).values())) != sum(counts(study).values()):
+        instances = sum(counts_held.values())
+        if study.get("numberOfInstances", instances) != instances:
             yield "numberOfInstances is not the sum of the series'"
-        if study.get("numberOfSeries", len(counts(study))) != len(counts(study)):
+        if study.get("numberOfSeries", len(counts_held)) != len(counts_held):
             yield "numberOfSeries is not the number of the series"
         yield from _descriptions_and_modalities(study, synced)
         yield from self._subject(study, {_value(one, _PATIENT_ID) for one in synced})
