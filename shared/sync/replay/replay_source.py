@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
+from typing import TypeVar
 
 from shared.errors import UnreadStudyError
 from shared.failures import ErrorQuery, ErrorRow, ErrorTable
@@ -13,6 +14,8 @@ from shared.sync.ports import Ports
 from shared.sync.read.plan import Study, by_study, of_these, updated_instances
 from shared.sync.record.recorder import GONE
 from shared.sync.record.replay_recorder import rows_of
+
+_Told = TypeVar("_Told", FeedEntry, ErrorRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,10 @@ def _of_sequences(ports: Ports, target: SequenceRange, cursor: Cursor, size: int
     first = max(target.first, cursor.place.sequence + 1)
     last = min(target.last, first + size - 1)
     entries = ports.feed.entries(range(first, last + 1))
+    if last < target.last:
+        following = _cut_study(sorted(entries, key=lambda entry: entry.sequence))
+        last = following[0].sequence - 1 if following else last
+        entries = [entry for entry in entries if entry.sequence <= last]
 
     def advance(unfinished: Collection[int]) -> tuple[Cursor, int]:
         end = min(unfinished, default=last + 1) - 1
@@ -69,11 +76,15 @@ def _of_time(ports: Ports, target: TimeRange, cursor: Cursor, size: int) -> Port
         if sum(len(one.entries) for one in pages) >= size:
             is_last = False
             break
-    entries = [entry for page in pages for entry in page.entries]
+    read = [entry for page in pages for entry in page.entries]
+    following = () if is_last else _cut_study(read)
+    entries = read[: len(read) - len(following)]
+    if not any(entry.timestamp for entry in entries):
+        entries = read  # the cursor is a time
 
     def advance(unfinished: Collection[int]) -> tuple[Cursor, int]:
         done = list(takewhile(lambda entry: entry.sequence not in unfinished, entries))
-        if len(done) == len(entries):
+        if len(done) == len(read):
             return Cursor(pages[-1].through if pages else start), len(done)
         timed = [entry for entry in done if entry.timestamp]
         return Cursor(Watermark(timed[-1].sequence, timed[-1].timestamp) if timed else start), len(done)
@@ -92,6 +103,8 @@ def _of_errors(ports: Ports, target: StoredErrors, cursor: Cursor, size: int) ->
         return _of_study_row(ports, page[0], cursor)
     rows = list(takewhile(lambda row: row.sequence, page))
     is_end = len(rows) == len(page) < size
+    if len(rows) == size:
+        rows = rows[: size - len(_cut_study(rows))]
     entries = ports.feed.entries({row.sequence for row in rows})
     known = {entry.sequence for entry in entries}
     errors = [ReplayError(row.sequence, row.sop_instance_uid, GONE) for row in rows if row.sequence not in known]
@@ -132,6 +145,20 @@ def _of_study(ports: Ports, target: StudyRebuild) -> Portion:
         return Cursor(), 0 if unfinished else count
 
     return Portion([study], (), (), (0,), advance, is_last=True, whole=target)
+
+
+def _cut_study(told: Sequence[_Told]) -> Sequence[_Told]:
+    """What is told of one study at the end: its rest may come behind. Nothing, where there is no other study.
+
+    The next portion begins with it, so that no study is written by halves because a portion ends in it.
+    """
+    study = _study_of(told[-1]) if told else None
+    count = sum(1 for _ in takewhile(lambda one: _study_of(one) == study, reversed(told)))
+    return told[len(told) - count :] if count < len(told) else ()
+
+
+def _study_of(told: FeedEntry | ErrorRow) -> tuple[str, str]:
+    return told.partition, told.study_instance_uid
 
 
 def total_of(ports: Ports, target: ReplayTarget) -> int | None:

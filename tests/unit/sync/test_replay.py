@@ -250,13 +250,44 @@ def test_it_goes_on_over_ticks(monkeypatch):
     assert len(fakes.replays.held) == 1
 
 
+HALF = [entry(n, study=f"1.{(n - 1) // 3}.9", instance=f"1.2.{n}") for n in range(1, 13)]
+MINUTELY = [replace(one, timestamp=(NOW + timedelta(minutes=one.sequence)).isoformat()) for one in HALF]
+
+
+@pytest.mark.parametrize("size", [2, 4, 5, 7, 11])
+@pytest.mark.parametrize(
+    "target",
+    [
+        SequenceRange(1, 12),
+        TimeRange(NOW.isoformat(), (NOW + timedelta(hours=1)).isoformat()),
+        StoredErrors((ErrorTable.FHIR,)),
+    ],
+)
+def test_no_study_is_written_by_halves_where_a_slice_ends(monkeypatch, target, size):
+    """Four studies of three instances, of which FHIR has none: whatever the slices, what fits into one is one write.
+
+    A study that is larger than a slice is written in several; nothing is left out, or done twice.
+    """
+    monkeypatch.setattr(replays, "LEAST_ENTRIES", size)
+    monkeypatch.setattr(replays, "MOST_ENTRIES", size)
+    fakes = world(MINUTELY)
+    fakes.feed.page = 1
+    for one in MINUTELY:
+        failed(fakes, one.sequence)
+    assert counts(run(fakes, target)) == (12, 12, 12, 0, 0)
+    studies = held(fakes, "ImagingStudy")
+    assert [study["numberOfInstances"] for study in studies] == [3, 3, 3, 3]
+    versions = {study["meta"]["versionId"] for study in studies}
+    assert (versions == {"1"}) == (size >= 3)
+
+
 def test_a_cancelled_replay_ends_after_its_slice(monkeypatch):
     """What it wrote stays."""
     monkeypatch.setattr(replays, "LEAST_ENTRIES", 2)
     fakes = world(FEED)
     fakes.replays.cancelled.add("1")
     replay = run(fakes, SequenceRange(1, 7))
-    assert (replay.state, replay.progress.done) == (ReplayState.CANCELLED, 2)
+    assert (replay.state, replay.progress.done) == (ReplayState.CANCELLED, 1)
 
 
 def test_an_outage_holds_a_replay():
