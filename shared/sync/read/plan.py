@@ -30,7 +30,8 @@ class Study:
     `attempts`: by sequence, of those that have failed before; 0 is that of what does not come from the feed.
     `whole`: the StudyInstanceUID and the data partition, where the entries are all that the DICOM service holds of the
     study. `updated`: instances that `update` entries of the batch are about, and that share a series or an instance
-    with it. `is_replayed`: the entries are not the feed's newest. Either way some may be of UIDs that it has no more.
+    with it. `is_replayed`: not all entries are the feed's newest: a replay, what came late, what is tried again. Either
+    way some may be of UIDs that it has no more.
     """
 
     entries: Sequence[ChangeFeedEntry]
@@ -101,8 +102,9 @@ def make_plan(ports: Ports, stored: StoredWatermark, size: int, read_until: date
     for group in by_study(entries):
         study = (group[0].partition, group[0].study_instance_uid)
         known = {one.sequence: attempts_at(waiting[one.sequence]) for one in group if one.sequence in waiting}
-        is_late = any(one.sequence in came_late for one in group)
-        planned = Study(group, known, is_replayed=is_late, updated=of_these(group, updated))
+        # The update that gave an entry's UIDs away may have been done without it, and is in this batch no more.
+        is_overtaken = bool(known) or any(one.sequence in came_late for one in group)
+        planned = Study(group, known, is_replayed=is_overtaken, updated=of_these(group, updated))
         (resting if study in rests else due).append(planned)
     is_any_resting = bool(rests) or len(carried) == MAX_CARRIED
     untouched = [entry for entry in carried if entry.study in rests and entry.sequence not in new]

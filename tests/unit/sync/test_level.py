@@ -10,12 +10,14 @@ from shared.errors import ConflictError, FeedError, FhirRefusedError, OutageErro
 from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.model import DEFAULT_PARTITION, Action, State
+from shared.replay import ReplayRequest, SequenceRange
 from shared.sync.batch import BatchOptions, run_slice
 from shared.sync.merge.known import KnownResources
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
+from shared.sync.replay.replay import run_replays
 from tests.dose_reports import ct, ct_event
-from tests.fakes import NOW, STUDY, FakeArchive, FakeFeed, FakeFhir, entry, ports, report_entry
+from tests.fakes import NOW, STUDY, FakeArchive, FakeClock, FakeErrors, FakeFeed, FakeFhir, entry, ports, report_entry
 
 OPTIONS = MappingOptions("https://dicom.example.org")
 ACCESSION, DESCRIPTION, REFERRER, DAY, BODY = "t00080050", "t00081030", "t00080090", "t00080020", "t00180015"
@@ -437,6 +439,34 @@ def test_the_first_sync_of_an_archive_whose_uids_were_updated_brings_no_ghosts(n
             [(new["series"], new["instance"])],
         )
         fakes.watermarks.rewind()
+
+
+@pytest.mark.parametrize(
+    ("new", "asked"),
+    [
+        ({**OLD, "instance": "1.8.8"}, 2),  # a replay syncs the update, and closes its row: the create is left alone
+        ({**NEW, "instance": "1.8.8"}, 0),  # the update is of another study, which does not wait
+    ],
+)
+def test_a_carried_entry_of_former_uids_is_not_the_newest_word(new, asked):
+    """It is tried without the update that gave its UIDs away, and still says `current`."""
+    held, clock = replace(entry(2, **new), sequence=0), FakeClock()
+    feed = [entry(1, **OLD), entry(2, Action.UPDATE, **new)]
+    archive = FakeArchive({new["study"]: [held]})
+    fakes = ports(feed, archive=archive, errors=FakeErrors(clock.now), now=clock.now, sleep=clock.sleep)
+    options = BatchOptions(OPTIONS, size=100)
+    carried = [run_slice(fakes, options, clock.now() + timedelta(hours=1))[0].carried]
+    if asked:
+        fakes.replays.create(ReplayRequest(SequenceRange(asked, asked)))
+        run_replays(fakes, options, clock.now() + timedelta(hours=1))
+    while fakes.errors.retries and len(carried) < 9:
+        clock.sleep(65)
+        carried.append(run_slice(fakes, options, clock.now() + timedelta(hours=1))[0].carried)
+    assert carried[0] > 0 == carried[-1]
+    (study,) = [one for one in fakes.fhir.resources if one["resourceType"] == "ImagingStudy"]
+    listed = [(one["uid"], instance["uid"]) for one in study["series"] for instance in one["instance"]]
+    assert (study["identifier"][0]["value"], listed) == (f"urn:oid:{new['study']}", [(new["series"], new["instance"])])
+    assert not fakes.errors.rows
 
 
 def test_an_update_to_what_another_instance_says_takes_out_what_it_said():
