@@ -91,13 +91,15 @@ class StoredWatermark:
     """The watermark and the ETag of its row, None where there is no row yet.
 
     `read_through`: how far the feed has been read; between the two only carried entries are not done, and what fills
-    one of the `holes`.
+    one of the `holes`. `furthest`: the highest sequence that may have been worked on before, also where the watermark
+    was set back since; 0 where none is known.
     """
 
     watermark: Watermark
     etag: str | None
     read_through: Watermark
     holes: Sequence[Hole] = ()
+    furthest: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,9 @@ class TableWatermarkStore:
         if _sequence(row, "ReadFromSequence", -1) == watermark.sequence:
             read_through = Watermark(_sequence(row, "ReadSequence"), _timestamp(row, "ReadTimestamp"))
             holes = _holes(row)
-        return StoredWatermark(watermark, row.metadata["etag"], read_through, holes)
+        # A row of before has no such column; it was read as far as it says, also where somebody has set it back since.
+        furthest = max(_sequence(row, "FurthestSequence", 0), _sequence(row, "ReadSequence", 0), watermark.sequence)
+        return StoredWatermark(watermark, row.metadata["etag"], read_through, holes, furthest)
 
     def write(self, stored: StoredWatermark) -> StoredWatermark:
         """Raises LeaseLostError where the row is not the one that was read."""
@@ -104,5 +106,6 @@ def _row(stored: StoredWatermark) -> dict[str, Any]:
         "ReadFromSequence": int64(stored.watermark.sequence),
         "ReadSequence": int64(stored.read_through.sequence),
         "ReadTimestamp": stored.read_through.timestamp or "",
+        "FurthestSequence": int64(stored.furthest),
         "Holes": _HOLES.dump_json(tuple(stored.holes)).decode() if stored.holes else "",
     }

@@ -88,7 +88,10 @@ def run_slice(ports: Ports, options: BatchOptions, deadline: datetime) -> tuple[
     stored = ports.watermarks.read()
     began = ports.now()
     plan = make_plan(ports, stored, options.size, began + max(timedelta(), deadline - began) * READING)
-    rows = ErrorRows(ports, stored)
+    reaches = max((stored.furthest, *(entry.sequence for entry in plan.read.entries)))
+    rows = ErrorRows(ports, stored, reaches)
+    if any(study.updated for study in plan.due):
+        rows.reach()
     recorder = FeedRecorder(rows)
     sync = StudySync(ports, options.mapping)
     due = sum(len(study.entries) for study in plan.due)

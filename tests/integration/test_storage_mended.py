@@ -69,6 +69,7 @@ MALFORMED = [
     ({"SyncedTimestamp": "2026-01-01T00:00:00"},                     "SyncedTimestamp must be empty, or a time"),
     ({"SyncedTimestamp": 7},                                         "SyncedTimestamp must be empty, or a time"),
     ({"ReadSequence": "-"},                                          "ReadSequence must be a whole number"),
+    ({"FurthestSequence": "-"},                                      "FurthestSequence must be a whole number"),
     ({"ReadTimestamp": "2026"},                                      "ReadTimestamp must be empty, or a time"),
     ({"Holes": "[7]"},                                               "Holes must be empty, or a list"),
 ]  # fmt: skip
@@ -119,10 +120,26 @@ def test_a_lease_without_end_is_told(world, storage):
     assert world.app.tick().outcome is Outcome.IDLE
 
 
+def test_how_far_the_feed_was_read_is_kept(world, tables):
+    """Also where an operator has set the watermark back since, and where a version of before wrote the row."""
+    world.dicom.store(world.file(1), world.file(2))
+    world.synced()
+    store = world.app.ports.watermarks
+    furthest = store.read().furthest
+    assert furthest == store.read().watermark.sequence > 0
+    tables.drop("FurthestSequence")
+    tables.spoil(SyncedSequence=EntityProperty(0, EdmType.INT64))
+    assert (store.read().read_through.sequence, store.read().furthest) == (0, furthest)
+    world.synced()
+    assert store.read().furthest == furthest
+
+
 def test_holes_are_kept_with_the_watermark(world):
     """A host that takes over watches on."""
     store = world.app.ports.watermarks
     holes = (Hole(8, 9, "2026-01-01T00:00:30+00:00"), Hole(11, 11, "2026-01-01T00:00:31+00:00"))
-    written = store.write(replace(store.read(), watermark=Watermark(7), read_through=Watermark(12), holes=holes))
+    written = store.write(
+        replace(store.read(), watermark=Watermark(7), read_through=Watermark(12), holes=holes, furthest=12)
+    )
     assert store.read() == written
     assert store.read().holes == holes

@@ -103,7 +103,8 @@ def make_plan(ports: Ports, stored: StoredWatermark, size: int, read_until: date
         study = (group[0].partition, group[0].study_instance_uid)
         known = {one.sequence: attempts_at(waiting[one.sequence]) for one in group if one.sequence in waiting}
         # The update that gave an entry's UIDs away may have been done without it, and is in this batch no more.
-        is_overtaken = bool(known) or any(one.sequence in came_late for one in group)
+        is_again = group[0].sequence <= stored.furthest
+        is_overtaken = bool(known) or is_again or any(one.sequence in came_late for one in group)
         planned = Study(group, known, is_replayed=is_overtaken, updated=of_these(group, updated))
         (resting if study in rests else due).append(planned)
     is_any_resting = bool(rests) or len(carried) == MAX_CARRIED

@@ -20,14 +20,23 @@ class ErrorRows:
     What writes anything raises LeaseLostError where the lease is no longer ours, OutageError where storage is down.
     """
 
-    def __init__(self, ports: Ports, stored: StoredWatermark) -> None:
+    def __init__(self, ports: Ports, stored: StoredWatermark, reaches: int = 0) -> None:
+        """`reaches`: the highest sequence of the batch."""
         self._ports = ports
         self._stored = stored
+        self._reaches = reaches
         self.recorded: Counter[ErrorTable] = Counter()
 
     def close(self, watermark: Watermark, read_through: Watermark, holes: Sequence[Hole]) -> None:
         """Moves the watermark."""
-        moved = replace(self._stored, watermark=watermark, read_through=read_through, holes=tuple(holes))
+        self._write(replace(self._stored, watermark=watermark, read_through=read_through, holes=tuple(holes)))
+
+    def reach(self) -> None:
+        """Notes how far the batch reaches before it is worked on: should this host be killed, some of it is done."""
+        self._write(self._stored)
+
+    def _write(self, moved: StoredWatermark) -> None:
+        moved = replace(moved, furthest=max(moved.furthest, self._reaches))
         if moved != self._stored:
             self._ports.lease.ensure_held()
             self._stored = self._ports.watermarks.write(moved)

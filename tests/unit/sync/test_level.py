@@ -1,7 +1,7 @@
 """FHIR says what DICOM holds now: the cases in which it did not, each as it was seen."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
@@ -11,13 +11,25 @@ from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.model import DEFAULT_PARTITION, Action, State
 from shared.replay import ReplayRequest, SequenceRange
-from shared.sync.batch import BatchOptions, run_slice
+from shared.sync.batch import BatchOptions, run_batch, run_slice
 from shared.sync.merge.known import KnownResources
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
 from shared.sync.replay.replay import run_replays
 from tests.dose_reports import ct, ct_event
-from tests.fakes import NOW, STUDY, FakeArchive, FakeClock, FakeErrors, FakeFeed, FakeFhir, entry, ports, report_entry
+from tests.fakes import (
+    NOW,
+    STUDY,
+    FakeArchive,
+    FakeClock,
+    FakeErrors,
+    FakeFeed,
+    FakeFhir,
+    FakeWatermarks,
+    entry,
+    ports,
+    report_entry,
+)
 
 OPTIONS = MappingOptions("https://dicom.example.org")
 ACCESSION, DESCRIPTION, REFERRER, DAY, BODY = "t00080050", "t00081030", "t00080090", "t00080020", "t00180015"
@@ -439,6 +451,46 @@ def test_the_first_sync_of_an_archive_whose_uids_were_updated_brings_no_ghosts(n
             [(new["series"], new["instance"])],
         )
         fakes.watermarks.rewind()
+
+
+@pytest.mark.parametrize("new", [NEW, {**OLD, "series": "1.8.2"}, {**OLD, "instance": "1.8.8"}])
+@pytest.mark.parametrize("is_crashed", [False, True])
+def test_reading_the_feed_again_brings_back_no_uids_that_an_update_has_taken_away(new, is_crashed):
+    """The create under the former UIDs comes in a slice before the update's: an operator set the watermark back, or the
+    host that had done both at once was killed before it moved the watermark.
+    """
+    held = replace(entry(2, **new), sequence=0)
+    earlier = (NOW - timedelta(minutes=5)).isoformat()
+    feed = [replace(one, timestamp=earlier) for one in (entry(1, **OLD), entry(2, Action.UPDATE, **new))]
+    fakes = ports(feed=FakeFeed(feed, page=1), archive=FakeArchive({new["study"]: [held]}))
+    at_once, one_by_one = (BatchOptions(OPTIONS, size=size, max_slices=0) for size in (100, 1))
+    if is_crashed:
+        with pytest.raises(OutageError):
+            run_batch(replace(fakes, watermarks=MovedByNone(fakes.watermarks)), at_once)
+    else:
+        run_batch(fakes, at_once)
+        fakes.watermarks.rewind()
+    written = len(fakes.fhir.bundles)
+    run_batch(fakes, one_by_one)
+    assert len(fakes.fhir.bundles) == written
+    assert [one["identifier"][0]["value"] for one in fakes.fhir.resources if one["resourceType"] == "ImagingStudy"] == [
+        f"urn:oid:{new['study']}"
+    ]
+
+
+@dataclass
+class MovedByNone:
+    """Storage is down when the watermark is to be moved."""
+
+    row: FakeWatermarks
+
+    def read(self):
+        return self.row.read()
+
+    def write(self, stored):
+        if stored.watermark != self.row.watermark:
+            raise OutageError("storage", "down")
+        return self.row.write(stored)
 
 
 @pytest.mark.parametrize(
