@@ -102,9 +102,10 @@ def run_slice(ports: Ports, options: BatchOptions, deadline: datetime) -> tuple[
         progress.carried += study.entries
 
     unfinished = {entry.sequence for study in progress.unfinished for entry in study.entries}
-    unwatched = behind(plan.holes[MOST_HOLES:], plan.read.entries)
+    open_holes = [*reopened(stored.holes, unfinished), *plan.holes]
+    unwatched = behind(open_holes[MOST_HOLES:], plan.read.entries)
     read_through = just_before(unfinished | unwatched, plan.read.entries, stored.read_through, plan.read.through)
-    holes = [hole for hole in plan.holes[:MOST_HOLES] if hole.first <= read_through.sequence]
+    holes = [hole for hole in open_holes[:MOST_HOLES] if hole.first <= read_through.sequence]
     waiting = unfinished | {entry.sequence for entry in progress.carried} | behind(holes, plan.read.entries)
     is_old_left = any(hole.first <= stored.read_through.sequence for hole in holes)
     if plan.is_any_resting or is_old_left or waiting - {entry.sequence for entry in plan.read.entries}:
@@ -121,6 +122,11 @@ def run_slice(ports: Ports, options: BatchOptions, deadline: datetime) -> tuple[
     brought_on = (watermark, read_through) != (stored.watermark, stored.read_through) or plan.is_any_resting
     brought_on = brought_on or bool(progress.studies or rows.recorded)
     return replace(result, recorded=dict(rows.recorded), brought_on=brought_on), plan.is_last
+
+
+def reopened(holes: Sequence[Hole], unfinished: Collection[int]) -> list[Hole]:
+    """What has come into holes, and is not done: it is found again where it was found now."""
+    return [Hole(one, one, hole.until) for hole in holes for one in hole.sequences if one in unfinished]
 
 
 def behind(holes: Sequence[Hole], entries: Sequence[FeedEntry]) -> set[int]:

@@ -2,9 +2,10 @@
 
 import pytest
 
+from shared.errors import OutageError
 from shared.mapping.converters import MappingOptions
 from shared.sync.batch import MOST_HOLES, BatchOptions, run_batch
-from tests.fakes import FakeFeed, entry, ports
+from tests.fakes import FakeFeed, FakeFhir, entry, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=1000)
 
@@ -44,6 +45,21 @@ def test_a_hole_that_is_not_filled_is_passed():
     fakes.feed.young = []
     assert run_batch(fakes, OPTIONS).entries == 0
     assert stands(fakes) == (3, 3, [])
+
+
+def test_what_fills_a_hole_in_an_outage_is_found_again():
+    """It has no row, and nothing else leads to it."""
+    fhir = FakeFhir()
+    fakes = ports(feed=FakeFeed([one(1), one(3), one(5)], young=[2, 4]), fhir=fhir)
+    run_batch(fakes, OPTIONS)
+    fakes.feed.held = [one(1), one(2), one(3), one(5)]
+    fhir.faults = [OutageError("FHIR server", "down")]
+    with pytest.raises(OutageError):
+        run_batch(fakes, OPTIONS)
+    assert stands(fakes) == (1, 5, [2, 4])
+    assert run_batch(fakes, OPTIONS).written == 1
+    assert stands(fakes) == (1, 5, [4])
+    assert studies(fakes) == 4
 
 
 def test_a_host_that_takes_over_watches_on():
