@@ -342,6 +342,13 @@ class FakeErrors:
                 self.rows.append(row)
                 self.closed.discard((row.table, *row.key))
 
+    @property
+    def is_any_carried(self) -> bool:
+        return bool(self.retries)
+
+    def disown(self) -> None:
+        pass
+
     def carried(self, most: int) -> list[CarriedEntry]:
         return [row for _, row in sorted(self.retries.items())][:most]
 

@@ -55,6 +55,16 @@ class ErrorTables:
         with storage_faults():
             return self._open.carried(most)
 
+    @property
+    def is_any_carried(self) -> bool:
+        """Whether there is any, as the index was read when the tick began, and written since."""
+        return self._open.is_any_carried
+
+    def disown(self) -> None:
+        """What was written last came too late: another host's next tick reads the index anew."""
+        with storage_faults():
+            self._open.disown()
+
     def open_rows(self, studies: Collection[tuple[str, str]], sequences: Collection[int]) -> list[OpenRow]:
         """Those of these studies (data partition, UID), and those of no study of these sequences."""
         with storage_faults():

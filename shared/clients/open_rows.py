@@ -39,6 +39,8 @@ _OF_CARRIED = ("RetryNumber", "FirstSeen", "LastTried", "NotBefore")
 _READ = ("PartitionKey", "RowKey", "LastSeen", *_COPIED, *_OF_CARRIED)
 Filed = tuple[str, str]
 """PartitionKey and RowKey of the index."""
+_Known = dict[str, dict[str, set[str]]]
+"""RowKeys of the index, by PartitionKey and the study's digest."""
 
 
 class OpenRows:
@@ -47,7 +49,7 @@ class OpenRows:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
         self._host = secrets.token_hex(8)
-        self._known: dict[str, set[Filed]] | None = None
+        self._known: _Known | None = None
 
     def begin(self) -> None:
         """A tick begins: the index is made once of the rows of before, and read where another host has worked since."""
@@ -56,10 +58,10 @@ class OpenRows:
             return
         if head.get("Made") != _DONE:
             self._make(head.get("Made"))
-        known: dict[str, set[Filed]] = {}
-        for key in (OPEN, CARRIED):
+        known: _Known = {OPEN: {}, CARRIED: {}}
+        for key, rows in known.items():
             for row in self._table.query_entities(f"PartitionKey eq '{key}'", select=["PartitionKey", "RowKey"]):
-                known.setdefault(row["RowKey"][:_DIGEST], set()).add((key, row["RowKey"]))
+                rows.setdefault(row["RowKey"][:_DIGEST], set()).add(row["RowKey"])
         self._known = known
         self._write_head(_DONE)
 
@@ -69,14 +71,19 @@ class OpenRows:
         entities = [entity_of(table, row) for row in rows]
         self._upsert(entities)
         for one in entities:
-            known.setdefault(one["RowKey"][:_DIGEST], set()).add((one["PartitionKey"], one["RowKey"]))
+            known[one["PartitionKey"]].setdefault(one["RowKey"][:_DIGEST], set()).add(one["RowKey"])
 
     def of(self, studies: Iterable[tuple[str, str]], sequences: Iterable[int]) -> list[OpenRow]:
         """The open rows of these studies (data partition, UID), and those of no study of these sequences."""
         known = self._begun()
         wanted = {digest(*study) for study in studies}
         wanted.update(digest_of_study("", "", sequence) for sequence in sequences)
-        return [_open_row(filed) for one in sorted(wanted & known.keys()) for filed in sorted(known[one])]
+        return [
+            _open_row((key, row))
+            for key, rows in known.items()
+            for one in sorted(wanted & rows.keys())
+            for row in sorted(rows[one])
+        ]
 
     def torn(self, sequence: int) -> list[OpenRow]:
         """The open rows of a sequence of which no study is known."""
@@ -94,18 +101,27 @@ class OpenRows:
         filed = sorted(row.filed for row in rows)
         for key, group in groupby(filed, key=lambda one: one[0]):
             in_turns(self._table, "delete", [{"PartitionKey": key, "RowKey": row} for _, row in group])
-        for one in filed:
-            if self._known and (held := self._known.get(one[1][:_DIGEST])):
-                held.discard(one)
+        for key, row in filed:
+            if self._known and (held := self._known[key].get(row[:_DIGEST])):
+                held.discard(row)
                 if not held:
-                    del self._known[one[1][:_DIGEST]]
+                    del self._known[key][row[:_DIGEST]]
 
     def carried(self, most: int) -> list[CarriedEntry]:
         """What is tried again: so many at most, by sequence."""
         rows = self._table.query_entities(f"PartitionKey eq '{CARRIED}'")
         return sorted((_carried(row) for row in islice(rows, most)), key=lambda entry: entry.sequence)
 
-    def _begun(self) -> dict[str, set[Filed]]:
+    @property
+    def is_any_carried(self) -> bool:
+        return bool(self._begun()[CARRIED])
+
+    def disown(self) -> None:
+        """Rows were written after another host took the lease: it does not know them."""
+        self._known = None
+        self._write_head(_DONE, host="")
+
+    def _begun(self) -> _Known:
         if self._known is None:
             self.begin()
         assert self._known is not None
@@ -144,8 +160,9 @@ class OpenRows:
         except ResourceNotFoundError:
             return {}
 
-    def _write_head(self, made: str) -> None:
-        self._table.upsert_entity({"PartitionKey": _HEAD[0], "RowKey": _HEAD[1], "Host": self._host, "Made": made})
+    def _write_head(self, made: str, host: str | None = None) -> None:
+        head = {"PartitionKey": _HEAD[0], "RowKey": _HEAD[1]}
+        self._table.upsert_entity({**head, "Host": self._host if host is None else host, "Made": made})
 
 
 def open_query(table: ErrorTable) -> str:

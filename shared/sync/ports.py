@@ -184,6 +184,15 @@ class ErrorStore(Protocol):
         """The entries that are open in the table of transient faults, wherever in the feed: at most so many."""
         ...
 
+    @property
+    def is_any_carried(self) -> bool:
+        """Whether `carried` has any, as far as is known without a request."""
+        ...
+
+    def disown(self) -> None:
+        """What was written last came too late: whoever holds the lease now is to read anew what is open."""
+        ...
+
     def open_rows(self, studies: Collection[tuple[str, str]], sequences: Collection[int]) -> list[OpenRow]:
         """Those of these studies (data partition, UID), and those of no study of these sequences."""
         ...

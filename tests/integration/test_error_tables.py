@@ -223,6 +223,22 @@ def test_another_host_knows_what_this_one_has_recorded(errors, other):
     assert calls == ["get_entity"]
 
 
+def test_what_a_frozen_host_wrote_too_late_is_found(errors, other):
+    """The host that works knows nothing of it until it is disowned; then its next tick does, and asks for it once."""
+    errors.begin()
+    other.begin()
+    errors.record([waits(7)])
+    other.begin()
+    assert not other.is_any_carried
+    errors.disown()
+    other.begin()
+    assert other.is_any_carried
+    other.close(opened(other))
+    assert not other.is_any_carried
+    errors.begin()
+    assert not errors.is_any_carried
+
+
 def test_rows_of_before_are_indexed_once(errors, other):
     """Also DICOM Cast's own, but for its retries, which are history; not what is resolved."""
     errors.record([failure(n) for n in range(1, 5)] + [waits(5), waits(6)])

@@ -113,8 +113,12 @@ def make_plan(ports: Ports, stored: StoredWatermark, size: int, read_until: date
 
 
 def carried_entries(ports: Ports, stored: StoredWatermark) -> list[CarriedEntry]:
-    """What earlier ticks left open. The watermark passes no such entry: where it stands at the end, there is none."""
-    return ports.errors.carried(MAX_CARRIED) if stored.watermark != stored.read_through else []
+    """What earlier ticks left open.
+
+    The watermark passes no such entry: where it stands at the end, there is none but what a host has written too late.
+    """
+    is_any = stored.watermark != stored.read_through or ports.errors.is_any_carried
+    return ports.errors.carried(MAX_CARRIED) if is_any else []
 
 
 def _named(entry: TornEntry, carried: CarriedEntry | None) -> TornEntry:

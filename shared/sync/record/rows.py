@@ -2,9 +2,11 @@
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
+from shared.errors import LeaseLostError
 from shared.failures import ErrorTable, FailedEntry, OpenRow
 from shared.log_lines import log_line
 from shared.model import FeedEntry, Hole, StoredWatermark, Watermark
@@ -54,18 +56,29 @@ class ErrorRows:
     def resolve(self, rows: Sequence[OpenRow]) -> None:
         """They are of the past."""
         if rows:
-            self._ports.lease.ensure_held()
-            self._ports.errors.close(rows)
+            with self._in_time():
+                self._ports.errors.close(rows)
 
     def record(self, failures: Sequence[FailedEntry]) -> None:
         """A row each, and a line in the log."""
         if not failures:
             return
-        self._ports.lease.ensure_held()
-        self._ports.errors.record(failures)
+        with self._in_time():
+            self._ports.errors.record(failures)
         self.recorded.update(failure.table for failure in failures)
         for failure in failures:
             _log(failure)
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """The lease is held before and after: a host that was frozen in between may have written over another's rows."""
+        self._ports.lease.ensure_held()
+        yield
+        try:
+            self._ports.lease.ensure_held()
+        except LeaseLostError:
+            self._ports.errors.disown()
+            raise
 
 
 def _log(failure: FailedEntry) -> None:

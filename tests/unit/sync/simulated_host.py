@@ -13,6 +13,7 @@ from inspect import isgenerator
 
 from shared.clients.telemetry import SILENT
 from shared.errors import DicomCastError
+from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.sync.batch import BatchOptions
 from shared.sync.ports import Ports
@@ -61,6 +62,20 @@ class Remote:
         return lambda *arguments: self._host.request(value, *arguments)
 
 
+class RemoteErrors(Remote):
+    """The host remembers whether an entry is carried, and asks where another has worked since, or has disowned a row."""
+
+    is_any_carried = False
+
+    def begin(self) -> None:
+        if self._host.request(self._real.begin_of, self._host.name):
+            self.is_any_carried = bool(self._real.retries)
+
+    def record(self, failures) -> None:
+        self._host.request(self._real.record, failures)
+        self.is_any_carried = self.is_any_carried or any(one.table is ErrorTable.TRANSIENT_RETRY for one in failures)
+
+
 class Killed(BaseException):
     """As by `kill -9`: no handler gets anything done any more."""
 
@@ -79,6 +94,7 @@ class Host:
         self.lease = HostLease(self, world.lease_service, world.chance)
         names = ("feed", "archive", "fhir", "watermarks", "errors", "journal", "replays")
         reached = {name: Remote(getattr(world, name), self) for name in names}
+        reached["errors"] = RemoteErrors(world.errors, self)
         self._ports = Ports(**reached, lease=self.lease, telemetry=SILENT, now=self.clock.now, sleep=self.wait)
         self._chance = world.chance
         self._turn, self._back = threading.Semaphore(0), threading.Semaphore(0)
