@@ -71,7 +71,7 @@ class ErrorRows:
 
     @contextmanager
     def _in_time(self) -> Iterator[None]:
-        """The lease is held before and after: a host that was frozen in between may have written over another's rows."""
+        """The lease is held before and after: a host frozen in between may have written over another's rows."""
         self._ports.lease.ensure_held()
         yield
         try:
