@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import requests
 
+from local.compare_elements import PatientSaid, in_patient, in_study
+from local.compare_rules import Rules
+from local.dicom_says import Instance
 from local.dose_reports import is_dose_report, observations_expected
 from local.fhir_account import FhirAccount, Partition, Resource, counts, listed, relative
 
@@ -17,11 +19,8 @@ _PATIENT_ID, _STUDY_UID, _SERIES_UID, _INSTANCE_UID, _MODALITY = (
     "00080018",
     "00080060",
 )
-_STUDY_DESCRIPTION, _SERIES_DESCRIPTION = "00081030", "0008103E"
 _PAGE = 200
-
-Instance = Mapping[str, Any]
-"""An instance's metadata, as DICOM JSON."""
+_AS_UNSET = Rules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +28,7 @@ class StudyComparison:
     """One study on both sides. `differences` is empty where FHIR says what DICOM holds.
 
     `in_dicom` and `in_fhir`: how many instances each series has. `observations`: of the study's dose reports, in FHIR.
+    `stays`: what is another's in FHIR, by the app's rules, and says something else.
     """
 
     partition: str
@@ -40,6 +40,25 @@ class StudyComparison:
     observations: int = 0
     failed: int = 0
     differences: tuple[str, ...] = ()
+    stays: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """A study, whose subject is held against what all studies of its PatientIDs say."""
+
+    study: StudyComparison
+    patient: Resource | None = None
+    patient_ids: Collection[str] = ()
+
+    def with_patient(self, said: Mapping[str, PatientSaid], policy: str) -> StudyComparison:
+        """The study with what differs in its Patient; nothing where that is another's."""
+        held = {one.get("value") for one in (self.patient or {}).get("identifier", [])}
+        of_them = [said[one] for one in self.patient_ids if one in held]
+        if self.patient is None or not of_them:
+            return self.study
+        told = in_patient(self.patient, PatientSaid.together(of_them), policy)
+        return replace(self.study, differences=(*self.study.differences, *told.differs), stays=told.stays)
 
 
 def compare(
@@ -48,56 +67,60 @@ def compare(
     failed: Collection[str],
     *,
     service_url: str | None = None,
-    with_observations: bool = False,
+    rules: Rules = _AS_UNSET,
 ) -> list[StudyComparison]:
     """All studies of the DICOM service, data partition by data partition, each followed by what only FHIR holds.
 
     `fhir`: the base URL, or an account of one that is asked otherwise. `failed`: SOPInstanceUIDs that are recorded as
     failed, and so need not be in FHIR. `service_url`: what the app calls the DICOM service, where that is not
-    `dicom_url`. `with_observations`: dose reports must be Observations.
+    `dicom_url`. `rules`: by the app's settings.
     """
     account = FhirAccount(fhir) if isinstance(fhir, str) else fhir
-    told: list[StudyComparison] = []
-    for one in requests.get(f"{dicom_url}/v2/partitions", timeout=60).json():
+    said: dict[str, PatientSaid] = {}
+    compared: list[_Compared] = []
+    for one in _answer(f"{dicom_url}/v2/partitions").json():
         partition = Partition(one["PartitionName"], service_url or dicom_url)
-        comparison = _Comparison(f"{dicom_url}/v2{partition.path}", account, partition, failed, with_observations)
-        told += comparison.studies()
-    return told
+        comparison = _Comparison(f"{dicom_url}/v2{partition.path}", account, partition, failed, rules, said)
+        compared += comparison.studies()
+    return [one.with_patient(said, rules.policy) for one in compared]
 
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
-    """Of one data partition; `url` is that of its studies in DICOM."""
+    """Of one data partition; `url` is that of its studies in DICOM. `said` of each PatientID is added to."""
 
     url: str
     fhir: FhirAccount
     partition: Partition
     failed: Collection[str]
-    with_observations: bool
+    rules: Rules
+    said: dict[str, PatientSaid]
 
-    def studies(self) -> Iterator[StudyComparison]:
+    def studies(self) -> Iterator[_Compared]:
         uids: list[str] = []
         reports: set[str] = set()
         for uid in _studies_in_dicom(self.url):
-            metadata = requests.get(f"{self.url}/studies/{uid}/metadata", timeout=60).json()
+            metadata = _answer(f"{self.url}/studies/{uid}/metadata").json()
             uids.append(uid)
             reports |= {_value(one, _INSTANCE_UID) for one in metadata if is_dose_report(one)}
+            for one in metadata:
+                self.said.setdefault(_value(one, _PATIENT_ID), PatientSaid()).also([one])
             yield self._study(uid, metadata)
         for study in self.fhir.made_for(self.partition, "ImagingStudy"):
             if not self.partition.uids(study) & set(uids):
                 told = (f"ImagingStudy/{study['id']} is in FHIR, but not in DICOM",)
                 uid = max(self.partition.uids(study), default="")
-                yield StudyComparison(self.partition.name, uid, in_fhir=counts(study), differences=told)
-        for one in self.fhir.made_for(self.partition, "Observation") if self.with_observations else ():
+                yield _Compared(StudyComparison(self.partition.name, uid, in_fhir=counts(study), differences=told))
+        for one in self.fhir.made_for(self.partition, "Observation") if self.rules.observations else ():
             if not self.partition.uids(one) & reports:
                 told = (f"Observation/{one['id']} is in FHIR, but no report of it in DICOM",)
-                yield StudyComparison(self.partition.name, "", observations=1, differences=told)
+                yield _Compared(StudyComparison(self.partition.name, "", observations=1, differences=told))
 
-    def _study(self, uid: str, metadata: Sequence[Instance]) -> StudyComparison:
+    def _study(self, uid: str, metadata: Sequence[Instance]) -> _Compared:
         synced = [one for one in metadata if _value(one, _INSTANCE_UID) not in self.failed]
         found = self.fhir.identified("ImagingStudy", self.partition, uid)
         study = found[0] if found else None
-        reports = [one for one in synced if is_dose_report(one)] if self.with_observations else []
+        reports = [one for one in synced if is_dose_report(one)] if self.rules.observations else []
         observations = {
             _value(one, _INSTANCE_UID): self.fhir.identified("Observation", self.partition, _value(one, _INSTANCE_UID))
             for one in reports
@@ -109,10 +132,11 @@ class _Comparison:
                 differences += self._in_observations(observations[_value(report, _INSTANCE_UID)], report, study)
         elif synced:
             differences += ["not in FHIR"]
-        return StudyComparison(
+        patient_ids = {_value(one, _PATIENT_ID) for one in synced}
+        told = StudyComparison(
             self.partition.name,
             uid,
-            max((_value(one, _PATIENT_ID) for one in synced), default=""),
+            max(patient_ids, default=""),
             tuple(sorted({_value(one, _MODALITY) for one in metadata} - {""})),
             _instances_by_series(metadata),
             counts(study) if study else {},
@@ -120,6 +144,7 @@ class _Comparison:
             len(metadata) - len(synced),
             tuple(differences),
         )
+        return _Compared(told, self.fhir.subject(study) if study else None, patient_ids)
 
     def _in_study(self, study: Resource, metadata: Sequence[Instance], synced: Sequence[Instance]) -> Iterator[str]:
         """Series whose instances are only counted are counted by the DICOM service: what failed is among them."""
@@ -140,7 +165,7 @@ class _Comparison:
             yield "numberOfInstances is not the sum of the series'"
         if study.get("numberOfSeries", len(counts_held)) != len(counts_held):
             yield "numberOfSeries is not the number of the series"
-        yield from _descriptions_and_modalities(study, synced)
+        yield from in_study(study, synced, self.rules)
         yield from self._subject(study, {_value(one, _PATIENT_ID) for one in synced})
 
     def _in_observations(self, held: Sequence[Resource], report: Instance, study: Resource) -> Iterator[str]:
@@ -161,24 +186,6 @@ class _Comparison:
             yield f"several Patients have the PatientID of {name}"
 
 
-def _descriptions_and_modalities(study: Resource, synced: Sequence[Instance]) -> Iterator[str]:
-    """Where both sides have one: FHIR may lack an invalid one, and know one that DICOM lacks."""
-    if _is_another(study.get("description", ""), synced, _STUDY_DESCRIPTION):
-        yield "the description is not StudyDescription"
-    for series in study.get("series", []):
-        instances = [one for one in synced if _value(one, _SERIES_UID) == series.get("uid")]
-        if _is_another(series.get("description", ""), instances, _SERIES_DESCRIPTION):
-            yield f"series {series.get('uid')}: the description is not SeriesDescription"
-        if _is_another(series.get("modality", {}).get("code", ""), instances, _MODALITY):
-            yield f"series {series.get('uid')}: the modality is not Modality"
-
-
-def _is_another(in_fhir: str, instances: Sequence[Instance], tag: str) -> bool:
-    said = {" ".join(_value(one, tag).split()) for one in instances} - {""}
-    held = " ".join(in_fhir.split())
-    return bool(held and said) and held not in said
-
-
 def _instances_by_series(metadata: Sequence[Instance]) -> Mapping[str, int]:
     return Counter(_value(one, _SERIES_UID) for one in metadata)
 
@@ -187,12 +194,19 @@ def _studies_in_dicom(url: str) -> Iterator[str]:
     offset = 0
     while True:
         query = {"limit": str(_PAGE), "offset": str(offset)}
-        answer = requests.get(f"{url}/studies", params=query, timeout=60)
-        page = answer.json() if answer.status_code == requests.codes.ok else []
+        answer = _answer(f"{url}/studies", query)
+        page = answer.json() if answer.status_code == requests.codes.ok else []  # 204: there is none
         yield from (_value(one, _STUDY_UID) for one in page)
         if len(page) < _PAGE:
             return
         offset += _PAGE
+
+
+def _answer(url: str, query: Mapping[str, str] | None = None) -> requests.Response:
+    """Raises RequestException where it is no success: what cannot be read is not nothing."""
+    answer = requests.get(url, params=query, timeout=60)
+    answer.raise_for_status()
+    return answer
 
 
 def _value(metadata: Instance, tag: str) -> str:

@@ -10,34 +10,69 @@ from rich.console import Console
 from rich.table import Table
 
 from local.compare import StudyComparison, compare
+from local.compare_rules import Rules
 from local.console import console_on_stdout
 from local.failures import RecordedFailure, recorded_failures
 from local.fhir_account import DEFAULT_PARTITION, SearchError
 from local.functions_host.settings import HostError, read_app_settings
+from local.parts import PARTS
 from local.processes import StackError
 from local.stack import Ports, Stack, StackOptions
 
 _WELL_SHOWN = 8  # studies that are well; of them the largest
 _SHOWN_OF_UID = 8  # characters at least
 _SHOWN_OF_PATIENT_ID = 3
+_ANSWER_SECONDS = 5
+_PREFIX = "tablestore__tablenameprefix"
 
 
 def compare_running(ports: Ports, settings: Path, fhir_url: str | None) -> int:
-    """The exit code: 0 only if FHIR says what DICOM holds. Raises StackError where the stack of the ports is not up."""
+    """The exit code: 0 only if FHIR says what DICOM holds. Raises StackError, which names the part that is silent."""
     stack = Stack(StackOptions(ports, settings.parent, fhir_url=fhir_url))
+    ensure_all_answer(stack)
     try:
-        given = (
-            {name.lower(): value for name, value in read_app_settings(settings).items()} if settings.exists() else {}
-        )
-        observations = given.get("dicomcast__features__generateobservations", "").lower() == "true"
-        failures = recorded_failures(stack.storage_connection, given.get("tablestore__tablenameprefix", ""))
+        given = read_app_settings(settings) if settings.exists() else {}
+        rules = Rules.of(given)
+        prefix = next((value for name, value in given.items() if name.lower() == _PREFIX), "")
+        failures = recorded_failures(stack.storage_connection, prefix)
         failed = {one.sop_instance_uid for one in failures if one.is_final}
-        studies = compare(stack.dicom_url, stack.fhir_url, failed, with_observations=observations)
-    except (requests.RequestException, AzureError, SearchError, HostError) as error:
-        raise StackError(f"the running stack cannot be compared ({type(error).__name__}): is `make run` up?") from error
+        studies = compare(stack.dicom_url, stack.fhir_url, failed, rules=rules)
+    except (requests.RequestException, AzureError) as error:
+        ensure_all_answer(stack)
+        raise StackError(f"FHIR and DICOM cannot be compared: {type(error).__name__}: {error}") from error
+    except (SearchError, HostError, ValueError) as error:
+        raise StackError(f"FHIR and DICOM cannot be compared: {error}") from error
     console = console_on_stdout()
     tell(console, studies, failures)
     return verdict(console, studies)
+
+
+def ensure_all_answer(stack: Stack, seconds: float = _ANSWER_SECONDS) -> None:
+    """Raises StackError naming each part that does not within the time, and how to start it again."""
+    urls = {"dicom": f"{stack.dicom_url}/health", "fhir": f"{stack.fhir_url}/metadata"}
+    urls["azurite"] = f"http://127.0.0.1:{stack.ports.table}/"
+    silent = [part for part, url in urls.items() if not _answers(url, seconds)]
+    if len(silent) == len(urls):
+        raise StackError("nothing of the stack answers: start it with `make run`, in another terminal")
+    told = [f"the {PARTS[part]} does not answer at {urls[part]}: {_again(stack, part)}" for part in silent]
+    if told:
+        raise StackError("\n".join(told))
+
+
+def _again(stack: Stack, part: str) -> str:
+    if part not in stack.parts:
+        return "see to it, and compare again"
+    of_run = f"-m local start{stack.ports.option} {part}"
+    return f"start it again with `.venv/bin/python {of_run}`; where it runs and hangs, stop it first"
+
+
+def _answers(url: str, seconds: float) -> bool:
+    """Whatever it says: a FHIR server of others may want to know who asks."""
+    try:
+        requests.get(url, timeout=seconds, stream=True).close()
+    except requests.RequestException:
+        return False
+    return True
 
 
 def tell(console: Console, studies: Sequence[StudyComparison], failures: Sequence[RecordedFailure]) -> None:
@@ -59,15 +94,23 @@ def verdict(console: Console, studies: Sequence[StudyComparison]) -> int:
     if different:
         console.print(f"FHIR does not match DICOM: {different} studies differ", style="red")
         return 1
-    but = ", but for the entries that are recorded as failed" if failed else ""
-    console.print(f"FHIR matches DICOM{but}", style="green")
+    but = ["the entries that are recorded as failed"] if failed else []
+    but += ["what is another's in FHIR"] if any(one.stays for one in studies) else []
+    console.print(f"FHIR matches DICOM{', but for ' if but else ''}{' and '.join(but)}", style="green")
     return 0
 
 
 def in_order(studies: Sequence[StudyComparison]) -> tuple[list[StudyComparison], int]:
-    """Those to show: the ones that differ, then with failed entries, then the largest; and how many are left out."""
-    ordered = sorted(studies, key=lambda one: (not one.differences, not one.failed, -sum(one.in_dicom.values())))
-    not_well = sum(bool(one.differences or one.failed) for one in studies)
+    """Those to show: the ones that differ, then with failed entries, then with what is another's, then the largest.
+
+    And how many are left out.
+    """
+
+    def rank(one: StudyComparison) -> tuple[bool, bool, bool, int]:
+        return not one.differences, not one.failed, not one.stays, -sum(one.in_dicom.values())
+
+    ordered = sorted(studies, key=rank)
+    not_well = sum(bool(one.differences or one.failed or one.stays) for one in studies)
     shown = ordered[: not_well + _WELL_SHOWN]
     return shown, len(ordered) - len(shown)
 
@@ -106,9 +149,9 @@ def studies_table(studies: Sequence[StudyComparison], names: Mapping[str, str]) 
 
 
 def state_of(study: StudyComparison) -> str:
-    """`ok` only where all of it is in FHIR."""
+    """`ok` only where all of it is in FHIR, or another's there."""
     failed = [f"{study.failed} failed"] if study.failed else []
-    return "; ".join([*study.differences, *failed]) or "ok"
+    return "; ".join([*(study.differences + tuple(failed) or ("ok",)), *study.stays])
 
 
 def _beside(in_dicom: int, in_fhir: int) -> str:

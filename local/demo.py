@@ -12,6 +12,7 @@ from pydicom import dcmread
 from rich.console import Console
 
 from local.compare import StudyComparison, compare
+from local.compare_rules import Rules
 from local.comparison import tell, verdict
 from local.console import console_on_stdout
 from local.failures import recorded_failures
@@ -44,7 +45,7 @@ def demo(ports: Ports, logs: Path) -> int:
             return 1
         failures = recorded_failures(stack.storage_connection)
         failed = {one.sop_instance_uid for one in failures if one.is_final}
-        studies = compare(stack.dicom_url, stack.fhir_url, failed, with_observations=True)
+        studies = compare(stack.dicom_url, stack.fhir_url, failed, rules=Rules.of(_SETTINGS))
     tell(console, studies, failures)
     _summary(console, status, studies, time.monotonic() - started)
     return verdict(console, studies)

@@ -14,6 +14,8 @@ TAG_SYSTEM = "urn:dicom-cast:source"
 """That of the tag by which the app marks what it made; servers keep it that do not keep `meta.source`."""
 _PAGE = "1000"  # resources asked for at once; servers give fewer
 _MAX_PAGES = 1000
+_NOT_THERE = (400, 404, 410)
+"""Some servers call a reference to nothing a fault of who asks."""
 _session = requests.Session()  # connections are kept: a comparison asks some hundred times
 _FRESH = {"Cache-Control": "no-cache"}  # HAPI answers a search from its cache for a minute
 
@@ -62,7 +64,7 @@ class FhirAccount:
 
     url: str
     _made: dict[str, list[Resource]] = field(default_factory=dict)
-    _subjects: dict[str, list[Mapping[str, str]]] = field(default_factory=dict)
+    _subjects: dict[str, Resource | None] = field(default_factory=dict)
     _patients: dict[str, list[Resource]] = field(default_factory=dict)
 
     def identified(self, resource_type: str, partition: Partition, uid: str) -> list[Resource]:
@@ -75,15 +77,21 @@ class FhirAccount:
             self._made[resource_type] = search(self.url, resource_type)
         return [one for one in self._made[resource_type] if partition.made(one)]
 
-    def subject_of(self, resource: Resource) -> list[Mapping[str, str]]:
-        """The identifiers of the resource's subject; none where there is no such Patient."""
+    def subject(self, resource: Resource) -> Resource | None:
+        """The resource's subject; None where there is no such Patient."""
         reference = relative(resource.get("subject", {}))
         if not reference:
-            return []
+            return None
         if reference not in self._subjects:
             answer = _session.get(f"{self.url}/{reference}", headers=_FRESH, timeout=60)
-            self._subjects[reference] = answer.json().get("identifier", []) if answer.ok else []
+            if not answer.ok and answer.status_code not in _NOT_THERE:
+                raise SearchError(f"{reference} is answered with status {answer.status_code}")
+            self._subjects[reference] = answer.json() if answer.ok else None
         return self._subjects[reference]
+
+    def subject_of(self, resource: Resource) -> list[Mapping[str, str]]:
+        """The identifiers of the resource's subject."""
+        return list((self.subject(resource) or {}).get("identifier", []))
 
     def patients(self, identifier: Mapping[str, str]) -> list[Resource]:
         """All Patients that have the identifier."""

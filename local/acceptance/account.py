@@ -7,8 +7,6 @@ from local.acceptance.ledger import Ledger
 from local.acceptance.server import FhirServer, reference_of
 from local.fhir_account import FhirAccount, Partition, Resource
 
-Identifiers = list[Mapping[str, str]]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunAccount(FhirAccount):
@@ -21,7 +19,7 @@ class RunAccount(FhirAccount):
     server: FhirServer
     ledger: Ledger
     in_dicom: Collection[str]
-    _subjects: dict[str, Identifiers] = field(default_factory=dict)
+    _subjects: dict[str, Resource | None] = field(default_factory=dict)
     _patients: dict[str, list[Resource]] = field(default_factory=dict)
 
     def identified(self, resource_type: str, partition: Partition, uid: str) -> list[Resource]:
@@ -34,11 +32,11 @@ class RunAccount(FhirAccount):
         gone = [uid for uid in uids if uid not in self.in_dicom]
         return [one for uid in gone for one in self.identified(resource_type, partition, uid)]
 
-    def subject_of(self, resource: Resource) -> Identifiers:
-        """The identifiers of the resource's subject; none where there is no such Patient."""
+    def subject(self, resource: Resource) -> Resource | None:
+        """The resource's subject; None where there is no such Patient."""
         reference = reference_of(resource.get("subject", {}).get("reference", "")) or "Patient/none"
         if reference not in self._subjects:
-            self._subjects[reference] = (self.server.read(reference) or {}).get("identifier", [])
+            self._subjects[reference] = self.server.read(reference)
         return self._subjects[reference]
 
     def patients(self, identifier: Mapping[str, str]) -> list[Resource]:

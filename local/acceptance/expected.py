@@ -9,11 +9,14 @@ from local.acceptance.ledger import Ledger
 from local.acceptance.promises import BrokenError
 from local.acceptance.server import FhirServer, Resource, reference_of
 from local.compare import compare
+from local.compare_rules import Rules
 from local.failures import recorded_failures
 from local.fhir_account import listed
 
 _UID_SYSTEM = "urn:dicom:uid"
 _MOST_TOLD = 5
+_RULES = Rules(observations=True)
+"""By the settings that the run gives the app."""
 
 
 class Expected:
@@ -77,7 +80,7 @@ class Expected:
         held = {uid: self._archive.instances(uid) for uid in self._ledger.studies}
         uids = {_value(one, tag) for some in held.values() for one in some for tag in ("0020000D", "00080018")}
         account = RunAccount(self._server.url, server=self._server, ledger=self._ledger, in_dicom=uids)
-        studies = compare(self._archive.url, account, (), service_url=self._ledger.service_url, with_observations=True)
+        studies = compare(self._archive.url, account, (), service_url=self._ledger.service_url, rules=_RULES)
         different = [
             f"study {one.study_instance_uid}: {'; '.join(one.differences)}" for one in studies if one.differences
         ]

@@ -6,6 +6,7 @@ import requests
 from pydicom import Dataset
 
 from local.compare import compare
+from local.compare_rules import Rules
 from local.failures import recorded_failures
 from local.fhir_account import search
 from shared import bootstrap
@@ -83,7 +84,7 @@ class World:
             self.fhir_url,
             {row.sop_instance_uid for row in self.rows() if row.is_final},
             service_url=self.settings["DicomWeb__Endpoint"],
-            with_observations=self.settings.get("DicomCast__Features__GenerateObservations") == "true",
+            rules=Rules.of(self.settings),
         )
         return [one for study in told if study.study_instance_uid == self.study for one in study.differences]
 

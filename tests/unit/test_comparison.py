@@ -6,10 +6,13 @@ import pytest
 from rich.console import Console
 
 from local.compare import StudyComparison
-from local.comparison import in_order, tell, told_apart, verdict
+from local.comparison import compare_running, ensure_all_answer, in_order, tell, told_apart, verdict
 from local.demo import is_drained
 from local.failures import RecordedFailure
 from local.fhir_account import DEFAULT_PARTITION
+from local.processes import StackError
+from local.stack import Ports, Stack, StackOptions
+from tests.raw_server import RawServer, silent, whole
 
 STEM = "1.2.826.0.1.3680043.8.498.4544318222390012"
 
@@ -69,6 +72,18 @@ def test_a_study_that_failed_is_not_ok(printed):
     ]
 
 
+def test_what_is_anothers_is_ok(printed):
+    """It is told, before what is well in all, and the exit code is 0."""
+    code, lines = printed([LARGE, study("5", stays=("the birth date of Patient/7 is another's, and stays so",))])
+    said = " ".join(lines)
+    assert said.index("ok; the") < said.index("300")
+    assert code == 0
+    assert lines[-2:] == [
+        "2 studies: 0 differ, 0 with failed entries, 2 ok",
+        "FHIR matches DICOM, but for what is another's in FHIR",
+    ]
+
+
 @pytest.mark.parametrize(
     ("studies", "code", "last"),
     [
@@ -119,3 +134,54 @@ def test_uids_tell_studies_apart(uids, told):
 def test_the_demo_waits_where_a_system_does_not_say(watermark, latest, lease, is_so):
     """The status has null for what storage or the DICOM service was too slow to tell."""
     assert is_drained({"watermark": watermark, "latest": latest, "lease": lease}) is is_so
+
+
+@pytest.fixture
+def ports():
+    """Of a stack: of parts that answer, and of parts that take requests and never do. Nothing listens at the others'."""
+    servers = []
+
+    def of(answering, frozen=()):
+        places = {}
+        for part, field in (("dicom", "dicom"), ("fhir", "fhir"), ("azurite", "table")):
+            if part in (*answering, *frozen):
+                servers.append(RawServer(silent if part in frozen else whole(b"", b"HTTP/1.1 403 Forbidden\r\n")))
+                places[field] = int(servers[-1].url.rpartition(":")[2])
+        return Ports(**{"dicom": 1, "fhir": 1, "table": 1} | places)
+
+    yield of
+    for one in servers:
+        one.close()
+
+
+@pytest.mark.parametrize(
+    ("answering", "frozen", "told"),
+    [
+        (("dicom", "azurite"), (), ["the FHIR server does not answer"]),
+        (("dicom", "azurite"), ("fhir",), ["the FHIR server does not answer"]),
+        (("fhir", "azurite"), (), ["the DICOM service does not answer"]),
+        (("fhir", "dicom"), ("azurite",), ["the storage (Azurite) does not answer"]),
+        (("azurite",), ("fhir",), ["the DICOM service does not answer", "the FHIR server does not answer"]),
+    ],
+)
+def test_the_part_that_does_not_answer_is_named(answering, frozen, told, ports, tmp_path):
+    """And how to start it again; a part that answers with a refusal is up."""
+    stack = Stack(StackOptions(ports(answering, frozen), tmp_path))
+    with pytest.raises(StackError) as raised:
+        ensure_all_answer(stack, 0.2)
+    lines = str(raised.value).splitlines()
+    assert [line.partition(" at http")[0] for line in lines] == told
+    assert all("start it again with `.venv/bin/python -m local start" in line for line in lines)
+
+
+def test_where_nothing_answers_no_stack_is_up(ports, tmp_path):
+    """One sentence, not one for each part."""
+    with pytest.raises(StackError, match=r"^nothing of the stack answers: start it with `make run`"):
+        compare_running(ports(()), tmp_path / "none.json", None)
+
+
+def test_a_fhir_server_of_others_is_not_started(ports, tmp_path):
+    """It was named with FHIR=, and is not of this stack."""
+    options = StackOptions(ports(("dicom", "azurite")), tmp_path, fhir_url="http://127.0.0.1:1/fhir")
+    with pytest.raises(StackError, match=r"^the FHIR server does not answer at http://127.0.0.1:1/fhir/metadata: see"):
+        ensure_all_answer(Stack(options))

@@ -8,6 +8,7 @@ import pytest
 import requests
 
 from local.compare import compare
+from local.compare_rules import Rules
 from local.failures import recorded_failures
 from local.fhir_account import relative, search
 from local.stack import Ports, Stack, StackOptions
@@ -293,7 +294,7 @@ def test_a_host_killed_while_studies_move(stack, moving):
         stack.start("functions")
     await_(lambda: status(stack)["lag"]["entries"] == 0)
     assert recorded_failures(stack.storage_connection) == []
-    told = compare(stack.dicom_url, stack.fhir_url, (), with_observations=True)
+    told = compare(stack.dicom_url, stack.fhir_url, (), rules=Rules(observations=True))
     assert [one.differences for one in told if one.differences] == []
     assert {one.observations for one in told} == {3}
     assert set(moving.written("ImagingStudy", "Observation")) == {2}

@@ -9,6 +9,7 @@ from uuid import uuid4
 from azure.data.tables import TableServiceClient
 
 from local.compare import compare
+from local.compare_rules import Rules
 from local.failures import recorded_failures
 from local.fhir_account import search
 from shared import bootstrap
@@ -45,7 +46,7 @@ class World:
         """The app anew, with more settings."""
         settings = self.settings | dict(more)
         self.prefix = settings["TableStore__TableNamePrefix"]
-        self.with_observations = settings.get("DicomCast__Features__GenerateObservations") == "true"
+        self.rules = Rules.of(settings)
         self.app = bootstrap.build(read_settings(settings))
 
     def other_host(self):
@@ -139,7 +140,7 @@ class World:
             self.fhir_url,
             failed,
             service_url=self.feed.url,
-            with_observations=self.with_observations,
+            rules=self.rules,
         )
         return [one for one in told if one.differences]
 
