@@ -64,7 +64,7 @@ class HttpFaults:
     def _silence(self, said: str) -> OutageError | TransientError:
         self._silent += 1  # of two threads at once one may be lost: then it is the next
         if self._silent >= SILENT_REQUESTS:
-            return OutageError(self._name, f"{said}, to {self._silent} requests in a row")
+            return OutageError(self._name, f"{said}, to {SILENT_REQUESTS} requests in a row")
         return TransientError(f"{self._name}: {said}")
 
     def _overlong(self, error: OverlongError, path: str) -> OverlongAnswerError:

@@ -14,6 +14,7 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
     ServiceRequestError,
     ServiceResponseError,
+    ServiceResponseTimeoutError,
 )
 from azure.data.tables import EdmType, EntityProperty, TableClient, TableEntity, TableErrorCode, TableServiceClient
 from pydantic import TypeAdapter
@@ -151,6 +152,8 @@ def _outage(error: AzureError | requests.RequestException) -> OutageError:
         return OutageError("storage", f"{where} answered {error.status_code}")
     if isinstance(error, ServiceRequestError):
         return OutageError("storage", f"{where} cannot be reached")
+    if isinstance(error, ServiceResponseTimeoutError):
+        return OutageError("storage", f"{where} does not answer")
     if isinstance(error, ServiceResponseError | requests.RequestException):
         return OutageError("storage", f"{where} gave no whole answer ({type(error).__name__})")
     return OutageError("storage", f"{where}: {type(error).__name__}")

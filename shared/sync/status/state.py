@@ -9,7 +9,7 @@ from shared.outcome import Outcome
 from shared.sync.status.seen import DICOM_SERVICE, FHIR_SERVER, STORAGE, Seen, State, SyncState
 
 STUCK_SECONDS = 60
-"""A tick that has moved nothing for so long while a system does not answer waits for that system."""
+"""A tick that has moved nothing for so long, or for all of the patience, while a system is silent waits for it."""
 ROWS_SECONDS = 3600
 """Rows of entries that were not synced are news for so long."""
 LOST = frozenset({ErrorTable.DICOM, ErrorTable.FHIR, ErrorTable.TRANSIENT_FAILURE})
@@ -72,7 +72,8 @@ def _stuck(seen: Seen) -> SyncState | None:
     """A tick waits for a system, and nothing has failed yet."""
     since = seen.at_work_since
     down = next((seen.down[one] for one in (FHIR_SERVER, DICOM_SERVICE) if one in seen.down), None)
-    if not (down and since) or seen.has_moved or seen.now - since < timedelta(seconds=STUCK_SECONDS):
+    stuck = timedelta(seconds=min(STUCK_SECONDS, seen.patience_seconds))
+    if not (down and since) or seen.has_moved or seen.now - since < stuck:
         return None
     return SyncState(State.NOT_SYNCING, since, f"{down}; the tick waits for it; {_waiting(seen)}", _MEND)
 
@@ -177,9 +178,11 @@ def _waiting(seen: Seen) -> str:
 
 
 def _waits(seen: Seen) -> str:
-    """The feed counts sequence numbers, of which a few may be of no entry."""
+    """The feed counts sequence numbers, of which a few may be of no entry. Where it cannot be asked, its last word."""
     if seen.waiting is None:
         return "how many entries wait is not known"
+    if seen.lag is None:
+        return f"{_entries(seen.waiting) if seen.waiting else 'no entry'} waited when the last tick ended"
     return f"{_entries(seen.waiting)} {_wait(seen.waiting)}" if seen.waiting else "no entry waits"
 
 

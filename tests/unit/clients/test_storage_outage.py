@@ -6,7 +6,7 @@ from azure.data.tables import TableServiceClient
 from local.processes import free_port
 from shared.clients.tables import storage_faults
 from shared.errors import OutageError
-from tests.raw_server import raw_server, whole
+from tests.raw_server import raw_server, silent, whole
 
 SECRET = "s3cr3t"
 SIGNATURE = f"sv=2024-01-01&sig={SECRET}"
@@ -15,7 +15,7 @@ FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\n"
 
 def fault_of(url):
     """What a request for a row comes to."""
-    with TableServiceClient(f"{url}/account?{SIGNATURE}", retry_total=0) as service, storage_faults():
+    with TableServiceClient(f"{url}/account?{SIGNATURE}", retry_total=0, read_timeout=0.2) as service, storage_faults():
         service.get_table_client("Table").get_entity("P", "R")
 
 
@@ -25,8 +25,8 @@ def closed(connection):
 
 @pytest.mark.parametrize(
     ("script", "words"),
-    [(whole(b"{}", FORBIDDEN), "answered 403"), (closed, "gave no whole answer")],
-    ids=["refused", "closed"],
+    [(whole(b"{}", FORBIDDEN), "answered 403"), (closed, "gave no whole answer"), (silent, "does not answer")],
+    ids=["refused", "closed", "frozen"],
 )
 def test_it_says_which_account_and_how(script, words):
     """A query may hold a shared access signature, and a path names rows: neither is told."""
