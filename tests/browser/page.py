@@ -21,6 +21,7 @@ SWITCHES = (
     "--disable-gpu",
     "--disable-dev-shm-usage",
     "--disable-quic",
+    "--hide-scrollbars",  # a picture of the whole page has none, and is narrower by one than what was laid out
     "--no-first-run",
     "--disable-background-networking",
     "--disable-component-update",
@@ -33,6 +34,7 @@ return document.documentElement.scrollWidth <= width ? [] : [...document.querySe
 """
 """What reaches beyond the window."""
 DESKTOP = (1280, 900)
+WIDTHS = {"phone": 390, "tablet": 768, "desktop": 1280}
 
 
 @contextmanager
@@ -182,6 +184,16 @@ class Page:
             assert not said, f"{picture}, {scheme}: {said}"
         wide = self.script(WIDE)
         assert not wide, f"{picture}: {wide}"
+
+    def at_all_widths(self, picture):
+        """Nothing is wider than a phone, a tablet, a desktop; in the widest, where all is seen, axe-core judges too."""
+        for name, width in WIDTHS.items():
+            self.become(width, mobile=width == WIDTHS["phone"])
+            self.picture(f"{picture}-{name}")
+            wide = self.script(WIDE)
+            assert not wide, f"{picture}-{name}: {wide}"
+        self.is_well_made(picture)
+        self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
     def picture(self, name):
         """The whole page as PNG."""

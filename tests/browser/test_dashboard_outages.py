@@ -5,11 +5,31 @@ from signal import SIGCONT, SIGSTOP
 from threading import Event
 
 import pytest
+import requests
 
 from tests.integration.faults.proxy import Fault, OnSocketError
 
 pytest.importorskip("selenium", reason="make test-browser installs it")
 FOR_LONG = 10**9
+ASK_HISTORY = "document.querySelector(`#hours [value='${arguments[0]}']`).click()"
+"""It is read rarely by itself."""
+
+
+@contextmanager
+def stopped(api, part):
+    """As a machine that hangs: the system takes connections in its place, and nobody answers."""
+    process = api.stack._running[part].process
+    process.send_signal(SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(SIGCONT)
+
+
+def health(api):
+    """What is asked by who restarts apps, or wakes somebody."""
+    answer = requests.get(f"{api.stack.functions_url}/api/health", timeout=30)
+    return answer.status_code, answer.text
 
 
 @contextmanager
@@ -61,6 +81,44 @@ def test_the_self_check_shows_each_step_as_it_ends(board, api):
         board.is_well_made("check-failed")
 
 
+def test_the_dicom_service_is_frozen(board, api):
+    """How many entries wait nobody knows then; what did when it was last asked is said, and as what."""
+    with stopped(api, "dicom"):
+        board.awaited_text(
+            "state", "Not syncing since", "DICOM service: no answer", "the tick waits for it", "What to do: mend it"
+        )
+        assert "waited when the last tick ended; nothing is lost" in board.text("state")
+        board.awaited_text("light", "Unhealthy: not syncing")
+        assert health(api) == (503, "unhealthy")
+        board.at_all_widths("dicom-frozen")
+    board.awaited_text("light", "Healthy")
+
+
+def test_storage_is_frozen(board, api):
+    """Nothing is known but that: its URL, and which setting it comes from."""
+    with stopped(api, "azurite"):
+        board.awaited_text("state", "Not syncing: storage: ", "nothing is lost", "see to AzureWebJobsStorage")
+        board.awaited_text("state", "storage: http://127.0.0.1:", "does not answer; how many entries wait is not known")
+        board.awaited_text("light", "Unhealthy: not syncing")
+        assert health(api) == (503, "unhealthy")
+        board.at_all_widths("storage-frozen")
+    board.awaited_text("light", "Healthy")
+
+
+def test_the_sync_is_behind(board, api):
+    """FHIR is up, and takes nothing of what waits: no outage, and not healthy."""
+    api.fhir.faults.append(Fault("POST|PUT", "/fhir", times=FOR_LONG, status=500, body=b"1.2.77"))
+    api.store(*range(770, 774), instances=1)
+    board.awaited_text("state", "Behind since", "ticks end, but nothing was written to FHIR", "4 entries wait")
+    assert "nothing is lost" in board.text("state")
+    assert "What to do: GET /api/check says what is wrong" in board.text("state")
+    board.awaited_text("light", "Unhealthy: behind")
+    assert health(api) == (503, "unhealthy")
+    board.at_all_widths("behind")
+    api.fhir.faults.clear()
+    board.awaited_text("light", "Healthy")
+
+
 def test_storage_answers_500(board, api):
     """What cannot be known is said to be unknown, and each part says since when it was not read."""
     api.tables.faults.append(Fault("GET|POST|PUT|PATCH|MERGE|DELETE", "/", times=FOR_LONG, status=500))
@@ -68,11 +126,13 @@ def test_storage_answers_500(board, api):
         "state", "Not syncing", "storage: http://127.0.0.1:", "answered 500", "What to do: see to AzureWebJobsStorage"
     )
     board.awaited(lambda: board.tile("Watermark") == "unknown")
+    board.script(ASK_HISTORY, "3")
     for part in ("history", "reasons", "replays"):
         board.awaited_text(f"{part}-freshness", "Not read since")
     board.is_well_made("storage-500")
     api.tables.faults.clear()
     board.awaited(lambda: board.tile("Watermark") != "unknown")
+    board.script(ASK_HISTORY, "1")
     for part in ("history", "reasons", "replays"):
         board.awaited_text(f"{part}-freshness", "as of")
 

@@ -6,11 +6,9 @@ import requests
 from tests.integration.faults.proxy import Fault
 
 pytest.importorskip("selenium", reason="make test-browser installs it")
-from tests.browser.page import WIDE
 
 KEPT = "return [Object.keys(sessionStorage).join(), localStorage.length, document.cookie, navigator.serviceWorker?.controller]"
 NONE = "\N{EN DASH}"
-WIDTHS = {"phone": 390, "tablet": 768, "desktop": 1280}
 
 
 def put(api, resource, **changes):
@@ -35,17 +33,6 @@ def look(page, api, number, *words):
     page.awaited_text("verdict", *words)
 
 
-def at_all_widths(page, picture):
-    """Nothing is wider than the window; in the widest, where all is seen, axe-core judges too."""
-    for name, width in WIDTHS.items():
-        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 700}
-        page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        page.picture(f"{picture}-{name}")
-        assert not page.script(WIDE), f"{picture}-{name}"
-    page.is_well_made(picture)
-    page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-
-
 def test_a_study_that_differs_is_rebuilt(study, api):
     """What differs is marked, with what it is and what it is to be; once rebuilt nothing differs."""
     api.store(900, StudyDescription="Chest", PatientID="Plantagenet-900", PatientName="Plantagenet^Maud")
@@ -66,7 +53,7 @@ def test_a_study_that_differs_is_rebuilt(study, api):
     assert changes["description"] == ["Knee", "Chest"]
     assert changes["series.where(uid = '1.2.900.1').instance.where(uid = '1.2.900.1.2')"][0] == NONE
     assert len(study.rows("#study-series")) == 2
-    at_all_widths(study, "study-differs")
+    study.at_all_widths("study-differs")
     study.press("Rebuild the study")
     study.awaited_text("rebuild-state", "done")
     study.awaited_text("verdict", "FHIR says what DICOM holds")
@@ -88,7 +75,7 @@ def test_a_study_is_found_by_what_is_at_hand(study, api):
 
     find("Plantagenet-901")
     study.awaited(lambda: len(study.rows("#found")) == 2)
-    at_all_widths(study, "study-found")
+    study.at_all_widths("study-found")
     study.press("Show 1.2.902")
     study.awaited_text("study-title", "1.2.902")
     assert study.by_id("ask-text").get_attribute("value") == ""
@@ -116,7 +103,7 @@ def test_fhir_is_down(study, api):
     api.drained()
     api.fhir.faults.append(Fault("GET|POST|PUT", "/fhir", times=10**9))
     look(study, api, 904, "Not compared")
-    at_all_widths(study, "study-fhir-down")
+    study.at_all_widths("study-fhir-down")
 
 
 def test_the_dashboard_leads_to_a_study(board, api):
