@@ -86,7 +86,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DicomCast__AllowPlainHttp",                         "allow_plain_http",      boolean,         "false",     "`true`: `http://` is taken for more than this machine's loopback"),
     Setting("DicomCast__BatchSize",                              "batch_size",            whole(1, 20000), "2000",      "entries of the change feed that are worked on and recorded together (a slice)"),
     Setting("DicomCast__MaxBatchesPerTick",                      "max_slices",            whole(0, 1000),  "0",         "slices of `DicomCast__BatchSize` in one tick; 0: to the end of the feed or of the time budget"),
-    Setting("DicomCast__MaxConcurrency",                         "max_concurrency",       whole(1, 64),    "8",         "studies, or groups of small ones, that are synced at once; 429 lowers it for a while"),
+    Setting("DicomCast__MaxConcurrency",                         "max_concurrency",       whole(1, 64),    "32",        "studies, or groups of small ones, that are synced at once at most: 8 first, more where that is quicker, fewer for a while after 429"),
     Setting("DicomCast__GapGracePeriod",                         "gap_grace_seconds",     duration,        "00:00:30",  "how old the entry after a missing sequence number must be before the gap is passed"),
     Setting("Fhir__SearchDelay",                                 "search_delay_seconds",  duration,        "00:00:00",  "how long the FHIR server's searches may lag behind its writes: a host that starts, or takes over, waits so long"),
     Setting("DicomCast__LeaseDuration",                          "lease_seconds",         lease_duration,  "00:00:30",  "how long a host that died keeps others out"),

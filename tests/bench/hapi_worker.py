@@ -2,7 +2,7 @@
 
 `python -m tests.bench.hapi_worker '{"storage": ..., "fhir": ...}'` takes commands as worker.py does: `begin` (the app anew), `sync`
 (it ticks until nothing is left, its requests are seen as they leave it) and `replay` (the transactions of the last `sync`, with other
-UIDs and PatientIDs in them, as many at once as the app has lanes).
+UIDs and PatientIDs in them, as many at once as the app has lanes to begin with).
 """
 
 import gc
@@ -19,6 +19,7 @@ import requests
 from shared import bootstrap
 from shared.clients.fhir.exchange import FHIR_JSON
 from shared.config import read_settings
+from shared.sync.queue.lanes import FIRST_LANES
 from tests.bench.worker import ADVANCES, Json, serve
 from tests.bench.workloads import ROOT_UID
 
@@ -52,7 +53,7 @@ class HapiWorker:
         self._app = bootstrap.build(settings)
         gc.collect()
         bootstrap.settle()
-        self._lanes = settings.max_concurrency
+        self._lanes = min(settings.max_concurrency, FIRST_LANES)
         self._sent = []
         fhir: Any = self._app.ports.fhir
         fhir.check()

@@ -1,20 +1,55 @@
-"""Groups of studies that are at work at once: fewer while the FHIR server throttles us, then more again."""
+"""Groups of studies that are at work at once: as many as make the sync faster, fewer while the server throttles."""
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Sequence, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-Group = TypeVar("Group")
+Group = TypeVar("Group", bound=Sized)
 Result = TypeVar("Result")
+
+FIRST_LANES = 8
+GAIN = 1.25
+"""So much more must be done in a second with twice as many lanes for them to stay."""
+REST = 20
+"""So often all lanes have had a turn before more of them are tried again."""
+_FULL = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A group's time in a lane, in seconds; while it is there, the clock's when it began.
+
+    `among`: how many lanes were busy, its own with them; `limit`: how many there were.
+    """
+
+    studies: int
+    seconds: float
+    among: int
+    limit: int
+
+    def ended(self, now: float, among: int) -> "Turn":
+        """`among`: when it ends."""
+        return replace(self, seconds=now - self.seconds, among=max(self.among, among))
 
 
 class Pace:
-    """How many lanes may be used: additive increase, multiplicative decrease. It outlives the batch."""
+    """How many lanes may be used, at most `most` of them. It outlives the batch.
+
+    It begins with a few. While all are busy twice as many are tried for a while: they stay where more studies are done
+    in a second, as with a server that is far away, and go again where the server has only more to do at once. A 429
+    halves them; then they come back one by one (additive increase, multiplicative decrease).
+    """
 
     def __init__(self, most: int = 1) -> None:
         self.most = most
-        self._limit = float(most)
+        self._proven = min(most, FIRST_LANES)
+        self._limit = float(self._proven)
+        self._turns: list[Turn] = []
+        self._rate = 0.0
+        self._rest = 0
 
     @property
     def lanes(self) -> int:
@@ -24,10 +59,35 @@ class Pace:
     def throttled(self) -> None:
         """The server answered 429."""
         self._limit = max(1.0, self._limit / 2)
+        self._begin(REST)
 
-    def went_well(self) -> None:
+    def went_well(self, turn: Turn) -> None:
         """A group was done."""
-        self._limit = min(float(self.most), self._limit + 1 / self._limit)
+        if self._limit < self._proven:
+            self._limit = min(float(self._proven), self._limit + 1 / self._limit)
+        elif self.most > self._proven and turn.limit == self.lanes and turn.among >= _FULL * self.lanes:
+            self._turns.append(turn)
+            if len(self._turns) >= self.lanes:
+                self._judge()
+
+    def _judge(self) -> None:
+        """All lanes have had a turn."""
+        studies, seconds = sum(turn.studies for turn in self._turns), sum(turn.seconds for turn in self._turns)
+        rate = self.lanes * studies / max(seconds, 1e-6)
+        is_faster = rate >= GAIN * self._rate
+        is_tried = self.lanes > self._proven
+        if is_tried and not is_faster:
+            self._limit = float(self._proven)
+            self._begin(REST)
+            return
+        self._proven, self._rate = self.lanes, rate
+        self._begin(max(0, self._rest - 1))
+        if not self._rest and is_tried == is_faster:  # a server that becomes faster by itself has just been started
+            self._limit = float(min(self.most, 2 * self._proven))
+
+    def _begin(self, rest: int) -> None:
+        self._turns.clear()
+        self._rest = rest
 
 
 class Lanes(Generic[Group, Result]):
@@ -37,7 +97,7 @@ class Lanes(Generic[Group, Result]):
         self._pace = pace
         self._work = work
         self._pool = ThreadPoolExecutor(pace.most, thread_name_prefix="lane")
-        self._busy: dict[Future[Result], Group] = {}
+        self._busy: dict[Future[Result], tuple[Group, Turn]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -54,9 +114,12 @@ class Lanes(Generic[Group, Result]):
 
     def start(self, group: Group) -> None:
         """Begins a group."""
-        self._busy[self._pool.submit(self._work, group)] = group
+        turn = Turn(len(group), time.monotonic(), len(self._busy) + 1, self._pace.lanes)
+        self._busy[self._pool.submit(self._work, group)] = group, turn
 
-    def ended(self) -> Sequence[tuple[Group, Future[Result]]]:
+    def ended(self) -> Sequence[tuple[Group, Future[Result], Turn]]:
         """Waits until at least one group has ended; empty where none is under way."""
         done, _ = wait(self._busy, return_when=FIRST_COMPLETED)
-        return [(self._busy.pop(future), future) for future in done]
+        among, now = len(self._busy), time.monotonic()
+        ended = [(future, *self._busy.pop(future)) for future in done]
+        return [(group, future, turn.ended(now, among)) for future, group, turn in ended]

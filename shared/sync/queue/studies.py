@@ -17,7 +17,7 @@ from shared.errors import (
 from shared.model import ChangeFeedEntry
 from shared.outcome import STUDIES_OF_AN_OUTAGE
 from shared.sync.ports import Ports
-from shared.sync.queue.lanes import Lanes
+from shared.sync.queue.lanes import Lanes, Turn
 from shared.sync.queue.pending import PendingStudies
 from shared.sync.queue.retry import MAX_WAIT_SECONDS, TRIES_IN_A_TICK, delay_seconds
 from shared.sync.queue.study import StudySync
@@ -132,8 +132,8 @@ class StudyQueue:
                     lanes.start(group)
                 if not (ended := lanes.ended()):
                     return
-                for done, future in ended:
-                    self._enter(pending, done, future.result())
+                for done, future, turn in ended:
+                    self._enter(pending, done, future.result(), turn)
                 if max(len(self._done_studies), self._rows) >= AT_ONCE:
                     self._record(pending)
 
@@ -146,7 +146,9 @@ class StudyQueue:
             tell(any(result.wrote for result in done), failed)
         return outcomes
 
-    def _enter(self, pending: PendingStudies, group: Sequence[Study], results: Sequence[StudyOutcome]) -> None:
+    def _enter(
+        self, pending: PendingStudies, group: Sequence[Study], results: Sequence[StudyOutcome], turn: Turn
+    ) -> None:
         """Takes what a lane brings back. Raises OutageError where nothing succeeds."""
         for study, result in zip(group, results, strict=True):
             pending.tried(study)
@@ -158,7 +160,7 @@ class StudyQueue:
         if any(isinstance(result, ThrottledError) for result in results):
             self._ports.pace.throttled()
         elif not any(isinstance(result, TransientError) for result in results):
-            self._ports.pace.went_well()
+            self._ports.pace.went_well(turn)
 
     def _retry(self, pending: PendingStudies) -> None:
         """Tries again what failed, each when it is due, as often and as long as one tick may."""

@@ -17,7 +17,7 @@ MIX_STUDIES = 722
 """About 50,000 entries of a hospital's mix."""
 BASELINE_SECONDS, BACKLOG_SECONDS, SECONDS = 45, 90, 240
 """So long a backlog is worked on; where that does not do, ticks are alike, and the rest of them is reckoned."""
-SLOW_STUDIES, INVALID_STUDIES = 4_000, 500
+SLOW_STUDIES, INVALID_STUDIES = 8_000, 500
 
 
 def backlog(latency_ms: int) -> Callable[[Parts, Tree, bool, bool], Measured]:

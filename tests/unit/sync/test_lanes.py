@@ -13,7 +13,7 @@ from shared.model import Action, State
 from shared.outcome import Outcome
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.merge.known import WEIGHT_OF_ITSELF, KnownResources
-from shared.sync.queue.lanes import Lanes, Pace
+from shared.sync.queue.lanes import REST, Lanes, Pace, Turn
 from shared.sync.queue.pending import MAX_ENTRIES, MAX_STUDIES, MIN_STUDIES, PendingStudies
 from shared.sync.read.plan import Study
 from tests.fakes import FakeFeed, FakeFhir, entry, ports
@@ -150,9 +150,86 @@ def test_throttling_lowers_the_pace_and_success_raises_it():
     assert seen == [8, 4, 2, 1, 1]
     seen = []
     for _ in range(40):
-        pace.went_well()
+        pace.went_well(Turn(100, 1.0, pace.lanes, pace.lanes))
         seen.append(pace.lanes)
     assert (seen[:7], seen[-1]) == ([2, 2, 2, 3, 3, 3, 4], 8)
+
+
+def seconds_far_away(lanes):
+    """Each answer takes its time, however many are asked for."""
+    return 4.0
+
+
+def seconds_at_its_limit(lanes):
+    """What is asked for at once is done one after the other."""
+    return 0.5 * lanes
+
+
+def seconds_for_sixteen(lanes):
+    return 4.0 * max(1.0, lanes / 16)
+
+
+@pytest.mark.parametrize(
+    ("most", "seconds", "seen"),
+    [
+        (64, seconds_far_away, [8, 16, 32, 64]),
+        (40, seconds_far_away, [8, 16, 32, 40]),
+        (8, seconds_far_away, [8]),
+        (3, seconds_far_away, [3]),
+        (64, seconds_at_its_limit, [8, 16, 8]),
+        (64, seconds_for_sixteen, [8, 16, 32, 16]),
+    ],
+)
+def test_there_are_as_many_lanes_as_make_the_sync_faster(most, seconds, seen):
+    """Twice as many are tried once all had a turn, and stay where more studies are done in a second."""
+    pace = Pace(most)
+    assert lanes_of(pace, 300, seconds)[: len(seen)] == seen
+    assert lanes_of(pace, 50, seconds) == [seen[-1]]
+
+
+def lanes_of(pace, groups, seconds):
+    """How many lanes there are, each time that it is another number."""
+    found = [pace.lanes]
+    for _ in range(groups):
+        pace.went_well(Turn(100, seconds(pace.lanes), pace.lanes, pace.lanes))
+        found += [pace.lanes] if pace.lanes != found[-1] else []
+    return found
+
+
+def test_a_server_that_warms_up_is_waited_for():
+    """It is compiled while it runs: that it becomes faster is not for the lanes."""
+    pace, seconds = Pace(64), [16.0, 8.0, 4.0]
+    for one in seconds:
+        lanes_of(pace, 8, lambda _, one=one: one)
+    assert pace.lanes == 8
+    assert lanes_of(pace, 150, seconds_at_its_limit) == [8, 16, 8]
+
+
+def test_more_lanes_are_tried_again_after_a_rest():
+    """The server may have become larger."""
+    pace = Pace(64)
+    lanes_of(pace, 100, seconds_at_its_limit)
+    assert lanes_of(pace, 8 * REST, seconds_far_away)[:3] == [8, 16, 32]
+
+
+def test_lanes_that_idle_prove_nothing():
+    """Nor does a group that began when there were fewer lanes."""
+    pace = Pace(64)
+    for _ in range(100):
+        pace.went_well(Turn(100, 4.0, 5, 8))
+        pace.went_well(Turn(100, 4.0, 8, 7))
+    assert pace.lanes == 8
+
+
+def test_lanes_that_proved_themselves_come_back_one_by_one_after_429():
+    """And no more of them are tried for a while."""
+    pace = Pace(64)
+    assert lanes_of(pace, 8 + 8 + 16, seconds_far_away) == [8, 16, 32]
+    pace.throttled()
+    assert pace.lanes == 16, "32 had not proved themselves"
+    pace.throttled()
+    assert lanes_of(pace, 100, seconds_far_away) == list(range(8, 17))
+    assert lanes_of(pace, 16 * REST, seconds_far_away) == [16, 32]
 
 
 def test_a_lane_whose_group_has_ended_is_free_at_once():
@@ -161,7 +238,7 @@ def test_a_lane_whose_group_has_ended_is_free_at_once():
     with Lanes(Pace(2), lambda group: group == "quick" or go_on.wait(5)) as lanes:
         lanes.start("slow")
         lanes.start("quick")
-        ended = [group for group, _ in lanes.ended()]
+        ended = [group for group, *_ in lanes.ended()]
         go_on.set()
     assert ended == ["quick"]
 
