@@ -106,6 +106,7 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
             total_retry_seconds=settings.total_retry_seconds,
             max_slices=settings.max_slices,
             quiet_seconds=min(60, settings.health_max_age_seconds / 3),
+            settle_seconds=settings.settle_seconds,
             standstill_seconds=max(settings.health_max_age_seconds, 2 * settings.gap_grace_seconds),
         ),
         outages=OutageLog(_utc_now),

@@ -52,6 +52,7 @@ class Settings:
     max_slices: int
     max_concurrency: int
     gap_grace_seconds: float
+    settle_seconds: int
     search_delay_seconds: float
     lease_seconds: int
     tick_budget_seconds: float
@@ -88,6 +89,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DicomCast__MaxBatchesPerTick",                      "max_slices",            whole(0, 1000),  "0",         "slices of `DicomCast__BatchSize` in one tick; 0: to the end of the feed or of the time budget"),
     Setting("DicomCast__MaxConcurrency",                         "max_concurrency",       whole(1, 64),    "32",        "studies, or groups of small ones, that are synced at once at most: 8 first, more where that is quicker, fewer for a while after 429"),
     Setting("DicomCast__GapGracePeriod",                         "gap_grace_seconds",     duration,        "00:00:30",  "how old the entry after a missing sequence number must be before the gap is passed"),
+    Setting("DicomCast__StudySettle",                            "settle_seconds",        whole(0, 600),   "10",        "seconds; a study that keeps growing is written to FHIR again no sooner; 0: with each tick that reads more of it"),
     Setting("Fhir__SearchDelay",                                 "search_delay_seconds",  duration,        "00:00:00",  "how long the FHIR server's searches may lag behind its writes: a host that starts, or takes over, waits so long"),
     Setting("DicomCast__LeaseDuration",                          "lease_seconds",         lease_duration,  "00:00:30",  "how long a host that died keeps others out"),
     Setting("DicomCast__TickTimeBudget",                         "tick_budget_seconds",   duration,        "00:04:00",  "after it a tick begins nothing new; well below `functionTimeout` in host.json"),

@@ -87,12 +87,21 @@ class Hole:
 
 
 @dataclass(frozen=True, slots=True)
+class Marks:
+    """How far the feed is done, and how far it has been read."""
+
+    watermark: Watermark
+    read_through: Watermark
+
+
+@dataclass(frozen=True, slots=True)
 class StoredWatermark:
     """The watermark and the ETag of its row, None where there is no row yet.
 
-    `read_through`: how far the feed has been read; between the two only carried entries are not done, and what fills
+    `read_through`: where a host that starts reads on; between the two only carried entries are not done, and what fills
     one of the `holes`. `furthest`: the highest sequence that may have been worked on before, also where the watermark
-    was set back since; 0 where none is known.
+    was set back since; 0 where none is known. `beyond`: where both would stand if no study settled, whose entries wait
+    in the memory of one host; None where none does.
     """
 
     watermark: Watermark
@@ -100,6 +109,12 @@ class StoredWatermark:
     read_through: Watermark
     holes: Sequence[Hole] = ()
     furthest: int = 0
+    beyond: Marks | None = None
+
+    @property
+    def but_settling(self) -> Marks:
+        """What waits for its study to settle is not behind."""
+        return self.beyond or Marks(self.watermark, self.read_through)
 
 
 @dataclass(frozen=True, slots=True)

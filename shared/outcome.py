@@ -55,6 +55,13 @@ class BatchResult:
     """The studies that these are of."""
     read_through: Watermark | None = None
     """Up to where the feed was read, by this batch or earlier ones; None: an older release wrote the record."""
+    but_settling: Watermark | None = None
+    """Where the watermark would stand if no study settled, from which the lag counts; None as above."""
+
+    @property
+    def done(self) -> Watermark:
+        """What settles is not behind."""
+        return self.but_settling or self.watermark
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +134,7 @@ class TickRecord:
         result = self.result
         if result is None or self.lag is None or result.read_through is None:
             return None
-        return max(0, self.lag.entries - (result.read_through.sequence - result.watermark.sequence))
+        return max(0, self.lag.entries - (result.read_through.sequence - result.done.sequence))
 
     @property
     def waits_for_few(self) -> bool:

@@ -11,6 +11,7 @@ type appSettings = {
   DicomCast__MaxConcurrency: string?
   DicomCast__MaxInstancesPerStudy: string?
   DicomCast__GapGracePeriod: string?
+  DicomCast__StudySettle: string?
   Fhir__SearchDelay: string?
   DicomCast__LeaseDuration: string?
   DicomCast__TickTimeBudget: string?

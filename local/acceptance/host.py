@@ -31,6 +31,7 @@ def settings_for(ledger: Ledger, file: Path | None, storage: str, dicom_url: str
         "Patient__PatientSystemId": ledger.system,
         "DicomCast__Features__GenerateObservations": "true",
         "DicomCast__GapGracePeriod": "00:00:01",
+        "DicomCast__StudySettle": "1",
         "DicomCast__LeaseDuration": "00:00:15",
         "DicomCast__TickTimeBudget": "00:01:00",
         "RetryConfiguration__TotalRetryDuration": "00:01:00",
@@ -83,8 +84,10 @@ class Host:
 
 
 def is_caught_up(record: TickRecord) -> bool:
-    """Whether nothing was left to sync when the tick ended."""
-    return record.ended_well and record.lag is not None and record.lag.entries == 0
+    """Whether nothing was left to sync when the tick ended, nor waits for its study to settle."""
+    if not record.ended_well or record.lag is None or record.result is None:
+        return False
+    return record.lag.entries == 0 and record.result.watermark == record.result.done
 
 
 def _told(record: TickRecord) -> str:

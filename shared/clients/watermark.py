@@ -12,12 +12,13 @@ from pydantic import TypeAdapter
 
 from shared.clients.tables import Tables, int64, number, storage_faults
 from shared.errors import LeaseLostError, WatermarkError
-from shared.model import Hole, StoredWatermark, Watermark
+from shared.model import Hole, Marks, StoredWatermark, Watermark
 
 TABLE = "SyncStateTable"
 PARTITION_KEY = "SyncStatePartitionKey"
 ROW_KEY = "SyncStateRowKey"
 _HOLES = TypeAdapter(tuple[Hole, ...])
+_BEYOND = TypeAdapter(Marks)
 
 
 class TableWatermarkStore:
@@ -36,12 +37,13 @@ class TableWatermarkStore:
         watermark = Watermark(_sequence(row, "SyncedSequence"), _timestamp(row, "SyncedTimestamp"))
         read_through: Watermark = watermark
         holes: tuple[Hole, ...] = ()
+        beyond: Marks | None = None
         if _sequence(row, "ReadFromSequence", -1) == watermark.sequence:
             read_through = Watermark(_sequence(row, "ReadSequence"), _timestamp(row, "ReadTimestamp"))
-            holes = _holes(row)
+            holes, beyond = _holes(row), _beyond(row)
         # A row of before has no such column; it was read as far as it says, also where somebody has set it back since.
         furthest = max(_sequence(row, "FurthestSequence", 0), _sequence(row, "ReadSequence", 0), watermark.sequence)
-        return StoredWatermark(watermark, row.metadata["etag"], read_through, holes, furthest)
+        return StoredWatermark(watermark, row.metadata["etag"], read_through, holes, furthest, beyond)
 
     def write(self, stored: StoredWatermark) -> StoredWatermark:
         """Raises LeaseLostError where the row is not the one that was read."""
@@ -89,6 +91,13 @@ def _holes(row: Mapping[str, Any]) -> tuple[Hole, ...]:
         raise _malformed("Holes", "empty, or a list of first, last and until") from None
 
 
+def _beyond(row: Mapping[str, Any]) -> Marks | None:
+    try:
+        return _BEYOND.validate_json(row["Beyond"]) if row.get("Beyond") else None
+    except (TypeError, ValueError):
+        raise _malformed("Beyond", "empty, or a watermark and read_through, each with sequence and timestamp") from None
+
+
 def _malformed(column: str, wanted: str) -> WatermarkError:
     return WatermarkError(
         f"the watermark's row ({TABLE}, {PARTITION_KEY}, {ROW_KEY}) cannot be read: {column} must be {wanted}; "
@@ -107,5 +116,7 @@ def _row(stored: StoredWatermark) -> dict[str, Any]:
         "ReadSequence": int64(stored.read_through.sequence),
         "ReadTimestamp": stored.read_through.timestamp or "",
         "FurthestSequence": int64(stored.furthest),
+        # Nothing is lost where an older release does not know it: it is told of, and read by nobody.
+        "Beyond": _BEYOND.dump_json(stored.beyond).decode() if stored.beyond else "",
         "Holes": _HOLES.dump_json(tuple(stored.holes)).decode() if stored.holes else "",
     }

@@ -4,7 +4,7 @@ It reaches to the end of the feed, or of the tick's time, and is worked on in sl
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -12,7 +12,6 @@ from shared.errors import FeedError, OutageError
 from shared.failures import ErrorTable
 from shared.journal import TOTALS
 from shared.mapping.converters import MappingOptions
-from shared.model import FeedEntry, Hole, Watermark
 from shared.outcome import BatchResult, Outcome
 from shared.sync.ports import Ports
 from shared.sync.queue.studies import Limits, Progress, StudyQueue
@@ -20,10 +19,9 @@ from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Plan, make_plan
 from shared.sync.read.read_ahead import ReadAhead
 from shared.sync.record.feed_recorder import FeedRecorder
+from shared.sync.record.marks import SliceEnd, slice_end
 from shared.sync.record.rows import ErrorRows
 
-MOST_HOLES = 300
-"""Of the watermark's row, which takes 64 KiB. What is behind others is read again with the next tick."""
 READING = 1 / 3
 """The part of what is left of the tick's time that reading may take: what was read is to be worked on."""
 
@@ -35,6 +33,7 @@ class BatchOptions:
     `max_slices` of one tick; 0: until the end of the feed, or of the time. `standstill_seconds`: what waits in the feed
     for so long, and is brought on by no tick, is told; longer than what is young may wait. `quiet_seconds`: of ticks
     that find nothing to do one is written down in so long: health, alerts and the page read that they come.
+    `settle_seconds`: a study that grows is written again no sooner; 0: each time that more of it is read.
     """
 
     mapping: MappingOptions
@@ -44,6 +43,7 @@ class BatchOptions:
     max_slices: int = 1
     standstill_seconds: float = 300
     quiet_seconds: float = 60
+    settle_seconds: float = 0
 
 
 def run_batch(ports: Ports, options: BatchOptions) -> BatchResult:
@@ -52,6 +52,7 @@ def run_batch(ports: Ports, options: BatchOptions) -> BatchResult:
     Raises what `run_slice` does, of the first slice: what befalls a later one the next tick meets again, and tells.
     """
     deadline = ports.now() + timedelta(seconds=options.tick_budget_seconds)
+    ports.settling.begin(options.settle_seconds, ports.now())
     if options.max_slices == 1:  # what would be read ahead is of no use to the next tick
         return run_slice(ports, options, deadline)[0]
     results: list[BatchResult] = []
@@ -86,14 +87,16 @@ def run_slice(ports: Ports, options: BatchOptions, deadline: datetime) -> tuple[
     calls_before = ports.fhir.calls
     limits = Limits(deadline, options.total_retry_seconds)
     stored = ports.watermarks.read()
+    at = ports.settling.resumed(stored)
     began = ports.now()
-    plan = make_plan(ports, stored, options.size, began + max(timedelta(), deadline - began) * READING)
+    plan = make_plan(ports, at, options.size, began + max(timedelta(), deadline - began) * READING)
+    sync = StudySync(ports, options.mapping)
+    plan, held = ports.settling.parted(plan, sync.patients, ports.now())
     reaches = max((stored.furthest, *(entry.sequence for entry in plan.read.entries)))
     rows = ErrorRows(ports, stored, reaches)
     if any(study.updated for study in plan.due):
         rows.reach()
     recorder = FeedRecorder(rows)
-    sync = StudySync(ports, options.mapping)
     due = sum(len(study.entries) for study in plan.due)
     progress = StudyQueue(ports, sync, recorder, limits, lambda done: ports.lease.tell(done, due)).run(plan.due)
     progress.failed += recorder.torn(plan.torn) + recorder.gone(plan.gone)
@@ -102,62 +105,28 @@ def run_slice(ports: Ports, options: BatchOptions, deadline: datetime) -> tuple[
         progress.carried += study.entries
 
     unfinished = {entry.sequence for study in progress.unfinished for entry in study.entries}
-    open_holes = [*reopened(stored.holes, unfinished), *plan.holes]
-    unwatched = behind(open_holes[MOST_HOLES:], plan.read.entries)
-    read_through = just_before(unfinished | unwatched, plan.read.entries, stored.read_through, plan.read.through)
-    holes = [hole for hole in open_holes[:MOST_HOLES] if hole.first <= read_through.sequence]
-    waiting = unfinished | {entry.sequence for entry in progress.carried} | behind(holes, plan.read.entries)
-    is_old_left = any(hole.first <= stored.read_through.sequence for hole in holes)
-    if plan.is_any_resting or is_old_left or waiting - {entry.sequence for entry in plan.read.entries}:
-        # The watermark never passes an entry that is carried, nor a hole. To stand too low does no harm: reading begins
-        # beyond it.
-        watermark = stored.watermark
-    else:
-        watermark = just_before(waiting, plan.read.entries, stored.read_through, read_through)
-    rows.close(watermark, read_through, holes)
+    carried = {entry.sequence for entry in progress.carried}
+    end = slice_end(plan, at, ports.settling.waiting, unfinished, carried, held)
+    row = rows.close(end.stored, end.stored_holes, end.beyond)
+    ports.settling.end(row, end)
+    ports.settling.done(plan.due, unfinished | carried, sync.patients, ports.now())
+    read_through = end.but_settling.read_through
     ports.words.end(read_through, [(entry.sequence, sync.patients.of(entry.metadata)) for entry in progress.carried])
     if progress.outage:
         raise progress.outage
-    result = _result(plan, progress, watermark, read_through, ports.fhir.calls - calls_before)
-    brought_on = (watermark, read_through) != (stored.watermark, stored.read_through) or plan.is_any_resting
+    result = _result(plan, progress, end, ports.fhir.calls - calls_before)
+    brought_on = end.but_settling != at.but_settling or plan.is_any_resting
     brought_on = brought_on or bool(progress.studies or rows.recorded)
     return replace(result, recorded=dict(rows.recorded), brought_on=brought_on), plan.is_last
 
 
-def reopened(holes: Sequence[Hole], unfinished: Collection[int]) -> list[Hole]:
-    """What has come into holes, and is not done: it is found again where it was found now."""
-    return [Hole(one, one, hole.until) for hole in holes for one in hole.sequences if one in unfinished]
-
-
-def behind(holes: Sequence[Hole], entries: Sequence[FeedEntry]) -> set[int]:
-    """The first entry that was read behind each of the holes: what stands before it is before the hole."""
-    found = (next((one.sequence for one in entries if one.sequence > hole.first), None) for hole in holes)
-    return {sequence for sequence in found if sequence is not None}
-
-
-def just_before(
-    sequences: Collection[int], entries: Sequence[FeedEntry], start: Watermark, end: Watermark
-) -> Watermark:
-    """The watermark right before the first of the sequences, `end` where none of them is among the entries."""
-    at = next((position for position, entry in enumerate(entries) if entry.sequence in sequences), None)
-    if at is None:
-        return end
-    if at == 0:
-        return start
-    # Of a torn entry the time may not be known: what is behind the one before it is behind it too.
-    times = [entry.timestamp for entry in entries[:at] if entry.timestamp]
-    return Watermark(entries[at - 1].sequence, times[-1] if times else start.timestamp)
-
-
-def _result(
-    plan: Plan, progress: Progress, watermark: Watermark, read_through: Watermark, fhir_calls: int
-) -> BatchResult:
+def _result(plan: Plan, progress: Progress, end: SliceEnd, fhir_calls: int) -> BatchResult:
     waiting_studies = {one.study for one in plan.untouched}
     waiting_studies |= {(one.partition, one.study_instance_uid) for one in progress.carried}
     entries = len(plan.torn) + len(plan.gone) + sum(len(study.entries) for study in (*plan.due, *plan.resting))
     return BatchResult(
         outcome=Outcome.SYNCED if entries else Outcome.IDLE,
-        watermark=watermark,
+        watermark=end.stored.watermark,
         entries=entries,
         studies=progress.studies,
         written=progress.written,
@@ -169,5 +138,6 @@ def _result(
         held_by=plan.read.held_by,
         waiting=len(progress.carried) + len(plan.untouched),
         waiting_studies=len(waiting_studies),
-        read_through=read_through,
+        read_through=end.but_settling.read_through,
+        but_settling=end.but_settling.watermark,
     )

@@ -27,6 +27,7 @@ from shared.sync.handover import Handover
 from shared.sync.merge.known import KnownResources
 from shared.sync.merge.words import Words
 from shared.sync.queue.lanes import Pace
+from shared.sync.read.settling import Settling
 
 
 class Feed(Protocol):
@@ -300,7 +301,7 @@ class Ports:
     """All of them. `now` is the host's clock, in UTC; `sleep` waits so many seconds.
 
     `known`, `pace` and `handover` are what the host remembers of the FHIR server from batch to batch, `words` what it
-    remembers of the feed.
+    remembers of the feed, `settling` what it has read of studies that grow.
     `deadline` is heeded by every request to the DICOM service and the FHIR server.
     """
 
@@ -320,3 +321,4 @@ class Ports:
     handover: Handover = field(default_factory=Handover)
     deadline: Deadline = field(default_factory=Deadline)
     words: Words = field(default_factory=Words)
+    settling: Settling = field(default_factory=Settling)

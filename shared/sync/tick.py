@@ -116,7 +116,7 @@ def _lag(ports: Ports, result: BatchResult | None) -> Lag | None:
     """None where the feed or the watermark cannot be read: the tick's own error tells why."""
     try:
         with bulkhead(UnforeseenTickError):
-            watermark = result.watermark if result else ports.watermarks.read().watermark
+            watermark = result.done if result else ports.watermarks.read().but_settling.watermark
             return lag_behind(ports.feed, ports.feed.latest(), watermark, ports.now())
     except DicomCastError:
         return None

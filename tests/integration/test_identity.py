@@ -109,7 +109,7 @@ def test_a_sync_with_each_kind(kind, given, asked, endpoint, guarded, dicom, sto
                 "AzureWebJobsStorage": storage,
                 "DicomWeb__Endpoint": feed.url,
                 "Fhir__Endpoint": f"{guarded.url}/fhir",
-                "DicomCast__GapGracePeriod": "00:00:01",
+                "DicomCast__GapGracePeriod": "00:00:01", "DicomCast__StudySettle": "0",
                 "TableStore__TableNamePrefix": f"t{uuid4().hex[:8]}",
                 **settings("DicomWeb", "OAuth2ClientCredential", TokenUri=f"{dicom_tokens.url}/token", ClientId="dicom", ClientSecret="the-client-secret"),
                 **settings("Fhir", kind, **given),

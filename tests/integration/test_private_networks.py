@@ -284,6 +284,7 @@ def hospital(house, dicom, fhir_url, proxy):
             "DicomWeb__Endpoint": archive.url,
             "Fhir__Endpoint": f"{server.url}/fhir",
             "DicomCast__GapGracePeriod": "00:00:01",
+            "DicomCast__StudySettle": "0",  # a study that grows is looked for in FHIR at once
             "TableStore__TableNamePrefix": f"t{uuid4().hex[:8]}",
             **{f"{service}__{name}": value for service in ("DicomWeb", "Fhir") for name, value in way.items()},
         }

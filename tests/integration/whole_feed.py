@@ -38,6 +38,7 @@ class World:
             "DicomWeb__Endpoint": dicom.url,
             "Fhir__Endpoint": fhir_url,
             "DicomCast__GapGracePeriod": "00:00:01",
+            "DicomCast__StudySettle": "0",  # a study that grows is looked for in FHIR at once
             "TableStore__TableNamePrefix": f"t{uuid4().hex[:8]}",
         }
         self.build(**settings)

@@ -327,7 +327,7 @@ class Host:
     def is_done(self):
         """Whether nothing is left to do, but what is new in the feed."""
         stored = self.watermarks.read()
-        return stored.watermark == stored.read_through and not self.replays.under_way()
+        return stored.watermark == stored.read_through and not stored.beyond and not self.replays.under_way()
 
     def replay(self, target, *, dry_run=False):
         return self.replays.create(ReplayRequest(target, dry_run))

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from shared.failures import ErrorTable
 from shared.model import PatientUpdatePolicy
 from shared.replay import SequenceRange, StoredErrors, StudyRebuild, TimeRange
-from tests.model.hosts import OF_PORT, Fault
+from tests.model.hosts import GRACE_SECONDS, OF_PORT, Fault
 from tests.model.oracle import ViolatedError, studies_of
 from tests.model.vocabulary import DEFAULT, IMAGES, OTHER, REPORTS, STUDIES, UPDATED, VALUES, OfSeries, Place, Said
 from tests.model.world import AGAIN, CHECKS, Setup, World
@@ -36,6 +36,7 @@ RULES = frozenset(
         "cancel",
         "restart",
         "crowd",
+        "grow",
         "partitions",
         "twice",
         "dose",
@@ -66,6 +67,7 @@ setups = st.builds(
     version=st.sampled_from(["v1", "v2"]),
     policy=st.sampled_from(PatientUpdatePolicy),
     use_issuer=st.sampled_from([False, False, True]),
+    settle=st.sampled_from([0, 30, 30]),
     order=st.lists(st.integers(0, 1), min_size=1, max_size=6).map(tuple),
 )
 faults = st.sampled_from(list(OF_PORT)).flatmap(
@@ -255,6 +257,15 @@ class Machine(RuleBasedStateMachine):
             if place in self.archive.held:
                 self._do(self.archive.delete, place)
             self._store(place, said, OfSeries())
+
+    @switched("grow")
+    @rule(study=studies, series=which_series, said=saids, of_series=of_series, size=sizes)
+    def grow(self, study, series, said, of_series, size):
+        """A scanner sends instances of a study while ticks go on."""
+        for instance in ("i", "j", "k"):
+            self._store(self._place(study, series, instance), said, of_series)
+            self.world.clock.sleep(GRACE_SECONDS + 1 if self.world.setup.version == "v2" else 2)
+            self.world.tick(size)
 
     # FHIR and those who write it besides.
 

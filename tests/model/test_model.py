@@ -41,6 +41,7 @@ THEMES = {
     "replays": ("store replay cancel sick faults delete empty invalid", {}),
     "holes": (f"{_USUAL} reserve sick faults restudy", {"version": "v1"}),
     "order": (f"{_USUAL} reserve swap sick faults restudy", {"version": "v2"}),
+    "settling": ("grow delete restart faults reserve update rename renumber", {"settle": 30}),
     "everything": (" ".join(sorted(RULES)), {}),
 }
 if chosen := os.environ.get("MODEL_RULES"):

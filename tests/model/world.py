@@ -30,19 +30,20 @@ AGAIN = ("sequences", "older", "times", "studies", "first study", "rewind")
 
 @dataclass(frozen=True)
 class Setup:
-    """`order` says which of several lanes goes on at each FHIR call."""
+    """`order` says which of several lanes goes on at each FHIR call; `settle`: seconds that a study has to settle."""
 
     version: str = "v1"
     policy: PatientUpdatePolicy = PatientUpdatePolicy.OVERWRITE
     use_issuer: bool = False
     lanes: int = 1
     order: tuple[int, ...] = (0,)
+    settle: int = 0
 
     def __repr__(self):
         plain = Setup()
         given = {
             name: getattr(self, name)
-            for name in ("version", "use_issuer", *(("lanes", "order") if self.lanes > 1 else ()))
+            for name in ("version", "use_issuer", "settle", *(("lanes", "order") if self.lanes > 1 else ()))
             if getattr(self, name) != getattr(plain, name)
         }
         given |= {} if self.policy is plain.policy else {"policy": self.policy.value}
@@ -64,7 +65,7 @@ class World:
         self.archive, self.fhir = Archive(self.clock), ModelFhir()
         self.words = PatientWords(self.mapping, by_time=setup.version == "v2")
         self.read_through = 0
-        options = BatchOptions(self.mapping, size=1000, total_retry_seconds=100)
+        options = BatchOptions(self.mapping, size=1000, total_retry_seconds=100, settle_seconds=setup.settle)
         self.host = Host(self.archive, self.fhir, setup, options, self._read)
         self.oracle = Oracle(self.mapping, self.host.ports.archive)
         self.on_studies = defaultdict(lambda: defaultdict(list))

@@ -1,7 +1,7 @@
 """What a batch works on: studies carried from earlier ticks that are due, and what is new in the feed."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -70,9 +70,16 @@ class Plan:
     holes: Sequence[Hole] = ()
     is_last: bool = True
 
+    @property
+    def entries(self) -> Iterator[ChangeFeedEntry]:
+        """Those of all studies, due or resting."""
+        return (one for study in (*self.due, *self.resting) for one in study.entries)
+
 
 def make_plan(ports: Ports, stored: StoredWatermark, size: int, read_until: datetime) -> Plan:
-    """Reads carried entries anew, and the feed from where it was read last. Raises FeedError, OutageError.
+    """Reads carried entries anew, and the feed from where it was read last; what settles comes in between.
+
+    Raises FeedError, OutageError.
 
     After `read_until` no other page is read: what was read is worked on.
     """
@@ -91,9 +98,11 @@ def make_plan(ports: Ports, stored: StoredWatermark, size: int, read_until: date
     if gone:
         logger.warning("the feed has %d carried entries no more: they are not tried again", len(gone))
     order = sorted([*new, *(number for hole in read.holes for number in hole.sequences)]) if read.holes else new
-    awaited = {number for hole in stored.holes for number in hole.sequences}
+    settling = [one.entry for one in ports.settling.waiting]
+    awaited = {number for hole in stored.holes for number in hole.sequences} | {one.sequence for one in settling}
     ports.words.begin(stored.read_through, order, waiting.keys() - new.keys(), awaited)
-    entries = [*again, *late, *read.entries]
+    before = sorted([*late, *settling], key=lambda entry: entry.sequence) if late else settling
+    entries = [*again, *before, *read.entries]
     came_late = {entry.sequence for entry in late}
     torn = [_named(entry, waiting.get(entry.sequence)) for entry in entries if isinstance(entry, TornEntry)]
     due: list[Study] = []
@@ -103,7 +112,7 @@ def make_plan(ports: Ports, stored: StoredWatermark, size: int, read_until: date
         study = (group[0].partition, group[0].study_instance_uid)
         known = {one.sequence: attempts_at(waiting[one.sequence]) for one in group if one.sequence in waiting}
         # The update that gave an entry's UIDs away may have been done without it, and is in this batch no more.
-        is_again = group[0].sequence <= stored.furthest
+        is_again = any(one.sequence in new and one.sequence <= stored.furthest for one in group)
         is_overtaken = bool(known) or is_again or any(one.sequence in came_late for one in group)
         planned = Study(group, known, is_replayed=is_overtaken, updated=of_these(group, updated))
         (resting if study in rests else due).append(planned)
@@ -117,8 +126,8 @@ def carried_entries(ports: Ports, stored: StoredWatermark) -> list[CarriedEntry]
 
     The watermark passes no such entry: where it stands at the end, there is none but what a host has written too late.
     """
-    is_any = stored.watermark != stored.read_through or ports.errors.is_any_carried
-    return ports.errors.carried(MAX_CARRIED) if is_any else []
+    is_at_end = stored.watermark == stored.read_through and stored.beyond is None
+    return [] if is_at_end and not ports.errors.is_any_carried else ports.errors.carried(MAX_CARRIED)
 
 
 def _named(entry: TornEntry, carried: CarriedEntry | None) -> TornEntry:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from shared.errors import LeaseLostError
 from shared.failures import ErrorTable, FailedEntry, OpenRow
 from shared.log_lines import log_line
-from shared.model import FeedEntry, Hole, StoredWatermark, Watermark
+from shared.model import FeedEntry, Hole, Marks, StoredWatermark
 from shared.sync.ports import Ports
 from shared.sync.record.past import DoneStudy, past_of
 
@@ -29,9 +29,11 @@ class ErrorRows:
         self._reaches = reaches
         self.recorded: Counter[ErrorTable] = Counter()
 
-    def close(self, watermark: Watermark, read_through: Watermark, holes: Sequence[Hole]) -> None:
-        """Moves the watermark."""
-        self._write(replace(self._stored, watermark=watermark, read_through=read_through, holes=tuple(holes)))
+    def close(self, marks: Marks, holes: Sequence[Hole], beyond: Marks | None = None) -> StoredWatermark:
+        """Moves the watermark; the row as it is now."""
+        moved = replace(self._stored, watermark=marks.watermark, read_through=marks.read_through)
+        self._write(replace(moved, holes=tuple(holes), beyond=beyond))
+        return self._stored
 
     def reach(self) -> None:
         """Notes how far the batch reaches before it is worked on: should this host be killed, some of it is done."""

@@ -97,7 +97,7 @@ def status(
         journal=journal,
         watermark=stored.watermark if stored else None,
         lag=answers.get("lag"),
-        unread=latest.sequence - stored.read_through.sequence if latest and stored else None,
+        unread=latest.sequence - stored.but_settling.read_through.sequence if latest and stored else None,
         lease=lease,
         errors=answers.get("storage: the error tables"),
         carried=sum(study.entries for study in carried or ()),
@@ -135,7 +135,7 @@ def _latest(ports: Ports) -> Watermark:
 
 
 def _lag(ports: Ports) -> Lag:
-    return lag_behind(ports.feed, ports.feed.latest(), ports.watermarks.read().watermark, ports.now())
+    return lag_behind(ports.feed, ports.feed.latest(), ports.watermarks.read().but_settling.watermark, ports.now())
 
 
 def _carried(ports: Ports) -> list[CarriedStudy]:

@@ -12,7 +12,11 @@ from local.stack import Ports, Stack, StackOptions
 from local.stow import multipart
 from tests.integration.dicom_service_client import dicom_file, studies_path
 
-SETTINGS = {"SyncSchedule": "* * * * * *", "DicomCast__GapGracePeriod": "00:00:01"}
+SETTINGS = {
+    "SyncSchedule": "* * * * * *",
+    "DicomCast__GapGracePeriod": "00:00:01",
+    "DicomCast__StudySettle": "0",  # a study that grows is looked for in FHIR at once
+}
 
 
 @dataclass

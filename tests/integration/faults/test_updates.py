@@ -221,7 +221,12 @@ def moving(request, stack):
 
 @pytest.fixture
 def stack(tmp_path, fhir_url):
-    settings = {"SyncSchedule": "* * * * * *", "DicomCast__GapGracePeriod": "00:00:01", **GENERATE}
+    settings = {
+        "SyncSchedule": "* * * * * *",
+        "DicomCast__GapGracePeriod": "00:00:01",
+        "DicomCast__StudySettle": "0",  # a study that grows is looked for in FHIR at once
+        **GENERATE,
+    }
     running = Stack(StackOptions(Ports.free(), tmp_path, settings=settings, fhir_url=fhir_url))
     try:
         running.start("azurite", "dicom", "functions")

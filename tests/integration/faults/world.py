@@ -38,6 +38,7 @@ class World:
             "DicomWeb__Endpoint": feed.url,
             "Fhir__Endpoint": fhir.url + urlsplit(fhir_url).path,
             "DicomCast__GapGracePeriod": "00:00:01",
+            "DicomCast__StudySettle": "0",  # a study that grows is looked for in FHIR at once
             "TableStore__TableNamePrefix": self.prefix,
         }
         self.build()

@@ -23,7 +23,7 @@ from tests.fakes import NOW
 from tests.unit.sync.simulated_lease import HostLease, LeaseConflictError
 
 TICK_SECONDS = 10
-OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)
+OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100, settle_seconds=60)
 
 
 class Clock:

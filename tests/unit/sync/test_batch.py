@@ -9,7 +9,8 @@ from shared.failures import ErrorTable, FailedEntry
 from shared.mapping.converters import MappingOptions
 from shared.model import TornEntry, Watermark
 from shared.outcome import Outcome
-from shared.sync.batch import BatchOptions, just_before, run_batch
+from shared.sync.batch import BatchOptions, run_batch
+from shared.sync.record.marks import before_first, placed
 from tests.fakes import NOW, FakeFeed, FakeFhir, FakeLease, FakeWatermarks, entry, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)
@@ -142,7 +143,7 @@ def test_a_place_behind_a_torn_entry_has_a_time():
     """API v2 goes on from a time: where the torn entry's is not known, the one before it has it."""
     entries = [entry(7), TornEntry(2, None, "entry 2: no JSON"), entry(9)]
     start, end = Watermark(1, "2024-05-01T00:00:00+00:00"), Watermark(9, NOW.isoformat())
-    assert just_before({9}, entries, start, end) == Watermark(2, NOW.isoformat())
-    assert just_before({9}, entries[1:], start, end) == Watermark(2, start.timestamp)
-    assert just_before({7}, entries, start, end) == start
-    assert just_before({5}, entries, start, end) == end
+    assert before_first({9}, placed(entries, start), end) == Watermark(2, NOW.isoformat())
+    assert before_first({9}, placed(entries[1:], start), end) == Watermark(2, start.timestamp)
+    assert before_first({7}, placed(entries, start), end) == start
+    assert before_first({5}, placed(entries, start), end) == end

@@ -4,7 +4,8 @@ import pytest
 
 from shared.errors import OutageError
 from shared.mapping.converters import MappingOptions
-from shared.sync.batch import MOST_HOLES, BatchOptions, run_batch
+from shared.sync.batch import BatchOptions, run_batch
+from shared.sync.record.marks import MOST_HOLES
 from tests.fakes import FakeFeed, FakeFhir, entry, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=1000)

@@ -10,7 +10,8 @@ from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.model import TornEntry, Watermark
 from shared.outcome import BatchResult, Outcome
-from shared.sync.batch import BatchOptions, just_before, run_batch, together
+from shared.sync.batch import BatchOptions, run_batch, together
+from shared.sync.record.marks import before_first, placed
 from tests.fakes import NOW, FakeClock, FakeFeed, FakeFhir, FakeLease, entry, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=1, max_slices=0)
@@ -106,7 +107,7 @@ WATERMARKS = [
 @pytest.mark.parametrize(("waiting", "entries", "watermark"), WATERMARKS)
 def test_the_watermark_is_the_entry_before_what_waits(waiting, entries, watermark):
     """With its time, by which API v2 reads on; of a torn one that has none that of the one before."""
-    assert just_before(waiting, entries, START, END) == watermark
+    assert before_first(waiting, placed(entries, START), END) == watermark
 
 
 @pytest.mark.parametrize(("budget", "tries"), [(0.9, 1), (1.0, 1), (1.1, 2), (3.1, 3), (1000, 4)])
