@@ -29,11 +29,12 @@ async function refresh() {
   isRefreshing = true;
   clearTimeout(timer);
   let isReplaying = false;
+  const isAsked = !isKeyMissing;
   try {
-    const [health, status] = await Promise.allSettled([isHealthy(), isKeyMissing ? null : get("status")]);
+    const [health, status] = await Promise.allSettled([isHealthy(), isAsked ? get("status") : null]);
     if (isKeyMissing) {
       showLight(health.reason ? ["none", "No answer"] : light(health.value, null));
-    } else {
+    } else if (isAsked) {
       byId("key-form").hidden = true;
       byId("board").hidden = false;
       byId("forget-key").hidden = !key.get();
@@ -41,7 +42,8 @@ async function refresh() {
     }
   } finally {
     isRefreshing = false;
-    if (!document.hidden) timer = setTimeout(refresh, isReplaying ? REPLAY_MS : REFRESH_MS);
+    const wait = isReplaying ? REPLAY_MS : REFRESH_MS;
+    if (!document.hidden) timer = setTimeout(refresh, isAsked || isKeyMissing ? wait : 0); // the key was given meanwhile
   }
 }
 
