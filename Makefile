@@ -68,7 +68,7 @@ test-servers: setup $(VENV)/dose-reports/ready  ## On HAPI FHIR (Java, Maven) an
 
 servers-hapi servers-medplum: servers-%:
 	@PATH="$$PATH:$(CURDIR)/$(VENV)/bin" $(RUN) -m tests.servers.server $*
-	PATH="$$PATH:$(CURDIR)/$(VENV)/bin" KILLS=$(or $(KILLS),10) $(RUN) -m pytest -rs $(SERVERS_TESTS) $(NOT_FAULT_BY_FAULT) --fhir-server $* $(if $(NEEDED),--fhir-server-needed)
+	PATH="$$PATH:$(CURDIR)/$(VENV)/bin" KILLS=$(or $(KILLS),5) $(RUN) -m pytest -rs $(SERVERS_TESTS) $(NOT_FAULT_BY_FAULT) --fhir-server $* $(if $(NEEDED),--fhir-server-needed)
 
 test-worker: setup  ## The app under Microsoft's language worker library, where Python 3.13 is at hand
 ifeq ($(PYTHON_313),)
