@@ -157,6 +157,11 @@ class ErrorRow:
     resolved_at: str | None
     key: tuple[str, str]
 
+    @property
+    def study(self) -> tuple[str, str]:
+        """Data partition and StudyInstanceUID."""
+        return self.partition, self.study_instance_uid
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorQuery:

@@ -48,6 +48,11 @@ class ChangeFeedEntry:
     partition: str = DEFAULT_PARTITION
     metadata: Mapping[str, Any] | None = field(default=None, repr=False)
 
+    @property
+    def study(self) -> tuple[str, str]:
+        """Data partition and StudyInstanceUID."""
+        return self.partition, self.study_instance_uid
+
 
 @dataclass(frozen=True, slots=True)
 class ListedStudy:
@@ -151,6 +156,11 @@ class TornEntry:
     series_instance_uid: str = ""
     sop_instance_uid: str = ""
     partition: str = DEFAULT_PARTITION
+
+    @property
+    def study(self) -> tuple[str, str]:
+        """Data partition and StudyInstanceUID."""
+        return self.partition, self.study_instance_uid
 
 
 FeedEntry = ChangeFeedEntry | TornEntry

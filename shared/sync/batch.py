@@ -122,7 +122,7 @@ def run_slice(ports: Ports, options: BatchOptions, deadline: datetime) -> tuple[
 
 def _result(plan: Plan, progress: Progress, end: SliceEnd, fhir_calls: int) -> BatchResult:
     waiting_studies = {one.study for one in plan.untouched}
-    waiting_studies |= {(one.partition, one.study_instance_uid) for one in progress.carried}
+    waiting_studies |= {one.study for one in progress.carried}
     entries = len(plan.torn) + len(plan.gone) + sum(len(study.entries) for study in (*plan.due, *plan.resting))
     return BatchResult(
         outcome=Outcome.SYNCED if entries else Outcome.IDLE,

@@ -1,7 +1,7 @@
 """What a batch works on: studies carried from earlier ticks that are due, and what is new in the feed."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -70,11 +70,6 @@ class Plan:
     holes: Sequence[Hole] = ()
     is_last: bool = True
 
-    @property
-    def entries(self) -> Iterator[ChangeFeedEntry]:
-        """Those of all studies, due or resting."""
-        return (one for study in (*self.due, *self.resting) for one in study.entries)
-
 
 def make_plan(ports: Ports, stored: StoredWatermark, size: int, read_until: datetime) -> Plan:
     """Reads carried entries anew, and the feed from where it was read last; what settles comes in between.
@@ -109,7 +104,7 @@ def make_plan(ports: Ports, stored: StoredWatermark, size: int, read_until: date
     resting: list[Study] = []
     updated = updated_instances(entries)
     for group in by_study(entries):
-        study = (group[0].partition, group[0].study_instance_uid)
+        study = group[0].study
         known = {one.sequence: attempts_at(waiting[one.sequence]) for one in group if one.sequence in waiting}
         # The update that gave an entry's UIDs away may have been done without it, and is in this batch no more.
         is_again = any(one.sequence in new and one.sequence <= stored.furthest for one in group)
@@ -185,7 +180,7 @@ def by_study(entries: Sequence[FeedEntry]) -> list[list[ChangeFeedEntry]]:
     for entry in entries:
         if isinstance(entry, TornEntry):
             continue
-        studies.setdefault((entry.partition, entry.study_instance_uid), []).append(entry)
+        studies.setdefault(entry.study, []).append(entry)
     return list(studies.values())
 
 

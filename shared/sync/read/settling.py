@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from shared.mapping.patients import PatientIdentity, Patients
-from shared.model import Action, ChangeFeedEntry, FeedEntry, Hole, StoredWatermark
+from shared.model import Action, ChangeFeedEntry, Hole, StoredWatermark
 
 if TYPE_CHECKING:  # they know the ports, of which this is one
     from shared.sync.read.plan import Plan, Study
@@ -49,7 +49,7 @@ class Settling:
     def begin(self, seconds: float, now: datetime) -> None:
         """A batch: what it writes in one slice and reads more of in the next has not grown, but was read in parts."""
         self._seconds = seconds
-        waiting = {_key(one.entry) for one in self.waiting}
+        waiting = {one.entry.study for one in self.waiting}
         known = self._written | self._of_this_batch
         self._written = {
             key: of for key, of in known.items() if of and (key in waiting or self._rests(of, now, seconds))
@@ -74,7 +74,7 @@ class Settling:
 
         With an update none waits: what it says of one study may be of another's instances.
         """
-        if not self._seconds or any(one.action is Action.UPDATE for one in plan.entries):
+        if not self._seconds or any(study.updated for study in (*plan.due, *plan.resting)):
             return plan, set()
         new = {one.sequence for one in plan.read.entries}
         due: list[Study] = []
@@ -93,7 +93,7 @@ class Settling:
     def done(self, studies: Iterable["Study"], undone: Collection[int], patients: Patients, now: datetime) -> None:
         """These were worked on, but for the `undone` sequences. A study that not only grew is written at once again."""
         for study in studies if self._seconds else ():
-            key = study.entries[0].partition, study.study_instance_uid
+            key = study.entries[0].study
             before = self._of_this_batch.get(key) or self._written.get(key)
             self._of_this_batch[key] = None
             if any(one.action is not Action.CREATE or one.sequence in undone for one in study.entries):
@@ -103,7 +103,7 @@ class Settling:
             self._of_this_batch[key] = Written(now, entries, named | (before.patients if before else frozenset()))
 
     def _waits(self, study: "Study", new: Sequence[ChangeFeedEntry], patients: Patients, now: datetime) -> bool:
-        written = self._written.get((study.entries[0].partition, study.study_instance_uid))
+        written = self._written.get(study.entries[0].study)
         if written is None or study.is_replayed or any(one.action is not Action.CREATE for one in new):
             return False
         if any(patients.of(one.metadata) not in written.patients for one in new):
@@ -118,7 +118,3 @@ class Settling:
     def _rests(written: Written, now: datetime, seconds: float) -> bool:
         """A clock that was set back makes nobody wait."""
         return 0 <= (now - written.at).total_seconds() < seconds
-
-
-def _key(entry: FeedEntry) -> StudyKey:
-    return entry.partition, entry.study_instance_uid

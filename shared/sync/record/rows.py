@@ -47,7 +47,7 @@ class ErrorRows:
 
     def open_of(self, entries: Sequence[FeedEntry], others: Collection[tuple[str, str]] = ()) -> list[OpenRow]:
         """Those of the entries' studies, of the entries themselves, and of other studies (data partition, UID)."""
-        studies = {*others, *((entry.partition, entry.study_instance_uid) for entry in entries)}
+        studies = {*others, *(entry.study for entry in entries)}
         return self._ports.errors.open_rows(studies, {entry.sequence for entry in entries if entry.sequence})
 
     def past(self, studies: Sequence[DoneStudy]) -> list[OpenRow]:

@@ -152,13 +152,8 @@ def _cut_study(told: Sequence[_Told]) -> Sequence[_Told]:
 
     The next portion begins with it, so that no study is written by halves because a portion ends in it.
     """
-    study = _study_of(told[-1]) if told else None
-    count = sum(1 for _ in takewhile(lambda one: _study_of(one) == study, reversed(told)))
+    count = sum(1 for _ in takewhile(lambda one: one.study == told[-1].study, reversed(told)))
     return told[len(told) - count :] if count < len(told) else ()
-
-
-def _study_of(told: FeedEntry | ErrorRow) -> tuple[str, str]:
-    return told.partition, told.study_instance_uid
 
 
 def total_of(ports: Ports, target: ReplayTarget) -> int | None:

@@ -67,7 +67,7 @@ def _reason(rows: Sequence[ErrorRow]) -> OpenReason:
     newest = rows[0]
     by_study: dict[tuple[str, str], list[ErrorRow]] = {}
     for row in rows:
-        by_study.setdefault((row.partition, row.study_instance_uid), []).append(row)
+        by_study.setdefault(row.study, []).append(row)
     studies = [
         OpenOfStudy(uid, partition, len(of_study), of_study[0].message, of_study[0].last_seen or "")
         for (partition, uid), of_study in by_study.items()
