@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local.compare_rules import Rules
-from local.dicom_says import Instance, Name, codes, days, held_names, moment, moments, names, numbers, texts
+from local.dicom_says import Instance, Name, codes, days, held_names, moment, moments, names, numbers, texts, words
 from local.fhir_account import Resource
 
 _ACCESSION_NUMBER, _MODALITY, _SERIES_UID, _SERIES_NUMBER = "00080050", "00080060", "0020000E", "00200011"
@@ -28,18 +28,21 @@ def in_study(study: Resource, synced: Sequence[Instance], rules: Rules) -> Itera
     if _is_another(moment(study.get("started", "")), moments(synced, _STUDY_DATE, _STUDY_TIME, rules.offset)):
         yield "started is not StudyDate and StudyTime"
     described = texts(synced, _STUDY_DESCRIPTION, "LO")
-    if rules.extended and _is_another(_words(study.get("description")), described):
+    if rules.extended and _is_another(words(study.get("description")), described):
         yield "the description is not StudyDescription"
-    if described - {_words(one.get("text")) for one in study.get("note", [])}:
+    if described - {words(one.get("text")) for one in study.get("note", [])}:
         yield "a StudyDescription is in no note"
+    by_series: dict[str, list[Instance]] = {}
+    for one in synced:
+        for uid in texts([one], _SERIES_UID, "LO"):
+            by_series.setdefault(uid, []).append(one)
     for series in study.get("series", []):
-        instances = [one for one in synced if series.get("uid") in texts([one], _SERIES_UID, "LO")]
-        for told in _in_series(series, instances, rules):
+        for told in _in_series(series, by_series.get(series.get("uid"), ()), rules):
             yield f"series {series.get('uid')}: {told}"
 
 
 def _in_series(series: Resource, instances: Sequence[Instance], rules: Rules) -> Iterator[str]:
-    if _is_another(_words(series.get("description")), texts(instances, _SERIES_DESCRIPTION, "LO")):
+    if _is_another(words(series.get("description")), texts(instances, _SERIES_DESCRIPTION, "LO")):
         yield "the description is not SeriesDescription"
     if _is_another(series.get("modality", {}).get("code"), texts(instances, _MODALITY, "SH")):
         yield "the modality is not Modality"
@@ -59,21 +62,22 @@ class PatientSaid:
 
     def also(self, instances: Sequence[Instance]) -> None:
         """These say it too."""
-        self.genders.update(codes(instances, _SEX, _GENDERS))
-        self.births.update(days(instances, _BIRTH_DATE))
-        for script, said in names(instances, _NAME).items():
-            self.names.setdefault(script, set()).update(said)
+        said = codes(instances, _SEX, _GENDERS), days(instances, _BIRTH_DATE)
+        self._add(PatientSaid(dict(names(instances, _NAME)), *said))
 
     @classmethod
     def together(cls, several: Iterable["PatientSaid"]) -> "PatientSaid":
         """Where one Patient has the PatientIDs of all of them."""
         whole = cls()
         for one in several:
-            whole.genders.update(one.genders)
-            whole.births.update(one.births)
-            for script, said in one.names.items():
-                whole.names.setdefault(script, set()).update(said)
+            whole._add(one)
         return whole
+
+    def _add(self, other: "PatientSaid") -> None:
+        self.genders.update(other.genders)
+        self.births.update(other.births)
+        for script, said in other.names.items():
+            self.names.setdefault(script, set()).update(said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,3 @@ def _is_another(held: Any, said: Collection[Any]) -> bool:
 
 def _is_accession(identifier: Mapping[str, Any]) -> bool:
     return any(one.get("code") == "ACSN" for one in identifier.get("type", {}).get("coding", []))
-
-
-def _words(text: str | None) -> str:
-    return " ".join((text or "").split())

@@ -15,7 +15,7 @@ from local.console import console_on_stdout
 from local.failures import RecordedFailure, recorded_failures
 from local.fhir_account import DEFAULT_PARTITION, SearchError
 from local.functions_host.settings import HostError, read_app_settings
-from local.parts import PARTS
+from local.parts import PARTS, start_command
 from local.processes import StackError
 from local.stack import Ports, Stack, StackOptions
 
@@ -62,8 +62,7 @@ def ensure_all_answer(stack: Stack, seconds: float = _ANSWER_SECONDS) -> None:
 def _again(stack: Stack, part: str) -> str:
     if part not in stack.parts:
         return "see to it, and compare again"
-    of_run = f"-m local start{stack.ports.option} {part}"
-    return f"start it again with `.venv/bin/python {of_run}`; where it runs and hangs, stop it first"
+    return f"start it again with `{start_command(part, stack.ports.option)}`; where it runs and hangs, stop it first"
 
 
 def _answers(url: str, seconds: float) -> bool:

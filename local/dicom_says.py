@@ -21,9 +21,14 @@ _SCRIPTS = {"Alphabetic": "", "Ideographic": "IDE", "Phonetic": "SYL"}
 _SCRIPT = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation"
 
 
+def words(text: str | None) -> str:
+    """With single blanks between them; empty where there is no text."""
+    return " ".join((text or "").split())
+
+
 def texts(instances: Iterable[Instance], tag: str, vr: str) -> set[str]:
     """The valid values of a text, each with single blanks between its words."""
-    said = {_words(text) for text in _each(instances, tag) if len(text) <= _LENGTHS[vr] and text.isprintable()}
+    said = {words(text) for text in _each(instances, tag) if len(text) <= _LENGTHS[vr] and text.isprintable()}
     return said - {""}
 
 
@@ -87,11 +92,6 @@ def held_names(patient: Mapping[str, Any]) -> Mapping[str, Name]:
     return {_script(one): _name(one) for one in reversed(usual)}
 
 
-def is_same_text(one: str, other: str) -> bool:
-    """But for how many blanks stand between words."""
-    return _words(one) == _words(other)
-
-
 def utc_offset(text: str) -> timezone:
     """`+01:00`. Raises ValueError."""
     return timezone(datetime.strptime(text, "%z").utcoffset() or timedelta()) if text else UTC
@@ -130,10 +130,6 @@ def _offset(instance: Instance, default: timezone) -> str:
     if _UTC_OFFSET.fullmatch(said) and int(said) in _UTC_OFFSETS:
         return f"{said[:3]}:{said[3:]}"
     return datetime.now(default).isoformat()[-6:]
-
-
-def _words(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _parts(group: str) -> Name:

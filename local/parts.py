@@ -12,6 +12,11 @@ ANSWER_SECONDS = 5
 _FOLDER = "asked"
 
 
+def start_command(part: str, port_option: str) -> str:
+    """What to type so that the part is started again; `port_option` tells which stack's."""
+    return f".venv/bin/python -m local start{port_option} {part}"
+
+
 def ask(folder: Path, verb: str, part: str, sleep: Callable[[float], None] = time.sleep) -> None:
     """Asks the `run` whose folder this is to start or stop a part. Raises StackError where none takes notice."""
     note = folder / _FOLDER / f"{verb}-{part}"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from local.parts import PARTS, asked, listen
+from local.parts import PARTS, asked, listen, start_command
 from local.processes import StackError
 from local.stack import ROOT, Ports, Stack, StackOptions
 
@@ -117,7 +117,7 @@ def key_file(folder: Path) -> Path:
 
 
 def _again(name: str, port_option: str) -> str:
-    return f"To start it again: .venv/bin/python -m local start{port_option} {name}"
+    return f"To start it again: {start_command(name, port_option)}"
 
 
 def _tell(line: str) -> None:
