@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import requests
@@ -13,6 +12,7 @@ from local.compare import compare
 from local.processes import StackError
 from local.stack import ROOT, Ports, Stack, StackOptions
 from local.stow import multipart
+from tests.integration.awaiting import await_
 from tests.integration.dicom_service_client import dicom_file
 
 STUDIES = 150
@@ -44,13 +44,6 @@ def status(stack):
     return requests.get(f"{stack.functions_url}/api/status", headers=headers, timeout=30).json()
 
 
-def await_(reached, seconds=90):
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 @pytest.fixture
 def quick(tmp_path):
     """Ticks every second; a killed holder's lease ends after 15 s, the least that blob leases allow."""
@@ -62,16 +55,16 @@ def quick(tmp_path):
 def test_killed_and_interrupted_in_mid_batch(quick):
     """kill -9, then Ctrl-C, each while studies of one patient appear one by one; then it goes on to the end."""
     store(quick, [file for number in range(STUDIES) for file in study(number)])
-    await_(lambda: count(quick, "ImagingStudy") > 10)
+    await_(lambda: count(quick, "ImagingStudy") > 10, seconds=90)
     quick.kill("functions")
     killed_at = count(quick, "ImagingStudy")
     assert killed_at < STUDIES
     quick.start("functions")
-    await_(lambda: count(quick, "ImagingStudy") > killed_at)
+    await_(lambda: count(quick, "ImagingStudy") > killed_at, seconds=90)
     quick._running["functions"].process.send_signal(signal.SIGINT)
     assert quick._running["functions"].process.wait(30) == 0
     quick.start("functions")
-    await_(lambda: status(quick)["lag"]["entries"] == 0)
+    await_(lambda: status(quick)["lag"]["entries"] == 0, seconds=90)
     assert not [one for one in compare(quick.dicom_url, quick.fhir_url, ()) if one.differences]
     assert (count(quick, "ImagingStudy"), count(quick, "Patient"), count(quick, "Endpoint")) == (STUDIES, 1, 1)
 

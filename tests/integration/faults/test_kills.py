@@ -21,6 +21,7 @@ from local.failures import recorded_failures
 from local.fhir_account import search
 from local.stack import Ports, Stack, StackOptions
 from local.stow import multipart
+from tests.integration.awaiting import await_
 from tests.integration.dicom_service_client import dicom_file
 from tests.integration.fhir_versions import times_written
 
@@ -125,24 +126,17 @@ def test_killed_while_a_study_settles(stack):
     for instances in (range(1, 2), range(2, 10)):
         for instance in instances:
             send(stack, file(STREAM, instance, patient_id(STREAM)))
-        await_(lambda: status(stack)["lag"]["entries"] == 0)
+        await_(lambda: status(stack)["lag"]["entries"] == 0, seconds=60)
     assert not is_drained(status(stack)), "nothing settles"
     stack.kill("functions")
     end_lease(stack)
     stack.start("functions")
     for instance in range(10, 20):
         send(stack, file(STREAM, instance, patient_id(STREAM)))
-    await_(lambda: is_drained(status(stack)))
+    await_(lambda: is_drained(status(stack)), seconds=60)
     assert [one for one in compare(stack.dicom_url, stack.fhir_url, ()) if one.differences] == []
     (study,) = search(stack.fhir_url, "ImagingStudy", identifier=f"urn:dicom:uid|urn:oid:{STUDIES}.{STREAM}")
     assert times_written(stack.fhir_url, study) <= MOST_VERSIONS
-
-
-def await_(reached, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def doubled(stack):

@@ -10,6 +10,7 @@ from azure.storage.blob import BlobClient, BlobLeaseClient, BlobServiceClient
 from shared.clients.lease import CONTAINER, BlobLease
 from shared.errors import LeaseLostError
 from shared.outcome import Outcome
+from tests.integration.awaiting import await_
 from tests.integration.faults.proxy import Fault
 
 LEASE_SECONDS = 15
@@ -44,13 +45,6 @@ def lock(world):
     return BlobClient.from_connection_string(world.storage, CONTAINER, f"{world.prefix}sync.lock")
 
 
-def await_(reached, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_a_renewal_that_fails_is_made_up_for(slow):
     """One gets no answer, its repetitions are refused; the next comes through before the lease ends, and the tick goes on."""
     slow.blobs.faults += [renewal(delay=60), renewal(status=503, times=2)]
@@ -83,7 +77,7 @@ def test_another_host_takes_the_lease(slow):
     """It is known at the next renewal: nothing is sent from then on, and the lease is his."""
     with ThreadPoolExecutor() as threads, lock(slow) as blob:
         tick = threads.submit(slow.tick)
-        await_(lambda: [one for one in slow.blobs.seen if (one.action, one.status) == ("acquire", 201)])
+        await_(lambda: [one for one in slow.blobs.seen if (one.action, one.status) == ("acquire", 201)], seconds=30)
         BlobLeaseClient(blob).break_lease(lease_break_period=0)
         his = BlobLeaseClient(blob)
         his.acquire(LEASE_SECONDS)
@@ -101,7 +95,7 @@ def test_a_host_that_does_not_know_yet_cannot_move_the_watermark(world):
     other = world.other_host()
     with ThreadPoolExecutor() as threads, lock(world) as blob:
         tick = threads.submit(world.tick)
-        await_(lambda: not world.fhir.faults[0].times)
+        await_(lambda: not world.fhir.faults[0].times, seconds=30)
         BlobLeaseClient(blob).break_lease(lease_break_period=0)
         assert other.tick().outcome is Outcome.SYNCED
         moved = other.ports.watermarks.read()

@@ -16,6 +16,7 @@ from local.fhir_account import search
 from local.processes import free_port
 from local.stack import Ports, Stack, StackOptions
 from local.stow import multipart
+from tests.integration.awaiting import await_
 from tests.integration.dicom_service_client import dicom_file
 from tests.integration.faults.proxy import Fault, origin, proxy_to
 from tests.integration.fhir_versions import times_written
@@ -124,21 +125,14 @@ def written(parts, resources):
     return [times_written(parts.fhir_url, one) for one in resources]
 
 
-def await_(reached, seconds=90):
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_the_other_follows(parts, hosts):
     """kill -9 in mid-tick: within a minute the other works, and in the end FHIR says what DICOM holds, once."""
     store(parts, range(STUDIES))
     for host in hosts:
         host.stack.start("functions")
-    await_(lambda: any(len(host.wrote()) >= 10 for host in hosts))
+    await_(lambda: any(len(host.wrote()) >= 10 for host in hosts), seconds=90)
     holder, other = sorted(hosts, key=lambda host: len(host.wrote()), reverse=True)
-    await_(other.found_it_held)
+    await_(other.found_it_held, seconds=90)
     assert other.wrote() == []
 
     killed_at = holder.kill()
@@ -150,7 +144,7 @@ def test_the_other_follows(parts, hosts):
 
     holder.stack.start("functions")
     store(parts, range(STUDIES + 10, STUDIES + 20))
-    await_(other.is_drained)
+    await_(other.is_drained, seconds=90)
     holds = sorted((*period, host) for host in hosts for period in host.holds())
     assert all(end <= start for (_, end, _), (start, _, _) in itertools.pairwise(holds)), "both held the lease"
     for host in hosts:

@@ -1,7 +1,6 @@
 """Updates, and what may come between: in the end FHIR says what DICOM holds, once, and was not written needlessly."""
 
 import threading
-import time
 from uuid import uuid4
 
 import pytest
@@ -13,6 +12,7 @@ from local.failures import recorded_failures
 from local.fhir_account import relative, search
 from local.stack import Ports, Stack, StackOptions
 from local.stow import multipart
+from tests.integration.awaiting import await_
 from tests.integration.dicom_service_client import dicom_file
 from tests.integration.faults.proxy import Fault
 from tests.integration.faults.test_kills import end_lease, status
@@ -279,25 +279,18 @@ class Moving:
         return sum(relative(one["subject"]) in subjects for one in self.held("ImagingStudy"))
 
 
-def await_(reached, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_a_host_killed_while_studies_move(stack, moving):
     """Twice amid an update of many studies: all are the one patient's, who is there once; each was written once more."""
     moving.store()
-    await_(lambda: status(stack)["lag"]["entries"] == 0)
+    await_(lambda: status(stack)["lag"]["entries"] == 0, seconds=120)
     moving.update()
     for before in (0, len(moving.studies) // 2):
-        await_(lambda before=before: moving.moved() > before)
+        await_(lambda before=before: moving.moved() > before, seconds=120)
         stack.kill("functions")
         assert moving.moved() < len(moving.studies), "killed too late to be in the middle"
         end_lease(stack)
         stack.start("functions")
-    await_(lambda: status(stack)["lag"]["entries"] == 0)
+    await_(lambda: status(stack)["lag"]["entries"] == 0, seconds=120)
     assert recorded_failures(stack.storage_connection) == []
     told = compare(stack.dicom_url, stack.fhir_url, (), rules=Rules(observations=True))
     assert [one.differences for one in told if one.differences] == []
