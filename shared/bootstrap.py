@@ -11,7 +11,7 @@ from azure.storage.blob import BlobServiceClient
 
 from shared.app import App
 from shared.clients import journal_table, open_rows, replay_table, watermark
-from shared.clients.change_feed import ChangeFeedV1, ChangeFeedV2
+from shared.clients.change_feed import ChangeFeed
 from shared.clients.change_feed_reader import FeedReader
 from shared.clients.dicomweb import DicomWeb
 from shared.clients.error_tables import ErrorTables
@@ -185,10 +185,9 @@ def _self_check(settings: Settings, mapping: MappingOptions, learned: Learned) -
     )
 
 
-def _change_feed(settings: Settings, dicom: HttpService) -> ChangeFeedV1 | ChangeFeedV2:
+def _change_feed(settings: Settings, dicom: HttpService) -> ChangeFeed:
     reader = FeedReader(dicom, _keys(settings), pass_torn=settings.ignore_json_parsing_errors)
-    version = ChangeFeedV1 if settings.dicom_api_version == "v1" else ChangeFeedV2
-    return version(reader, settings.gap_grace_seconds)
+    return ChangeFeed(reader, settings.gap_grace_seconds)
 
 
 def _keys(settings: Settings) -> frozenset[str]:

@@ -76,7 +76,7 @@ class Settings:
 SETTINGS: tuple[Setting, ...] = (
     Setting("DicomWeb__Endpoint",                                "dicom_url",             url,             None,        "URL of the DICOM service; it becomes `Endpoint.address` and `ImagingStudy.meta.source`"),
     Setting("DicomWeb__PrivateEndpoint",                         "dicom_private_url",     optional(url),   "",          "URL to reach the DICOM service by, where it is another"),
-    Setting("DicomWeb__ApiVersion",                              "dicom_api_version",     version,         "v1",        "`v1` follows the change feed by sequence, `v2` by time (entries wait for the grace period)"),
+    Setting("DicomWeb__ApiVersion",                              "dicom_api_version",     version,         "v1",        "the version of the DICOM service's API by which studies are read; the change feed is followed by sequence, which only v1 tells"),
     Setting("Fhir__Endpoint",                                    "fhir_url",              url,             None,        "URL of the FHIR R4 server"),
     Setting("AzureWebJobsStorage",                               "storage_connection",    optional(text),  "",          "connection string of the storage account; `UseDevelopmentStorage=true` for Azurite", secret=True),
     Setting("AzureWebJobsStorage__blobServiceUri",               "blob_service_url",      optional(url),   "",          "instead of a connection string, with the app's identity: blobs (the lease)"),

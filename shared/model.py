@@ -67,7 +67,7 @@ class ListedStudy:
 class Watermark:
     """How far the feed is done: every entry up to `sequence` is in FHIR or in an error table.
 
-    `timestamp` is that of the last entry passed, as the feed wrote it; API v2 orders by it. None: not known.
+    `timestamp` is that of the last entry passed, as the feed wrote it. None: not known.
     """
 
     sequence: int = 0
@@ -106,7 +106,8 @@ class StoredWatermark:
     `read_through`: where a host that starts reads on; between the two only carried entries are not done, and what fills
     one of the `holes`. `furthest`: the highest sequence that may have been worked on before, also where the watermark
     was set back since; 0 where none is known. `beyond`: where both would stand if no study settled, whose entries wait
-    in the memory of one host; None where none does.
+    in the memory of one host; None where none does. `is_by_time`: the marks may be of API v2's order, which releases of
+    before could follow.
     """
 
     watermark: Watermark
@@ -115,6 +116,7 @@ class StoredWatermark:
     holes: Sequence[Hole] = ()
     furthest: int = 0
     beyond: Marks | None = None
+    is_by_time: bool = False
 
     @property
     def but_settling(self) -> Marks:

@@ -2,7 +2,7 @@
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, unquote
@@ -80,13 +80,15 @@ def report_entry(report, sequence=1, action=Action.CREATE):
 class FakeFeed:
     """Pages of at most `page` entries; `hold` is said once the entries are through.
 
-    `young` are sequences that it does not have, and that may still come.
+    `young` are sequences that it does not have, and that may still come. `behind`: by the sequence of a mark of API v2's
+    order, how far all that is done has lower numbers too.
     """
 
     held: Sequence[ChangeFeedEntry] = ()
     page: int = 100
     hold: str | None = None
     young: Collection[int] = ()
+    behind: Mapping[int, int] = field(default_factory=dict)
 
     def pages(self, after: Watermark, at_once: int = 1) -> Iterator[FeedPage]:
         rest = [one for one in self.held if one.sequence > after.sequence]
@@ -117,28 +119,8 @@ class FakeFeed:
             within = [one for one in page.entries if (after.timestamp or "") <= one.timestamp < end]
             yield FeedPage(within, page.through)
 
-
-@dataclass
-class TimedFeed(FakeFeed):
-    """As API v2 orders them: by time, whatever their sequences."""
-
-    def pages(self, after: Watermark, at_once: int = 1) -> Iterator[FeedPage]:
-        rest = [one for one in self._ordered() if _place(one) > (after.timestamp or "", after.sequence)]
-        for start in range(0, len(rest), self.page):
-            part = rest[start : start + self.page]
-            before = rest[start - 1].sequence if start else after.sequence
-            holes = [Hole(one, one, "") for one in sorted(self.young) if before < one < part[-1].sequence]
-            yield FeedPage(part, Watermark(part[-1].sequence, part[-1].timestamp), holes=holes)
-
-    def entries(self, sequences: Collection[int]) -> list[ChangeFeedEntry]:
-        return [one for one in self._ordered() if one.sequence in sequences]
-
-    def _ordered(self) -> list[ChangeFeedEntry]:
-        return sorted(self.held, key=_place)
-
-
-def _place(one: ChangeFeedEntry) -> tuple[str, int]:
-    return one.timestamp, one.sequence
+    def by_sequence(self, by_time: Watermark) -> Watermark:
+        return replace(by_time, sequence=self.behind[by_time.sequence])
 
 
 @dataclass

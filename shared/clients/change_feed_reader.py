@@ -33,13 +33,13 @@ class FeedReader:
         self._parser = MetadataParser(keep)
         self._pass_torn = pass_torn
 
-    def latest(self, path: str) -> FeedEntry | None:
+    def latest(self) -> FeedEntry | None:
         """The newest entry without metadata, torn where only its number can be read; None where the feed is empty."""
-        return self.latest_with_clock(path)[0]
+        return self.latest_with_clock()[0]
 
-    def latest_with_clock(self, path: str) -> tuple[FeedEntry | None, datetime]:
+    def latest_with_clock(self) -> tuple[FeedEntry | None, datetime]:
         """The same, and the service's clock."""
-        url, answer = self._get(f"{path}/latest", {"includeMetadata": "false"})
+        url, answer = self._get(f"{V1}/latest", {"includeMetadata": "false"})
         return (_entry(_json(url, answer), url) if _has_content(answer) else None), served_at(answer.headers)
 
     def read(self, window: Window) -> WindowRead:
@@ -76,7 +76,7 @@ class FeedReader:
     def _witness(self, torn: FeedEntry, *, with_metadata: bool = False) -> bool:
         """Whether any other entry can be read: some before the torn one, some after it, the feed's newest."""
         try:
-            latest = self.latest(V1)
+            latest = self.latest()
         except (FeedError, OutageError):
             return False
         if latest is None:

@@ -11,28 +11,19 @@ MOST_WATCHED = 100
 """Numbers of one hole: what one answer of the service tells. Wider ones hold the feed, as long as they are young."""
 
 
-def before_young_hole(
-    entries: Sequence[FeedEntry], after: Watermark, old_before: datetime
-) -> tuple[Sequence[FeedEntry], str | None]:
-    """The entries up to the first hole that may still fill, and what is missing there: none is watched."""
-    settled, _, missing = young_holes(entries, after, old_before, timedelta(), most=0)
-    return settled, missing
-
-
 def young_holes(
-    entries: Sequence[FeedEntry], after: Watermark, as_of: datetime, grace: timedelta, most: int = MOST_WATCHED
+    entries: Sequence[FeedEntry], after: Watermark, as_of: datetime, grace: timedelta
 ) -> tuple[Sequence[FeedEntry], list[Hole], str | None]:
     """The entries, and the holes among them that may still fill.
 
-    Before a hole of more than `most` numbers, which is too wide to be watched, the entries end, with what is missing
-    there. `as_of`: now, by the service's clock; what stands behind a hole for longer than `grace` tells that nothing is
-    to come.
+    Before a hole of more than MOST_WATCHED numbers the entries end, with what is missing there. `as_of`: now, by the
+    service's clock; what stands behind a hole for longer than `grace` tells that nothing is to come.
     """
     expected = after.sequence + 1
     holes: list[Hole] = []
     for position, entry in enumerate(entries):
         if entry.sequence > expected and not _is_old(entries[position:], as_of - grace):
-            if entry.sequence - expected > most:
+            if entry.sequence - expected > MOST_WATCHED:
                 return entries[:position], holes, f"sequence {expected} is missing and may still come"
             timestamp = _first_time(entries[position:])
             until = (moment(timestamp) if timestamp else as_of) + grace

@@ -78,7 +78,7 @@ class SelfCheck:
         Those of a system stand together.
         """
         dicom, fhir = self._feed.service, self._fhir.service
-        latest, metadata = f"{self._feed.path}/latest", "/metadata?_elements=fhirVersion"
+        latest, metadata = "/v1/changefeed/latest", "/metadata?_elements=fhirVersion"
         questions = [
             ("storage: tables can be written", self.tables, TABLES),
             ("storage: the lease can be taken", self.lease, BLOBS),

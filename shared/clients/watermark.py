@@ -43,7 +43,8 @@ class TableWatermarkStore:
             holes, beyond = _holes(row), _beyond(row)
         # A row of before has no such column; it was read as far as it says, also where somebody has set it back since.
         furthest = max(_sequence(row, "FurthestSequence", 0), _sequence(row, "ReadSequence", 0), watermark.sequence)
-        return StoredWatermark(watermark, row.metadata["etag"], read_through, holes, furthest, beyond)
+        is_by_time = "Order" not in row and watermark.timestamp is not None
+        return StoredWatermark(watermark, row.metadata["etag"], read_through, holes, furthest, beyond, is_by_time)
 
     def write(self, stored: StoredWatermark) -> StoredWatermark:
         """Raises LeaseLostError where the row is not the one that was read."""
@@ -116,6 +117,7 @@ def _row(stored: StoredWatermark) -> dict[str, Any]:
         "ReadSequence": int64(stored.read_through.sequence),
         "ReadTimestamp": stored.read_through.timestamp or "",
         "FurthestSequence": int64(stored.furthest),
+        "Order": "sequence",
         # Nothing is lost where an older release does not know it: it is told of, and read by nobody.
         "Beyond": _BEYOND.dump_json(stored.beyond).decode() if stored.beyond else "",
         "Holes": _HOLES.dump_json(tuple(stored.holes)).decode() if stored.holes else "",

@@ -12,6 +12,7 @@ from shared.errors import FeedError, OutageError
 from shared.failures import ErrorTable
 from shared.journal import TOTALS
 from shared.mapping.converters import MappingOptions
+from shared.model import StoredWatermark
 from shared.outcome import BatchResult, Outcome
 from shared.sync.ports import Ports
 from shared.sync.queue.studies import Limits, Progress, StudyQueue
@@ -86,7 +87,7 @@ def run_slice(ports: Ports, options: BatchOptions, deadline: datetime) -> tuple[
     """
     calls_before = ports.fhir.calls
     limits = Limits(deadline, options.total_retry_seconds)
-    stored = ports.watermarks.read()
+    stored = _by_sequence(ports, ports.watermarks.read())
     at = ports.settling.resumed(stored)
     began = ports.now()
     plan = make_plan(ports, at, options.size, began + max(timedelta(), deadline - began) * READING)
@@ -118,6 +119,15 @@ def run_slice(ports: Ports, options: BatchOptions, deadline: datetime) -> tuple[
     brought_on = end.but_settling != at.but_settling or plan.is_any_resting
     brought_on = brought_on or bool(progress.studies or rows.recorded)
     return replace(result, recorded=dict(rows.recorded), brought_on=brought_on), plan.is_last
+
+
+def _by_sequence(ports: Ports, stored: StoredWatermark) -> StoredWatermark:
+    """The marks in the feed's order of now, should a release of before have set them in another."""
+    if not stored.is_by_time:
+        return stored
+    read_through = ports.feed.by_sequence(stored.read_through)
+    watermark = min(ports.feed.by_sequence(stored.watermark), read_through, key=lambda mark: mark.sequence)
+    return replace(stored, watermark=watermark, read_through=read_through, is_by_time=False)
 
 
 def _result(plan: Plan, progress: Progress, end: SliceEnd, fhir_calls: int) -> BatchResult:

@@ -56,6 +56,10 @@ class Feed(Protocol):
         """What follows `after` and whose Timestamp is before `end`, page by page."""
         ...
 
+    def by_sequence(self, by_time: Watermark) -> Watermark:
+        """Where a mark of API v2's order, by time, has to stand in that of sequences. Raises FeedError, OutageError."""
+        ...
+
     def first_after(self, watermark: Watermark) -> FeedEntry | None:
         """The first entry behind the watermark, without metadata; None where there is none."""
         ...

@@ -134,6 +134,22 @@ def test_how_far_the_feed_was_read_is_kept(world, tables):
     assert store.read().furthest == furthest
 
 
+@pytest.mark.parametrize("is_of_before", [True, False])
+def test_a_row_of_a_release_that_followed_the_order_of_time(world, tables, is_of_before):
+    """What is behind its mark by time is read, though its numbers are lower; a row of now says what order it is of."""
+    world.dicom.store(world.file(1))
+    world.synced()
+    world.dicom.store(world.file(2))
+    world.dicom.store(world.file(3))
+    ahead = EntityProperty(3, EdmType.INT64)
+    tables.spoil(SyncedSequence=ahead, ReadFromSequence=ahead, ReadSequence=ahead)
+    if is_of_before:
+        tables.drop("Order")
+    world.synced()
+    assert world.imaging_study()["numberOfInstances"] == (3 if is_of_before else 1)
+    assert tables.watermark_row()["Order"] == "sequence"
+
+
 def test_holes_are_kept_with_the_watermark(world):
     """A host that takes over watches on."""
     store = world.app.ports.watermarks

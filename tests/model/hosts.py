@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from inspect import isgenerator
 from itertools import cycle
 
-from shared.clients.change_feed import ChangeFeedV1, ChangeFeedV2
+from shared.clients.change_feed import ChangeFeed
 from shared.clients.change_feed_reader import FeedReader
 from shared.clients.dicomweb import DicomWeb
 from shared.clients.http import HttpService
@@ -289,8 +289,7 @@ class Host:
         turn = baton.turn if self.setup.lanes > 1 else lambda: None
         service = self.archive.mount(HttpService("DICOM service", URL))
         keys = MAPPED_KEYS | REPORT_KEYS
-        version = ChangeFeedV1 if self.setup.version == "v1" else ChangeFeedV2
-        self.feed = _Seen(version(FeedReader(service, keys, pass_torn=False), GRACE_SECONDS), self._note)
+        self.feed = _Seen(ChangeFeed(FeedReader(service, keys, pass_torn=False), GRACE_SECONDS), self._note)
 
         def struck(name, port, before=lambda: None):
             return Struck(name, port, self.faults, before)

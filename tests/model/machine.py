@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from shared.failures import ErrorTable
 from shared.model import PatientUpdatePolicy
 from shared.replay import SequenceRange, StoredErrors, StudyRebuild, TimeRange
-from tests.model.hosts import GRACE_SECONDS, OF_PORT, Fault
+from tests.model.hosts import OF_PORT, Fault
 from tests.model.oracle import ViolatedError, studies_of
 from tests.model.vocabulary import DEFAULT, IMAGES, OTHER, REPORTS, STUDIES, UPDATED, VALUES, OfSeries, Place, Said
 from tests.model.world import AGAIN, CHECKS, Setup, World
@@ -240,7 +240,6 @@ class Machine(RuleBasedStateMachine):
             self._do(self.archive.store_reserved, place, *self._words(place, said, of_series))
 
     @switched("swap")
-    @precondition(lambda self: self.world.setup.version == "v2")
     @rule()
     def swap_times(self):
         """The two newest entries of which none is read; those of one instance keep their order."""
@@ -264,7 +263,7 @@ class Machine(RuleBasedStateMachine):
         """A scanner sends instances of a study while ticks go on."""
         for instance in ("i", "j", "k"):
             self._store(self._place(study, series, instance), said, of_series)
-            self.world.clock.sleep(GRACE_SECONDS + 1 if self.world.setup.version == "v2" else 2)
+            self.world.clock.sleep(2)
             self.world.tick(size)
 
     # FHIR and those who write it besides.

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from shared.clients.change_feed_entry import hundred_nanoseconds
 from shared.mapping.converters import GENDERS, patient_identifier
 from shared.model import PatientUpdatePolicy
 from tests.model.oracle import PATIENT_TAGS, ViolatedError, identities, text
@@ -21,9 +20,8 @@ class Word:
 class PatientWords:
     """By patient. `mixed`: those of whom, or beside whom, instances of one study have said different things."""
 
-    def __init__(self, options, by_time):
+    def __init__(self, options):
         self._options = options
-        self._by_time = by_time
         self._words = {}
         self._read = []
         self._made = {}
@@ -43,10 +41,9 @@ class PatientWords:
         for view, entry, is_replayed in self._read:
             if entry.metadata.get("00080060", {}).get("Value") == ["ct"]:
                 continue
-            place = (hundred_nanoseconds(entry.timestamp), entry.sequence) if self._by_time else (entry.sequence, 0)
             key = entry.partition, *_uids(entry)
             certain = is_done and not is_replayed and key in held and key not in failed
-            word = Word((*place, view), said_of(entry.metadata), certain)
+            word = Word((entry.sequence, view), said_of(entry.metadata), certain)
             self._words.setdefault(self.identity(entry.metadata), []).append(word)
         self._read = []
 

@@ -63,7 +63,7 @@ class World:
         )
         self.clock = Clock()
         self.archive, self.fhir = Archive(self.clock), ModelFhir()
-        self.words = PatientWords(self.mapping, by_time=setup.version == "v2")
+        self.words = PatientWords(self.mapping)
         self.read_through = 0
         options = BatchOptions(self.mapping, size=1000, total_retry_seconds=100, settle_seconds=setup.settle)
         self.host = Host(self.archive, self.fhir, setup, options, self._read)

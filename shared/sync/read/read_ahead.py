@@ -93,6 +93,9 @@ class ReadAhead:
     def between(self, after: Watermark, end: str) -> Iterator[FeedPage]:
         return self._feed.between(after, end)
 
+    def by_sequence(self, by_time: Watermark) -> Watermark:
+        return self._feed.by_sequence(by_time)
+
     def first_after(self, watermark: Watermark) -> FeedEntry | None:
         return self._feed.first_after(watermark)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
-from shared.clients.change_feed import ChangeFeedV1, ChangeFeedV2
+from shared.clients.change_feed import ChangeFeed
 from shared.clients.change_feed_reader import FeedReader
 from shared.clients.http import Answer
 from shared.errors import OutageError
@@ -81,9 +81,8 @@ class FeedService:
             **metadata,
         }
 
-    def feed(self, version="v1", *, pass_torn=False, grace=30):
-        kind = ChangeFeedV1 if version == "v1" else ChangeFeedV2
-        return kind(FeedReader(self, frozenset({"0020000D"}), pass_torn=pass_torn), grace)
+    def feed(self, *, pass_torn=False, grace=30):
+        return ChangeFeed(FeedReader(self, frozenset({"0020000D"}), pass_torn=pass_torn), grace)
 
 
 def steady(*sequences, oldest=10_000.0, step=1.0):

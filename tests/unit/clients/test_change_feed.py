@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from shared.clients.change_feed import ChangeFeedV1, ChangeFeedV2
+from shared.clients.change_feed import ChangeFeed
 from shared.clients.change_feed_entry import entry_of, hundred_nanoseconds, torn_entry_of
-from shared.clients.feed_order import MOST_WATCHED, before_young_hole, still_open, young_holes
+from shared.clients.feed_order import MOST_WATCHED, still_open, young_holes
 from shared.clients.feed_window import WindowRead
 from shared.errors import FeedError
 from shared.model import Action, Hole, State, TornEntry, Watermark
@@ -61,7 +61,7 @@ def test_what_is_not_the_contract_is_named(change, said):
 
 
 def test_entries_come_in_the_feed_s_order():
-    """Those that are asked for by number too: API v2 orders by time."""
+    """Those that are asked for by number too, whatever their times."""
     held = [replace(entry(number), timestamp=f"2024-05-06T07:08:0{10 - number}.1234567+00:00") for number in (3, 7, 9)]
 
     class Reader:
@@ -69,32 +69,7 @@ def test_entries_come_in_the_feed_s_order():
             found = [one for one in held if window.offset < one.sequence <= window.offset + window.limit]
             return WindowRead(window, found, NOW, window.limit)
 
-    for feed, order in ((ChangeFeedV1, [3, 9]), (ChangeFeedV2, [9, 3])):
-        assert [one.sequence for one in feed(Reader(), 0).entries({3, 9})] == order
-
-
-YOUNG, OLD = NOW + timedelta(seconds=5), NOW - timedelta(seconds=5)
-
-HOLES = [
-    # rule                                           sequences   from  entries are  passed      missing
-    ("no hole, nothing waits, however young",        (5, 6, 7),  4,    "young",     (5, 6, 7),  None),
-    ("a hole before young entries waits",            (5, 7, 8),  4,    "young",     (5,),       6),
-    ("a hole right after the watermark waits",       (6, 7),     4,    "young",     (),         5),
-    ("a hole before old entries is for ever",        (5, 7, 8),  4,    "old",       (5, 7, 8),  None),
-    ("an old feed may begin anywhere",               (100, 101), 0,    "old",       (100, 101), None),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("rule", "sequences", "start", "age", "passed", "missing"), HOLES, ids=[row[0] for row in HOLES]
-)
-def test_holes(rule, sequences, start, age, passed, missing):
-    """A rolled-back write leaves a hole for ever, a slow one fills it: age tells them apart."""
-    entries = [entry(sequence) for sequence in sequences]
-    old_before = OLD if age == "young" else YOUNG
-    settled, hole = before_young_hole(entries, Watermark(start), old_before)
-    assert tuple(one.sequence for one in settled) == passed, rule
-    assert hole == (f"sequence {missing} is missing and may still come" if missing else None)
+    assert [one.sequence for one in ChangeFeed(Reader(), 0).entries({3, 9})] == [3, 9]
 
 
 WATCHED = [
@@ -103,6 +78,7 @@ WATCHED = [
     ("a hole before young entries is watched",      (5, 7, 8),           4,    "young",     3,      [(6, 6)]),
     ("so are several, and one after the watermark", (6, 9),              4,    "young",     2,      [(5, 5), (7, 8)]),
     ("a hole before old entries is for ever",       (5, 7, 8),           4,    "old",       3,      []),
+    ("an old feed may begin anywhere",              (100, 101),          0,    "old",       2,      []),
     ("a wide one waits",                            (5, 7, 900),         4,    "young",     2,      [(6, 6)]),
 ]  # fmt: skip
 
@@ -111,7 +87,10 @@ WATCHED = [
     ("rule", "sequences", "start", "age", "passed", "holes"), WATCHED, ids=[row[0] for row in WATCHED]
 )
 def test_holes_that_are_watched(rule, sequences, start, age, passed, holes):
-    """What stands behind them is given out at once; each is open until what stands behind it is old."""
+    """A rolled-back write leaves a hole for ever, a slow one fills it: age tells them apart.
+
+    What stands behind a hole is given out at once; it is open until what stands behind it is old.
+    """
     grace = timedelta(seconds=30)
     as_of = NOW + timedelta(seconds=10 if age == "young" else 30)
     given, found, held_by = young_holes([entry(one) for one in sequences], Watermark(start), as_of, grace)
@@ -169,19 +148,20 @@ def test_what_is_known_of_a_torn_entry(said, partition):
 
 
 TORN = [
-    # rule                                              torn without a time, entries  young  passed   missing
-    ("a torn entry is no hole",                          (6,),  (5, 7),               True,  (5, 6, 7), None),
-    ("a hole before it is as old as what follows",       (7,),  (5, 8),               False, (5, 7, 8), None),
-    ("young, it may still fill",                         (7,),  (5, 8),               True,  (5,),      6),
-    ("nothing tells its age: it may still fill",         (7,),  (5,),                 False, (5,),      6),
+    # rule                                              torn without a time, entries  young  holes
+    ("a torn entry is no hole",                          (6,),  (5, 7),               True,  []),
+    ("a hole before it is as old as what follows",       (7,),  (5, 8),               False, []),
+    ("young, it may still fill",                         (7,),  (5, 8),               True,  [(6, 6)]),
+    ("nothing tells its age: it may still fill",         (7,),  (5,),                 False, [(6, 6)]),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("rule", "torn", "whole", "is_young", "passed", "missing"), TORN, ids=[row[0] for row in TORN])
-def test_holes_beside_torn_entries(rule, torn, whole, is_young, passed, missing):
+@pytest.mark.parametrize(("rule", "torn", "whole", "is_young", "holes"), TORN, ids=[row[0] for row in TORN])
+def test_holes_beside_torn_entries(rule, torn, whole, is_young, holes):
     """An entry that cannot be read is there, and nothing may be lost around it."""
     entries = [*map(entry, whole), *(TornEntry(sequence, None, "no JSON") for sequence in torn)]
     entries.sort(key=lambda one: one.sequence)
-    settled, hole = before_young_hole(entries, Watermark(4), OLD if is_young else YOUNG)
-    assert tuple(one.sequence for one in settled) == passed, rule
-    assert hole == (f"sequence {missing} is missing and may still come" if missing else None)
+    as_of = NOW + timedelta(seconds=10 if is_young else 30)
+    given, found, held_by = young_holes(entries, Watermark(4), as_of, timedelta(seconds=30))
+    assert (given, held_by) == (entries, None), rule
+    assert [(one.first, one.last) for one in found] == holes

@@ -9,12 +9,12 @@ from shared.model import TornEntry, Watermark
 from tests.unit.clients.feed_service import NOW, FeedService, steady
 
 
-def read(service, version="v1", after=None, *, ticks=1, **options):
+def read(service, after=None, *, ticks=1, **options):
     """What so many ticks read, one after the other, and where the watermark stands."""
     after = after or Watermark()
     given = []
     for _ in range(ticks):
-        for page in service.feed(version, **options).pages(after):
+        for page in service.feed(**options).pages(after):
             given += page.entries
             after = page.through
     return given, after
@@ -24,11 +24,10 @@ def sequences(entries):
     return [entry.sequence for entry in entries]
 
 
-@pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("held", [(), (1, 2, 3)], ids=["empty", "three"])
-def test_a_feed_that_ends_before_the_watermark(version, held):
+def test_a_feed_that_ends_before_the_watermark(held):
     """Made anew, another service's, or a row that was changed: an error of its own, never a feed that is caught up."""
-    feed = FeedService(steady(*held)).feed(version)
+    feed = FeedService(steady(*held)).feed()
     with pytest.raises(FeedEndsEarlyError) as caught:
         list(feed.pages(Watermark(5000, NOW.isoformat())))
     assert f"the change feed ends before the watermark: its latest entry is {len(held)}" in str(caught.value)
@@ -54,36 +53,40 @@ def out_of_order(path, params, body):
 
 
 WRONG = [
-    ("v1", stray, "entry 5000 was answered where 1 to 100 were asked for"),
-    ("v1", stale, "entry 1 was answered where 101 to 200 were asked for"),
-    ("v2", stale, "the page at offset 200 repeats another"),
-    ("v2", too_many, "entries were answered where 200 were asked for"),
-    ("v2", out_of_order, "out of its order"),
+    ("by sequence", stray, "entry 5000 was answered where 1 to 100 were asked for"),
+    ("by sequence", stale, "entry 1 was answered where 101 to 200 were asked for"),
+    ("by time", stale, "the page at offset 200 repeats another"),
+    ("by time", too_many, "entries were answered where 200 were asked for"),
+    ("by time", out_of_order, "out of its order"),
 ]
+BEGIN = "1900-01-01T00:00:00+00:00"
 
 
-@pytest.mark.parametrize(("version", "told", "said"), WRONG, ids=[f"{row[0]} {row[1].__name__}" for row in WRONG])
-def test_what_was_not_asked_for_is_an_error(version, told, said):
+@pytest.mark.parametrize(("order", "told", "said"), WRONG, ids=[f"{row[0]} {row[1].__name__}" for row in WRONG])
+def test_what_was_not_asked_for_is_an_error(order, told, said):
     """And what came before it is given out; the watermark never moves over what was not seen."""
     service = FeedService(steady(*range(1, 301)), told=told)
+    feed = service.feed()
     pages = []
     with pytest.raises(FeedError, match=said):
-        pages.extend(service.feed(version).pages(Watermark()))
+        pages.extend(
+            feed.pages(Watermark()) if order == "by sequence" else feed.between(Watermark(0, BEGIN), NOW.isoformat())
+        )
     given = [entry.sequence for page in pages for entry in page.entries]
     assert given == list(range(1, len(given) + 1))
     assert not pages or pages[-1].through.sequence == len(given)
 
 
-def test_v2_entries_of_another_time_are_an_error():
+def test_entries_of_another_time_are_an_error():
     """A page of a cache that does not look at the parameters."""
     service = FeedService(steady(1, 2, 3, 4))
     after = Watermark(3, (service.entry(3, False))["Timestamp"])
     service.told = lambda path, params, body: [service.entry(one, True) for one in (1, 2, 3, 4)]
     with pytest.raises(FeedError, match=r"entry 1 of .* is outside of the time that was asked for"):
-        list(service.feed("v2").pages(after))
+        list(service.feed().between(after, NOW.isoformat()))
 
 
-def test_v1_takes_an_entry_once_and_in_order():
+def test_an_entry_is_taken_once_and_in_order():
     """Twice in one answer, or out of order, is of no harm by sequence."""
     service = FeedService(steady(*range(1, 11)), told=lambda path, params, body: [*body[::-1], body[0]])
     assert sequences(read(service)[0]) == list(range(1, 11))
@@ -99,32 +102,39 @@ BACK = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("first", [1, 3, 5, 10])
 @pytest.mark.parametrize(("rule", "times"), BACK, ids=[row[0] for row in BACK])
-def test_a_clock_that_was_set_back(version, first, rule, times):
+def test_a_clock_that_was_set_back(first, rule, times):
     """However many entries the first tick saw, all are given out, and then nothing more; the lag ends at 0."""
     service = FeedService({})
     after, given = Watermark(), []
     for stored in (first, 10):
         service.times = dict(zip(count(1), times[:stored], strict=False))
-        more, after = read(service, version, after)
+        more, after = read(service, after)
         given += more
     assert set(sequences(given)) == set(range(1, 11)), rule
-    again, after = read(service, version, after)
-    assert len(again) <= 2, "what was written slowly may be given once more"
-    assert read(service, version, after)[0] == []
-    assert (after.sequence, service.feed(version).latest().sequence) == (10, 10)
+    assert read(service, after)[0] == []
+    assert (after.sequence, service.feed().latest().sequence) == (10, 10)
 
 
-def test_v2_waits_with_a_hole_among_those_that_went_back():
-    """6 may still come: it must not be lost."""
-    service = FeedService({1: 100.0, 2: 99.0, 3: 130.0, 5: 29.0, 6: 28.0})
-    given, after = read(service, "v2")
-    assert sequences(given) == [3, 1, 2] or set(sequences(given)) == {1, 2, 3}
-    service.times[4] = 125.0
-    given, after = read(service, "v2", after, grace=1)
-    assert set(sequences(given)) == {4, 5, 6}
+MARKS_BY_TIME = [
+    # rule                                                  seconds before now, from 1 on   done by time up to  stands at
+    ("the same in both orders",                             [500, 499, 498, 497],           2,                  2),
+    ("what follows by time has a lower number",             [500, 498, 499, 497],           3,                  1),
+    ("it has overtaken all that follow by time",            [496, 497, 498, 499],           3,                  0),
+    ("the last of all, by time and by number",              [500, 499, 498, 497],           4,                  4),
+    ("the last by time, whose number is not",               [500, 499, 497, 498],           3,                  3),
+    ("what follows later than writes can overtake",         [100, 500, 499, 498],           4,                  4),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "times", "mark", "stands"), MARKS_BY_TIME, ids=[row[0] for row in MARKS_BY_TIME])
+def test_a_mark_of_the_order_of_time(rule, times, mark, stands):
+    """A release of before followed API v2: what is behind its mark by time is behind the mark by sequence too."""
+    service = FeedService(dict(zip(count(1), times, strict=False)))
+    by_time = Watermark(mark, service.entry(mark, False)["Timestamp"])
+    assert service.feed().by_sequence(by_time) == Watermark(stands, by_time.timestamp), rule
+    assert service.feed().by_sequence(Watermark(mark)) == Watermark(mark), "of a row without a time"
 
 
 @pytest.mark.parametrize("versions", [("v1", "v2"), ("v1",)], ids=["v1 and v2", "v1 alone"])
@@ -171,29 +181,27 @@ STATUSES = [500, 503, 404, 424, 429]
 
 
 @pytest.mark.parametrize("status", STATUSES)
-@pytest.mark.parametrize("version", ["v1", "v2"])
-def test_metadata_that_is_answered_with_a_status(version, status):
+def test_metadata_that_is_answered_with_a_status(status):
     """The entry to blame is torn, by its UIDs; the others are whole. Without the setting the error says which it is."""
     service = FeedService(steady(*range(1, 251)), bad={77}, status=status)
-    given, _ = read(service, version, pass_torn=True)
+    given, _ = read(service, pass_torn=True)
     assert sequences(given) == list(range(1, 251))
     (torn,) = [entry for entry in given if isinstance(entry, TornEntry)]
     assert (torn.sequence, torn.sop_instance_uid) == (77, "1.2.77.1.1")
     assert str(status) in torn.message
     assert len(service.asked) < 50
     with pytest.raises(FeedError, match=r"entry 77: .*IgnoreJsonParsingErrors = true records such an entry"):
-        read(FeedService(service.times, bad={77}, status=status), version)
+        read(FeedService(service.times, bad={77}, status=status))
 
 
 @pytest.mark.parametrize("bad", [range(101, 201), range(1, 101), range(151, 251)], ids=["amid", "at first", "the tail"])
-@pytest.mark.parametrize("version", ["v1", "v2"])
-def test_a_hundred_in_a_row(version, bad):
+def test_a_hundred_in_a_row(bad):
     """Each tick spends a bounded number of requests on them, and goes on where the one before stood."""
     service = FeedService(steady(*range(1, 251)), bad=set(bad), status=503)
     given, after = [], Watermark()
     for _ in range(12):
         service.asked.clear()
-        more, after = read(service, version, after, pass_torn=True)
+        more, after = read(service, after, pass_torn=True)
         given += more
         assert len(service.asked) < 330
     assert sequences(given) == list(range(1, 251))
@@ -201,25 +209,23 @@ def test_a_hundred_in_a_row(version, bad):
 
 
 @pytest.mark.parametrize("status", STATUSES)
-@pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("new", [1, 40])
-def test_metadata_that_cannot_be_had_of_any_entry_is_no_entrys_fault(version, status, new):
+def test_metadata_that_cannot_be_had_of_any_entry_is_no_entrys_fault(status, new):
     """The feed answers and the store of the metadata is down: nothing is recorded, nothing passed."""
     service = FeedService(steady(*range(1, 251)), bad=set(range(1, 251)), deleted={3, 240}, status=status)
     after = Watermark(250 - new, service.entry(250 - new, False)["Timestamp"])
     with pytest.raises((OutageError, FeedError)) as caught:
-        read(service, version, after, pass_torn=True)
+        read(service, after, pass_torn=True)
     assert str(status) in str(caught.value)
     assert len(service.asked) < 250
 
 
-@pytest.mark.parametrize("version", ["v1", "v2"])
-def test_a_service_that_is_down_is_not_asked_again_and_again(version):
+def test_a_service_that_is_down_is_not_asked_again_and_again():
     """The window without metadata is refused too: an outage, told by the first answer."""
     service = FeedService(steady(*range(1, 251)))
     service.answer = lambda version, path, params: (200, service.entry(250, False)) if "latest" in path else (503, None)
     with pytest.raises(OutageError):
-        read(service, version, pass_torn=True)
+        read(service, pass_torn=True)
     assert len(service.asked) <= 4
 
 
@@ -229,7 +235,7 @@ def test_entries_that_are_asked_for_by_number_are_all_told():
     assert sequences(service.feed(pass_torn=True).entries(range(1, 301))) == list(range(1, 301))
 
 
-def test_v2_a_torn_entry_without_a_time_gives_the_watermark_none():
+def test_a_torn_entry_without_a_time_gives_the_watermark_none():
     """Nor is it given out for ever."""
     service = FeedService(steady(1, 2, 3))
 
@@ -237,11 +243,10 @@ def test_v2_a_torn_entry_without_a_time_gives_the_watermark_none():
         return [one | {"Timestamp": "yesterday"} if one["Sequence"] == 3 else one for one in body]
 
     service.told = timeless
-    given, after = read(service, "v2", pass_torn=True)
+    given, after = read(service, pass_torn=True)
     assert sequences(given) == [1, 2, 3]
     assert after == Watermark(3, service.entry(2, False)["Timestamp"])
-    assert read(service, "v2", after, pass_torn=True)[0] == []
-    assert read(service, "v1", pass_torn=True)[1] == Watermark(3, service.entry(2, False)["Timestamp"])
+    assert read(service, after, pass_torn=True)[0] == []
 
 
 def test_a_newest_entry_that_cannot_be_read_does_not_hide_the_end():
@@ -256,13 +261,12 @@ def test_a_newest_entry_that_cannot_be_read_does_not_hide_the_end():
     assert service.feed().latest().sequence == 3
 
 
-@pytest.mark.parametrize("version", ["v1", "v2"])
-def test_a_feed_none_of_whose_entries_can_be_read(version):
+def test_a_feed_none_of_whose_entries_can_be_read():
     """A word of the contract has changed for all of them: nothing is recorded, though each has its number."""
     service = FeedService(steady(*range(1, 31)))
     service.told = lambda path, params, body: [one | {"Action": "renamed"} for one in body]
     with pytest.raises(FeedError, match="is this a change feed"):
-        read(service, version, pass_torn=True)
+        read(service, pass_torn=True)
     service.told = lambda path, params, body: [one | {"Action": "?"} if one["Sequence"] > 10 else one for one in body]
     after = Watermark(10, service.entry(10, False)["Timestamp"])
-    assert sequences(read(service, version, after, pass_torn=True)[0]) == list(range(11, 31))
+    assert sequences(read(service, after, pass_torn=True)[0]) == list(range(11, 31))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.clients.change_feed import ChangeFeedV1, ChangeFeedV2
+from shared.clients.change_feed import ChangeFeed
 from shared.clients.change_feed_reader import FeedReader
 from shared.clients.dicomweb import DicomWeb
 from shared.clients.http import Answer, Stream
@@ -64,9 +64,9 @@ class Service:
         yield Stream(200, {}, iter([self._content]))
 
 
-def read_feed(kind, body, *, pass_torn):
+def read_feed(body, *, pass_torn):
     """All that the app asks of a feed, and what it does with it at once."""
-    feed = kind(FeedReader(Service(body), frozenset(metadata()), pass_torn=pass_torn), 30)
+    feed = ChangeFeed(FeedReader(Service(body), frozenset(metadata()), pass_torn=pass_torn), 30)
     for after in (Watermark(), Watermark(6, "2024-05-06T05:00:00+00:00")):
         with contextlib.suppress(DicomCastError):
             for position, page in enumerate(feed.pages(after)):
@@ -81,6 +81,8 @@ def read_feed(kind, body, *, pass_torn):
         feed.entries({7})
     with contextlib.suppress(DicomCastError):
         list(feed.between(Watermark(0, "2024-05-06T05:00:00+00:00"), "2024-05-06T08:00:00+00:00"))
+    with contextlib.suppress(DicomCastError):
+        feed.by_sequence(Watermark(6, "2024-05-06T05:00:00+00:00"))
 
 
 def read_study(body):
@@ -103,10 +105,9 @@ def read_study(body):
 
 READERS = [
     # name, the right answer, what reads it
-    ("feed v1", [ITEM], lambda body: read_feed(ChangeFeedV1, body, pass_torn=False)),
-    ("feed v1, torn entries passed", [ITEM], lambda body: read_feed(ChangeFeedV1, body, pass_torn=True)),
-    ("feed v2", [ITEM], lambda body: read_feed(ChangeFeedV2, body, pass_torn=True)),
-    ("latest", ITEM, lambda body: read_feed(ChangeFeedV1, body, pass_torn=False)),
+    ("feed", [ITEM], lambda body: read_feed(body, pass_torn=False)),
+    ("feed, torn entries passed", [ITEM], lambda body: read_feed(body, pass_torn=True)),
+    ("latest", ITEM, lambda body: read_feed(body, pass_torn=False)),
     ("series", SERIES, read_study),
     ("instances", INSTANCES, read_study),
 ]
@@ -175,4 +176,4 @@ def test_a_sequence_that_no_table_holds(sequence):
     """It is an error of the feed, and not one of the watermark's row for ever."""
     service = Service({**ITEM, "Sequence": sequence})
     with pytest.raises(FeedError, match="64 bits"):
-        ChangeFeedV2(FeedReader(service, frozenset(), pass_torn=False), 30).latest()
+        ChangeFeed(FeedReader(service, frozenset(), pass_torn=False), 30).latest()

@@ -7,7 +7,7 @@ import pytest
 from shared.errors import ConflictError, LeaseLostError, OutageError
 from shared.failures import ErrorTable, FailedEntry
 from shared.mapping.converters import MappingOptions
-from shared.model import TornEntry, Watermark
+from shared.model import StoredWatermark, TornEntry, Watermark
 from shared.outcome import Outcome
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.record.marks import before_first, placed
@@ -147,3 +147,26 @@ def test_a_place_behind_a_torn_entry_has_a_time():
     assert before_first({9}, placed(entries[1:], start), end) == Watermark(2, start.timestamp)
     assert before_first({7}, placed(entries, start), end) == start
     assert before_first({5}, placed(entries, start), end) == end
+
+
+@pytest.mark.parametrize(
+    ("rule", "marks", "stands", "read"),
+    [
+        ("the same in both orders",               (2, 2), (2, 2), [3, 4]),
+        ("what is not read has lower numbers",    (3, 3), (1, 1), [2, 3, 4]),
+        ("so has what is not done",               (2, 3), (0, 3), [4]),
+        ("the reading goes back before the mark", (3, 2), (3, 1), [2, 3, 4]),
+    ],
+)  # fmt: skip
+def test_marks_that_a_release_of_before_set_by_time(rule, marks, stands, read):
+    """They are taken to where they stand by sequence before anything is read, once."""
+    seen = []
+    watermark, read_through = (Watermark(mark, NOW.isoformat()) for mark in marks)
+    fakes = ports(feed=FakeFeed([entry(number, instance=f"1.2.{number}") for number in (1, 2, 3, 4)]))
+    fakes.feed.behind = dict(zip(reversed(marks), reversed(stands), strict=True))
+    fakes.feed.pages = lambda after, at_once=1, of=fakes.feed.pages: seen.append(after.sequence) or of(after)
+    fakes.watermarks.stored = StoredWatermark(watermark, "0", read_through, is_by_time=True)
+    assert run_batch(fakes, OPTIONS).entries == len(read), rule
+    assert seen == [read[0] - 1]
+    assert fakes.watermarks.stored.watermark.sequence == 4
+    assert not fakes.watermarks.stored.is_by_time

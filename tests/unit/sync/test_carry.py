@@ -15,7 +15,7 @@ from shared.mapping.converters import MappingOptions
 from shared.model import TornEntry
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.queue.retry import Attempts, delay_seconds
-from tests.fakes import NOW, FakeClock, FakeErrors, FakeFhir, TimedFeed, entry, is_of_endpoint, ports
+from tests.fakes import NOW, FakeClock, FakeErrors, FakeFeed, FakeFhir, entry, is_of_endpoint, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)
 
@@ -261,14 +261,6 @@ def test_time_alone_does_not_end_the_tries():
     assert Attempts(6, hours_ago, NOW).is_over(NOW, 600)
 
 
-def timed(entries, numbers):
-    """The entries a second apart, each with the number that is its in place of its own."""
-    return [
-        replace(one, sequence=numbers[one.sequence - 1], timestamp=(NOW + timedelta(seconds=one.sequence)).isoformat())
-        for one in entries
-    ]
-
-
 FAULTS = st.lists(st.sampled_from(["ok", "busy", "asks", "down"]), max_size=8)
 
 
@@ -276,14 +268,10 @@ FAULTS = st.lists(st.sampled_from(["ok", "busy", "asks", "down"]), max_size=8)
 @given(
     st.dictionaries(st.sampled_from(["1_1", "1_2", "1_3", "1_4"]), FAULTS),
     st.lists(st.integers(1, 90), min_size=1, max_size=30),
-    st.none() | st.permutations(range(1, 8)),
     st.sampled_from([2, 100]),
 )
-def test_whatever_fails_nothing_is_lost_and_the_watermark_is_never_ahead(faults, pauses, numbers, size):
-    """Any faults, any pauses between ticks, entries that come meanwhile: in the end FHIR holds all of them, once.
-
-    `numbers`: the sequences of the entries in the order of their times, which API v2 follows; None: v1.
-    """
+def test_whatever_fails_nothing_is_lost_and_the_watermark_is_never_ahead(faults, pauses, size):
+    """Any faults, any pauses between ticks, entries that come meanwhile: in the end FHIR holds all of them, once."""
     errors = {"busy": busy(), "asks": busy(45), "down": OutageError("FHIR server", "down")}
     fhir = Flaky(**{uid: [errors[one] for one in list_ if one != "ok"] for uid, list_ in faults.items()})
     coming = [
@@ -291,9 +279,7 @@ def test_whatever_fails_nothing_is_lost_and_the_watermark_is_never_ahead(faults,
         entry(6, study="1.4", instance="2.2"),
         entry(7, study="1.1", instance="2.3"),
     ]
-    if numbers:
-        coming = timed(coming, numbers)
-    world = World(fhir, feed=TimedFeed(timed(three_studies(), numbers), page=size)) if numbers else World(fhir)
+    world = World(fhir, feed=FakeFeed(three_studies(), page=size))
     last = coming[-1].sequence
     options = replace(OPTIONS, size=size)
     for number in range(2000):

@@ -14,7 +14,7 @@ from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.queue.lanes import Pace
 from shared.sync.replay import replay as replays
 from shared.sync.replay.replay import run_replays
-from tests.fakes import NOW, STUDY, FakeArchive, FakeFhir, FakeLease, FakeWatermarks, TimedFeed, entry, ports
+from tests.fakes import NOW, STUDY, FakeArchive, FakeFhir, FakeLease, FakeWatermarks, entry, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100, total_retry_seconds=60)
 
@@ -526,28 +526,12 @@ def test_rows_of_studies_are_rebuilt_with_the_stored_errors(monkeypatch):
     assert (replay.state, replay.errors, given_up(fakes)) == (ReplayState.DONE, (), [])
 
 
-def test_rows_are_resolved_wherever_the_feed_has_their_entry():
-    """API v2 orders by time: an entry that failed may have a higher sequence than those that came after it."""
-    feed = timed([entry(9, t00100020=None), entry(2, instance="1.2.2")])
-    fakes = ports(feed=TimedFeed(feed))
-    run_batch(fakes, OPTIONS)
-    assert ([row.sequence for row in fakes.errors.rows], fakes.watermarks.watermark.sequence) == ([9], 2)
-    fakes.feed.held = timed([entry(9), entry(2, instance="1.2.2")])
-    run(fakes, SequenceRange(1, 9))
-    assert 9 in fakes.errors.resolved
-
-
 def test_rows_of_before_are_resolved_by_a_replay_of_the_errors():
-    """Of API v2, whose last entry's sequence was taken for the highest that had failed."""
+    """Whatever their sequences."""
     fakes = ports([entry(9)])
     failed(fakes, 9)
     run(fakes, StoredErrors((ErrorTable.FHIR,)))
     assert fakes.errors.resolved == [9]
-
-
-def timed(entries):
-    """A second apart, in this order."""
-    return [replace(one, timestamp=(NOW + timedelta(seconds=n)).isoformat()) for n, one in enumerate(entries)]
 
 
 def test_a_slice_takes_no_more_than_the_replays_share_of_the_tick():

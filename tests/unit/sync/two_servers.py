@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import requests
 
-from shared.clients.change_feed import ChangeFeedV1
+from shared.clients.change_feed import ChangeFeed
 from shared.clients.change_feed_reader import FeedReader
 from shared.clients.dicomweb import DicomWeb
 from shared.clients.fhir.client import FhirClient
@@ -105,7 +105,7 @@ def clients(servers: Servers, **others: Any) -> Any:
     dicom, fhir = HttpService("DICOM service", DICOM), HttpService("FHIR server", FHIR)
     for service in (dicom, fhir):
         service._session.mount("http://", servers)
-    feed = ChangeFeedV1(FeedReader(dicom, KEYS, pass_torn=True), 30)
+    feed = ChangeFeed(FeedReader(dicom, KEYS, pass_torn=True), 30)
     return ports(feed=feed, archive=DicomWeb(dicom, "v2", KEYS), fhir=FhirClient(fhir), **others)
 
 
