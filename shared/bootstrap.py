@@ -94,6 +94,8 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
         patient_update_policy=settings.patient_update_policy,
         generate_observations=settings.generate_observations,
         max_instances=settings.max_instances,
+        accession_system=settings.accession_system,
+        accession_issuers=settings.accession_issuers,
     )
     dicom, fhir, learned = dicom_access(settings), fhir_access(settings), Learned()
     return App(

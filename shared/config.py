@@ -21,7 +21,9 @@ from shared.setting import (
     prefix,
     read_rows,
     storage_urls,
+    systems,
     text,
+    uri,
     url,
     version,
     whole,
@@ -65,6 +67,8 @@ class Settings:
     max_instances: int
     is_study_page_on: bool
     ignore_json_parsing_errors: bool
+    accession_system: str
+    accession_issuers: Mapping[str, str]
     patient_system: str
     is_issuer_used: bool
     patient_update_policy: PatientUpdatePolicy
@@ -102,6 +106,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DicomCast__Features__GenerateObservations",         "generate_observations", boolean,         "false",     "`true`: radiation dose reports become Observations, a summary and one for each irradiation event"),
     Setting("DicomCast__Features__StudyPage",                    "is_study_page_on",      boolean,         "true",      "`false`: no page of a single study, and no API of it; it is all of the app that shows patient data, to who has a function key"),
     Setting("DicomCast__MaxInstancesPerStudy",                   "max_instances",         whole(0, 10**9), "0",         "an ImagingStudy of more instances has their counts alone, not their list; 0: no limit"),
+    Setting("DicomCast__AccessionSystem",                        "accession_system",      uri,             "",          "system of accession numbers whose instances name no issuer: a URI; empty: none"),
+    Setting("DicomCast__AccessionIssuers",                       "accession_issuers",     systems,         "{}",        'JSON: the system of accession numbers by the LocalNamespaceEntityID of their issuer, `{"HOSPITAL": "urn:oid:1.2.3"}`'),
     Setting("Patient__PatientSystemId",                          "patient_system",        text,            "",          "system of `Patient.identifier`"),
     Setting("Patient__IsIssuerIdUsed",                           "is_issuer_used",        boolean,         "false",     "`true`: the system is IssuerOfPatientID instead; docs/mapping.md, Identity"),
     Setting("Patient__UpdatePolicy",                             "patient_update_policy", policy,          "overwrite", "what may change on a Patient that FHIR holds: `overwrite` (name and gender follow DICOM), `fill` (only what FHIR lacks), `never` (only link)"),

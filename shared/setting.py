@@ -1,5 +1,6 @@
 """One setting: its name, how its text is read, its default and its meaning; and the readers of the texts."""
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
+from shared.mapping.identifier_system import is_absolute_uri
 from shared.model import PatientUpdatePolicy
 
 
@@ -184,6 +186,23 @@ def policy(value: str) -> PatientUpdatePolicy:
         return PatientUpdatePolicy(value.lower())
     except ValueError:
         raise FaultError(f"one of {', '.join(PatientUpdatePolicy)} is expected") from None
+
+
+def uri(value: str) -> str:
+    if value and not is_absolute_uri(value):
+        raise FaultError("a URI with its scheme is expected (urn:oid:1.2.3, https://...)")
+    return value
+
+
+def systems(value: str) -> Mapping[str, str]:
+    """Of a JSON object: the URI of each name."""
+    try:
+        given = json.loads(value)
+    except ValueError:
+        given = None
+    if not isinstance(given, dict) or not all(isinstance(one, str) and is_absolute_uri(one) for one in given.values()):
+        raise FaultError('a JSON object is expected, of names and URIs: {"HOSPITAL": "urn:oid:1.2.3"}')
+    return given
 
 
 def account_name(value: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from shared.mapping.accession import has_our_shape
 from shared.model import Action, ChangeFeedEntry, Resource, State
 from tests.fakes import FakeFeed, FakeFhir, ReadByInstances
 
@@ -70,13 +71,23 @@ def _patient_tags(patient: Resource) -> Resource:
 
 
 def _study_tags(study: Resource, uid: str) -> Resource:
-    accession = [one["value"] for one in study.get("identifier", ()) if one.keys() == {"type", "value"}]
+    numbers = [one for one in study.get("identifier", ()) if has_our_shape(one)]
+    accession = numbers[0] if numbers else {}
     return _tags(
         ("0020000D", "UI", uid),
-        ("00080050", "SH", accession[0] if accession else None),
+        ("00080050", "SH", accession.get("value")),
+        ("00080051", "SQ", _issuer(accession)),
         ("00081030", "LO", study.get("description")),
         *_moment(study.get("started"), "00080020", "00080030"),
     )
+
+
+def _issuer(accession: Resource) -> Resource | None:
+    named = [("00400031", "UT", accession.get("assigner", {}).get("display"))]
+    if system := accession.get("system"):
+        kind = "ISO" if system.startswith("urn:oid:") else "URI"
+        named += [("00400032", "UT", system.removeprefix("urn:oid:")), ("00400033", "CS", kind)]
+    return _tags(*named) or None
 
 
 def _series_tags(series: Resource) -> Resource:

@@ -25,6 +25,8 @@ type appSettings = {
   DicomCast__Features__StudyPage: string?
   PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY: string?
   AzureFunctionsJobHost__telemetryMode: string?
+  DicomCast__AccessionSystem: string?
+  DicomCast__AccessionIssuers: string?
   Patient__PatientSystemId: string?
   Patient__IsIssuerIdUsed: string?
   Patient__UpdatePolicy: string?

@@ -4,7 +4,7 @@ A converter gets the options and the parsed values of its row's tags, in the row
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, timedelta, timezone
 from functools import lru_cache
 from itertools import chain
@@ -41,7 +41,8 @@ class MappingOptions:
     """What the mapping must be told besides the DICOM data. `service_url` is the DICOM service's root URL.
 
     `uid_system` is that of identifiers which are DICOM UIDs. `max_instances`: of a study of more the instances are
-    counted, not listed; 0: never.
+    counted, not listed; 0: never. `accession_system`: of accession numbers whose instance names no issuer;
+    `accession_issuers`: systems by the issuer's local name.
     """
 
     service_url: str
@@ -54,6 +55,8 @@ class MappingOptions:
     patient_update_policy: PatientUpdatePolicy = PatientUpdatePolicy.OVERWRITE
     generate_observations: bool = False
     max_instances: int = 0
+    accession_system: str = ""
+    accession_issuers: Mapping[str, str] = field(default_factory=dict)
 
     def of_partition(self, name: str) -> "MappingOptions":
         """What holds in a data partition: a UID there is another identity than the same UID elsewhere."""
@@ -111,10 +114,6 @@ def birth_date(_options: MappingOptions, day: date) -> str:
 
 def study_identifier(options: MappingOptions, uid: str) -> dict[str, str]:
     return {"system": options.uid_system, "value": f"urn:oid:{uid}"}
-
-
-def accession_identifier(_options: MappingOptions, number: str) -> dict[str, Any]:
-    return {"type": {"coding": [{"system": IDENTIFIER_TYPE_SYSTEM, "code": "ACSN"}]}, "value": number}
 
 
 def started(options: MappingOptions, day: date | None, time: TimeOfDay | None, offset: timezone | None) -> str | None:

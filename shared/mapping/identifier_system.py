@@ -7,6 +7,7 @@ from urllib.parse import quote, unquote
 
 _URI = re.compile(r"(?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*")
 """The characters of RFC 3986, which R4's `uri` is (datatypes.html#uri)."""
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.+")
 _SAFE = ":/?#[]@!$&'()*+,;="
 
 
@@ -14,6 +15,11 @@ _SAFE = ":/?#[]@!$&'()*+,;="
 def as_uri(text: str) -> str:
     """The text where it can be a URI; else with all that no URI has percent-encoded, `HOSPITAL%20A`."""
     return text if _URI.fullmatch(text) else quote(text, safe=_SAFE)
+
+
+def is_absolute_uri(text: str) -> bool:
+    """Whether it is a URI with its scheme, as the system of an identifier is to be (datatypes.html#Identifier)."""
+    return bool(_SCHEME.fullmatch(text) and _URI.fullmatch(text))
 
 
 def spellings(identifier: Mapping[str, str]) -> list[Mapping[str, str]]:

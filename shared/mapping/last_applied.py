@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from shared.mapping.held import objects
+from shared.mapping.accession import is_accession
 from shared.mapping.resources import Fragment
 from shared.mapping.table import elements_of
 from shared.model import Resource
@@ -91,14 +91,3 @@ def assumed(study: Resource, *, is_ours: bool, is_linked: bool, extended: bool) 
 def is_identity(name: str, item: Any) -> bool:
     """Whether it is the identifier that the study is found by, which stays while the study does."""
     return name == "identifier" and "type" not in item
-
-
-def is_accession(identifier: Resource) -> bool:
-    """Whether it has the shape of ours: the type ACSN and a value, and no system."""
-    return identifier.keys() == {"type", "value"} and is_of_type_accession(identifier)
-
-
-def is_of_type_accession(identifier: Mapping[str, Any]) -> bool:
-    """Whether its type is ACSN."""
-    type_ = identifier.get("type")
-    return isinstance(type_, dict) and any(one.get("code") == "ACSN" for one in objects(type_.get("coding")))

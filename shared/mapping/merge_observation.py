@@ -5,16 +5,17 @@ that others wrote, stay.
 """
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Any
 
 from shared.errors import MultipleMatchingResourcesError
+from shared.mapping.accession import has_our_shape, is_accession, systems_of
 from shared.mapping.converters import MappingOptions, urn
 from shared.mapping.dose import MappedReport, WantedObservation
 from shared.mapping.dose_owner import is_own, of_report, shared_with, without_links
 from shared.mapping.dose_table import OUR_CODES
 from shared.mapping.held import objects
-from shared.mapping.last_applied import is_accession
 from shared.mapping.merge import Links, apply, contains
 from shared.mapping.observation import EVENT_CODE, SUMMARY_CODE, ReportInstance, own_identifier
 from shared.mapping.resources import Fragment
@@ -61,7 +62,7 @@ def merge_report(
         existing = _existing(by_uid, wanted, options)
         is_shared = existing is not None and shared_with(existing, instance, study, options)
         is_made_by_us = existing is not None and is_ours(existing, options.service_url) and not is_shared
-        merged = merge_observation(existing, wanted.fragment, links, is_ours=is_made_by_us)
+        merged = merge_observation(existing, wanted.fragment, links, is_ours=is_made_by_us, systems=systems_of(options))
         if existing is not None:
             kept.add(existing["id"])
         if merged is None:
@@ -125,11 +126,17 @@ def _study_of(instance: ReportInstance, links: Links) -> str | None:
 
 
 def merge_observation(
-    existing: Resource | None, wanted: Fragment, links: Links, *, is_ours: bool = False
+    existing: Resource | None,
+    wanted: Fragment,
+    links: Links,
+    *,
+    is_ours: bool = False,
+    systems: AbstractSet[str] = frozenset(),
 ) -> Resource | None:
     """The Observation to write, None where nothing changes.
 
-    `is_ours`: what has the shape of ours there is ours, and follows the report.
+    `is_ours`: what has the shape of ours there is ours, and follows the report. `systems`: of accession numbers, those
+    that the settings name.
     """
     said = dict(wanted.set)
     components = said.pop("component", [])
@@ -137,7 +144,7 @@ def merge_observation(
         del said["status"]
     if existing is not None and any(name.startswith("effective") and name not in _DERIVED for name in existing):
         said.pop("effectiveDateTime", None)  # of a choice of types FHIR takes one
-    base = _without_unsaid(existing, wanted) if existing is not None and is_ours else existing
+    base = _without_unsaid(existing, wanted, systems) if existing is not None and is_ours else existing
     merged = apply(base, {"resourceType": "Observation"}, replace(wanted, set=said), links)
     for element in _DERIVED:
         if element not in said:
@@ -148,16 +155,18 @@ def merge_observation(
     return None if merged == existing else merged
 
 
-def _without_unsaid(observation: Resource, wanted: Fragment) -> Resource:
+def _without_unsaid(observation: Resource, wanted: Fragment, systems: AbstractSet[str]) -> Resource:
     """Without accession numbers of ours, and without a device of ours, that the report says no more.
 
-    There is no record of what we wrote on it: ours are those of the shape that we write.
+    There is no record of what we wrote on it: ours are those of the shape, and of a system, that we write.
     """
     numbers = wanted.add["identifier"]
+    written = systems | {one["system"] for one in numbers if "system" in one}
     identifiers = [
         one
         for one in observation.get("identifier", [])
-        if not is_accession(one) or any(contains(one, number) for number in numbers)
+        if not (is_accession(one) or (has_our_shape(one) and one.get("system") in written))
+        or any(contains(one, number) for number in numbers)
     ]
     left = {**observation, "identifier": identifiers}
     device = left.get("device")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
+from shared.mapping.accession import is_of_type_accession
 from shared.mapping.held import ODD, as_list
 from shared.mapping.last_applied import mark, marks_of
 from shared.mapping.merge import Links, added, contains, linked, put, with_values
@@ -34,9 +35,23 @@ def is_plain(existing: Resource, changes: Sequence[MappedInstance | RemovedInsta
     listed = {instance["uid"] for one in series.values() for instance in one.get("instance", ())}
     if any(change.entry.sop_instance_uid in listed for change in mapped):
         return False
-    said = [(existing, fragment.set) for fragment in said_of_study(mapped)]
+    fragments = said_of_study(mapped)
+    if any(_restates_accession(existing, fragment) for fragment in fragments):
+        return False
+    said = [(existing, fragment.set) for fragment in fragments]
     said += [(series.get(one.set["uid"], {}), one.set) for one in listed_by(mapped, lambda one: one.series)]
     return not any(_contradicts(held, wanted, links) for held, wanted in said)
+
+
+def _restates_accession(held: Resource, wanted: Fragment) -> bool:
+    """Whether a number stands there with another system: the settings are not those that it was written under."""
+    numbers = [one for one in held.get("identifier", ()) if is_of_type_accession(one)]
+    return any(
+        is_of_type_accession(item)
+        and not any(contains(one, item) for one in numbers)
+        and any(one.get("value") == item["value"] for one in numbers)
+        for item in wanted.add.get("identifier", ())
+    )
 
 
 def _contradicts(held: Resource, wanted: Mapping[str, object], links: Links) -> bool:

@@ -191,12 +191,12 @@ def _convert(
             value = dicom_json.read(metadata, tag)
         except InvalidItemsError as error:
             faults.append(tag.invalid(str(error)))
-            value = error.rest or None
+            value = error.rest
         except InvalidValueError as error:
             # Without the issuer the PatientID may be another patient's.
             is_guess |= options.use_issuer and tag.keyword == "IssuerOfPatientID"
             (broken if required or is_guess else faults).append(tag.invalid(str(error)))
-            value = None
+            value = [] if tag.many else None  # what is broken is there all the same
         else:
             if required and value is None:
                 broken.append(tag.invalid("required, and missing or empty"))
@@ -209,7 +209,7 @@ def _convert(
     try:
         return row.convert(options, *found)
     except InvalidItemsError as error:
-        faults.append(row.tags[0].invalid(str(error)))
+        faults.append(row.tags[error.of_tag].invalid(str(error)))
         return error.rest
     except InvalidValueError as error:
         (broken if row.required else faults).append(row.tags[0].invalid(str(error)))

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from shared.mapping.accession import is_of_type_accession
 from shared.mapping.held import as_list, objects, text
-from shared.mapping.last_applied import is_of_type_accession
 from shared.model import Resource
 
 Changed = Callable[[str], bool]
@@ -91,8 +91,11 @@ def _of_patient(read: Callable[[Resource], list[Any]]) -> Callable[[Side], list[
 
 
 def _identifiers(patient: Resource) -> list[str]:
-    found = objects(patient.get("identifier"))
-    return [" of ".join(filter(None, (text(one.get("value")), text(one.get("system"))))) for one in found]
+    return [_with_system(one) for one in objects(patient.get("identifier"))]
+
+
+def _with_system(identifier: Resource) -> str:
+    return " of ".join(filter(None, (text(identifier.get("value")), text(identifier.get("system")))))
 
 
 def _names(patient: Resource) -> list[str]:
@@ -104,7 +107,7 @@ def _names(patient: Resource) -> list[str]:
 
 
 def _accession(study: Resource) -> list[str]:
-    return [text(one.get("value")) for one in objects(study.get("identifier")) if is_of_type_accession(one)]
+    return [_with_system(one) for one in objects(study.get("identifier")) if is_of_type_accession(one)]
 
 
 def _codes(study: Resource) -> list[str]:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from shared.mapping.accession import has_our_shape, is_of_type_accession, systems_of
 from shared.mapping.converters import SIGN_SYSTEM, MappingOptions, tag_of
 from shared.mapping.held import as_list, text
-from shared.mapping.last_applied import LINKS, is_of_type_accession, mark, recorded
+from shared.mapping.last_applied import LINKS, mark, recorded
 from shared.mapping.last_applied import URL as RECORD
 from shared.mapping.table import elements_of, rows_of
 from shared.model import Resource
@@ -102,6 +103,14 @@ def _is_uid_or_accession(_resource: Resource, identifier: Mapping[str, Any], opt
     return "system" not in identifier and is_of_type_accession(identifier)
 
 
+def _is_of_report(observation: Resource, identifier: Mapping[str, Any], options: MappingOptions) -> bool:
+    """Without a record, a number with a system is ours where the settings name the system, or where it is alone."""
+    if _is_uid_or_accession(observation, identifier, options):
+        return True
+    is_alone = sum(map(is_of_type_accession, observation["identifier"])) == 1
+    return has_our_shape(identifier) and (identifier["system"] in systems_of(options) or is_alone)
+
+
 def _is_description(study: Resource, note: Mapping[str, Any], options: MappingOptions) -> bool:
     """A note of ours is a text alone, and the study's description; without the extended mapping it is the only one."""
     is_ours_ = note.get("text") == study.get("description") if options.extended else len(study["note"]) == 1
@@ -115,6 +124,6 @@ def _is_only(element: str) -> "_Rule":
 _Rule = Callable[[Resource, Any, MappingOptions], bool]
 _OWN_ITEMS: Mapping[str, Mapping[str, _Rule]] = {
     "ImagingStudy": {"identifier": _is_uid_or_accession, "note": _is_description, "endpoint": _is_only("endpoint")},
-    "Observation": {"identifier": _is_uid_or_accession, "partOf": _is_only("partOf")},
+    "Observation": {"identifier": _is_of_report, "partOf": _is_only("partOf")},
     "Patient": {"identifier": _is_only("identifier")},
 }

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 
+from shared.mapping import accession
 from shared.mapping import converters as to
 from shared.mapping import observation as dose
 from shared.mapping.dicom_json import Tag
@@ -74,6 +75,7 @@ def _our(path: str, tags: str, required: bool, convert: to.Converter, how: How, 
 
 
 PATIENT_ID  = "(0010,0020) PatientID + (0010,0021) IssuerOfPatientID"
+ACCESSION   = "(0008,0050) AccessionNumber + (0008,0051) IssuerOfAccessionNumberSequence"
 STUDY_DATE  = "(0008,0020) StudyDate + (0008,0030) StudyTime + (0008,0201) TimezoneOffsetFromUTC"
 SERIES_DATE = "(0008,0021) SeriesDate + (0008,0031) SeriesTime + (0008,0201) TimezoneOffsetFromUTC"
 CONTENT_DATE = "(0008,0023) ContentDate + (0008,0033) ContentTime + (0008,0201) TimezoneOffsetFromUTC"
@@ -99,7 +101,7 @@ TABLE: tuple[Row, ...] = (
     _row("Endpoint.address",                                  "",                                NO,  to.service_url,          CREATE, "root URL of the DICOM service; another address under our name is an error"),
 
     _row("ImagingStudy.identifier.where(system = 'urn:dicom:uid')", "(0020,000D) StudyInstanceUID", YES, to.study_identifier,  ADD,    "value `urn:oid:<uid>`; in a data partition the system is its URL"),
-    _row("ImagingStudy.identifier.where(type.coding.code = 'ACSN')", "(0008,0050) AccessionNumber", NO, to.accession_identifier, ADD,  "type `v2-0203|ACSN`, no system"),
+    _row("ImagingStudy.identifier.where(type.coding.code = 'ACSN')", ACCESSION, NO, accession.accession_identifier, ADD, "type `v2-0203|ACSN`; system and assigner are the issuer's, else `DicomCast__AccessionSystem`, else none"),
     _row("ImagingStudy.meta.source",                          "",                                NO,  to.source,               CREATE, "root URL of the DICOM service: it says that we made the resource"),
     _row("ImagingStudy.meta.tag",                             "",                                NO,  to.tag,                  CREATE, "as Patient.meta.tag: the sign where a server drops `meta.source`"),
     _row("ImagingStudy.extension.where(url = 'urn:dicom-cast:last-applied')", "",                    NO,  to.constant(None),       DERIVE, "hashes of the values that we wrote: what is ours to take back"),
@@ -134,7 +136,7 @@ TABLE: tuple[Row, ...] = (
     _row("ImagingStudy.series.instance.number",               "(0020,0013) InstanceNumber",      NO,  to.number,               SET,    ""),
 
     _row("Observation.identifier.where(type.coding.code = 'sop-instance-uid')", "(0008,0018) SOPInstanceUID", YES, dose.report_identifier, ADD, "system `urn:dicom:uid`, value `urn:oid:<uid>`; on the events' Observations too, besides their `irradiation-event-uid`"),
-    _row("Observation.identifier.where(type.coding.code = 'ACSN')", "(0008,0050) AccessionNumber", NO, to.accession_identifier, ADD,   "of the summary"),
+    _row("Observation.identifier.where(type.coding.code = 'ACSN')", ACCESSION, NO, accession.accession_identifier, ADD,   "of the summary, as ImagingStudy's"),
     _row("Observation.meta.source",                           "",                                NO,  to.source,               CREATE, "root URL of the DICOM service: it says that we made the resource"),
     _row("Observation.identifier.where(system = 'urn:dicom-cast:source')", INSTANCE,                 YES, dose.own_identifiers,    CREATE, "a UUID made of these and the event's UID: the condition of its create, and whose it is"),
     _row("Observation.meta.tag",                              "",                                NO,  to.tag,                  CREATE, "as Patient.meta.tag"),

@@ -26,13 +26,14 @@ class InvalidValueError(ValueError):
 
 
 class InvalidItemsError(InvalidValueError):
-    """Items of a list break rules; `rest` is what its other items say."""
+    """Items of a list break rules; `rest` is what its other items say. `of_tag`: which of the row's tags it is."""
 
-    def __init__(self, rules: Sequence[str], rest: list[Any]) -> None:
+    def __init__(self, rules: Sequence[str], rest: list[Any], *, of_tag: int = 0) -> None:
         told = [*rules[:_MOST_RULES], *([f"and {len(rules) - _MOST_RULES} more"] if len(rules) > _MOST_RULES else [])]
         super().__init__("; ".join(told))
         self.rules = rules
         self.rest = rest
+        self.of_tag = of_tag
 
 
 def each(items: Iterable[Any], read: Callable[[Any], Any]) -> list[Any]:

@@ -33,7 +33,7 @@ ALLOWED = {
     "log_lines": set(),
     "garbage": set(),
     "deadline": set(),
-    "setting": {"model"},
+    "setting": {"mapping", "model"},
     "authentication": {"setting"},
     "transport": {"setting"},
     "config": {"authentication", "transport", "setting", "errors", "model"},

@@ -79,6 +79,11 @@ def test_every_fault_is_named_at_once():
         ("DicomWeb__Endpoint", "http://10.0.0.4:8080", "https:// is expected"),
         ("DicomWeb__PrivateEndpoint", "http://dicom.internal", "https:// is expected"),
         ("Fhir__Authentication__Enabled", "on", "true or false"),
+        ("DicomCast__AccessionSystem", "RIS", "a URI with its scheme"),
+        ("DicomCast__AccessionIssuers", "HOSPITAL", "a JSON object"),
+        ("DicomCast__AccessionIssuers", '["urn:oid:1.2.3"]', "a JSON object"),
+        ("DicomCast__AccessionIssuers", '{"HOSPITAL": "RIS"}', "a JSON object"),
+        ("DicomCast__AccessionIssuers", '{"HOSPITAL": 7}', "a JSON object"),
     ],
 )
 def test_a_malformed_value(name, value, said):
@@ -182,6 +187,17 @@ def test_faults_of_authentication(given, named):
     except SettingsError as error:
         faults = error.faults
     assert [fault.split(":")[0] for fault in faults] == named
+
+
+def test_the_systems_of_issuers():
+    """By name, as they are written; none by default."""
+    given = {
+        "DicomCast__AccessionSystem": "urn:oid:1.2",
+        "DicomCast__AccessionIssuers": '{"HOSPITAL A": "urn:oid:1.2.3"}',
+    }
+    settings = read_settings(ENOUGH | given)
+    assert (settings.accession_system, settings.accession_issuers) == ("urn:oid:1.2", {"HOSPITAL A": "urn:oid:1.2.3"})
+    assert (read_settings(ENOUGH).accession_system, read_settings(ENOUGH).accession_issuers) == ("", {})
 
 
 def test_an_offset_may_be_west():

@@ -93,6 +93,34 @@ def test_an_accession_number_and_a_device_follow_the_report(number, of_others):
     assert [write.resource["device"] for write in writes] == [{"display": "Other Workstation"}] * 2
 
 
+ISSUED = {"00080051": {"vr": "SQ", "Value": [{"00400031": {"vr": "UT", "Value": ["HOSPITAL"]}}]}}
+THEIR_NUMBER = {
+    "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "ACSN"}]},
+    "system": "urn:oid:9.9",
+    "value": "ACC-1",
+}
+
+
+@pytest.mark.parametrize("number", ["ACC-2", None])
+def test_an_accession_number_with_a_system_follows_the_report(number):
+    """One of a system that the settings, or the report, name is ours; one of another system is theirs."""
+    options = MappingOptions(SERVICE, accession_issuers={"HOSPITAL": "urn:oid:1.2.3"})
+
+    def run(held, metadata):
+        return merge_report(held, map_dose_report(metadata, options), LINKS, options)
+
+    (create,) = run([], ct(AccessionNumber="ACC-1") | ISSUED)
+    held = [create.resource | {"id": "1", "meta": {**create.resource["meta"], "versionId": "1"}}]
+    held[0]["identifier"].append(THEIR_NUMBER)
+    (update,) = run(held, ct(AccessionNumber=number) | ISSUED)
+    numbers = [(one["system"], one["value"]) for one in update.resource["identifier"] if "ACC" in one["value"]]
+    assert numbers == [("urn:oid:9.9", "ACC-1"), *([("urn:oid:1.2.3", number)] if number else [])]
+    (withdrawn,) = remove_report(held, INSTANCE, LINKS, options)
+    held[0]["identifier"].remove(THEIR_NUMBER)
+    (gone,) = remove_report(held, INSTANCE, LINKS, options)
+    assert (type(withdrawn), type(gone)) == (Update, Delete)
+
+
 def test_what_several_studies_share_loses_no_accession_number():
     """Made when one report's Observations were one for all studies: each says what its own report does."""
     held = held_after(ct(AccessionNumber="ACC-1"))

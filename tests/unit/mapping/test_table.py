@@ -16,6 +16,7 @@ DICTIONARY = """
     (0008,0031) SeriesTime                              TM  1
     (0008,0033) ContentTime                             TM  1
     (0008,0050) AccessionNumber                         SH  1
+    (0008,0051) IssuerOfAccessionNumberSequence         SQ  1
     (0008,0060) Modality                                CS  1
     (0008,0070) Manufacturer                            LO  1
     (0008,0090) ReferringPhysicianName                  PN  1
