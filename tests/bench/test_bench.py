@@ -160,6 +160,8 @@ def test_a_bar_is_met_at_its_limit():
     """Least or most."""
     assert [Bar("", 5, measured, "x").is_met for measured in (4.9, 5, 6)] == [False, True, True]
     assert [Bar("", 5, measured, "x", is_most=True).is_met for measured in (4.9, 5, 6)] == [True, True, False]
+    assert [Bar("", 5, 4, "x", is_of_machine=told).fails for told in (False, True)] == [True, False]
+    assert "**missed**" in str(Bar("", 5, 4, "x", is_of_machine=True))
 
 
 def test_the_work_is_what_it_says():
