@@ -56,7 +56,7 @@ class MappingOptions:
     generate_observations: bool = False
     max_instances: int = 0
     accession_system: str = ""
-    accession_issuers: Mapping[str, str] = field(default_factory=dict)
+    accession_issuers: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def of_partition(self, name: str) -> "MappingOptions":
         """What holds in a data partition: a UID there is another identity than the same UID elsewhere."""
