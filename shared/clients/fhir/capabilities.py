@@ -73,6 +73,8 @@ class Learned:
     @property
     def known(self) -> Capabilities:
         """As it is now; what was refused long ago counts no more."""
+        if not self._refused_at:  # all lanes ask, several times for each study: none is to wait for another
+            return self._known
         with self._lock:
             for name, at in list(self._refused_at.items()):
                 if self._monotonic() - at > FORGOTTEN_AFTER_SECONDS:

@@ -1,6 +1,7 @@
 """Measures how fresh FHIR is, beside the same on the code of a commit: `python -m tests.bench.fresh [ROW ...]`.
 
-Prints each row as it is measured. Ends with 1 where a bar is missed. `--write` puts the whole table into docs/freshness.md.
+Prints each row as it is measured. Ends with 1 where a bar is missed. `--write` puts the whole table into docs/freshness.md, and its
+picture beside it.
 """
 
 import argparse
@@ -10,8 +11,9 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 
+from tests.bench import mapping
 from tests.bench.fresh.parts import Parts
-from tests.bench.fresh.report import DOCUMENT, document, table
+from tests.bench.fresh.report import DOCUMENT, document, draw, table
 from tests.bench.fresh.row import Result, Row
 from tests.bench.fresh.rows import ROWS
 from tests.bench.fresh.tree import BASELINE, HERE, baseline
@@ -29,7 +31,8 @@ def main() -> None:
     results = measured(chosen, arguments.baseline, is_quick=arguments.quick)
     print("", *table(results), sep="\n")
     if arguments.write:
-        DOCUMENT.write_text(document(results, arguments.baseline), encoding="utf-8")
+        DOCUMENT.write_text(document(results, arguments.baseline, mapping.baseline()), encoding="utf-8")
+        draw(results)
     if arguments.quick:
         print("\nsmall sizes: the bars are not held")
     sys.exit(not arguments.quick and any(result.is_missed for result in results))

@@ -40,13 +40,18 @@ def backlog(latency_ms: int) -> Callable[[Parts, Tree, bool, bool], Measured]:
             readers.all_read(seconds if is_drained else 0)
             ticks = host.ask("stop")["ticks"]
             if is_drained:
-                figures = {"drained": _drained(work, ticks), "a new study": readers.waits[0]}
+                drained = _drained(work, ticks)
+                figures = {"drained": drained, "a new study": readers.waits[0], "entries": work.entries / drained}
                 return Measured(figures, note=f"{work.entries:,} entries, {len(ticks)} ticks")
             waited = readers.waits
         drained = work.entries / entries_per_second(ticks)
         note = f"reckoned from the first {sum(tick['entries'] for tick in ticks):,} of {work.entries:,} entries"
-        figures = {"drained": drained, "a new study": waited[0] if waited else drained}
-        return Measured(figures, frozenset({"drained"} if waited else figures), note)
+        figures = {
+            "drained": drained,
+            "a new study": waited[0] if waited else drained,
+            "entries": work.entries / drained,
+        }
+        return Measured(figures, frozenset(figures.keys() - ({"a new study"} if waited else set())), note)
 
     return measure
 

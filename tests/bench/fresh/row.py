@@ -55,18 +55,27 @@ class Bar:
 
     def is_met(self, now: float, baseline: float | None) -> bool | None:
         """None where there is no bar, or the baseline that it needs was not measured."""
-        if self.number is None:
-            return None
-        held: float | None = now
-        if self.against is Against.TIMES:
-            held = now / baseline if baseline else None
-        elif self.against is Against.LESS:
-            held = baseline - now if baseline is not None else None
-        elif self.against is Against.SCALED and baseline and self.before:
-            held = now * self.before / baseline
-        if held is None:
+        held = self._held(now, baseline)
+        if held is None or self.number is None:
             return None
         return held >= self.number if self.is_least else held <= self.number
+
+    def share(self, now: float, baseline: float | None) -> float | None:
+        """How much of the bar it takes: it is met up to 1."""
+        held = self._held(now, baseline)
+        if not held or self.number is None:
+            return None
+        return self.number / held if self.is_least else held / self.number
+
+    def _held(self, now: float, baseline: float | None) -> float | None:
+        match self.against:
+            case Against.TIMES:
+                return now / baseline if baseline else None
+            case Against.LESS:
+                return baseline - now if baseline is not None else None
+            case Against.SCALED if baseline and self.before:
+                return now * self.before / baseline
+        return now
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +136,13 @@ class Result:
                 {True: "met", False: "**missed**", None: ""}[self._is_met(bar)],
             ]
             yield f"| {' | '.join(cells)} |"
+
+    def shares(self) -> Iterator[tuple[str, float]]:
+        """Of each bar, by the row's name and the figure's."""
+        for bar in self.row.bars:
+            before = self.baseline.figures.get(bar.figure) if self.baseline else None
+            if (share := bar.share(self.now.figures[bar.figure], before)) is not None:
+                yield f"{self.row.name}: {bar.figure}", share
 
     def notes(self) -> Iterator[str]:
         for measured, who in ((self.baseline, "baseline"), (self.now, "now")):

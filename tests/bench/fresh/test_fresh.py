@@ -1,8 +1,11 @@
 """The benchmark's own rules: what is met and what is missed, and that each row runs."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.bench.fresh.parts import Parts
+from tests.bench.fresh.report import capacity
 from tests.bench.fresh.row import Against, Bar, Measured, Result, Row
 from tests.bench.fresh.rows import ROWS
 from tests.bench.fresh.stores import nth
@@ -43,6 +46,35 @@ def test_a_missed_bar_stands_as_missed():
     ]
     assert result.is_missed
     assert list(result.notes()) == ["- `name`, baseline: a part."]
+    assert list(result.shares()) == [("name: a", 0.5), ("name: b", 5 / 3)]
+
+
+@pytest.mark.parametrize(
+    ("bar", "now", "baseline", "share"),
+    [
+        (Bar("", "s", 12), 6, None, 0.5),
+        (Bar("", "/s", 500, is_least=True), 250, None, 2),
+        (Bar("", "s", 12, against=Against.SCALED, before=251), 12, 125.5, 2),
+        (Bar("", "", 2, against=Against.TIMES), 3, 1, 1.5),
+        (Bar("", "MB", 10, is_least=True, against=Against.LESS), 80, 100, 0.5),
+        (Bar("", "", 2, against=Against.TIMES), 3, None, None),
+        (Bar("", ""), 3, None, None),
+    ],
+)
+def test_a_share_of_a_bar(bar, now, baseline, share):
+    """Up to 1 it is met, least or most."""
+    assert bar.share(now, baseline) == share
+    assert share is None or bar.is_met(now, baseline) == (share <= 1)
+
+
+def test_what_one_worker_holds():
+    """By the slower of the backlogs; nothing is said where none was measured."""
+    row = Row("backlog", "", (), lambda *_: None)
+    slower = Result(replace(row, name="backlog-100"), Measured({"drained": 1, "entries": 1_000}), None)
+    said = capacity([Result(row, Measured({"drained": 1, "entries": 2_000}), None), slower])
+    assert "One worker drained the backlog of `backlog-100` at 1,000 instances a second" in said
+    assert "| all imaging of a country, 43 million | 100 | 398 | 39.8% |" in said
+    assert capacity([Result(row, Measured({"p50": 1}), None)]) == ""
 
 
 @pytest.mark.parametrize(("percent", "second"), [(50, 5), (95, 10), (100, 10), (1, 1)])
