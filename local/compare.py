@@ -10,7 +10,8 @@ from local.compare_elements import PatientSaid, in_patient, in_study
 from local.compare_rules import Rules
 from local.dicom_says import Instance
 from local.dose_reports import is_dose_report, observations_expected
-from local.fhir_account import FhirAccount, Partition, Resource, counts, listed, relative
+from local.fhir_account import FhirAccount, Partition, Resource, counts, listed, relative, replaced_by
+from local.plural import number
 
 _PATIENT_ID, _STUDY_UID, _SERIES_UID, _INSTANCE_UID, _MODALITY = (
     "00100020",
@@ -50,11 +51,11 @@ class _Compared:
     study: StudyComparison
     patient: Resource | None = None
     patient_ids: Collection[str] = ()
+    """By which the Patient is known."""
 
     def with_patient(self, said: Mapping[str, PatientSaid], policy: str) -> StudyComparison:
         """The study with what differs in its Patient; nothing where that is another's."""
-        held = {one.get("value") for one in (self.patient or {}).get("identifier", [])}
-        of_them = [said[one] for one in self.patient_ids if one in held]
+        of_them = [said[one] for one in self.patient_ids]
         if self.patient is None or not of_them:
             return self.study
         told = in_patient(self.patient, PatientSaid.together(of_them), policy)
@@ -144,22 +145,25 @@ class _Comparison:
             len(metadata) - len(synced),
             tuple(differences),
         )
-        return _Compared(told, self.fhir.subject(study) if study else None, patient_ids)
+        subject = self.fhir.subject(study) if study else None
+        known = {one["value"] for one in self.fhir.known_by(subject, patient_ids)} if subject else set()
+        return _Compared(told, subject, known)
 
     def _in_study(self, study: Resource, metadata: Sequence[Instance], synced: Sequence[Instance]) -> Iterator[str]:
         """Series whose instances are only counted are counted by the DICOM service: what failed is among them."""
         counts_held = counts(study)
-        held, wanted = listed(study), {(_value(one, _SERIES_UID), _value(one, _INSTANCE_UID)) for one in synced}
-        counted = counts_held.keys() - {series for series, _ in held}
+        there, wanted = listed(study), {(_value(one, _SERIES_UID), _value(one, _INSTANCE_UID)) for one in synced}
+        counted = counts_held.keys() - {series for series, _ in there}
         in_dicom = _instances_by_series(metadata)
         for series in sorted(counted):
             if counts_held[series] != in_dicom.get(series, 0):
-                yield f"series {series}: {counts_held[series]} instances counted, {in_dicom.get(series, 0)} in DICOM"
+                held = number(counts_held[series], "instance")
+                yield f"series {series}: {held} counted, {in_dicom.get(series, 0)} in DICOM"
         wanted = {(series, instance) for series, instance in wanted if series not in counted}
-        for series, missing in sorted(Counter(series for series, _ in wanted - held).items()):
-            yield f"series {series}: {missing} instances are missing in FHIR"
-        for series, surplus in sorted(Counter(series for series, _ in held - wanted).items()):
-            yield f"series {series}: {surplus} instances are in FHIR only"
+        for series, missing in sorted(Counter(series for series, _ in wanted - there).items()):
+            yield f"series {series}: {number(missing, 'instance')} missing in FHIR"
+        for series, surplus in sorted(Counter(series for series, _ in there - wanted).items()):
+            yield f"series {series}: {number(surplus, 'instance')} in FHIR only"
         instances = sum(counts_held.values())
         if study.get("numberOfInstances", instances) != instances:
             yield "numberOfInstances is not the sum of the series'"
@@ -171,17 +175,19 @@ class _Comparison:
     def _in_observations(self, held: Sequence[Resource], report: Instance, study: Resource) -> Iterator[str]:
         uid, expected = _value(report, _INSTANCE_UID), observations_expected(report)
         if len(held) != expected:
-            yield f"dose report {uid}: {len(held)} Observations in FHIR, and not {expected}"
+            yield f"dose report {uid}: {number(len(held), 'Observation')} in FHIR, and not {expected}"
         for one in held:
             if f"ImagingStudy/{study['id']}" not in map(relative, one.get("derivedFrom", [])):
                 yield f"Observation/{one['id']} is not derived from the study"
             yield from self._subject(one, {_value(report, _PATIENT_ID)})
 
     def _subject(self, resource: Resource, patient_ids: Collection[str]) -> Iterator[str]:
-        name = f"{resource['resourceType']}/{resource['id']}"
-        identifiers = [one for one in self.fhir.subject_of(resource) if one.get("value") in patient_ids]
+        name, subject = f"{resource['resourceType']}/{resource['id']}", self.fhir.subject(resource)
+        identifiers = self.fhir.known_by(subject, patient_ids) if subject else []
         if not identifiers:
             yield f"the subject of {name} is not the patient of PatientID"
+        if subject and (left := replaced_by(subject)):
+            yield f"the subject of {name} is replaced by {left}"
         if any(len(self.fhir.patients(one)) > 1 for one in identifiers):
             yield f"several Patients have the PatientID of {name}"
 

@@ -15,7 +15,9 @@ from local.console import console_on_stdout
 from local.failures import RecordedFailure, recorded_failures
 from local.fhir_account import DEFAULT_PARTITION, SearchError
 from local.functions_host.settings import HostError, read_app_settings
+from local.not_synced import not_synced
 from local.parts import PARTS, start_command
+from local.plural import number
 from local.processes import StackError
 from local.stack import Ports, Stack, StackOptions
 
@@ -36,7 +38,9 @@ def compare_running(ports: Ports, settings: Path, fhir_url: str | None) -> int:
         prefix = next((value for name, value in given.items() if name.lower() == _PREFIX), "")
         failures = recorded_failures(stack.storage_connection, prefix)
         failed = {one.sop_instance_uid for one in failures if one.is_final}
+        waited = not_synced(stack.dicom_url, stack.storage_connection, prefix)
         studies = compare(stack.dicom_url, stack.fhir_url, failed, rules=rules)
+        waited = max(waited, not_synced(stack.dicom_url, stack.storage_connection, prefix))
     except (requests.RequestException, AzureError) as error:
         ensure_all_answer(stack)
         raise StackError(f"FHIR and DICOM cannot be compared: {type(error).__name__}: {error}") from error
@@ -44,7 +48,7 @@ def compare_running(ports: Ports, settings: Path, fhir_url: str | None) -> int:
         raise StackError(f"FHIR and DICOM cannot be compared: {error}") from error
     console = console_on_stdout()
     tell(console, studies, failures)
-    return verdict(console, studies)
+    return verdict(console, studies, waited)
 
 
 def ensure_all_answer(stack: Stack, seconds: float = _ANSWER_SECONDS) -> None:
@@ -79,19 +83,24 @@ def tell(console: Console, studies: Sequence[StudyComparison], failures: Sequenc
     shown, left_out = in_order(studies)
     console.print(studies_table(shown, told_apart({one.study_instance_uid for one in studies})))
     if left_out:
-        console.print(f"and {left_out} more studies that are ok")
+        console.print(f"and {number(left_out, 'more study that is ok', 'more studies that are ok')}")
     if failures:
         console.print(_failures_table(failures))
 
 
-def verdict(console: Console, studies: Sequence[StudyComparison]) -> int:
-    """The exit code, after a last line that says it."""
+def verdict(console: Console, studies: Sequence[StudyComparison], waited: int = 0) -> int:
+    """The exit code, after a last line that says it. `waited`: entries that were not synced while it was compared."""
     different = sum(bool(one.differences) for one in studies)
     failed = sum(bool(one.failed) for one in studies if not one.differences)
     ok = len(studies) - different - failed
-    console.print(f"{len(studies)} studies: {different} differ, {failed} with failed entries, {ok} ok")
+    all_of_them, differ = number(len(studies), "study", "studies"), "differs" if different == 1 else "differ"
+    console.print(f"{all_of_them}: {different} {differ}, {failed} with failed entries, {ok} ok")
     if different:
-        console.print(f"FHIR does not match DICOM: {different} studies differ", style="red")
+        told = number(different, "study differs", "studies differ")
+        console.print(f"FHIR does not match DICOM: {told}", style="red")
+        if waited:
+            wait = number(waited, "entry of the change feed waits", "entries of the change feed wait")
+            console.print(f"that is expected: {wait}; compare again afterwards", style="yellow")
         return 1
     but = ["the entries that are recorded as failed"] if failed else []
     but += ["what is another's in FHIR"] if any(one.stays for one in studies) else []

@@ -1,6 +1,7 @@
 """What a FHIR server says of a DICOM service's studies, read without any code of the app (docs/adr/0012)."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin
@@ -14,6 +15,7 @@ TAG_SYSTEM = "urn:dicom-cast:source"
 """That of the tag by which the app marks what it made; servers keep it that do not keep `meta.source`."""
 _PAGE = "1000"  # resources asked for at once; servers give fewer
 _MAX_PAGES = 1000
+_MOST_MERGES = 10  # of Patients, one after the other
 _NOT_THERE = (400, 404, 410)
 """Some servers call a reference to nothing a fault of who asks."""
 _session = requests.Session()  # connections are kept: a comparison asks some hundred times
@@ -79,26 +81,54 @@ class FhirAccount:
 
     def subject(self, resource: Resource) -> Resource | None:
         """The resource's subject; None where there is no such Patient."""
-        reference = relative(resource.get("subject", {}))
-        if not reference:
-            return None
-        if reference not in self._subjects:
-            answer = _session.get(f"{self.url}/{reference}", headers=_FRESH, timeout=60)
-            if not answer.ok and answer.status_code not in _NOT_THERE:
-                raise SearchError(f"{reference} is answered with status {answer.status_code}")
-            self._subjects[reference] = answer.json() if answer.ok else None
-        return self._subjects[reference]
+        return self._patient(relative(resource.get("subject", {})))
 
-    def subject_of(self, resource: Resource) -> list[Mapping[str, str]]:
-        """The identifiers of the resource's subject."""
-        return list((self.subject(resource) or {}).get("identifier", []))
+    def known_by(self, patient: Resource, values: Collection[str]) -> list[Mapping[str, str]]:
+        """The identifiers with such a value: the Patient's own, else those of Patients that it has replaced."""
+        own = [one for one in patient.get("identifier", []) if one.get("value") in values]
+        return own or [
+            identifier
+            for value in sorted(values)
+            for other in self._with(_escaped(value))
+            if self._left_of(other)["id"] == patient["id"]
+            for identifier in other.get("identifier", [])
+            if identifier.get("value") == value
+        ]
 
     def patients(self, identifier: Mapping[str, str]) -> list[Resource]:
-        """All Patients that have the identifier."""
-        token = f"{identifier.get('system', '')}|{identifier['value']}"
+        """All Patients that have the identifier, but in place of one that was replaced what replaces it."""
+        found = self._with(f"{_escaped(identifier.get('system', ''))}|{_escaped(identifier['value'])}")
+        return list({one["id"]: one for one in map(self._left_of, found)}.values())
+
+    def read(self, reference: str) -> Resource | None:
+        """The resource; None where there is none."""
+        answer = _session.get(f"{self.url}/{reference}", headers=_FRESH, timeout=60)
+        if not answer.ok and answer.status_code not in _NOT_THERE:
+            raise SearchError(f"{reference} is answered with status {answer.status_code}")
+        found: Resource | None = answer.json() if answer.ok else None
+        return found
+
+    def find_patients(self, token: str) -> list[Resource]:
+        """Those that a search for the identifier finds, `system|value` or the value alone, escaped."""
+        return search(self.url, "Patient", identifier=token)
+
+    def _patient(self, reference: str) -> Resource | None:
+        if reference and reference not in self._subjects:
+            self._subjects[reference] = self.read(reference)
+        return self._subjects.get(reference)
+
+    def _with(self, token: str) -> list[Resource]:
         if token not in self._patients:
-            self._patients[token] = search(self.url, "Patient", identifier=token)
+            self._patients[token] = self.find_patients(token)
         return self._patients[token]
+
+    def _left_of(self, patient: Resource) -> Resource:
+        for _ in range(_MOST_MERGES):
+            following = self._patient(replaced_by(patient))
+            if following is None:
+                break
+            patient = following
+        return patient
 
 
 def search(url: str, resource_type: str, **query: str) -> list[Resource]:
@@ -131,6 +161,12 @@ def relative(reference: Mapping[str, str]) -> str:
     return "/".join(parts[-2:]) if len(parts) > 1 else ""
 
 
+def replaced_by(patient: Resource) -> str:
+    """The reference to what is to be used in the Patient's place; empty where it is the Patient itself."""
+    others = [one.get("other", {}) for one in patient.get("link", []) if one.get("type") == "replaced-by"]
+    return relative(others[0]) if others else ""
+
+
 def listed(study: Resource) -> set[tuple[str, str]]:
     """SeriesInstanceUID and SOPInstanceUID of the instances that an ImagingStudy lists."""
     return {(series["uid"], one["uid"]) for series in study.get("series", []) for one in series.get("instance", [])}
@@ -142,6 +178,11 @@ def counts(study: Resource) -> Mapping[str, int]:
         series["uid"]: len(series.get("instance", ())) or series.get("numberOfInstances", 0)
         for series in study.get("series", [])
     }
+
+
+def _escaped(text: str) -> str:
+    """As a token search takes it."""
+    return re.sub(r"([\\,$|])", r"\\\1", text)
 
 
 def _resources(bundle: Resource) -> Iterator[Resource]:

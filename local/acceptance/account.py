@@ -1,10 +1,10 @@
 """What the user's FHIR server says of the run's studies, for the comparison with DICOM."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass
 
 from local.acceptance.ledger import Ledger
-from local.acceptance.server import FhirServer, reference_of
+from local.acceptance.server import FhirServer
 from local.fhir_account import FhirAccount, Partition, Resource
 
 
@@ -19,8 +19,6 @@ class RunAccount(FhirAccount):
     server: FhirServer
     ledger: Ledger
     in_dicom: Collection[str]
-    _subjects: dict[str, Resource | None] = field(default_factory=dict)
-    _patients: dict[str, list[Resource]] = field(default_factory=dict)
 
     def identified(self, resource_type: str, partition: Partition, uid: str) -> list[Resource]:
         """What a search for the UID finds."""
@@ -32,16 +30,10 @@ class RunAccount(FhirAccount):
         gone = [uid for uid in uids if uid not in self.in_dicom]
         return [one for uid in gone for one in self.identified(resource_type, partition, uid)]
 
-    def subject(self, resource: Resource) -> Resource | None:
-        """The resource's subject; None where there is no such Patient."""
-        reference = reference_of(resource.get("subject", {}).get("reference", "")) or "Patient/none"
-        if reference not in self._subjects:
-            self._subjects[reference] = self.server.read(reference)
-        return self._subjects[reference]
+    def read(self, reference: str) -> Resource | None:
+        """The resource; None where there is none."""
+        return self.server.read(reference)
 
-    def patients(self, identifier: Mapping[str, str]) -> list[Resource]:
-        """All Patients that have the identifier."""
-        value = identifier["value"]
-        if value not in self._patients:
-            self._patients[value] = list(self.server.identified("Patient", identifier.get("system", ""), value))
-        return self._patients[value]
+    def find_patients(self, token: str) -> list[Resource]:
+        """Those that a search for the identifier finds."""
+        return list(self.server.search("Patient", {"identifier": token}))

@@ -10,6 +10,7 @@ import requests
 from local.compare import compare
 from local.compare_rules import Rules
 from local.dicom_service.app import create_app
+from local.not_synced import not_synced
 from tests.integration.dicom_service_client import running
 from tests.integration.faults.proxy import proxy_to
 from tests.integration.whole_feed import World
@@ -153,8 +154,8 @@ PUT = [
     # the resource, what is put into it, what is told
     (Compared.study, lambda it: {"subject": it.stranger()}, "the subject of ImagingStudy/"),
     (Compared.study, lambda it: {"subject": {"display": "nobody"}}, "the subject of ImagingStudy/"),
-    (Compared.study, lambda it: {"series": it.series(0)[:1]}, "1 instances are missing in FHIR"),
-    (Compared.study, lambda it: {"series": it.series(0)[1:]}, "2 instances are missing in FHIR"),
+    (Compared.study, lambda it: {"series": it.series(0)[:1]}, "1 instance missing in FHIR"),
+    (Compared.study, lambda it: {"series": it.series(0)[1:]}, "2 instances missing in FHIR"),
     (Compared.study, lambda it: {"description": "Knee"}, "the description is not StudyDescription"),
     (Compared.study, lambda it: {"description": None}, "the description is not StudyDescription"),
     (Compared.study, lambda it: {"note": [{"text": "Knee"}]}, "a StudyDescription is in no note"),
@@ -168,7 +169,7 @@ PUT = [
     (Compared.study, lambda it: {"series": it.series(0, description="Thick")}, "the description is not SeriesDescription"),
     (Compared.study, lambda it: {"series": it.series(0, number=3)}, "the number is not SeriesNumber"),
     (Compared.study, lambda it: {"series": it.series(0, modality={"code": "US"})}, "the modality is not Modality"),
-    (Compared.study, lambda it: {"series": it.series(0, instance=[*it.instances(), it.instances()[0] | {"uid": "1.2"}])}, "1 instances are in FHIR only"),
+    (Compared.study, lambda it: {"series": it.series(0, instance=[*it.instances(), it.instances()[0] | {"uid": "1.2"}])}, "1 instance in FHIR only"),
     (Compared.study, lambda it: {"series": it.series(0, instance=None, numberOfInstances=7)}, "7 instances counted, 2 in DICOM"),
     (Compared.patient, lambda it: {"name": it.names(0, family="Seacole")}, "the name of Patient/"),
     (Compared.patient, lambda it: {"name": it.names(0)[:1]}, "the ideographic name of Patient/"),
@@ -261,6 +262,27 @@ def test_what_differs_is_told(compared, tamper, partition, told):
     }
 
 
+def test_a_patient_that_another_replaces(compared):
+    """As a registry merges them: the study goes to what is left, whose own identifiers need not have the PatientID."""
+    replaced = compared.patient()
+    said = {name: value for name, value in replaced.items() if name in ("resourceType", "name", "gender", "birthDate")}
+    left = {"reference": f"Patient/{compared.post(said)['id']}"}
+    compared.put(replaced, active=False, link=[{"other": left, "type": "replaced-by"}])
+    told = [one for _, one in compared.differences()]
+    assert len(told) == 4
+    assert all(
+        one.startswith("the subject of ") and one.endswith(f" is replaced by {left['reference']}") for one in told
+    )
+    assert compared.shown("Microsoft.Default")
+    for one in (compared.study(), *compared.observations()):
+        compared.put(one, subject=left)
+    assert compared.differences() == []
+    assert compared.shown("Microsoft.Default") == []
+    compared.post(replaced)
+    told = {one.partition(" of ")[0] for _, one in compared.differences()}
+    assert told == {"several Patients have the PatientID"}
+
+
 def test_a_study_that_is_only_counted_matches(compared):
     """Its counts are held against what DICOM holds."""
     series = [{name: value for name, value in one.items() if name != "instance"} for one in compared.study()["series"]]
@@ -280,11 +302,18 @@ def test_references_match_however_they_are_written(compared):
 
 
 def test_what_dicom_alone_knows_is_told(compared):
-    """An update, deletes: FHIR is behind until they are synced."""
+    """An update, deletes: FHIR is behind until they are synced, and how many entries that takes is known."""
     world = compared.world
+
+    def waiting():
+        return not_synced(world.dicom.url, world.storage, world.settings["TableStore__TableNamePrefix"])
+
+    assert waiting() == 0
     world.dicom.bulk_update(world.study, PatientID=f"{world.patient}-2")
     assert len([one for _, one in compared.differences() if one.startswith("the subject of ")]) == 4
+    assert waiting() == 3
     world.synced()
+    assert waiting() == 0
     assert compared.differences() == []
     requests.delete(f"{world.dicom.url}/v2/studies/{world.study}", timeout=30)
     told = [one.split(" ", 1)[1] for _, one in compared.differences()]

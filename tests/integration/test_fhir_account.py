@@ -111,11 +111,9 @@ def test_a_reference_is_its_type_and_id(reference, said):
 
 
 def test_the_subject_may_be_absolute():
-    """It is read from the server that is asked; who has no subject has no identifiers."""
+    """It is read from the server that is asked."""
     patient = {"resourceType": "Patient", "id": "7", "identifier": [{"value": "P-1"}]}
     with fhir_server({"/fhir/Patient/7": patient}) as (url, _):
         account = FhirAccount(f"{url}/fhir")
-        assert account.subject_of({"subject": {"reference": "https://other.name/Patient/7/_history/1"}}) == [
-            {"value": "P-1"}
-        ]
-        assert account.subject_of({"subject": {"display": "nobody"}}) == []
+        assert account.subject({"subject": {"reference": "https://other.name/Patient/7/_history/1"}}) == patient
+        assert account.subject({"subject": {"display": "nobody"}}) is None

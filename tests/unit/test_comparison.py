@@ -1,6 +1,7 @@
 """The demo's table: what is not well first, in 80 columns, each study told from the others."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -24,7 +25,7 @@ def study(end, instances=1, in_fhir=None, partition=DEFAULT_PARTITION, **said):
     return StudyComparison(partition, f"{STEM}.{end}", "PATIENT-0001", ("CT",), *counts, **said)
 
 
-DIFFERENT = study("1", 3, 2, differences=("series 1.2.3: 1 instances are missing in FHIR",))
+DIFFERENT = study("1", 3, 2, differences=("series 1.2.3: 1 instance missing in FHIR",))
 FAILED = study("2", 5, 0, failed=5)
 LARGE = study("3", 300, partition="north")
 SMALL = [study(f"4.{number}") for number in range(20)]
@@ -34,10 +35,10 @@ SMALL = [study(f"4.{number}") for number in range(20)]
 def printed():
     """What a terminal of 80 columns shows."""
 
-    def show(studies, failures=()):
+    def show(studies, failures=(), waited=0):
         console = Console(file=io.StringIO(), width=80, markup=False, force_terminal=False)
         tell(console, studies, failures)
-        code = verdict(console, studies)
+        code = verdict(console, studies, waited)
         return code, console.file.getvalue().splitlines()
 
     return show
@@ -89,13 +90,45 @@ def test_what_is_anothers_is_ok(printed):
     [
         ([LARGE], 0, "FHIR matches DICOM"),
         ([], 0, "FHIR matches DICOM"),
-        ([LARGE, DIFFERENT, FAILED], 1, "FHIR does not match DICOM: 1 studies differ"),
+        ([LARGE, DIFFERENT, FAILED], 1, "FHIR does not match DICOM: 1 study differs"),
+        ([DIFFERENT, replace(DIFFERENT, study_instance_uid="1.2")], 1, "FHIR does not match DICOM: 2 studies differ"),
     ],
 )
 def test_the_last_line_is_the_verdict(printed, studies, code, last):
     """And the exit code."""
     said, lines = printed(studies)
     assert (said, lines[-1]) == (code, last)
+
+
+@pytest.mark.parametrize(
+    ("studies", "line"),
+    [
+        ([LARGE], "1 study: 0 differ, 0 with failed entries, 1 ok"),
+        ([DIFFERENT], "1 study: 1 differs, 0 with failed entries, 0 ok"),
+        ([], "0 studies: 0 differ, 0 with failed entries, 0 ok"),
+        (SMALL[:9], "and 1 more study that is ok"),
+        (SMALL[:10], "and 2 more studies that are ok"),
+    ],
+)
+def test_one_is_one(printed, studies, line):
+    """`1 studies` is read twice."""
+    assert line in printed(studies)[1]
+
+
+@pytest.mark.parametrize(
+    ("studies", "waited", "told"),
+    [
+        ([DIFFERENT], 12, "12 entries of the change feed wait"),
+        ([DIFFERENT], 1, "1 entry of the change feed waits"),
+        ([DIFFERENT], 0, ""),
+        ([LARGE], 12, ""),
+    ],
+)
+def test_what_is_not_synced_yet_is_expected_to_differ(printed, studies, waited, told):
+    """And it is said of how many entries; nothing of it where all is well or all is synced."""
+    said = " ".join(" ".join(printed(studies, waited=waited)[1]).split())
+    assert ("that is expected" in said) is bool(told)
+    assert told in said
 
 
 def test_eighty_columns_hold_a_row_on_one_line(printed):
