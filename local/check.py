@@ -34,7 +34,9 @@ def check(url: str, key: str) -> int:
                     live.update(Group(_table(steps), asking))
     except requests.RequestException:
         console.print(
-            f"nothing answers at {url}: start it with `make run`, or name another with --functions", style="red"
+            f"nothing answers at {url}: start it with `make run`, or where that is up with"
+            " `make start PART=functions`, or name another with --functions",
+            style="red",
         )
         return 1
     except _NotTheAppError as error:

@@ -42,7 +42,7 @@ class Fate(StrEnum):
     STORED = "stored"
     ALREADY_THERE = "already there"
     REFUSED = "refused"
-    NO_INSTANCE = "not DICOM instances (skipped)"
+    NO_INSTANCE = "not DICOM (skipped)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,9 +181,13 @@ class ErrorCount:
     exceptions: Sequence[str]
 
 
+MAX_COUNT = 1_000
+"""So far open rows of a table are counted."""
+
+
 @dataclass(frozen=True, slots=True)
 class OpenErrors:
-    """How many rows are open, by table, counted to 1,000; and the newest of them."""
+    """How many rows are open, by table, counted to MAX_COUNT; and the newest of them."""
 
     counts: Mapping[ErrorTable, int]
     newest: Sequence[ErrorRow]

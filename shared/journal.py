@@ -125,7 +125,7 @@ class Journal:
 
     def _unwritten_since(self, record: TickRecord) -> datetime | None:
         result = record.result
-        if result and result.written + result.unchanged + result.failed:
+        if result and result.ended:
             return None
         if record.lag is None:  # whether any entry waits is not known
             return self.unwritten_since

@@ -59,6 +59,11 @@ class BatchResult:
     """Where the watermark would stand if no study settled, from which the lag counts; None as above."""
 
     @property
+    def ended(self) -> int:
+        """Entries that are in FHIR or recorded as failed; one that waits for another try has not ended."""
+        return self.written + self.unchanged + self.failed
+
+    @property
     def done(self) -> Watermark:
         """What settles is not behind."""
         return self.but_settling or self.watermark

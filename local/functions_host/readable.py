@@ -3,22 +3,31 @@
 import logging
 import time
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from typing import Self
 
+from local.plural import number
+
 HEARTBEAT_SECONDS = 60
 _TICKS = "shared.sync.tick"
+_JSON = ' {"'
+"""Where what is for queries begins in a line of the app."""
 _CALLS = "host"
 FORMAT, DATE_FORMAT = "%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"
 
 
 @dataclass(frozen=True, slots=True)
 class TickLine:
-    """What the app's own line says of a tick. `behind`: entries of the change feed; None where it is not known."""
+    """What the app's own line says of a tick.
+
+    `ended`: entries that are in FHIR, or recorded as failed; `carried`: those that wait for another try. `behind`:
+    entries of the change feed; None where it is not known.
+    """
 
     outcome: str
     error: str | None
-    entries: int
+    ended: int
     studies: int
     failed: int
     carried: int
@@ -33,7 +42,7 @@ class TickLine:
         return cls(
             str(record.Outcome),
             getattr(record, "Error", None),
-            getattr(record, "Entries", 0),
+            sum(getattr(record, name, 0) for name in ("Written", "Unchanged", "Failed")),
             getattr(record, "Studies", 0),
             getattr(record, "Failed", 0),
             getattr(record, "Carried", 0),
@@ -49,8 +58,10 @@ class TickLine:
     def __str__(self) -> str:
         behind = "how far behind is not known" if self.behind is None else f"{self.behind:,} behind"
         if self.did_something:
-            waiting = f", {self.carried:,} wait for another try" if self.carried else ""
-            did = f"synced {self.entries:,} entries of {self.studies:,} studies, {self.failed:,} failed{waiting}"
+            entries, studies = number(self.ended, "entry", "entries"), number(self.studies, "study", "studies")
+            wait = "waits" if self.carried == 1 else "wait"
+            waiting = f", {self.carried:,} {wait} for another try" if self.carried else ""
+            did = f"synced {entries} of {studies}, {self.failed:,} failed{waiting}"
             return f"{did}, {behind}, {self.seconds:.1f} s"
         if self.outcome == "idle":
             return f"nothing new in the change feed, {behind}"
@@ -83,7 +94,7 @@ class ReadableFilter(logging.Filter):
 
 
 class ReadableFormatter(logging.Formatter):
-    """A tick as a sentence, all else as a line of a log."""
+    """A tick as a sentence; of other lines the text without the JSON behind it, and with what to do."""
 
     def __init__(self) -> None:
         super().__init__(FORMAT, DATE_FORMAT)
@@ -91,4 +102,9 @@ class ReadableFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line; the record, and so what else reads it, stays as it is."""
         tick = TickLine.of(record)
-        return super().format(record) if tick is None else f"{self.formatTime(record, self.datefmt)} {tick}"
+        if tick is not None:
+            return f"{self.formatTime(record, self.datefmt)} {tick}"
+        text, action = record.getMessage().partition(_JSON)[0], getattr(record, "Action", None)
+        plain = copy(record)
+        plain.msg, plain.args = f"{text}. What to do: {action}" if action else text, None
+        return super().format(plain)

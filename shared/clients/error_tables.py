@@ -13,12 +13,21 @@ from azure.data.tables import TableEntity, UpdateMode
 
 from shared.clients.open_rows import AFTER, OpenRows, in_turns, last_tried, open_query
 from shared.clients.tables import Tables, int64, number, storage_faults
-from shared.failures import CarriedEntry, ErrorCount, ErrorQuery, ErrorRow, ErrorTable, FailedEntry, OpenErrors, OpenRow
+from shared.failures import (
+    MAX_COUNT,
+    CarriedEntry,
+    ErrorCount,
+    ErrorQuery,
+    ErrorRow,
+    ErrorTable,
+    FailedEntry,
+    OpenErrors,
+    OpenRow,
+)
 from shared.model import DEFAULT_PARTITION
 from shared.stored_text import shortened
 
 MAX_TEXT_BYTES = 60_000  # of UTF-16; a string property holds 64 KiB
-MAX_COUNT = 1_000
 MAX_EXCEPTIONS = 50
 NEWEST = 5
 _NEAR = 1_000

@@ -44,7 +44,7 @@ def fresh_api(tmp_path_factory):
 
 @contextmanager
 def stack_behind_proxies(directory):
-    """`fhir` and `tables` are proxies that faults can be planted in."""
+    """`fhir` and `tables` are proxies that faults can be planted in. What the parts hold outlives them."""
     ports = Ports.free()
     fhir_url, tables_url = f"http://127.0.0.1:{ports.fhir}", f"http://127.0.0.1:{ports.table}"
     with proxy_to(fhir_url) as fhir, proxy_to(tables_url) as tables:
@@ -55,7 +55,9 @@ def stack_behind_proxies(directory):
             "Fhir__Endpoint": f"{fhir.url}/fhir",
             "DicomCast__HealthMaxAge": "00:00:10",
         }
-        with Stack(StackOptions(ports, directory, settings=settings)) as stack:
+        state = directory / "state"
+        state.mkdir()
+        with Stack(StackOptions(ports, directory, state, settings=settings)) as stack:
             api = Api(stack)
             api.fhir, api.tables = fhir, tables
             yield api

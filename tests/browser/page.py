@@ -33,6 +33,24 @@ const isWide = (one) => one.getBoundingClientRect().right > width + 1 && !one.cl
 return document.documentElement.scrollWidth <= width ? [] : [...document.querySelectorAll("body *")].filter(isWide).map((one) => one.outerHTML.slice(0, 80))
 """
 """What reaches beyond the window."""
+BROKEN = r"""
+const found = [], range = document.createRange();
+const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (walker.nextNode()) {
+  const text = walker.currentNode;
+  const isOutOfSight = text.parentElement.closest("thead")?.getBoundingClientRect().width < 2;
+  if (isOutOfSight || !text.parentElement.checkVisibility() || text.parentElement.closest("script, option, .visually-hidden, .skip")) continue;
+  for (const word of text.data.matchAll(/(?<!\p{L})\p{L}{2,24}(?!\p{L})/gu)) {
+    if (text.parentElement.closest(".uid") && /^[a-f]+$/.test(word[0])) continue;
+    range.setStart(text, word.index);
+    range.setEnd(text, word.index + word[0].length);
+    const lines = new Set([...range.getClientRects()].map((one) => Math.round(one.bottom)));
+    if (lines.size > 1) found.push(`${word[0]} in ${text.parentElement.outerHTML.slice(0, 80)}`);
+  }
+}
+return found;
+"""
+"""Words on two lines. Numbers, UIDs and UUIDs may be, and words that are longer than a column need be."""
 DESKTOP = (1280, 900)
 WIDTHS = {"phone": 390, "tablet": 768, "desktop": 1280}
 
@@ -182,16 +200,20 @@ class Page:
             )
             said = [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
             assert not said, f"{picture}, {scheme}: {said}"
-        wide = self.script(WIDE)
+        self.fits(picture)
+
+    def fits(self, picture):
+        """Nothing is wider than the window, and no word breaks inside."""
+        wide, broken = self.script(WIDE), self.script(BROKEN)
         assert not wide, f"{picture}: {wide}"
+        assert not broken, f"{picture}: {broken}"
 
     def at_all_widths(self, picture):
-        """Nothing is wider than a phone, a tablet, a desktop; in the widest, where all is seen, axe-core judges too."""
+        """It fits a phone, a tablet, a desktop; in the widest, where all is seen, axe-core judges too."""
         for name, width in WIDTHS.items():
             self.become(width, mobile=width == WIDTHS["phone"])
             self.picture(f"{picture}-{name}")
-            wide = self.script(WIDE)
-            assert not wide, f"{picture}-{name}: {wide}"
+            self.fits(f"{picture}-{name}")
         self.is_well_made(picture)
         self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 

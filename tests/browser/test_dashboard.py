@@ -7,15 +7,16 @@ import pytest
 import requests
 from azure.data.tables import TableServiceClient
 
+from shared.clients import replay_table
 from shared.clients.error_tables import ErrorTables
 from shared.clients.open_rows import TABLE
 from shared.clients.tables import Tables
 from shared.failures import ErrorTable, FailedEntry
+from shared.replay import Replay, ReplayError, ReplayRequest, ReplayState, SequenceRange
+from tests.integration.faults.proxy import Fault
 
 pytest.importorskip("selenium", reason="make test-browser installs it")
 from selenium.webdriver.common.keys import Keys
-
-from tests.browser.page import WIDE
 
 STATUSES = "return performance.getEntriesByType('resource').filter((one) => one.name.endsWith('/status')).length"
 
@@ -57,7 +58,7 @@ def test_a_fresh_system(page, fresh_api):
         page.prefer(scheme)
         colours.append(page.by_id("now").value_of_css_property("color"))
     assert colours == ["rgba(27, 36, 48, 1)", "rgba(230, 235, 241, 1)"]
-    page.is_well_made("fresh")
+    page.at_all_widths("fresh")
     page.driver.refresh()
     page.awaited_text("now", "Watermark")
     assert not page.by_id("key-form").is_displayed()
@@ -103,16 +104,13 @@ def test_525_rows_of_7_studies(page, fresh_api):
     plant(fresh_api, ROWS)
     page.driver.refresh()
     page.awaited_text("reasons", "525 open rows, 1 reason", "525 rows of 7 studies")
+    page.awaited_text("state", "Caught up", "525 open rows are of entries that were not synced", "What to do: look at")
     page.script("for (const one of document.querySelectorAll('#reasons details')) one.open = true")
     told = [(row[0].split("\n")[0], row[1]) for row in page.rows("#reasons")]
     assert told == [(study, str(rows)) for study, rows in reversed(ROWS.items())]
-    page.picture("525-rows-390")
-    assert page.script("return document.documentElement.scrollWidth") <= 390
     grown = page.script("return document.documentElement.scrollHeight") - height
     assert grown <= HALF_A_SCREEN + len(ROWS) * OF_A_STUDY
-    page.become(1280)
-    page.picture("525-rows-1280")
-    assert page.script(WIDE) == []
+    page.at_all_widths("525-rows")
     fresh_api.stack.stop()  # it would tick on beside the tests that follow
 
 
@@ -128,9 +126,10 @@ def test_a_running_tick(board, api, monkeypatch):
     """How long it is at work, and of how many entries; the lag of now is in the plot before it ends."""
     monkeypatch.setattr(api.fhir, "rewrite", slowly)
     api.store(*range(31, 43), instances=1)
-    board.awaited_text("state", "Syncing", "a tick is at work for")
-    board.awaited(lambda: " s" in board.tile("Tick at work"))
-    board.awaited_text("lag-summary", "now 12 entries")
+    board.awaited(lambda: board.script(ASK_AT_ONCE) or "a tick is at work for" in board.text("state"))
+    assert board.text("state").startswith("Syncing")
+    assert " s" in board.tile("Tick at work")
+    assert "now 12 entries" in board.text("lag-summary")
     board.is_well_made("running")
 
 
@@ -146,9 +145,11 @@ def test_the_numbers_follow_the_feed(board, api):
     board.script("document.querySelector('#hours [value=\"3\"]').click()")
     board.awaited_text("throughput-summary", f"In the last 3 hours {latest} entries")
     board.awaited(lambda: board.script(HAS_BAR))
-    board.is_well_made("busy")
+    board.at_all_widths("busy")
 
 
+ASK_AT_ONCE = "document.dispatchEvent(new Event('visibilitychange'))"
+"""As when the tab is seen again: by itself the page asks every 5 s, and a tick may be over by then."""
 SLOW_HEALTH = """
 const answer = window.fetch;
 const later = (...asked) => new Promise((done) => setTimeout(() => done(answer(...asked)), 1500));
@@ -187,14 +188,12 @@ def test_errors_are_grouped_by_reason_and_study(board, api):
     assert "InvalidDicomTagError" in reasons
     board.press("Copy StudyInstanceUID 1.2.350", "#reasons")
     board.awaited(lambda: any(word in board.text("reasons") for word in ("Copied", "Selected")))
-    board.is_well_made("reasons")
+    board.at_all_widths("reasons")
     board.press("Show rows of study 1.2.350 InvalidDicomTagError")
     board.awaited(lambda: len(board.rows("#errors-rows")) == 10)
     board.awaited_text("errors-page", "Rows 1 to 10 of 12")
     assert board.by_id("errors-exception").get_attribute("value") == "InvalidDicomTagError"
-    for width in (390, 768):
-        board.become(width, mobile=width < 768)
-        board.is_well_made(f"reasons-{width}")
+    board.at_all_widths("rows")
 
 
 def test_error_rows_by_page_and_filter(board, api):
@@ -207,7 +206,7 @@ def test_error_rows_by_page_and_filter(board, api):
     board.awaited(lambda: len(board.rows("#errors-rows")) == 10)
     assert not board.by_id("errors-previous").is_enabled()
     first = board.rows("#errors-rows")[0][0]
-    board.is_well_made("errors")
+    board.at_all_widths("errors")
     board.press("Next")
     board.awaited(lambda: len(board.rows("#errors-rows")) == min(10, total - 10))
     assert board.text("errors-page") == f"Rows 11 to {min(20, total)} of {total}"
@@ -240,7 +239,7 @@ def test_one_row_is_replayed(board, api):
     board.press(f"Replay entry … {sequence}")
     board.awaited_text("replay-dialog", "Nothing has been written yet.", "1 would be written", "ImagingStudy")
     assert api.study(400) is None
-    board.is_well_made("dry-run")
+    board.at_all_widths("dry-run")
     board.press("Run for real", "#replay-dialog")
     board.awaited_text("replay-dialog-state", "Replay done.")
     assert api.study(400)
@@ -281,7 +280,7 @@ def test_a_dry_run_that_would_write_nothing_is_not_offered_to_be_run(stored, stu
     board.by_id("replay-study").find_element("name", "study").send_keys(study, Keys.ENTER)
     board.awaited_text("replay-dialog", "Dry run done", told)
     assert not board.by_id("replay-dialog-confirm").is_displayed()
-    board.is_well_made("nothing-to-run")
+    board.at_all_widths("nothing-to-run")
     board.press("Close", "#replay-dialog")
     board.awaited_text("replays-list", f"Study {study}")
     with pytest.raises(StopIteration):
@@ -304,12 +303,40 @@ def test_a_replay_is_watched_and_cancelled(board, api, monkeypatch):
     board.awaited(
         lambda: 0 < int(board.script("return document.querySelector('dialog progress')?.value ?? 0")) < latest
     )
-    board.is_well_made("replay-dialog")
+    board.at_all_widths("replay-dialog")
     board.press("Close", "#replay-dialog")
     board.awaited(lambda: board.tile("Replays under way").startswith("1"))
-    board.is_well_made("replay-running")
+    board.at_all_widths("replay-running")
     board.press(f"Cancel entries 1 to {latest}")
     board.awaited_text("replays-list", "cancelled")
+    board.at_all_widths("replay-cancelled")
+
+
+def test_a_replay_that_waits(board, api):
+    """It says for what, in the dialog and in the list; it goes on by itself."""
+    api.store(430, instances=1)
+    api.drained()
+    api.fhir.faults.append(Fault("GET|POST|PUT", "/fhir", times=10**9))
+    board.by_id("replay-study").find_element("name", "study").send_keys("1.2.430", Keys.ENTER)
+    board.awaited_text("replay-dialog", "Dry run running", "Waits: FHIR server: ", seconds=60)
+    board.at_all_widths("replay-waits")
+    board.press("Close", "#replay-dialog")
+    board.awaited_text("replays-list", "Waits: FHIR server: ")
+    api.fhir.faults.clear()
+    board.awaited(lambda: "Waits" not in board.text("replays-list"), seconds=60)
+
+
+def test_a_replay_that_failed(board, api):
+    """Its reason stands first, before any count."""
+    now = datetime.now(UTC)
+    told = ReplayError(None, "", "DICOM service: entry 7 of the change feed cannot be read")
+    newest = f"{16**11 - int(now.timestamp() * 1000):011x}-00000000"
+    replay = Replay(newest, ReplayRequest(SequenceRange(7, 9)), ReplayState.FAILED, now, now, errors=(told,))
+    with TableServiceClient.from_connection_string(api.stack.storage_connection) as service:
+        service.create_table_if_not_exists(replay_table.TABLE).create_entity(replay_table._row(replay))
+    said = board.awaited_text("replays-list", "Entries 7 to 9", "failed")
+    assert 0 < said.index("cannot be read") < said.index("0 done")
+    board.at_all_widths("replay-failed")
 
 
 def test_a_range_of_time_is_local_time(board, api):
@@ -332,7 +359,7 @@ def test_what_the_app_refuses_is_told(board, api):
         board.by_id("replay-sequence").find_element("name", field).send_keys(str(value))
     board.press("Dry run …", "#replay-sequence")
     board.awaited_text("replay-dialog", "Not started.", "from")
-    board.is_well_made("refused")
+    board.at_all_widths("refused")
 
 
 def test_by_keyboard_alone(board, api):

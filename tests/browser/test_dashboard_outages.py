@@ -26,6 +26,16 @@ def stopped(api, part):
         process.send_signal(SIGCONT)
 
 
+@contextmanager
+def ended(api, part):
+    """As when the process is gone: nobody listens at its port. It keeps what it holds."""
+    api.stack.end(part)
+    try:
+        yield
+    finally:
+        api.stack.start(part)
+
+
 def health(api):
     """What is asked by who restarts apps, or wakes somebody."""
     answer = requests.get(f"{api.stack.functions_url}/api/health", timeout=30)
@@ -56,11 +66,23 @@ def test_the_fhir_server_is_down(board, api):
     board.awaited_text("state", "FHIR server")
     board.awaited_text("state", "Not syncing since", "FHIR server", "wait", "nothing is lost", "What to do: mend it")
     board.awaited_text("light", "Unhealthy: not syncing")
-    board.is_well_made("fhir-down")
+    assert health(api) == (503, "unhealthy")
+    board.at_all_widths("fhir-down")
     api.fhir.faults.clear()
     board.awaited_text("light", "Healthy")
     board.awaited_text("lag-summary", "Ticks failed")
     board.awaited(lambda: board.tile("Lag") == "0 entries")
+
+
+def test_the_fhir_server_is_frozen(board, api):
+    """The tick at work waits for it, and that is said before the tick has failed."""
+    with stopped(api, "fhir"):
+        api.store(201, instances=1)
+        board.awaited_text("state", "Not syncing since", "FHIR server: no answer", "the tick waits for it")
+        board.awaited_text("state", "1 entry waits; nothing is lost", "What to do: mend it")
+        board.awaited_text("light", "Unhealthy: not syncing")
+        board.at_all_widths("fhir-frozen")
+    board.awaited_text("light", "Healthy")
 
 
 def test_the_self_check_shows_each_step_as_it_ends(board, api):
@@ -91,6 +113,26 @@ def test_the_dicom_service_is_frozen(board, api):
         board.awaited_text("light", "Unhealthy: not syncing")
         assert health(api) == (503, "unhealthy")
         board.at_all_widths("dicom-frozen")
+    board.awaited_text("light", "Healthy")
+
+
+def test_the_dicom_service_is_down(board, api):
+    """What refuses connections is named with its URL."""
+    with ended(api, "dicom"):
+        board.awaited_text("state", "Not syncing since", "DICOM service: http://127.0.0.1:", "nothing is lost")
+        board.awaited_text("state", "What to do: mend it")
+        board.awaited_text("light", "Unhealthy: not syncing")
+        board.at_all_widths("dicom-down")
+    board.awaited_text("light", "Healthy")
+
+
+def test_storage_is_down(board, api):
+    """As above, and which setting its URL comes from."""
+    with ended(api, "azurite"):
+        board.awaited_text("state", "Not syncing: storage: http://127.0.0.1:", "nothing is lost")
+        board.awaited_text("state", "What to do: see to AzureWebJobsStorage")
+        board.awaited_text("light", "Unhealthy: not syncing")
+        board.at_all_widths("storage-down")
     board.awaited_text("light", "Healthy")
 
 

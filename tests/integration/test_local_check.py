@@ -51,7 +51,8 @@ def test_what_hinders_the_check_is_one_line(capsys):
     url = f"http://127.0.0.1:{free_port()}"
     assert check(url, "key") == 1
     assert capsys.readouterr().out == (
-        f"nothing answers at {url}: start it with `make run`, or name another with --functions\n"
+        f"nothing answers at {url}: start it with `make run`, or where that is up with"
+        " `make start PART=functions`, or name another with --functions\n"
     )
     with served() as app:
         assert check(app.url, "another") == 1

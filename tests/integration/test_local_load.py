@@ -57,7 +57,7 @@ def test_a_bad_file_is_named_and_the_rest_goes_on(dicom, tmp_path):
     assert ended.stdout.splitlines() == [
         f"{folder}/lacks.dcm: no SeriesInstanceUID",
         f"{folder}/no\\nwhere.dcm: no such file",
-        "1 stored, 0 already there, 2 refused, 2 not DICOM instances (skipped)",
+        "1 stored, 0 already there, 2 refused, 2 not DICOM (skipped)",
     ]
     assert "Nightingale" not in ended.stdout + ended.stderr
 

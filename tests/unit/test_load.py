@@ -25,18 +25,18 @@ def folder(tmp_path):
 @pytest.mark.parametrize(
     ("names", "code", "said"),
     [
-        (["cd"], 1, "0 stored, 0 already there, 0 refused, 3 not DICOM instances (skipped)\n"),
+        (["cd"], 1, "0 stored, 0 already there, 0 refused, 3 not DICOM (skipped)\n"),
         (["empty"], 1, "no files in {folder}/empty\n"),
         (["empty", "empty/in"], 1, "no files in {folder}/empty, {folder}/empty/in\n"),
         (
             ["damaged"],
             1,
-            "{folder}/damaged: begins as a DICOM file, and cannot be read as one\n0 stored, 0 already there, 1 refused, 0 not DICOM instances (skipped)\n",
+            "{folder}/damaged: begins as a DICOM file, and cannot be read as one\n0 stored, 0 already there, 1 refused, 0 not DICOM (skipped)\n",
         ),
         (
             ["none"],
             1,
-            "{folder}/none: no such file\n0 stored, 0 already there, 1 refused, 0 not DICOM instances (skipped)\n",
+            "{folder}/none: no such file\n0 stored, 0 already there, 1 refused, 0 not DICOM (skipped)\n",
         ),
     ],
 )

@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from local.functions_host.readable import ReadableFilter, ReadableFormatter
+from shared.log_lines import log_line
 from shared.model import Watermark
 from shared.outcome import BatchResult, Lag, Outcome, TickRecord
 from shared.sync import tick
@@ -52,8 +53,12 @@ def told(outcome, result=None, error=None, lag=None):
             "synced 1,350 entries of 70 studies, 2 failed, 0 behind, 0.4 s",
         ),
         (
-            (Outcome.SYNCED, BatchResult(Outcome.SYNCED, Watermark(9), entries=1, studies=1, carried=3), None, None),
-            "synced 1 entries of 1 studies, 0 failed, 3 wait for another try, how far behind is not known, 0.4 s",
+            (Outcome.SYNCED, BatchResult(Outcome.SYNCED, Watermark(9), 4, 1, 0, 1, carried=3), None, None),
+            "synced 1 entry of 1 study, 0 failed, 3 wait for another try, how far behind is not known, 0.4 s",
+        ),
+        (
+            (Outcome.SYNCED, BatchResult(Outcome.SYNCED, Watermark(9), entries=1, carried=1), None, Lag(1, 1.0)),
+            "synced 0 entries of 0 studies, 0 failed, 1 waits for another try, 1 behind, 0.4 s",
         ),
         (
             (Outcome.IDLE, BatchResult(Outcome.IDLE, Watermark(9)), None, Lag(0, 0.0)),
@@ -69,6 +74,21 @@ def test_a_tick_is_a_sentence(terminal, record, line):
     """Of what the app itself logs, so that a line which changes is seen here."""
     told(*record)
     assert terminal.lines == [line]
+
+
+def test_what_is_for_queries_is_left_out(terminal):
+    """And what to do is said in words; where something was raised, its traceback too."""
+    log = logging.getLogger("shared.x")
+    log_line(log, logging.ERROR, "state not syncing: no FHIR", State="not syncing", Action="mend it")
+    log_line(log, logging.INFO, "state caught up: all is done", State="caught up", Action=None)
+    log.warning("50% of {it}")
+    log.error("fell", exc_info=ValueError())
+    assert terminal.lines[:3] == [
+        "ERROR state not syncing: no FHIR. What to do: mend it",
+        "INFO state caught up: all is done",
+        "WARNING 50% of {it}",
+    ]
+    assert terminal.lines[3].startswith("ERROR fell\nValueError")
 
 
 def test_the_time_stands_before_it(terminal):

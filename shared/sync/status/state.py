@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from shared.failures import ErrorTable
+from shared.failures import MAX_COUNT, ErrorTable
 from shared.journal import Journal
 from shared.outcome import Outcome
 from shared.sync.status.seen import DICOM_SERVICE, FHIR_SERVER, STORAGE, Seen, State, SyncState
@@ -140,7 +140,7 @@ def _rows(seen: Seen) -> SyncState | None:
     if not ticks:
         return None
     failed = sum(tick.result.failed for tick in ticks if tick.result)
-    said = f"the sync goes on; {_entries(failed)} could not be synced lately, each with a row"
+    said = f"the sync goes on; {_entries(failed)} could not be synced lately, each with a row{_open(seen)}"
     return SyncState(State.DEGRADED, ticks[-1].started, said, _ROWS)
 
 
@@ -148,13 +148,16 @@ def _syncing(seen: Seen) -> SyncState | None:
     if not seen.waiting:
         return None
     doing = f"a tick is at work{seen.running}" if seen.running else "the next tick goes on"
-    return SyncState(State.SYNCING, seen.at_work_since, f"{doing}; {_waits(seen)}")
+    left = _open(seen)
+    return SyncState(State.SYNCING, seen.at_work_since, f"{doing}; {_waits(seen)}{left}", _ROWS if left else None)
 
 
 def _caught_up(seen: Seen) -> SyncState:
     ticks = seen.journal.recent if seen.journal else ()
     since = next((tick.ended for tick in ticks if tick.outcome is Outcome.SYNCED), None)
-    return SyncState(State.CAUGHT_UP, since, "all of the change feed is in FHIR, or in an error table")
+    left = _open(seen)
+    said = f"all of the change feed is in FHIR, or in an error table{left}"
+    return SyncState(State.CAUGHT_UP, since, said, _ROWS if left else None)
 
 
 _RULES: tuple[Callable[[Seen], SyncState | None], ...] = (
@@ -171,6 +174,16 @@ _RULES: tuple[Callable[[Seen], SyncState | None], ...] = (
     _syncing,
     _caught_up,
 )
+
+
+def _open(seen: Seen) -> str:
+    """What is left to a person, however long ago it came: the sync has done all that it can."""
+    counts = [seen.errors.counts.get(table, 0) for table in LOST] if seen.errors else []
+    if not any(counts):
+        return ""
+    more = " or more" if max(counts) >= MAX_COUNT else ""
+    are = "row is of an entry that was" if sum(counts) == 1 and not more else "rows are of entries that were"
+    return f"; {sum(counts):,}{more} open {are} not synced"
 
 
 def _waiting(seen: Seen) -> str:

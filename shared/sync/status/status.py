@@ -56,11 +56,11 @@ class Status:
 
     @property
     def entries_per_second(self) -> float | None:
-        """Of the last tick that synced anything."""
+        """Of the last tick that brought any to an end: carried ones are tried again, and count then."""
         ticks = self.journal.recent if self.journal else ()
         for tick in ticks:
-            if tick.result and tick.result.entries and tick.duration_seconds:
-                return round(tick.result.entries / tick.duration_seconds, 1)
+            if tick.result and tick.result.ended and tick.duration_seconds:
+                return round(tick.result.ended / tick.duration_seconds, 3)
         return None
 
 

@@ -58,7 +58,7 @@ async function parts(health, status) {
     showStatus(status.value);
     showOpenRows(status.value.errors?.open);
     showNow(status.value);
-    showLight(light(health.value ?? null, status.value.state));
+    showLight(light(health.value ?? null, status.value.state, status.value.action));
     [answeredAt, missingSince] = [new Date(), null];
     byId("updated").textContent = `as of ${clock(answeredAt)}`;
     byId("banner").hidden = true;

@@ -5,7 +5,7 @@ import { bandsOf, bandSummary } from "./bands.js";
 import { byId, draw, Freshness, table } from "./dom.js";
 import { brief, count, dateTime, duration, hourMinute, number } from "./format.js";
 import { axis, bars, fromZero, line, Plot } from "./plots.js";
-import { gathered } from "./slots.js";
+import { ended, gathered } from "./slots.js";
 
 const AXES_PIXELS = 110;
 const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 345600, 604800];
@@ -107,7 +107,8 @@ function lagSummary(span) {
 function throughputSummary(span) {
   if (!slots.length) return `No tick has ended in ${span}.`;
   const sum = (name) => slots.reduce((total, slot) => total + slot[name], 0);
-  return `In ${span} ${count(sum("entries"), "entry", "entries")}: ${number(sum("written"))} written, ${number(sum("unchanged"))} unchanged, ` +
+  const all = slots.reduce((total, slot) => total + ended(slot), 0);
+  return `In ${span} ${count(all, "entry", "entries")}: ${number(sum("written"))} written, ${number(sum("unchanged"))} unchanged, ` +
     `${number(sum("failed"))} failed; ${count(sum("fhirCalls"), "FHIR call")}; ${count(sum("ticks"), "tick")}, ${number(sum("failedTicks"))} of them failed.`;
 }
 

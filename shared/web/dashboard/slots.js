@@ -3,6 +3,9 @@
 const WIDTHS = [5, 10, 15, 30, 60, 120, 240]; // minutes of a slot; the API's are of 5
 const LEAST_PIXELS = 4; // of a slot
 
+/** Entries that are in FHIR or recorded as failed; one that is carried counts in the tick that ends it. */
+export const ended = ({ written, unchanged, failed }) => written + unchanged + failed;
+
 /**
  * API slots gathered into wider ones, as many as have room in `width` pixels up to `now` (seconds since 1970).
  * Lags are the largest of a slot, entries are per minute. A slot without a tick stays null: a gap in the plot.
@@ -20,9 +23,9 @@ export function gathered(given, span, now, width) {
     for (const name of ["lagSeconds", "lagEntries"]) {
       if (slot[name] != null) columns[name][index] = Math.max(columns[name][index] ?? 0, slot[name]);
     }
-    for (const name of ["entries", "failed"]) {
-      if (slot[name] != null) columns[name][index] = (columns[name][index] ?? 0) + slot[name] / minutes;
-    }
+    if (slot.ticks == null) continue; // the lag of this moment alone
+    columns.entries[index] = (columns.entries[index] ?? 0) + ended(slot) / minutes;
+    columns.failed[index] = (columns.failed[index] ?? 0) + slot.failed / minutes;
   }
   return columns;
 }

@@ -7,18 +7,21 @@ import { lastTicks, outcomeWord } from "./ticks.js";
 
 const STATES = { syncing: "ok", "caught up": "ok", degraded: "warn", behind: "warn", "never ran": "warn", "not syncing": "bad" };
 
-/** `health`: true, false, or null where it is not known; `state`: the status' own word, null where there is no status. */
-export function light(health, state) {
+/** Nothing is green where there is something to do. */
+const colour = (state, action) => (action && STATES[state] === "ok" ? "warn" : STATES[state]);
+
+/** `health`: true, false, or null where it is not known; the state and what to do are the status' own, null without one. */
+export function light(health, state, action) {
   if (health === false) return ["bad", state ? `Unhealthy: ${state}` : "Unhealthy: no tick has ended well lately"];
   if (!state) return health ? ["ok", "Healthy"] : ["none", "Health unknown"];
   const isWell = health && ["syncing", "caught up", "degraded"].includes(state);
-  return [STATES[state], isWell ? `Healthy: ${state}` : sentence(state)];
+  return [colour(state, action), isWell ? `Healthy: ${state}` : sentence(state)];
 }
 
 export function showLight([kind, text]) {
   const shown = byId("light");
-  if (shown.textContent === text) return; // a live region speaks only of changes
   shown.className = `light ${kind}`;
+  if (shown.textContent === text) return; // a live region speaks only of changes
   shown.textContent = text;
   document.title = `${text.split(": ").at(-1)} – DICOM Cast`;
 }
@@ -37,7 +40,7 @@ export function showStatus(status) {
 
 /** One sentence that is true at night, what to do, and how far the tick is that is at work. */
 const headline = ([state, since, reason, action, running]) =>
-  element("div", { class: `notice ${STATES[state]}` },
+  element("div", { class: `notice ${colour(state, action)}` },
     element("p", {}, element("strong", {}, sentence(state)), ...(since ? [" since ", time(since)] : []), `: ${reason}.`),
     action && element("p", {}, `What to do: ${action}.`),
     running?.entries ? element("progress", { max: running.entries, value: running.done, "aria-label": progress(running) }) : null);
@@ -59,8 +62,8 @@ function tiles({ watermark, latest, lag, lease, runningTick, lastTick, entriesPe
   return [
     tile("Lag", lag.entries == null ? "unknown" : count(lag.entries, "entry", "entries"), lag.seconds ? `oldest waits for ${duration(lag.seconds)}` : null),
     tile("Tick at work", atWork(lease, runningTick), runningTick && (progress(runningTick) ?? ["since ", time(runningTick.since)])),
-    tile("Last tick", lastTick ? outcomeWord(lastTick.outcome) : watermark ? "none yet" : "unknown", lastTick && [time(lastTick.started), `, took ${duration(lastTick.durationSeconds)}`]),
-    tile("Throughput", entriesPerSecond == null ? "–" : `${number(entriesPerSecond * 60)} per minute`, "entries, while the last tick that synced any was at work"),
+    tile("Last tick", lastTick ? outcomeWord(lastTick) : watermark ? "none yet" : "unknown", lastTick && [time(lastTick.started), `, took ${duration(lastTick.durationSeconds)}`]),
+    tile("Throughput", entriesPerSecond == null ? "–" : `${number(entriesPerSecond * 60)} per minute`, "entries synced or failed, in the last tick with any"),
     tile("Watermark", sequence(watermark?.sequence), point(watermark)),
     tile("Latest in the feed", sequence(latest?.sequence), point(latest)),
     tile("Open error rows", errors ? openRows(open) : "unknown", element("a", { href: "#errors-title", "data-key": "to-errors" }, "Errors")),

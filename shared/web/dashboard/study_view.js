@@ -28,11 +28,11 @@ export const faults = ({ faults: told }) => told.map((one) => element("p", { cla
 
 export const lines = ({ lines: all }) =>
   marked(table("Patient and study: what DICOM holds beside what FHIR says", [
-    ["What", (line) => [line.name, element("span", { class: "note" }, line.element)]],
+    ["What", (line) => [line.name, " ", element("span", { class: "note" }, ...breakable(line.element))]],
     ["DICOM", (line) => several(line.dicom), "wide"],
     ["FHIR", (line) => several(line.fhir), "wide"],
     ["Compared", (line) => word(line.mark)],
-  ], all, { class: "sides" }), all);
+  ], all, { class: "stacking sides" }), all);
 
 export function series({ series: all, inDicom, inFhir }) {
   if (!all.length) return element("p", { class: "muted" }, "No series.");
@@ -81,12 +81,15 @@ function change({ method, url, elements, more }) {
   ], elements, { class: "stacking" }), more ? element("p", { class: "note" }, `and ${count(more, "element")} more`) : null);
 }
 
-/** A value as it stands in FHIR; long ones are cut. */
+/** A value as it stands in FHIR, with spaces that lines can break at; long ones are cut. */
 function value(held) {
   if (held == null) return none();
-  const text = typeof held === "object" ? JSON.stringify(held) : String(held);
+  const text = typeof held === "object" ? JSON.stringify(held, null, 1).replace(/\n\s*/g, " ") : String(held);
   return text.length > SHOWN_OF_VALUE ? `${text.slice(0, SHOWN_OF_VALUE)} …` : text;
 }
+
+/** A path, whose lines break at its dots. */
+const breakable = (path) => path.split(".").flatMap((name, index) => (index ? [".", element("wbr"), name] : name));
 
 const several = (values) => (values.length ? values.map((one) => element("span", { class: "named" }, one)) : none());
 

@@ -6,8 +6,12 @@ import { count, duration, number } from "./format.js";
 const OUTCOMES = { synced: "ok", idle: "ok", standstill: "bad", leaseHeld: "warn", stopped: "warn", failed: "bad" };
 const LATEST = 5;
 
-export const outcomeWord = (outcome) =>
-  element("span", { class: `word ${OUTCOMES[outcome] ?? ""}` }, outcome === "leaseHeld" ? "lease held" : outcome);
+/** The outcome of a tick, green only where all that it read has ended in FHIR. */
+export function outcomeWord({ outcome, written, unchanged, failed, carried }) {
+  const word = outcome === "leaseHeld" ? "lease held" : carried && !(written + unchanged + failed) ? "carried" : outcome;
+  const kind = outcome === "synced" && (failed || carried) ? "warn" : (OUTCOMES[outcome] ?? "");
+  return element("span", { class: `word ${kind}` }, word);
+}
 
 /** `ticks`: null where storage did not answer. */
 export function lastTicks(ticks) {
@@ -20,10 +24,10 @@ export function lastTicks(ticks) {
 }
 
 function tickTable(caption, ticks) {
-  const counted = (name) => (tick) => (tick[name] == null ? "–" : number(tick[name]));
+  const counted = (name) => (tick) => (tick[name] == null ? "" : number(tick[name]));
   return table(caption, [
     ["Started", (tick) => time(tick.started)],
-    ["Outcome", (tick) => outcomeWord(tick.outcome)],
+    ["Outcome", outcomeWord],
     ["Took", (tick) => duration(tick.durationSeconds), "number"],
     ["Entries", counted("entries"), "number"],
     ["Studies", counted("studies"), "number"],

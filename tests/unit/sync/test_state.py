@@ -65,8 +65,8 @@ def journal_of(*ticks):
     return journal
 
 
-def open_rows(table):
-    return OpenErrors({table: 2}, ())
+def open_rows(table, count=2):
+    return OpenErrors({table: count}, ())
 
 
 # what the journal, the lag, the lease and the systems say -> state, since, words of the reason, words of the action
@@ -111,9 +111,12 @@ STATES = {
     "carried alone are old":         ([synced(60, carried=2, lag=2)], {"lag": Lag(2, 900.0), "unread": 0, "carried": 2, "carried_since": ago(900)}, State.DEGRADED, ago(900), "2 entries of studies with a transient fault wait", "by themselves"),
     "DICOM is down, no tick saw it": ([idle(30)], {"down": {"DICOM service": "DICOM service: 503"}}, State.DEGRADED, None, "DICOM service: 503; the last tick ended well", "mend it"),
     "FHIR is frozen, an idle feed":  ([idle(60)], {"lag": Lag(0, 0.0), "lease": replace(HELD, since=ago(20)), "down": {"FHIR server": SILENT}}, State.DEGRADED, None, f"{SILENT}; no entry waits; the last tick ended well, the one at work tells", "mend it"),
-    "rows arrive":                   ([synced(900, failed=2), synced(300, failed=1), synced(60)], {"errors": open_rows(ErrorTable.DICOM)}, State.DEGRADED, ago(900), "3 entries could not be synced lately", "The tables"),
+    "rows arrive":                   ([synced(900, failed=2), synced(300, failed=1), synced(60)], {"errors": open_rows(ErrorTable.DICOM)}, State.DEGRADED, ago(900), "3 entries could not be synced lately, each with a row; 2 open rows are of entries that were not synced", "The tables"),
     "rows are resolved":             ([synced(300, failed=1), synced(60)], {"errors": OpenErrors({ErrorTable.DICOM: 0}, ())}, State.CAUGHT_UP, ago(59), "all of the change feed", None),
-    "rows are old":                  ([synced(9000, failed=1), synced(60)], {"errors": open_rows(ErrorTable.DICOM)}, State.CAUGHT_UP, ago(59), "all of the change feed", None),
+    "rows are old":                  ([synced(9000, failed=1), synced(60)], {"errors": open_rows(ErrorTable.DICOM, 525)}, State.CAUGHT_UP, ago(59), "or in an error table; 525 open rows are of entries that were not synced", "The tables"),
+    "one row is old":                ([synced(9000, failed=1), synced(60)], {"errors": open_rows(ErrorTable.FHIR, 1)}, State.CAUGHT_UP, ago(59), "; 1 open row is of an entry that was not synced", "The tables"),
+    "very many rows are old":        ([synced(60)], {"errors": open_rows(ErrorTable.TRANSIENT_FAILURE, 1000)}, State.CAUGHT_UP, ago(59), "; 1,000 or more open rows are of entries", "The tables"),
+    "old rows, and work":            ([synced(60)], {"lag": Lag(1, 5.0), "errors": open_rows(ErrorTable.DICOM)}, State.SYNCING, None, "1 entry waits; 2 open rows are of entries that were not synced", "The tables"),
     "tags were left out":            ([synced(60)], {"errors": open_rows(ErrorTable.INVALID_TAG)}, State.CAUGHT_UP, ago(59), "all of the change feed", None),
 }
 # fmt: on

@@ -1,14 +1,17 @@
 """Where the sync stands: every system is asked, and what is down is named."""
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from shared.errors import OutageError
 from shared.failures import ErrorTable
+from shared.journal import Journal
 from shared.mapping.converters import MappingOptions
-from shared.model import LeaseState
+from shared.model import LeaseState, Watermark
+from shared.outcome import BatchResult, Outcome, TickRecord
 from shared.sync.batch import BatchOptions
 from shared.sync.status.outages import OutageLog
 from shared.sync.status.status import ANSWER_SECONDS, status
@@ -104,3 +107,16 @@ def test_it_answers_whatever_is_down(fakes, unknown, known, fault):
     assert unknown is None or found[unknown] is None
     assert "feed" in fakes or found[known] is not None
     assert found["fhirServer"] == {"software": "fake"}, "what was learned is told though the server is down"
+
+
+def test_throughput_is_of_entries_that_have_ended():
+    """In FHIR, or in a row; one that is carried from tick to tick would count each time. A tick that only carries is none.
+
+    Few in a long tick are not 0 to the minute.
+    """
+    ended = BatchResult(Outcome.SYNCED, Watermark(), entries=10, written=3, unchanged=2, failed=1, carried=4)
+    carried = BatchResult(Outcome.SYNCED, Watermark(), entries=4, carried=4)
+    journal = Journal()
+    for result in (ended, carried):
+        journal = journal.with_tick(TickRecord(NOW, 200.0, Outcome.SYNCED, result))
+    assert replace(status(ports(), "1", {}), journal=journal).entries_per_second == 0.03
