@@ -27,7 +27,7 @@ help:  ## This list
 demo: setup  ## Store real DICOM, let the app's timer sync it, compare FHIR with DICOM; ends by itself; PORT=8071 for other ports
 	@$(RUN) -m local demo $(PORTS_ARE)
 
-check: setup ## The self-check of the app that `make run` started
+check: setup ## The self-check of the app that `make run` started; PORT= as there
 	@$(RUN) -m local check $(PORTS_ARE)
 
 run: setup   ## The same stack, staying up until Ctrl-C; FHIR=<base URL>: with that FHIR server; PORT=8071: six ports from there
@@ -36,10 +36,10 @@ run: setup   ## The same stack, staying up until Ctrl-C; FHIR=<base URL>: with t
 compare: setup  ## Compare FHIR with DICOM on the stack that `make run` started; FHIR=, PORT= as there
 	@$(RUN) -m local compare $(PORTS_ARE) $(OTHER_FHIR)
 
-stop: setup  ## Stop a part of the stack that `make run` started: PART=functions, dicom, fhir or azurite
+stop: setup  ## Stop a part of the stack that `make run` started: PART=functions, dicom, fhir or azurite; PORT= as there
 	@$(RUN) -m local stop $(PORTS_ARE) $(PART)
 
-start: setup  ## Start a part again that has ended; PART= as of `make stop`
+start: setup  ## Start a part again that has ended; PART= and PORT= as of `make stop`
 	@$(RUN) -m local start $(PORTS_ARE) $(PART)
 
 acceptance: setup  ## The life cycle on your test FHIR server: FHIR=<base URL>, YES=1 to write, SETTINGS=file, CLEAN=run to clean up

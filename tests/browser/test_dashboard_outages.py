@@ -154,6 +154,8 @@ def test_the_sync_is_behind(board, api):
     board.awaited_text("state", "Behind since", "ticks end, but nothing was written to FHIR", "4 entries wait")
     assert "nothing is lost" in board.text("state")
     assert "What to do: GET /api/check says what is wrong" in board.text("state")
+    assert board.tile("Last tick").startswith(("carried\n", "idle\n")), "not `synced`"
+    assert board.driver.find_element("css selector", "#carried a[href$='uid=1.2.770']")
     board.awaited_text("light", "Unhealthy: behind")
     assert health(api) == (503, "unhealthy")
     board.at_all_widths("behind")

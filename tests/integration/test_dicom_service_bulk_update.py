@@ -2,10 +2,12 @@
 
 import json
 import re
+import subprocess
 
 import pytest
 import requests
 
+from local.stack import ROOT
 from tests.integration.dicom_service_client import Client, dicom_file, studies_path
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns of what the tests do on purpose
@@ -52,6 +54,16 @@ def test_the_answer_refers_to_the_operation(dicom: Client):
         "percentComplete": 100,
         "results": {"studyProcessed": 1, "studyUpdated": 1, "studyFailed": 0, "instanceUpdated": 2},
     }
+
+
+def test_what_the_readme_types(dicom: Client):
+    """Its command, with only port and UID replaced."""
+    dicom.store(file(1))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [command] = re.findall(r"^curl [^\n]+bulkUpdate' \\\n[^\n]+$", readme, re.MULTILINE)
+    command = command.replace("http://127.0.0.1:7072", dicom.url).replace('"UID"', '"1.2"')
+    subprocess.run(["bash", "-euc", command], capture_output=True, check=True, timeout=60)
+    assert values(dicom.metadata(), "00081030") == ["another description"]
 
 
 def test_an_operation_is_told_in_both_versions_of_the_api(dicom: Client):

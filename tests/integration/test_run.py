@@ -92,3 +92,21 @@ def test_it_must_be_asked_for_by_name(command, environment, is_used):
     assert [line for line in told.stdout.splitlines() if "local run" in line] == [
         ".venv/bin/python -m local run  " + ("--fhir 'http://a/fhir'" if is_used else "")
     ]
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("run", "run --port '8071'"),
+        ("demo", "demo --port '8071'"),
+        ("compare", "compare --port '8071'"),
+        ("check", "check --port '8071'"),
+        ("stop PART=azurite", "stop --port '8071' azurite"),
+        ("start PART=functions", "start --port '8071' functions"),
+    ],
+)
+def test_other_ports_are_passed_on(target, words):
+    """By each target that speaks to the stack."""
+    command = ["make", "--dry-run", *target.split(), "PORT=8071"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert [line.strip() for line in told.splitlines() if "-m local" in line] == [f".venv/bin/python -m local {words}"]

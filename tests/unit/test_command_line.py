@@ -82,6 +82,15 @@ def test_ports_in_a_row():
     assert (Ports.from_first(None), Ports().option, Ports.from_first(8071).option) == (Ports(), "", " --port 8071")
 
 
+@pytest.mark.parametrize("command", ["run", "demo", "compare", "check", "load x", "stop fhir", "start fhir"])
+def test_each_command_reaches_the_stack_by_its_first_port(command):
+    """What the stack holds, its key, and what is asked of it are kept apart from those on the usual ports."""
+    name, *more = command.split()
+    usual, other = (command_line.parser().parse_args([name, *port, *more]) for port in ([], ["--port", "8071"]))
+    assert (command_line._ports(usual), command_line._folder(usual)) == (Ports(), command_line.STATE)
+    assert (command_line._ports(other).dicom, command_line._folder(other).name) == (8072, "port-8071")
+
+
 class Kept:
     """A stack without processes. `dead`: those that have ended and were not told of yet."""
 

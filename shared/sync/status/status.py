@@ -29,6 +29,7 @@ class CarriedStudy:
     """A study that waits for a later tick; `since` its first failure."""
 
     study_instance_uid: str
+    partition: str
     entries: int
     retries: int
     since: datetime
@@ -145,7 +146,11 @@ def _carried(ports: Ports) -> list[CarriedStudy]:
         studies.setdefault(entry.study, []).append(entry)
     return [
         CarriedStudy(
-            uid, len(entries), max(entry.retries for entry in entries), min(entry.first_seen for entry in entries)
+            uid,
+            partition,
+            len(entries),
+            max(entry.retries for entry in entries),
+            min(entry.first_seen for entry in entries),
         )
-        for (_, uid), entries in studies.items()
+        for (partition, uid), entries in studies.items()
     ]

@@ -34,7 +34,7 @@ export function progressAndResult({ id, request, state, waitingFor, progress, er
   const { done, total, written, unchanged, failed } = progress;
   const label = total == null ? `${number(done)} done` : `${number(done)} of ${number(total)} done`;
   const [whole, single] = [errors.filter(isOfAll), errors.filter((error) => !isOfAll(error))];
-  const lookedAt = request.dryRun && !request.errors ? studyLink(request.study, request.partition) : null;
+  const lookedAt = request.errors ? null : studyLink(request.study, request.partition);
   const would = request.dryRun ? "would be written" : "written";
   return [
     ...whole.map(({ message }) => element("p", { class: `notice ${state === "failed" ? "bad" : "warn"}` }, `${message[0].toUpperCase()}${message.slice(1)}.`)),
@@ -44,7 +44,7 @@ export function progressAndResult({ id, request, state, waitingFor, progress, er
     deletes(writes),
     single.length ? folded(id, "errors", listed(single, moreErrors, "error"), errorTable(single)) : null,
     writes.length ? folded(id, "writes", `${listed(writes, moreWrites, "request")} that would go to FHIR`, writeTable(writes)) : null,
-    lookedAt && element("p", {}, "Which elements change, and what else is known of it: ", lookedAt),
+    lookedAt && element("p", {}, request.dryRun ? "Which elements change, and what else is known of it: " : "What both sides say of it: ", lookedAt),
   ].filter(Boolean);
 }
 

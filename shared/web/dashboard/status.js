@@ -3,6 +3,7 @@
 
 import { byId, draw, element, table, time, uidLine } from "./dom.js";
 import { count, duration, number, openRows, sequence } from "./format.js";
+import { studyLink } from "./study_link.js";
 import { lastTicks, outcomeWord } from "./ticks.js";
 
 const STATES = { syncing: "ok", "caught up": "ok", degraded: "warn", behind: "warn", "never ran": "warn", "not syncing": "bad" };
@@ -86,11 +87,11 @@ function carried(studies) {
   if (!studies) return element("p", {}, "Unknown: the storage account did not answer.");
   if (!studies.length) return element("p", { class: "muted" }, "None: no study waits for another try.");
   return table("Studies with a transient fault, tried again each tick", [
-    ["StudyInstanceUID", (one) => uidLine("StudyInstanceUID", one.studyInstanceUID), "uid"],
+    ["StudyInstanceUID", (one) => [uidLine("StudyInstanceUID", one.studyInstanceUID), studyLink(one.studyInstanceUID, one.partition)], "uid"],
     ["Entries", (one) => number(one.entries), "number"],
     ["Retries", (one) => number(one.retries), "number"],
     ["Since", (one) => time(one.since)],
-  ], studies, { class: "stacking" });
+  ], studies, { class: "stacking studies" });
 }
 
 const pairs = (caption, object, format) =>
