@@ -85,7 +85,7 @@ class StudyMerger:
         base = with_series_of(study, doubles)
         links: dict[str, str] = {}
         if base is None and wanted.is_doubtful:
-            wanted = self._there(wanted, self._reader.read({}, wanted, self._own_series(None, wanted, links)))
+            wanted = self._there(wanted, self._reader.read_changes(wanted))
         if base is None and self._lookup.was_written(uid):
             wanted = self._reader.with_the_rest(wanted)
         writes = self._link(self.patients.of(wanted), study, links)

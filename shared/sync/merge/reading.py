@@ -43,6 +43,14 @@ class StudyReader:
                 is_all=is_all
             )
 
+    def read_changes(self, wanted: Changes) -> StudyRead:
+        """The series that changes speak of, and nothing else of the study, which FHIR does not have.
+
+        Raises as `read` does.
+        """
+        with of_one_study(self._feed):
+            return _Reading(self._archive, self._partition, self._options, {}, wanted, (), self._now()).of_changes()
+
     def with_the_rest(self, wanted: Changes) -> Changes:
         """The changes, and all else that the archive holds of the study: FHIR had it, and has it no more."""
         with of_one_study(self._feed):
@@ -129,6 +137,17 @@ class _Reading:
             gone_series=frozenset(series for series, uids in gone.items() if uids is None),
             unsynced=frozenset(self._unsynced - self._wanted.left_out),
         )
+
+    def of_changes(self) -> StudyRead:
+        if self._wanted.is_whole:
+            self._take_all_changes()
+        elif not self._wanted.counts_only:
+            spoken = (change.entry for change in self._wanted.changes if isinstance(change, MappedInstance))
+            for series in dict.fromkeys(entry.series_instance_uid for entry in spoken):
+                self._read_whole(series, is_counted=False)
+        self._ensure_current()
+        unsynced = frozenset(self._unsynced - self._wanted.left_out)
+        return StudyRead(self._series, frozenset(self._whole), unsynced=unsynced)
 
     def _take_all_changes(self) -> Collection[str]:
         """A rebuild: the changes are what was read."""

@@ -69,8 +69,13 @@ class Host(WorkerProcess):
 
     def begin(self, prefix: str, more: Mapping[str, str] | None = None, clock: float | None = None) -> dict[str, str]:
         """The app anew; with what settings."""
+        self._prefix = prefix
         settings: dict[str, str] = self.ask("begin", prefix, dict(more or {}), clock)["settings"]
         return settings
+
+    def begin_again(self) -> None:
+        """As another process on the same storage: what this one remembers is forgotten."""
+        self.begin(self._prefix)
 
     def tick(self, clock: float | None = None) -> Json:
         return self.ask("tick", clock)

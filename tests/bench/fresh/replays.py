@@ -42,6 +42,7 @@ def errors(parts: Parts, tree: Tree, is_baseline: bool, is_quick: bool) -> Measu
         host.ticks_until_synced()
         host.ask("record_errors", ROOT_UID, 1, studies)
         fhir.empty()
+        host.begin_again()  # it has never written them
         host.ask("count")
         told = _replayed(host, ERRORS, SECONDS)
         requests = host.ask("counted").get(str(parts.table_port), 0)
@@ -66,6 +67,7 @@ def among_open_rows(parts: Parts, tree: Tree, is_baseline: bool, is_quick: bool)
         host.ask("record_errors", ROOT_UID, 1, studies)
         host.ask("record_errors", ROOT_UID, FAR + 1, FAR + rows - studies)
         fhir.empty()
+        host.begin_again()
         done, took = _while_studies_arrive(host, archive, readers, studies, seconds)
         assert readers.all_read(120), "a study did not come to FHIR"
         host.ask("stop")

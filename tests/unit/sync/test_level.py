@@ -1,7 +1,7 @@
 """FHIR says what DICOM holds now: the cases in which it did not, each as it was seen."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -333,6 +333,27 @@ def test_plain_creates_read_nothing():
     ):
         (outcome,) = sync.run_all([Study(entries)])
         assert not outcome.failures
+
+
+@dataclass
+class CountedReads(FakeArchive):
+    """`read` are the series that instances were asked of, None: the whole study."""
+
+    read: list = field(default_factory=list)
+
+    def instances(self, study_instance_uid, partition, series_instance_uid=None):
+        self.read.append(series_instance_uid)
+        yield from super().instances(study_instance_uid, partition, series_instance_uid)
+
+
+def test_a_replayed_study_that_fhir_lacks_costs_a_read_for_each_series_it_speaks_of():
+    """Whatever else the archive holds of it: thousands of stored errors are replayed one after the other."""
+    spoken = [entry(1), entry(2, instance="1.2.2"), entry(3, series="1.2.5", instance="1.2.3")]
+    archive = CountedReads({STUDY: [*spoken, entry(4, series="1.2.6", instance="1.2.4")]})
+    sync = StudySync(ports(archive=archive), OPTIONS)
+    (outcome,) = sync.run_all([Study(spoken, is_replayed=True)])
+    assert not outcome.failures
+    assert archive.read == ["1.2.3.4", "1.2.5"]
 
 
 class Administered(FakeFhir):
