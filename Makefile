@@ -14,7 +14,7 @@ OTHER_FHIR := $(if $(filter command,$(firstword $(origin FHIR))),--fhir '$(FHIR)
 # Other ports than the usual ones, for `run` and who speaks to it.
 PORTS_ARE = $(if $(PORT),--port '$(PORT)')
 
-.PHONY: help demo run check compare stop start acceptance test test-kills soak test-model test-servers servers-hapi servers-medplum test-worker test-browser mutants check-infra check-infra-faults snapshots bicep package lint bench bench-quick bench-fresh setup docs lock clean
+.PHONY: help demo run check compare stop start acceptance test test-kills soak test-model coverage test-servers servers-hapi servers-medplum test-worker test-browser mutants check-infra check-infra-faults snapshots bicep package lint bench bench-quick bench-fresh setup docs lock clean
 
 # Python 3.13 for the language worker's own library, where there is one: by its name, or by pyenv's.
 PYTHON_313 := $(shell for python in python3.13 "env PYENV_VERSION=$$(pyenv latest 3.13 2>/dev/null) python3.13"; do \
@@ -94,6 +94,11 @@ mutants: setup  ## Which changes of mapping/ and sync/ no test sees; BASE=commit
 	@$(VENV)/bin/uv venv --quiet --clear --python $(RUN) .venv-mutants
 	@$(VENV)/bin/uv pip install --quiet --python .venv-mutants -r requirements-dev.txt -r tests/mutants/requirements.txt
 	@touch $@
+
+coverage: setup  ## Which lines of shared/ the unit tests reach, by file
+	@$(MAKE) --no-print-directory .venv-mutants/ready
+	@.venv-mutants/bin/python -m coverage run --branch --source shared -m pytest tests/unit
+	@.venv-mutants/bin/python -m coverage report --skip-covered --format markdown
 
 CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 

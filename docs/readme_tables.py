@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from docs import rooms
 from docs.cost import cost_table
 from shared.authentication import CREDENTIALS, SWITCHES
 from shared.config import SETTINGS
@@ -15,6 +16,8 @@ from shared.transport import TRANSPORT
 MAPPING = Path(__file__).parent / "mapping.md"
 DEPLOY = Path(__file__).parent / "deploy.md"
 CONFIGURATION = Path(__file__).parent / "configuration.md"
+ARCHITECTURE = Path(__file__).parent / "architecture.md"
+DECISIONS = Path(__file__).parent / "adr/README.md"
 
 
 def mapping_table() -> str:
@@ -63,10 +66,21 @@ def _default(default: str | None) -> str:
     return f"`{default}`" if default else ""
 
 
+def decisions_table() -> str:
+    """The decisions by number, each with its title."""
+    lines = []
+    for path in sorted(DECISIONS.parent.glob("[0-9]*.md")):
+        number, title = path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ").split(". ", 1)
+        lines.append(f"| {number} | [{title}]({path.name}) |\n")
+    return "| | |\n| ---: | :--- |\n" + "".join(lines)
+
+
 TABLES: dict[Path, dict[str, Callable[[], str]]] = {
     MAPPING: {"mapping": mapping_table, "components": component_table},
     CONFIGURATION: {"settings": settings_table},
     DEPLOY: {"cost": cost_table},
+    ARCHITECTURE: {"picture": rooms.picture, "rooms": rooms.table},
+    DECISIONS: {"decisions": decisions_table},
 }
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from docs.rooms import ROOMS_OF_SYNC
+
 ROOT = Path(__file__).parents[2]
 PURE_LIBRARIES = {
     "azure",
@@ -100,11 +102,8 @@ def test_the_app_never_imports_what_is_not_deployed():
     assert not foreign
 
 
-ROOMS_OF_SYNC = {"read", "map", "merge", "transact", "record", "queue", "replay", "status"}
-
-
 def test_the_rooms_of_sync_are_the_words_of_the_road():
     """Beside them stand the batch and the tick, what they need of the world, and what bounds a fault."""
     rooms = {path.name for path in (ROOT / "shared/sync").iterdir() if path.is_dir() and path.name != "__pycache__"}
     loose = {path.stem for path in (ROOT / "shared/sync").glob("*.py")}
-    assert (rooms, loose) == (ROOMS_OF_SYNC, {"__init__", "batch", "bulkhead", "handover", "ports", "tick"})
+    assert (rooms, loose) == (set(ROOMS_OF_SYNC), {"__init__", "batch", "bulkhead", "handover", "ports", "tick"})
