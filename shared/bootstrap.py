@@ -96,6 +96,7 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
         max_instances=settings.max_instances,
         accession_system=settings.accession_system,
         accession_issuers=settings.accession_issuers,
+        order_link=settings.order_link,
     )
     dicom, fhir, learned = dicom_access(settings), fhir_access(settings), Learned()
     return App(

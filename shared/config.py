@@ -7,7 +7,7 @@ from typing import Any
 
 from shared.authentication import Authentication, read_authentication, shown_authentication
 from shared.errors import SettingsError
-from shared.model import PatientUpdatePolicy
+from shared.model import OrderLink, PatientUpdatePolicy
 from shared.setting import (
     Setting,
     account_name,
@@ -17,6 +17,7 @@ from shared.setting import (
     lease_duration,
     offset,
     optional,
+    order_link,
     policy,
     prefix,
     read_rows,
@@ -69,6 +70,8 @@ class Settings:
     ignore_json_parsing_errors: bool
     accession_system: str
     accession_issuers: Mapping[str, str]
+    order_link: OrderLink
+    order_look_back_days: int
     patient_system: str
     is_issuer_used: bool
     patient_update_policy: PatientUpdatePolicy
@@ -108,6 +111,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DicomCast__MaxInstancesPerStudy",                   "max_instances",         whole(0, 10**9), "0",         "an ImagingStudy of more instances has their counts alone, not their list; 0: no limit"),
     Setting("DicomCast__AccessionSystem",                        "accession_system",      uri,             "",          "system of accession numbers whose instances name no issuer: a URI; empty: none"),
     Setting("DicomCast__AccessionIssuers",                       "accession_issuers",     systems,         "{}",        'JSON: the system of accession numbers by the LocalNamespaceEntityID of their issuer, `{"HOSPITAL": "urn:oid:1.2.3"}`'),
+    Setting("DicomCast__OrderLink",                              "order_link",            order_link,      "link",      "`link`: ImagingStudy.basedOn is the ServiceRequest that carries the accession number; `link-or-identifier`: where FHIR has none, the number; `off`; docs/mapping.md, Orders"),
+    Setting("DicomCast__OrderLookBack",                          "order_look_back_days",  whole(0, 3650),  "7",         "days; orders that came after their studies are looked for each hour, and after a start among those of so many days; 0: not at all"),
     Setting("Patient__PatientSystemId",                          "patient_system",        text,            "",          "system of `Patient.identifier`"),
     Setting("Patient__IsIssuerIdUsed",                           "is_issuer_used",        boolean,         "false",     "`true`: the system is IssuerOfPatientID instead; docs/mapping.md, Identity"),
     Setting("Patient__UpdatePolicy",                             "patient_update_policy", policy,          "overwrite", "what may change on a Patient that FHIR holds: `overwrite` (name and gender follow DICOM), `fill` (only what FHIR lacks), `never` (only link)"),

@@ -32,7 +32,9 @@ class ErrorTable(StrEnum):
     TRANSIENT_FAILURE = "TransientFailureExceptionTable"
 
 
-OF_STUDY = frozenset({"DoubledPatient", "SeveralPatients", "StudyTooLargeError"})
+OF_STUDY = frozenset(
+    {"DoubledPatient", "OrderOfAnotherPatient", "SeveralOrders", "SeveralPatients", "StudyTooLargeError"}
+)
 """Of InvalidDicomTagExceptionTable: what such a row says is of the whole study, whichever entry it hangs on."""
 
 InstanceOfRow = tuple[str, str, str, str]

@@ -144,6 +144,17 @@ class PatientUpdatePolicy(StrEnum):
     NEVER = "never"
 
 
+class OrderLink(StrEnum):
+    """Whether a study is linked to the order that carries its accession number.
+
+    `link-or-identifier`: where the server has no such order the study names it by its number.
+    """
+
+    OFF = "off"
+    LINK = "link"
+    LINK_OR_IDENTIFIER = "link-or-identifier"
+
+
 @dataclass(frozen=True, slots=True)
 class TornEntry:
     """An entry of the feed that cannot be read; `message` says why. What is not known is empty, or None.

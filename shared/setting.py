@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from shared.mapping.identifier_system import is_absolute_uri
-from shared.model import PatientUpdatePolicy
+from shared.model import OrderLink, PatientUpdatePolicy
 
 
 class FaultError(ValueError):
@@ -186,6 +186,13 @@ def policy(value: str) -> PatientUpdatePolicy:
         return PatientUpdatePolicy(value.lower())
     except ValueError:
         raise FaultError(f"one of {', '.join(PatientUpdatePolicy)} is expected") from None
+
+
+def order_link(value: str) -> OrderLink:
+    try:
+        return OrderLink(value.lower())
+    except ValueError:
+        raise FaultError(f"one of {', '.join(OrderLink)} is expected") from None
 
 
 def uri(value: str) -> str:

@@ -233,7 +233,9 @@ def _search(query: str) -> Callable[[Resource], bool]:
     if named := dict(params).get("name:exact"):
         return lambda resource: resource.get("name") == unquote(named)
     tokens = [(name, tuple(token.replace("\\", "").split("|"))) for name, token in params]
-    return lambda resource: all(token in _tokens(resource, name) for name, token in tokens)
+    return lambda resource: all(
+        any(token in (one, one[1:]) for one in _tokens(resource, name)) for name, token in tokens
+    )
 
 
 def _listed(study: Resource, parameter: str) -> set[str]:
@@ -245,7 +247,9 @@ def _listed(study: Resource, parameter: str) -> set[str]:
 def _tokens(resource: Resource, name: str) -> list[tuple[str, str]]:
     if name == "code":
         return [(one["system"], one["code"]) for one in resource["code"]["coding"]]
-    return [(one.get("system", ""), one.get("value")) for one in resource.get("identifier", [])]
+    held = resource.get("identifier")
+    identifiers = [one for one in held if isinstance(one, dict)] if isinstance(held, list) else []
+    return [(one.get("system", ""), one.get("value")) for one in identifiers]
 
 
 def _resolve(value: object, ids: dict[str, str]) -> None:

@@ -27,6 +27,8 @@ type appSettings = {
   AzureFunctionsJobHost__telemetryMode: string?
   DicomCast__AccessionSystem: string?
   DicomCast__AccessionIssuers: string?
+  DicomCast__OrderLink: string?
+  DicomCast__OrderLookBack: string?
   Patient__PatientSystemId: string?
   Patient__IsIssuerIdUsed: string?
   Patient__UpdatePolicy: string?

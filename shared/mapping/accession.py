@@ -4,11 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.mapping.converters import IDENTIFIER_TYPE_SYSTEM, MappingOptions
+from shared.mapping.dicom_json import Tag, read
 from shared.mapping.held import objects
 from shared.mapping.issuers import NOBODY, Issuer, issuer_of
 from shared.mapping.text import InvalidItemsError, InvalidValueError
+from shared.model import OrderLink
 
 TYPE: Mapping[str, Any] = {"coding": [{"system": IDENTIFIER_TYPE_SYSTEM, "code": "ACSN"}]}
+_NUMBER = Tag.of("(0008,0050) AccessionNumber")
+_ISSUER = Tag.of("(0008,0051) IssuerOfAccessionNumberSequence")
 _OURS = ({"type", "value"}, {"type", "system", "value"})
 
 
@@ -30,6 +34,41 @@ def accession_identifier(
         return issuer_of(issuers, options.accession_issuers).of(bare)
     except InvalidValueError as error:
         raise InvalidItemsError([str(error)], [NOBODY.of(bare)], of_tag=1) from None
+
+
+def orders(
+    options: MappingOptions,
+    number: str | None,
+    issuers: Sequence[Mapping[str, Any]] | None,
+    requests: Sequence[Mapping[str, Any]] | None,
+) -> list[dict[str, Any]]:
+    """Of the orders that the study answers: its own accession number, and that of each request (PS3.3 10.6).
+
+    A number whose issuer is broken leads to no order: it may be another hospital's. Raises InvalidItemsError.
+    """
+    if options.order_link == OrderLink.OFF:
+        return []
+    found = [_sound(options, number, issuers)]
+    rules: list[str] = []
+    for request in requests or ():
+        try:
+            found.append(accession_identifier(options, read(request, _NUMBER), read(request, _ISSUER)))
+        except InvalidValueError as error:
+            rules.append(str(error))
+    told = [one for at, one in enumerate(found) if one and one not in found[:at]]
+    if rules:
+        raise InvalidItemsError(tuple(dict.fromkeys(rules)), told, of_tag=2)
+    return told
+
+
+def _sound(
+    options: MappingOptions, number: str | None, issuers: Sequence[Mapping[str, Any]] | None
+) -> dict[str, Any] | None:
+    """None where the issuer is broken, which the identifier's own row tells."""
+    try:
+        return None if issuers == [] else accession_identifier(options, number, issuers)
+    except InvalidItemsError:
+        return None
 
 
 def systems_of(options: MappingOptions) -> frozenset[str]:

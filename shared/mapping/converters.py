@@ -17,7 +17,7 @@ from shared.mapping.dates import TimeOfDay
 from shared.mapping.identifier_system import as_uri
 from shared.mapping.names import NameGroup, PersonName
 from shared.mapping.text import InvalidItemsError, InvalidValueError, each
-from shared.model import DEFAULT_PARTITION, PatientUpdatePolicy
+from shared.model import DEFAULT_PARTITION, OrderLink, PatientUpdatePolicy
 
 DICOM_UID_SYSTEM = "urn:dicom:uid"
 URI_SYSTEM = "urn:ietf:rfc:3986"
@@ -57,6 +57,7 @@ class MappingOptions:
     max_instances: int = 0
     accession_system: str = ""
     accession_issuers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    order_link: OrderLink = OrderLink.LINK
 
     def of_partition(self, name: str) -> "MappingOptions":
         """What holds in a data partition: a UID there is another identity than the same UID elsewhere."""

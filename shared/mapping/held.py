@@ -38,9 +38,9 @@ _SERIES = _Shape(
 )
 _SHAPES: Mapping[str, _Shape] = {
     "ImagingStudy": _Shape(
-        lists=("identifier", "extension", "modality", "endpoint", "note", "procedureCode", "reasonCode"),
+        lists=("identifier", "extension", "modality", "endpoint", "note", "procedureCode", "reasonCode", "basedOn"),
         follows={"subject": dict, "numberOfSeries": int, "numberOfInstances": int},
-        stays={"referrer": dict},
+        stays={"referrer": dict, "encounter": dict},
         keyed={"series": _SERIES},
     ),
     "Patient": _Shape(lists=("identifier", "extension", "name", "link")),

@@ -13,7 +13,7 @@ from shared.errors import InvalidDicomTagError
 from shared.failures import InvalidTag
 from shared.mapping import authored, dicom_json
 from shared.mapping.converters import MappingOptions
-from shared.mapping.table import ADD, CREATE, DERIVE, FILL, Row, rows_of
+from shared.mapping.table import ADD, CREATE, DERIVE, FILL, LINK, Row, rows_of
 from shared.mapping.text import InvalidItemsError, InvalidValueError
 from shared.model import ChangeFeedEntry
 
@@ -26,6 +26,7 @@ class Fragment:
     """What one scope should say: element -> value, by how it is merged; `add` holds items of lists.
 
     `faults` are the optional tags that were left out, `broken` the required ones that are missing or invalid.
+    `orders`: identifiers of the orders that the study answers; FHIR is asked for what carries them.
     """
 
     create: Mapping[str, Any]
@@ -34,6 +35,7 @@ class Fragment:
     add: Mapping[str, Sequence[Any]]
     faults: tuple[InvalidTag, ...] = ()
     broken: tuple[InvalidTag, ...] = ()
+    orders: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +163,14 @@ def map_scope(scope: Scope, metadata: Mapping[str, Any], options: MappingOptions
     add: dict[str, list[Any]] = {}
     faults: list[InvalidTag] = []
     broken: list[InvalidTag] = []
+    orders: tuple[Mapping[str, Any], ...] = ()
     for row, optional in zip(scope.rows, scope.optional, strict=True):
         if (row.ours and not options.extended) or (optional and optional.isdisjoint(metadata)):
             continue
         value = _convert(row, metadata, options, faults, broken)
+        if row.how is LINK:
+            orders = tuple(value or ())
+            continue
         value = _as_fhir_takes_it(scope, row, value, faults, broken if row.required else faults)
         if value is None or value == []:
             continue
@@ -176,7 +182,7 @@ def map_scope(scope: Scope, metadata: Mapping[str, Any], options: MappingOptions
             fill[row.element] = value
         else:
             set_[row.element] = value
-    return Fragment(create, set_, fill, add, tuple(faults), tuple(broken))
+    return Fragment(create, set_, fill, add, tuple(faults), tuple(broken), orders)
 
 
 def _convert(

@@ -60,12 +60,12 @@ def is_only_ours(resource: Resource, options: MappingOptions, record: AbstractSe
         rule(resource, item, options)
         for element, rule in _OWN_ITEMS.get(kind, {}).items()
         if record is None or element in LINKS
-        for item in resource.get(element, [])
+        for item in as_list(resource.get(element, []))
     )
 
 
 def _is_recorded(resource: Resource, options: MappingOptions, record: AbstractSet[str]) -> bool:
-    names = {*elements_of(resource["resourceType"]).add, "referrer"} - LINKS
+    names = {*elements_of(resource["resourceType"]).add, "referrer", "basedOn", "encounter"} - LINKS
     items = [(name, item) for name in names if name in resource for item in as_list(resource[name])]
     return all(item.get("system") == options.uid_system or mark(name, item) in record for name, item in items)
 
@@ -121,9 +121,20 @@ def _is_only(element: str) -> "_Rule":
     return lambda resource, _item, _options: len(resource[element]) == 1
 
 
+def _is_of_others(_resource: Resource, _item: Any, _options: MappingOptions) -> bool:
+    """What was never written before there was a record."""
+    return False
+
+
 _Rule = Callable[[Resource, Any, MappingOptions], bool]
 _OWN_ITEMS: Mapping[str, Mapping[str, _Rule]] = {
-    "ImagingStudy": {"identifier": _is_uid_or_accession, "note": _is_description, "endpoint": _is_only("endpoint")},
+    "ImagingStudy": {
+        "identifier": _is_uid_or_accession,
+        "note": _is_description,
+        "endpoint": _is_only("endpoint"),
+        "basedOn": _is_of_others,
+        "encounter": _is_of_others,
+    },
     "Observation": {"identifier": _is_of_report, "partOf": _is_only("partOf")},
     "Patient": {"identifier": _is_only("identifier")},
 }

@@ -7,6 +7,7 @@ server holds already:
     SET      follows DICOM
     FILL     written where FHIR says nothing yet; what others wrote stays
     ADD      one more item of the list, unless it is there; what others wrote stays
+    LINK     a reference to what FHIR holds, looked up; ours goes where it leads nowhere, what others wrote stays
     DERIVE   made anew, from the series and instances in the resource or from the report, so that it is always true
 """
 # ruff: noqa: E501  one row per line, aligned: the table is read beside the specification's
@@ -29,10 +30,11 @@ class How(StrEnum):
     SET = "set"
     FILL = "fill"
     ADD = "add"
+    LINK = "link"
     DERIVE = "derive"
 
 
-CREATE, SET, FILL, ADD, DERIVE = How.CREATE, How.SET, How.FILL, How.ADD, How.DERIVE
+CREATE, SET, FILL, ADD, LINK, DERIVE = How.CREATE, How.SET, How.FILL, How.ADD, How.LINK, How.DERIVE
 YES, NO = True, False
 
 
@@ -76,6 +78,7 @@ def _our(path: str, tags: str, required: bool, convert: to.Converter, how: How, 
 
 PATIENT_ID  = "(0010,0020) PatientID + (0010,0021) IssuerOfPatientID"
 ACCESSION   = "(0008,0050) AccessionNumber + (0008,0051) IssuerOfAccessionNumberSequence"
+ORDERS      = f"{ACCESSION} + (0040,0275) RequestAttributesSequence"
 STUDY_DATE  = "(0008,0020) StudyDate + (0008,0030) StudyTime + (0008,0201) TimezoneOffsetFromUTC"
 SERIES_DATE = "(0008,0021) SeriesDate + (0008,0031) SeriesTime + (0008,0201) TimezoneOffsetFromUTC"
 CONTENT_DATE = "(0008,0023) ContentDate + (0008,0033) ContentTime + (0008,0201) TimezoneOffsetFromUTC"
@@ -116,6 +119,8 @@ TABLE: tuple[Row, ...] = (
     _our("ImagingStudy.referrer",                             "(0008,0090) ReferringPhysicianName", NO, to.as_display,         FILL,   "display only: no Practitioner is made; another's stays"),
     _our("ImagingStudy.procedureCode",                        "(0008,1032) ProcedureCodeSequence", NO, to.concepts,            ADD,    ""),
     _our("ImagingStudy.reasonCode",                           REASONS,                           NO,  to.reasons,              ADD,    "coded reasons; also those of the requests that the study answers"),
+    _our("ImagingStudy.basedOn",                              ORDERS,                            NO,  accession.orders,         LINK,   "the ServiceRequest that carries the accession number, or each request's; `DicomCast__OrderLink`"),
+    _our("ImagingStudy.encounter",                            "",                                NO,  to.constant(None),       DERIVE, "that of the ServiceRequest above, where FHIR says none"),
     _our("ImagingStudy.numberOfSeries",                       "",                                NO,  to.constant(None),       DERIVE, "counted"),
     _our("ImagingStudy.numberOfInstances",                    "",                                NO,  to.constant(None),       DERIVE, "counted"),
 

@@ -25,6 +25,7 @@ from shared.outcome import TickRecord
 from shared.replay import Replay, ReplayRequest
 from shared.sync.handover import Handover
 from shared.sync.merge.known import KnownResources
+from shared.sync.merge.order_searches import OrderSearches
 from shared.sync.merge.words import Words
 from shared.sync.queue.lanes import Pace
 from shared.sync.read.settling import Settling
@@ -304,8 +305,8 @@ class Telemetry(Protocol):
 class Ports:
     """All of them. `now` is the host's clock, in UTC; `sleep` waits so many seconds.
 
-    `known`, `pace` and `handover` are what the host remembers of the FHIR server from batch to batch, `words` what it
-    remembers of the feed, `settling` what it has read of studies that grow.
+    `known`, `order_searches`, `pace` and `handover` are what the host remembers of the FHIR server from batch to batch,
+    `words` what it remembers of the feed, `settling` what it has read of studies that grow.
     `deadline` is heeded by every request to the DICOM service and the FHIR server.
     """
 
@@ -325,4 +326,5 @@ class Ports:
     handover: Handover = field(default_factory=Handover)
     deadline: Deadline = field(default_factory=Deadline)
     words: Words = field(default_factory=Words)
+    order_searches: OrderSearches = field(default_factory=OrderSearches)
     settling: Settling = field(default_factory=Settling)

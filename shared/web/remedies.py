@@ -24,6 +24,8 @@ _BY_EXCEPTION = {
     "PagingError": f"mend the server's base URL; docs/runbook.md, 'Pages that cannot be followed'; {_REPLAY}",
     "DoubledPatient": "choose one of the two Patients; docs/runbook.md, 'Two Patients for one PatientID'",
     "SeveralPatients": "find out whose the images are; docs/runbook.md, 'One study, several patients'",
+    "SeveralOrders": "delete or correct all orders but one; docs/runbook.md, 'An order that is not linked'",
+    "OrderOfAnotherPatient": "find out whose the images are; docs/runbook.md, 'An order that is not linked'",
     "StudyTooLargeError": "the study is in FHIR, its instances are counted and not listed: nothing, or replay it later",
     "TornEntryError": "docs/runbook.md, 'A torn entry that says nothing of its study', or replay the rows",
 }

@@ -10,7 +10,7 @@ from shared.model import Resource, Written
 _REFERENCE = re.compile(r"(?:^|/)([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/([A-Za-z0-9\-.]{1,64}))?$")
 _ID = re.compile(r"[^\s/?#]{1,64}")
 """R4's ids have letters, digits, `-` and `.`; what would make another path of a URL is none."""
-_LINKS = ("subject", "endpoint", "partOf", "derivedFrom")
+_LINKS = ("subject", "encounter", "endpoint", "basedOn", "partOf", "derivedFrom")
 _FHIR_VERSION = re.compile(
     r"[0-9]\.[0-9]{1,2}(?:\.[0-9]{1,2})?(?:-(?:snapshot|ballot|cibuild|draft-final|preview)[0-9]?)?"
 )

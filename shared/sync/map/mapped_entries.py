@@ -1,8 +1,9 @@
 """The entries of one study, mapped: the changes that they make, the dose reports among them, and what is at fault."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
+from typing import Any
 
 from shared.errors import (
     EntryError,
@@ -17,6 +18,7 @@ from shared.mapping.converters import MappingOptions
 from shared.mapping.dose import MappedReport, map_dose_report
 from shared.mapping.dose_report import is_dose_report
 from shared.mapping.merge_study import RemovedInstance, counted_series
+from shared.mapping.orders import OrderNumber
 from shared.mapping.reconcile import InstanceKey, StudyRead
 from shared.mapping.resources import MappedInstance, StudyMapper
 from shared.mapping.structured_report import ContentHeld, content_held
@@ -37,7 +39,7 @@ class Changes:
     `updated` or others. `has_deletes`: an entry of the batch deletes an instance of the study. `is_whole`: the changes
     are all that the archive holds of the study, but for the `unsynced`, which cannot be mapped. `left_out`: instances
     that are to be left as FHIR has them, as the whole of it was refused. `counts_only`: its instances are to be
-    counted, not listed.
+    counted, not listed. `orders`: nothing is to be done but to look up these numbers, which the study has.
     """
 
     study_instance_uid: str
@@ -51,6 +53,7 @@ class Changes:
     unsynced: frozenset[InstanceKey] = frozenset()
     left_out: frozenset[InstanceKey] = frozenset()
     counts_only: bool = False
+    orders: Mapping[OrderNumber, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def entries(self) -> list[ChangeFeedEntry]:

@@ -1,15 +1,22 @@
 """Finds what the FHIR server holds of a study: by identifier, never by a guess."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from shared.errors import EntryError, MalformedResourceError, MultipleMatchingResourcesError
+from shared.errors import (
+    EntryError,
+    MalformedResourceError,
+    MultipleMatchingResourcesError,
+    ThrottledError,
+    TransientError,
+)
 from shared.mapping.converters import MappingOptions
 from shared.mapping.held import as_list, objects, readable, text, version_of
 from shared.mapping.identifier_system import spellings
 from shared.mapping.merge import contains, has_address
 from shared.mapping.merge_observation import report_query
+from shared.mapping.orders import OrderNumber
 from shared.mapping.resources import Fragment
 from shared.mapping.sign import are_doubles, by_id, named
 from shared.mapping.transaction import endpoint_query, identifier_query, reference_of
@@ -21,6 +28,7 @@ from shared.sync.ports import FhirServer
 Search = tuple[str, str]
 """Resource type and query."""
 
+ORDER = "ServiceRequest"
 MOST_ASKED = 10
 """UIDs of one search for the studies that list them: of a study that was given another UID any of them will do."""
 
@@ -39,14 +47,25 @@ class Lookup:
         self._known = known
         self._options = options
         self._read: dict[Search, list[Resource]] = {}
+        self._orders: dict[Search, list[Resource]] = {}
         self._afresh: set[Search] = set()
         self._told: set[str] = set()
 
     def read_ahead(self, searches: Iterable[Search]) -> None:
         """Makes many searches at once; each answers one look-up, so that after a conflict the server is asked again."""
-        wanted = list(dict.fromkeys(searches))
+        wanted = [one for one in dict.fromkeys(searches) if one not in self._orders]
+        try:
+            self._read_many(wanted)
+        except (EntryError, TransientError) as error:
+            others = [one for one in wanted if one[0] != ORDER]
+            if isinstance(error, ThrottledError) or len(others) == len(wanted):
+                raise
+            self._read_many(others)  # that orders cannot be searched for is found when they are looked up
+
+    def _read_many(self, wanted: Sequence[Search]) -> None:
         if len(wanted) > 1:
-            self._read |= dict(zip(wanted, self._fhir.search_many(wanted), strict=True))
+            for search, found in zip(wanted, self._fhir.search_many(wanted), strict=True):
+                (self._orders if search[0] == ORDER else self._read)[search] = found
 
     def is_known(self, uid: str) -> bool:
         return self._known.get(self.study_query(uid)) is not None
@@ -118,10 +137,23 @@ class Lookup:
             lambda found: _is_identified(found, identifier),
         )
 
+    def orders(self, number: OrderNumber) -> list[Resource]:
+        """All that carry the number, as they were when a study of the batch first asked; none that is in error."""
+        search = self.order_search(number)
+        if search not in self._orders:
+            self._orders[search] = self._fhir.search(*search)
+        found = {reference_of(one): one for one in self._orders[search] if number.is_carried_by(one)}
+        return [one for one in found.values() if one.get("status") != "entered-in-error"]
+
+    @staticmethod
+    def order_search(number: OrderNumber) -> Search:
+        return ORDER, number.query
+
     def read_afresh(self, searches: Iterable[Search]) -> None:
         """After a conflict: what was read ahead is forgotten, and what a search finds next is read by its id too."""
         for search in searches:
             self._read.pop(search, None)
+            self._orders.pop(search, None)
             self._afresh.add(search)
 
     def study_search(self, uid: str) -> Search:

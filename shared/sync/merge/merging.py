@@ -1,6 +1,7 @@
 """Reads what FHIR holds of a study, and says what is to be written so that it says what the archive holds."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from shared.mapping.converters import MappingOptions, urn
 from shared.mapping.last_applied import assumed, mark, recorded, with_record
@@ -11,10 +12,12 @@ from shared.mapping.merge_study import (
     counted_series,
     counts_only,
     merge_study,
+    said_of_study,
     with_series_of,
 )
+from shared.mapping.orders import BASED_ON, OrderNumber, order_marks, orders_said, with_orders
 from shared.mapping.reconcile import Said, StudyRead, takes_out
-from shared.mapping.reconcile_study import applied, is_plain, reconcile_study, standing
+from shared.mapping.reconcile_study import applied, is_plain, reconcile_study, standing, study_fragments
 from shared.mapping.resources import MappedInstance, listed_by
 from shared.mapping.sign import is_only_ours, is_ours, signed
 from shared.mapping.table import elements_of
@@ -23,6 +26,7 @@ from shared.model import Resource
 from shared.sync.map.mapped_entries import Changes, newcomers, there
 from shared.sync.merge.gone import Gone
 from shared.sync.merge.lookup import Lookup, Search
+from shared.sync.merge.orders import Orders
 from shared.sync.merge.our_endpoint import OurEndpoint
 from shared.sync.merge.patient_links import PatientLinks, linked_to
 from shared.sync.merge.patients import StudyPatient
@@ -36,12 +40,13 @@ class StudyMerger:
 
     def __init__(self, ports: Ports, options: MappingOptions, partition: str) -> None:
         self.options = options.of_partition(partition)
-        self._partition = partition
+        self.partition = partition
         self._archive = ports.archive
         self._known = ports.known
         self._lookup = Lookup(ports.fhir, ports.known, self.options)
         self._endpoint = OurEndpoint(ports, self._lookup, self.options)
         self._reader = StudyReader(ports, self.options, partition)
+        self.orders = Orders(ports, self._lookup, self.options)
         self.patients = PatientLinks(self._lookup, ports.words, self.options)
         self.gone = Gone(partition)
 
@@ -52,7 +57,8 @@ class StudyMerger:
         patients = [patient.identifier for patient in self.patients.of(wanted)]
         if patients and not self._endpoint.is_known:
             searches.append(self._endpoint.search)
-        return searches + [search for one in patients for search in self._lookup.patient_searches(one)]
+        searches += [search for one in patients for search in self._lookup.patient_searches(one)]
+        return searches + self.orders.searches(self._numbers(wanted, None, {}))
 
     def read_ahead(self, searches: Iterable[Search]) -> None:
         """Makes the searches of several studies at once."""
@@ -81,6 +87,8 @@ class StudyMerger:
     def _writes(self, wanted: Changes) -> list[Write]:
         uid = wanted.study_instance_uid
         found = self._lookup.studies(uid)
+        if wanted.orders and not found:
+            return []
         study, doubles = (found[0], found[1:]) if found else (None, [])
         base = with_series_of(study, doubles)
         links: dict[str, str] = {}
@@ -126,7 +134,7 @@ class StudyMerger:
 
     def _read(self, study: Resource | None, wanted: Changes, links: Links) -> StudyRead | None:
         """What the archive holds; None where the changes may be merged without, or change nothing."""
-        if study is None:
+        if study is None or wanted.orders:
             return None
         if wanted.only_creates and (
             (is_plain(study, wanted.changes, links) and not wanted.is_doubtful)
@@ -137,7 +145,8 @@ class StudyMerger:
         # Of the former self of a study no change says which instances have left it.
         read = self._reader.read(study, wanted, own, is_all=not wanted.changes)
         said = Said(listed_by(read.instances, lambda one: one.study), False, self._ours(study, links), "", links)
-        if not read.is_whole and takes_out(study, said, elements_of("ImagingStudy")):
+        takes = takes_out(study, said, elements_of("ImagingStudy")) or self._unlinks(study, wanted, read, links)
+        if not read.is_whole and takes:
             return self._reader.read(study, wanted, own, is_all=True)
         return read
 
@@ -169,16 +178,48 @@ class StudyMerger:
             held = _without(study, counted_series(study) & asked) if wanted.is_whole else study
             merged: Resource | None = reconcile_study(held, read, ours, links, counted=self.options.extended)
             instances = read.instances
+        elif wanted.orders:
+            merged, instances = study, []
         else:
             merged = merge_study(study, wanted.changes, links, counted=self.options.extended) or study
             instances = [change for change in wanted.changes if isinstance(change, MappedInstance)]
         if merged is not None and self._is_counted_only(study, merged, wanted, asked):
-            counts = self._archive.counts(uid, self._partition)
+            counts = self._archive.counts(uid, self.partition)
             merged = counts_only(merged, {**dict.fromkeys(asked, 0), **counts})
+        merged, marks = self._ordered(study, merged, wanted, read, links)
         if merged is None or merged == study:
             return merged
-        marks = applied(instances, study)
+        marks |= applied(instances, study)
         return with_record(merged, standing(merged, ours | marks) if study else marks)
+
+    def _ordered(
+        self, study: Resource | None, merged: Resource | None, wanted: Changes, read: StudyRead | None, links: Links
+    ) -> tuple[Resource | None, set[str]]:
+        """The study linked to the orders that it answers, and the marks of these links."""
+        is_all = read is not None and read.is_whole
+        numbers = self._numbers(wanted, read, links)
+        if merged is None or not (numbers or is_all):
+            return merged, set()
+        found = self.orders.of(wanted.study_instance_uid, numbers, merged, self.patients.of(wanted))
+        if found is None:
+            return merged, set()
+        ordered = with_orders(merged, found, self._ours(study, links), is_all=is_all)
+        return ordered, order_marks(ordered, study, found)
+
+    def _numbers(self, wanted: Changes, read: StudyRead | None, links: Links) -> dict[OrderNumber, Mapping[str, Any]]:
+        """The accession numbers that are said of the study, as far as it was read."""
+        said = said_of_study(wanted.changes) if read is None else study_fragments(read, links)
+        return {**orders_said(said), **wanted.orders}
+
+    def _unlinks(self, study: Resource, wanted: Changes, read: StudyRead, links: Links) -> bool:
+        """Whether a link of ours is to an order that the instances read do not lead to: others may."""
+        ours = self._ours(study, links)
+        held = [one for one in study.get(BASED_ON, ()) if mark(BASED_ON, one) in ours]
+        if not held:
+            return False
+        numbers = self._numbers(wanted, read, links)
+        found = self.orders.of(wanted.study_instance_uid, numbers, study, self.patients.of(wanted))
+        return found is not None and not all(any(contains(one, link) for link in found.links) for one in held)
 
     def _ours(self, study: Resource | None, links: Links) -> frozenset[str]:
         """The marks of what we wrote on it."""

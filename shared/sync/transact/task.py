@@ -12,6 +12,7 @@ from shared.sync.merge.patient_links import DOUBLED, SEVERAL
 from shared.sync.read.plan import instance_of
 
 PATIENT_ID = "(0010,0020) PatientID (LO)"
+ACCESSION_NUMBER = "(0008,0050) AccessionNumber (SH)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,14 @@ class Task:
             return StudyResult(wrote, (*self.failures, *refused))
         self.merger.patients.took(self.changes, refused)
         uid, gone = self.changes.study_instance_uid, self.merger.gone.of(self.changes.study_instance_uid)
-        looks = [*_doubled_patient(self.merger, self.changes), *_several_patients(self.merger, self.changes)]
+        looks = [
+            *_doubled_patient(self.merger, self.changes),
+            *_several_patients(self.merger, self.changes),
+            *_orders(self.merger, self.changes),
+        ]
         failures = (*_of_those_there(self.failures, self.changes, gone), *refused, *looks)
-        untrue = self.merger.patients.untrue(self.changes) | self.merger.gone.exceptions(uid)
+        untrue = self.merger.patients.untrue(self.changes) | self.merger.orders.untrue(uid)
+        untrue |= self.merger.gone.exceptions(uid)
         self.merger.patients.ended(self.changes)
         return StudyResult(wrote, failures, frozenset(untrue - {failure.exception for failure in failures}), gone)
 
@@ -90,14 +96,23 @@ def _invalid_tags(change: MappedInstance) -> set[str]:
 def _doubled_patient(merger: StudyMerger, study: Changes) -> list[FailedEntry]:
     """Patients that are there twice."""
     told = merger.patients.doubles(study)
-    return [_told(study, DOUBLED, "; ".join(told))] if told else []
+    return [_told(merger, study, DOUBLED, f"{PATIENT_ID}: {'; '.join(told)}")] if told else []
 
 
 def _several_patients(merger: StudyMerger, study: Changes) -> list[FailedEntry]:
     """Instances of the study that are not all one patient's."""
     told = merger.patients.several_patients(study)
-    return [_told(study, SEVERAL, told)] if told else []
+    return [_told(merger, study, SEVERAL, f"{PATIENT_ID}: {told}")] if told else []
 
 
-def _told(study: Changes, name: str, told: str) -> FailedEntry:
-    return FailedEntry.of(study.changes[-1].entry, ErrorTable.INVALID_TAG, name, f"{PATIENT_ID}: {told}")
+def _orders(merger: StudyMerger, study: Changes) -> list[FailedEntry]:
+    """Orders that the study could not be linked to."""
+    found = merger.orders.told(study.study_instance_uid)
+    return [_told(merger, study, name, f"{ACCESSION_NUMBER}: {told}") for name, told in found.items()]
+
+
+def _told(merger: StudyMerger, study: Changes, name: str, told: str) -> FailedEntry:
+    if study.changes:
+        return FailedEntry.of(study.changes[-1].entry, ErrorTable.INVALID_TAG, name, told)
+    uids = (study.study_instance_uid, "", "")
+    return FailedEntry(ErrorTable.INVALID_TAG, 0, *uids, name, told, partition=merger.partition)

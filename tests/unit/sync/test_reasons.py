@@ -7,7 +7,7 @@ import pytest
 
 from shared import errors
 from shared.errors import EntryError, UnforeseenError
-from shared.failures import ErrorRow, ErrorTable
+from shared.failures import OF_STUDY, ErrorRow, ErrorTable
 from shared.sync.status import reasons
 from shared.sync.status.reasons import OpenReasons, open_reasons, reasons_of
 from shared.web import remedies
@@ -101,7 +101,7 @@ def test_each_comes_with_what_to_do():
 def test_every_remedy_is_of_a_class_that_there_is():
     """And all that the FHIR server's rows can be of have one of their own, but for its plain refusal."""
     classes = {name for name, one in vars(errors).items() if isinstance(one, type) and issubclass(one, EntryError)}
-    assert remedies._BY_EXCEPTION.keys() - classes == {"DoubledPatient", "SeveralPatients"}
+    assert remedies._BY_EXCEPTION.keys() - classes == OF_STUDY - classes
     of_fhir = {name for name in classes if getattr(getattr(errors, name), "table", None) is FHIR}
     assert of_fhir - remedies._BY_EXCEPTION.keys() <= {"FhirRefusedError"} | UNFORESEEN
     assert remedies.remedy_of(FHIR, "KeyError", str(UnforeseenError("KeyError", []))).startswith("please report it")

@@ -1,0 +1,149 @@
+"""The orders (ServiceRequests) that carry a study's accession numbers -> ImagingStudy.basedOn and encounter.
+
+One that a number leads to without doubt is linked; what of ours is linked and should not be goes, what others linked
+stays.
+"""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.mapping import authored
+from shared.mapping.accession import is_of_type_accession
+from shared.mapping.held import objects
+from shared.mapping.last_applied import mark
+from shared.mapping.merge import added, contains
+from shared.mapping.resources import Fragment
+from shared.mapping.transaction import identifier_query, reference_of, value_query
+from shared.model import Resource
+
+BASED_ON, ENCOUNTER = "basedOn", "encounter"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderNumber:
+    """An accession number by which an order is looked up; `system` is empty where it has none."""
+
+    system: str
+    value: str
+
+    @classmethod
+    def of(cls, identifier: Mapping[str, Any]) -> "OrderNumber":
+        """The one that an identifier is."""
+        return cls(identifier.get("system", ""), identifier["value"])
+
+    @property
+    def query(self) -> str:
+        """The search for orders that may carry it."""
+        return identifier_query(self.system, self.value) if self.system else value_query(self.value)
+
+    def is_carried_by(self, order: Resource) -> bool:
+        """Whether the order says so: by number and system; where no system is known its type must be ACSN."""
+        same = [one for one in objects(order.get("identifier")) if one.get("value") == self.value]
+        if self.system:
+            return any(one.get("system") == self.system for one in same)
+        return any(map(is_of_type_accession, same))
+
+
+@dataclass(frozen=True, slots=True)
+class FoundOrders:
+    """What the numbers lead to.
+
+    `links`: references to write. `out`: references of ours that these numbers do not lead to, or not any more.
+    `encounters`: those of the orders that are linked, each once.
+    """
+
+    links: Sequence[Resource] = ()
+    out: Sequence[Resource] = ()
+    encounters: Sequence[Resource] = ()
+    numbers: AbstractSet[OrderNumber] = field(default_factory=frozenset)
+
+    @classmethod
+    def together(cls, found: Sequence["FoundOrders"]) -> "FoundOrders":
+        """Of several numbers. What one of them leads to is not out for another."""
+        links = _each_once([one for some in found for one in some.links])
+        return cls(
+            links,
+            [one for some in found for one in some.out if one not in links],
+            _each_once([one for some in found for one in some.encounters]),
+            frozenset(one for some in found for one in some.numbers),
+        )
+
+
+def orders_said(fragments: Sequence[Fragment]) -> dict[OrderNumber, Mapping[str, Any]]:
+    """The numbers that instances of a study say, with the identifier of each."""
+    return {OrderNumber.of(one): one for fragment in fragments for one in fragment.orders}
+
+
+def order_link(order: Resource) -> Resource:
+    """A literal reference to it."""
+    return {"reference": reference_of(order)}
+
+
+def logical_link(identifier: Mapping[str, Any]) -> Resource:
+    """A reference by identifier, to an order that this server does not have (references.html#logical)."""
+    return {"type": "ServiceRequest", "identifier": dict(identifier)}
+
+
+def encounter_of(order: Resource) -> Resource | None:
+    """A reference that can stand elsewhere; one to what the order contains cannot."""
+    told = order.get(ENCOUNTER)
+    if not isinstance(told, dict):
+        return None
+    link = {name: told[name] for name in ("reference", "identifier") if name in told}
+    if not link or str(link.get("reference", "")).startswith("#"):
+        return None
+    return None if authored.rule_broken("ImagingStudy", ENCOUNTER, link) else link
+
+
+def with_orders(study: Resource, found: FoundOrders, ours: AbstractSet[str], *, is_all: bool) -> Resource:
+    """The study based on these orders. `ours`: marks of what we wrote. `is_all`: no instance says another number."""
+    held = study.get(BASED_ON, [])
+    left = [one for one in held if not (_is_ours(BASED_ON, one, ours) and _is_out(one, found, is_all=is_all))]
+    links = added(left, found.links)
+    result = {name: value for name, value in study.items() if name != BASED_ON}
+    if links:
+        result[BASED_ON] = links
+    others = [one for one in left if _is_ours(BASED_ON, one, ours) and not _is_among(one, found.links)]
+    if not others:
+        _put_encounter(result, found, ours)
+    return study if result == study else result
+
+
+def order_marks(study: Resource, before: Resource | None, found: FoundOrders) -> set[str]:
+    """The marks of what `with_orders` has written: it did not stand there before."""
+    held = before or {}
+    links = [one for one in found.links if one in study.get(BASED_ON, ()) and one not in held.get(BASED_ON, ())]
+    encounters = [one for one in found.encounters if one == study.get(ENCOUNTER) != held.get(ENCOUNTER)]
+    return {mark(BASED_ON, one) for one in links} | {mark(ENCOUNTER, one) for one in encounters}
+
+
+def _put_encounter(study: Resource, found: FoundOrders, ours: AbstractSet[str]) -> None:
+    """Filled where the orders name one; ours goes where they name none, or several."""
+    held = study.get(ENCOUNTER)
+    is_ours = held is not None and _is_ours(ENCOUNTER, held, ours)
+    if held is not None and not is_ours:
+        return
+    if len(found.encounters) == 1:
+        (wanted,) = found.encounters
+        if held is None or not contains(held, wanted):
+            study[ENCOUNTER] = wanted
+    elif is_ours and (found.links or not study.get(BASED_ON)):
+        del study[ENCOUNTER]
+
+
+def _is_out(link: Resource, found: FoundOrders, *, is_all: bool) -> bool:
+    return not _is_among(link, found.links) and (is_all or _is_among(link, found.out))
+
+
+def _is_among(link: Resource, others: Sequence[Resource]) -> bool:
+    return any(contains(link, one) for one in others)
+
+
+def _is_ours(element: str, value: Any, ours: AbstractSet[str]) -> bool:
+    return mark(element, value) in ours
+
+
+def _each_once(items: Sequence[Resource]) -> list[Resource]:
+    return [one for at, one in enumerate(items) if one not in items[:at]]

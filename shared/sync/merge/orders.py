@@ -1,0 +1,134 @@
+"""The orders that studies answer: looked up by accession number, never guessed, and never a reason to stop."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from shared.errors import EntryError, OutOfTimeError, ReplacedPatientError, ThrottledError, TransientError
+from shared.mapping.accession import is_of_type_accession
+from shared.mapping.converters import MappingOptions
+from shared.mapping.held import objects, readable, text
+from shared.mapping.merge import contains
+from shared.mapping.orders import FoundOrders, OrderNumber, encounter_of, logical_link, order_link
+from shared.mapping.sign import named
+from shared.mapping.transaction import reference_of
+from shared.model import OrderLink, Resource
+from shared.sync.merge.lookup import Lookup, Search
+from shared.sync.merge.patients import StudyPatient
+from shared.sync.merge.survivors import survivors
+from shared.sync.ports import Ports
+
+SEVERAL_ORDERS, ORDER_OF_ANOTHER = "SeveralOrders", "OrderOfAnotherPatient"
+
+
+class Orders:
+    """Those of one batch's studies. Threads may share it."""
+
+    def __init__(self, ports: Ports, lookup: Lookup, options: MappingOptions) -> None:
+        self._searches = ports.order_searches
+        self._now = ports.now
+        self._read = ports.fhir.read
+        self._lookup = lookup
+        self._options = options
+        self._told: dict[str, dict[str, str]] = {}
+        self._looked: set[str] = set()
+
+    def searches(self, numbers: Mapping[OrderNumber, Any]) -> list[Search]:
+        """What `of` will look up."""
+        if not self._searches.are_taken(self._now()):
+            return []
+        return [self._lookup.order_search(number) for number in numbers]
+
+    def of(
+        self,
+        study_instance_uid: str,
+        numbers: Mapping[OrderNumber, Mapping[str, Any]],
+        study: Resource,
+        patients: Sequence[StudyPatient],
+    ) -> FoundOrders | None:
+        """What the numbers lead to; None where that cannot be known now: what is linked stays.
+
+        `study`: as it is to be; `patients`: those that may be made with it. Raises ThrottledError, OutOfTimeError,
+        OutageError.
+        """
+        told = self._told[study_instance_uid] = {}
+        self._looked.discard(study_instance_uid)
+        if numbers and not self._searches.are_taken(self._now()):
+            return None
+        try:
+            found = [
+                self._of_number(number, identifier, study, patients, told) for number, identifier in numbers.items()
+            ]
+        except (ThrottledError, OutOfTimeError):
+            raise
+        except (EntryError, TransientError) as error:
+            self._searches.refused(str(error), self._now())
+            return None
+        said = {text(one.get("value")) for one in objects(study.get("identifier")) if is_of_type_accession(one)}
+        if said <= {number.value for number in numbers}:
+            self._looked.add(study_instance_uid)
+        return FoundOrders.together(found)
+
+    def told(self, study_instance_uid: str) -> Mapping[str, str]:
+        """What is to be told of the study's orders, by the exception of its row."""
+        return self._told.get(study_instance_uid, {})
+
+    def untrue(self, study_instance_uid: str) -> set[str]:
+        """What rows of before may say of the study's orders, and was looked for just now: by their exceptions."""
+        return {SEVERAL_ORDERS, ORDER_OF_ANOTHER} if study_instance_uid in self._looked else set()
+
+    def _of_number(
+        self,
+        number: OrderNumber,
+        identifier: Mapping[str, Any],
+        study: Resource,
+        patients: Sequence[StudyPatient],
+        told: dict[str, str],
+    ) -> FoundOrders:
+        by_number = logical_link(identifier)
+        orders = self._lookup.orders(number)
+        out = [by_number, *map(order_link, orders)]
+        if not orders:
+            is_named = self._options.order_link == OrderLink.LINK_OR_IDENTIFIER
+            return FoundOrders([by_number] if is_named else [], out)
+        if len(orders) > 1:
+            told[SEVERAL_ORDERS] = (
+                f"{named(orders)} carry the number: the study is linked to none; delete or correct all but one"
+            )
+            return FoundOrders(out=out)
+        (order,) = orders
+        if not self._is_of_same_patient(order, study, patients):
+            told[ORDER_OF_ANOTHER] = (
+                f"{named(orders)} carries the number and is not shown to be the study's patient's: the study is not"
+                " linked to it; find out whose the images are, and correct the one or the other"
+            )
+            return FoundOrders(out=out)
+        encounter = encounter_of(order)
+        return FoundOrders([order_link(order)], out, [encounter] if encounter else [])
+
+    def _is_of_same_patient(self, order: Resource, study: Resource, patients: Sequence[StudyPatient]) -> bool:
+        theirs, ours = order.get("subject"), study.get("subject", {})
+        subject = text(ours.get("reference")).split("/_history/")[0]
+        if not isinstance(theirs, dict) or not subject:
+            return False
+        if reference := text(theirs.get("reference")).split("/_history/")[0]:
+            return contains(theirs, {"reference": subject}) or self._is_replaced_by(reference, subject)
+        identifier = theirs.get("identifier")
+        return isinstance(identifier, dict) and any(
+            identifier.get("value") == one.get("value") and identifier.get("system", "") == one.get("system", "")
+            for one in self._identifiers(subject, patients)
+        )
+
+    def _is_replaced_by(self, reference: str, subject: str) -> bool:
+        """Whether a registry has merged the order's Patient into the study's."""
+        if not reference.startswith("Patient/") or (held := self._read(reference)) is None:
+            return False
+        try:
+            return [reference_of(one) for one in survivors([readable(held)], self._read)] == [subject]
+        except ReplacedPatientError:
+            return False
+
+    def _identifiers(self, subject: str, patients: Sequence[StudyPatient]) -> list[Mapping[str, Any]]:
+        """Of the study's Patient, be it one that is made with it."""
+        new = [one.identifier for one in patients if one.identity.name == subject]
+        held = None if new or not subject.startswith("Patient/") else self._read(subject)
+        return [*new, *objects((held or {}).get("identifier"))]
