@@ -47,6 +47,7 @@ from shared.mapping.converters import MappingOptions
 from shared.mapping.dose import REPORT_KEYS
 from shared.mapping.resources import MAPPED_KEYS, map_endpoint
 from shared.mapping.transaction import endpoint_query
+from shared.model import OrderLink
 from shared.sync.batch import BatchOptions
 from shared.sync.handover import Handover
 from shared.sync.ports import Ports
@@ -110,6 +111,7 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
             max_slices=settings.max_slices,
             quiet_seconds=min(60, settings.health_max_age_seconds / 3),
             settle_seconds=settings.settle_seconds,
+            order_look_back_days=settings.order_look_back_days,
             standstill_seconds=max(settings.health_max_age_seconds, 2 * settings.gap_grace_seconds),
         ),
         outages=OutageLog(_utc_now),
@@ -185,6 +187,7 @@ def _self_check(settings: Settings, mapping: MappingOptions, learned: Learned) -
         FhirClient(fhir_server(settings, fhir_access(settings), CHECKING, deadline), learned),
         Sought(endpoint["name"], endpoint_query(endpoint["name"], connection["system"], connection["code"])),
         deadline,
+        links_orders=mapping.extended and mapping.order_link is not OrderLink.OFF,
     )
 
 

@@ -20,7 +20,15 @@ from shared.clients.said_times import clock_of
 from shared.clients.tables import Tables, storage_faults
 from shared.clients.watermark import TableWatermarkStore
 from shared.deadline import Deadline
-from shared.errors import CheckError, FeedEndsEarlyError, FeedError, NotAskedError, OutageError
+from shared.errors import (
+    CheckError,
+    EntryError,
+    FeedEndsEarlyError,
+    FeedError,
+    NotAskedError,
+    OutageError,
+    TransientError,
+)
 
 MAX_SKEW_SECONDS = 60
 """A gap's grace, back-off and the age of the lag are told by comparing clocks."""
@@ -54,7 +62,10 @@ class Sought:
 
 
 class SelfCheck:
-    """`lease` is one of the check's own, so that a tick is not disturbed; `deadline` is what its requests heed."""
+    """`lease` is one of the check's own, so that a tick is not disturbed; `deadline` is what its requests heed.
+
+    `links_orders`: whether the settings have studies linked to their orders.
+    """
 
     def __init__(
         self,
@@ -64,7 +75,10 @@ class SelfCheck:
         fhir: FhirClient,
         endpoint: Sought,
         deadline: Deadline,
+        *,
+        links_orders: bool = True,
     ) -> None:
+        self._links_orders = links_orders
         self._deadline = deadline
         self._tables = tables
         self._lease = lease
@@ -91,6 +105,7 @@ class SelfCheck:
             ("FHIR server: searches are allowed", self.search, FHIR),
             ("FHIR server: writes are allowed", self.write, FHIR),
             ("FHIR server: the Endpoint", self.endpoint, FHIR),
+            ("FHIR server: orders", self.orders, FHIR),
             ("FHIR server: what it is like", self.manners, FHIR),
             ("FHIR server: clock", lambda: _clock(fhir, metadata), FHIR),
         ]
@@ -183,6 +198,19 @@ class SelfCheck:
                 "link to it what links to the others (GET ImagingStudy?endpoint=ID), then delete them",
             )
         return f"{found[0]} is the DICOM service's" if found else "not there yet: the first study makes it"
+
+    def orders(self) -> str:
+        """Searches for an order that is not there; a refusal is no fault: studies are written without links."""
+        if not self._links_orders:
+            raise NotAskedError("the settings link no study to its order")
+        try:
+            self._fhir.search("ServiceRequest", f"identifier=urn:dicom:uid%7Curn:oid:2.25.{uuid4().int}")
+        except (EntryError, TransientError) as error:
+            return (
+                f"ServiceRequest cannot be searched ({error}): studies are not linked to their orders; give the app's"
+                " identity the right to read them, or set DicomCast__OrderLink = off"
+            )
+        return "ServiceRequest can be searched: studies are linked to their orders"
 
     def manners(self) -> str:
         """What is known of the FHIR server by now."""

@@ -35,6 +35,7 @@ class BatchOptions:
     for so long, and is brought on by no tick, is told; longer than what is young may wait. `quiet_seconds`: of ticks
     that find nothing to do one is written down in so long: health, alerts and the page read that they come.
     `settle_seconds`: a study that grows is written again no sooner; 0: each time that more of it is read.
+    `order_look_back_days`: how old an order may be that is looked for after a start; 0: none is looked for.
     """
 
     mapping: MappingOptions
@@ -45,6 +46,7 @@ class BatchOptions:
     standstill_seconds: float = 300
     quiet_seconds: float = 60
     settle_seconds: float = 0
+    order_look_back_days: int = 0
 
 
 def run_batch(ports: Ports, options: BatchOptions) -> BatchResult:

@@ -11,6 +11,7 @@ from shared.outcome import BatchResult, Lag, Outcome, TickRecord
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.bulkhead import bulkhead, tell
 from shared.sync.ports import Ports
+from shared.sync.replay.late_orders import link_late_orders
 from shared.sync.replay.replay import run_replays
 from shared.sync.status.lag import lag_behind
 from shared.sync.status.outages import OutageLog, tell_change
@@ -19,6 +20,9 @@ from shared.sync.status.state import state_of
 
 REPLAY_SECONDS = 30
 """So long at most a tick works on replays: what is new in the feed must not wait for them."""
+
+LATE_ORDERS_SECONDS = 10
+"""Likewise on orders that came after their studies."""
 
 REQUEST_SECONDS = 105
 """An HTTP request's own time: so long after the budget what is under way may still be answered, and not longer."""
@@ -81,6 +85,7 @@ def _work(ports: Ports, options: BatchOptions, journal: Journal, outages: Outage
             if not result.fhir_calls and not journal.is_quiet_at(started, options.quiet_seconds):
                 ports.fhir.ensure_answers()
             outages.up()
+            link_late_orders(ports, options, ports.now() + timedelta(seconds=LATE_ORDERS_SECONDS))
             run_replays(ports, options, ports.now() + timedelta(seconds=REPLAY_SECONDS))
     except OutageError as outage:
         outages.down(outage)

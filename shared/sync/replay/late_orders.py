@@ -1,0 +1,174 @@
+"""Orders that came after their studies: found each hour from their own side, then looked up as any (docs/adr/0037)."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from shared.errors import EntryError, TransientError
+from shared.failures import FailedEntry
+from shared.log_lines import log_line
+from shared.mapping.accession import is_of_type_accession
+from shared.mapping.converters import MappingOptions
+from shared.mapping.held import objects, readable, text
+from shared.mapping.last_applied import recorded
+from shared.mapping.orders import OrderNumber
+from shared.mapping.sign import is_ours
+from shared.mapping.transaction import identifier_query, reference_of
+from shared.model import DEFAULT_PARTITION, OrderLink, Resource
+from shared.sync.batch import BatchOptions
+from shared.sync.map.mapped_entries import Changes
+from shared.sync.merge.known import KnownResources
+from shared.sync.merge.lookup import ORDER
+from shared.sync.merge.merging import StudyMerger
+from shared.sync.ports import Ports
+from shared.sync.record.rows import ErrorRows
+from shared.sync.transact.group import Group
+from shared.sync.transact.one_study import OneStudy
+from shared.sync.transact.task import StudyResult, Task
+
+EVERY = timedelta(hours=1)
+OVERLAP = timedelta(minutes=10)
+"""Searches lag behind writes, clocks differ, and a batch may have asked before an order came."""
+WINDOWS = 10
+"""Of an hour each, in one tick: after a start a week is looked through in half a minute."""
+TOGETHER = 20
+"""Studies that are read, and written, together."""
+_ELEMENTS = "_elements=identifier,subject,status,encounter"
+
+Numbers = dict[OrderNumber, Mapping[str, Any]]
+
+logger = logging.getLogger(__name__)
+
+
+def link_late_orders(ports: Ports, options: BatchOptions, deadline: datetime) -> None:
+    """Looks at orders that FHIR got since the last look, as many hours of them as there is time for.
+
+    Raises LeaseLostError, OutageError. What cannot be searched for is looked at an hour later.
+    """
+    memory, now = ports.order_searches, ports.now()
+    is_on = options.mapping.extended and options.mapping.order_link != OrderLink.OFF and options.order_look_back_days
+    if not is_on or not memory.are_taken(now) or (memory.next_look and now < memory.next_look):
+        return
+    since = memory.looked_through or now - timedelta(days=options.order_look_back_days)
+    for _ in range(WINDOWS):
+        until = min(since + EVERY, now)
+        try:
+            is_done = _look(ports, options.mapping, since, until if until < now else None)
+        except (EntryError, TransientError) as error:
+            logger.warning("orders that came late cannot be looked for, and are in an hour: %s", error)
+            is_done = False
+        if not is_done:
+            memory.looked_through, memory.next_look = since, now + EVERY
+            return
+        since = until
+        memory.looked_through = since
+        if since >= now:
+            memory.looked_through, memory.next_look = now - OVERLAP, now + EVERY
+            return
+        if ports.now() >= deadline:
+            return
+
+
+def _look(ports: Ports, options: MappingOptions, since: datetime, until: datetime | None) -> bool:
+    """The orders of a window, without an end where none is known; whether all of their studies could be written."""
+    end = f"&_lastUpdated=lt{_instant(until)}" if until else ""
+    query = f"_lastUpdated=ge{_instant(since)}{end}&{_ELEMENTS}"
+    orders = ports.fhir.search(ORDER, query)
+    found = _studies_of(ports, options, orders)
+    outcomes: list[StudyResult | TransientError] = []
+    studies = list(found.items())
+    for start in range(0, len(studies), TOGETHER):
+        outcomes += _linked(ports, options, studies[start : start + TOGETHER])
+    if orders:
+        linked = sum(isinstance(one, StudyResult) and one.wrote for one in outcomes)
+        log_line(logger, logging.INFO, "orders looked at", Orders=len(orders), Studies=len(studies), Written=linked)
+    return not any(isinstance(one, TransientError) for one in outcomes)
+
+
+def _studies_of(ports: Ports, options: MappingOptions, orders: Sequence[Resource]) -> dict[tuple[str, str], Numbers]:
+    """The studies of ours that have a number of these orders, by data partition and StudyInstanceUID."""
+    searches = [("ImagingStudy", query) for query in dict.fromkeys(_queries(orders))]
+    if not searches:
+        return {}
+    answers = ports.fhir.search_many(searches) if len(searches) > 1 else [ports.fhir.search(*searches[0])]
+    studies = {reference_of(one): one for matches in answers for one in matches}
+    found: dict[tuple[str, str], Numbers] = {}
+    for study in studies.values():
+        numbers = {number: one for number, one in _numbers(study) if any(map(number.is_carried_by, orders))}
+        place = _place(study, options)
+        if numbers and place:
+            found.setdefault(place, {}).update(numbers)
+    return found
+
+
+def _queries(orders: Sequence[Resource]) -> Iterator[str]:
+    """For studies that have a number of the orders: with its system, and where its type says what it is without."""
+    for identifier in (one for order in orders for one in objects(order.get("identifier"))):
+        value, system = text(identifier.get("value")), text(identifier.get("system"))
+        if value and system:
+            yield OrderNumber(system, value).query
+        if value and is_of_type_accession(identifier):
+            yield OrderNumber("", value).query
+
+
+def _numbers(study: Resource) -> Iterator[tuple[OrderNumber, Resource]]:
+    for one in objects(study.get("identifier")):
+        if is_of_type_accession(one) and text(one.get("value")) and isinstance(one.get("system", ""), str):
+            yield OrderNumber.of(one), one
+
+
+def _place(study: Resource, options: MappingOptions) -> tuple[str, str] | None:
+    """Data partition and StudyInstanceUID; None where the app has never written the study."""
+    try:
+        study = readable(study)
+    except EntryError:
+        return None
+    for one in study.get("identifier", ()):
+        system, value = text(one.get("system")), text(one.get("value"))
+        partition = DEFAULT_PARTITION
+        if system.startswith(prefix := f"{options.service_url}/partitions/"):
+            partition = system.removeprefix(prefix)
+        of_partition = options.of_partition(partition)
+        if system == of_partition.uid_system and value.startswith("urn:oid:"):
+            is_known = recorded(study) is not None or is_ours(study, of_partition.service_url)
+            return (partition, value.removeprefix("urn:oid:")) if is_known else None
+    return None
+
+
+def _linked(
+    ports: Ports, options: MappingOptions, studies: Sequence[tuple[tuple[str, str], Numbers]]
+) -> list[StudyResult | TransientError]:
+    """Reads and merges the studies as any, and records what is to be told of them."""
+    afresh = replace(ports, known=KnownResources(max_weight=0, traces=ports.known.traces))
+    mergers = {partition: StudyMerger(afresh, options, partition) for (partition, _), _ in studies}
+    tasks = [
+        Task(mergers[partition], Changes(uid, [], {}, orders=numbers), ()) for (partition, uid), numbers in studies
+    ]
+    for (partition, uid), _ in studies:  # what the host remembers of them will be of an old version
+        system = options.of_partition(partition).uid_system
+        ports.known.put(identifier_query(system, f"urn:oid:{uid}"), None)
+    outcomes = Group(afresh, tasks, lambda task: OneStudy(afresh, task).run()).run()
+    done = [(place, one) for (place, _), one in zip(studies, outcomes, strict=True) if isinstance(one, StudyResult)]
+    rows = ErrorRows(ports, ports.watermarks.read())
+    failures = [failure for _, one in done for failure in one.failures]
+    untrue = {place: {*one.untrue, *_of_study(one.failures)} for place, one in done}
+    written = {(failure.table, failure.key) for failure in failures}
+    past = [
+        row
+        for place, exceptions in untrue.items()
+        for row in ports.errors.open_rows([place], ())
+        if row.is_of_study and row.key[0] in exceptions and (row.table, row.key) not in written
+    ]
+    rows.record(failures)
+    rows.resolve(past)
+    return outcomes
+
+
+def _of_study(failures: Sequence[FailedEntry]) -> set[str]:
+    return {failure.exception for failure in failures if failure.is_of_study}
+
+
+def _instant(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}Z"
