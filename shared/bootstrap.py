@@ -47,7 +47,6 @@ from shared.mapping.converters import MappingOptions
 from shared.mapping.dose import REPORT_KEYS
 from shared.mapping.resources import MAPPED_KEYS, map_endpoint
 from shared.mapping.transaction import endpoint_query
-from shared.model import OrderLink
 from shared.sync.batch import BatchOptions
 from shared.sync.handover import Handover
 from shared.sync.ports import Ports
@@ -187,7 +186,7 @@ def _self_check(settings: Settings, mapping: MappingOptions, learned: Learned) -
         FhirClient(fhir_server(settings, fhir_access(settings), CHECKING, deadline), learned),
         Sought(endpoint["name"], endpoint_query(endpoint["name"], connection["system"], connection["code"])),
         deadline,
-        links_orders=mapping.extended and mapping.order_link is not OrderLink.OFF,
+        links_orders=mapping.links_orders,
     )
 
 

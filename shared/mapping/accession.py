@@ -8,7 +8,6 @@ from shared.mapping.dicom_json import Tag, read
 from shared.mapping.held import objects
 from shared.mapping.issuers import NOBODY, Issuer, issuer_of
 from shared.mapping.text import InvalidItemsError, InvalidValueError
-from shared.model import OrderLink
 
 TYPE: Mapping[str, Any] = {"coding": [{"system": IDENTIFIER_TYPE_SYSTEM, "code": "ACSN"}]}
 _NUMBER = Tag.of("(0008,0050) AccessionNumber")
@@ -46,7 +45,7 @@ def orders(
 
     A number whose issuer is broken leads to no order: it may be another hospital's. Raises InvalidItemsError.
     """
-    if options.order_link == OrderLink.OFF:
+    if not options.links_orders:
         return []
     found = [_sound(options, number, issuers)]
     rules: list[str] = []

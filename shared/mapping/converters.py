@@ -59,6 +59,11 @@ class MappingOptions:
     accession_issuers: Mapping[str, str] = field(default_factory=dict, hash=False)
     order_link: OrderLink = OrderLink.LINK
 
+    @property
+    def links_orders(self) -> bool:
+        """Whether studies are linked to the orders that they answer."""
+        return self.extended and self.order_link != OrderLink.OFF
+
     def of_partition(self, name: str) -> "MappingOptions":
         """What holds in a data partition: a UID there is another identity than the same UID elsewhere."""
         if name == DEFAULT_PARTITION:

@@ -16,7 +16,7 @@ from shared.mapping.last_applied import recorded
 from shared.mapping.orders import OrderNumber
 from shared.mapping.sign import is_ours
 from shared.mapping.transaction import identifier_query, reference_of
-from shared.model import DEFAULT_PARTITION, OrderLink, Resource
+from shared.model import DEFAULT_PARTITION, Resource
 from shared.sync.batch import BatchOptions
 from shared.sync.map.mapped_entries import Changes
 from shared.sync.merge.known import KnownResources
@@ -48,7 +48,7 @@ def link_late_orders(ports: Ports, options: BatchOptions, deadline: datetime) ->
     Raises LeaseLostError, OutageError. What cannot be searched for is looked at an hour later.
     """
     memory, now = ports.order_searches, ports.now()
-    is_on = options.mapping.extended and options.mapping.order_link != OrderLink.OFF and options.order_look_back_days
+    is_on = options.mapping.links_orders and options.order_look_back_days
     if not is_on or not memory.are_taken(now) or (memory.next_look and now < memory.next_look):
         return
     since = memory.looked_through or now - timedelta(days=options.order_look_back_days)
