@@ -91,7 +91,7 @@ class Measured:
 class Row:
     """`measure` is called for each tree, the baseline first; `at_once`: for both together, as it waits more than it works.
 
-    `is_baseline` is told to it: where that is slow, a part must do.
+    `is_baseline` is told to it: where that is slow, a part must do. `is_alone`: no baseline is measured, which takes hours.
     """
 
     name: str
@@ -100,8 +100,10 @@ class Row:
     measure: Callable[[Parts, Tree, bool, bool], Measured]
     """Parts, tree, whether it is the baseline, whether small sizes do."""
     at_once: bool = False
+    is_alone: bool = False
 
     def measured(self, parts: Parts, now: Tree, baseline: Tree | None, is_quick: bool) -> "Result":
+        baseline = None if self.is_alone else baseline
         trees = [*([(baseline, True)] if baseline else []), (now, False)]
         with ThreadPoolExecutor(len(trees) if self.at_once else 1) as threads:
             told = list(threads.map(lambda one: self.measure(parts, *one, is_quick), trees))

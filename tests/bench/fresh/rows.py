@@ -49,7 +49,7 @@ ROWS: tuple[Row, ...] = (
         replays.errors),
     Row("replay-open-rows", "replay of stored errors with 100,000 open rows",
         (Bar("whole", "min", 10, against=Against.SCALED, before=300), Bar("live feed", "s", 5)),
-        replays.among_open_rows),
+        replays.among_open_rows, is_alone=True),
     Row("ct-server", "CT on the local FHIR server",
         (Bar("app : the longer alone", "", 1.25),),
         on_server.ct),
