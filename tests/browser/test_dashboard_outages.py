@@ -2,12 +2,11 @@
 
 from contextlib import contextmanager
 from signal import SIGCONT, SIGSTOP
-from threading import Event
 
 import pytest
 import requests
 
-from tests.integration.faults.proxy import Fault, OnSocketError
+from tests.integration.faults.proxy import Fault, frozen
 
 pytest.importorskip("selenium", reason="make test-browser installs it")
 FOR_LONG = 10**9
@@ -40,23 +39,6 @@ def health(api):
     """What is asked by who restarts apps, or wakes somebody."""
     answer = requests.get(f"{api.stack.functions_url}/api/health", timeout=30)
     return answer.status_code, answer.text
-
-
-@contextmanager
-def frozen(proxy):
-    """It accepts connections and never answers; afterwards it breaks them, so that no tick waits for them any more."""
-    thawed, answered = Event(), proxy.rewrite
-
-    def never(_content):
-        thawed.wait()
-        raise OnSocketError(lambda _connection: None)
-
-    proxy.rewrite = never
-    try:
-        yield
-    finally:
-        proxy.rewrite = answered
-        thawed.set()
 
 
 def test_the_fhir_server_is_down(board, api):

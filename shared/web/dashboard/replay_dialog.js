@@ -79,7 +79,7 @@ function render() {
   const isDry = Boolean(replay.request.dryRun);
   const what = isDry ? "Dry run" : "Replay";
   const notes = {
-    queued: "queued: the next tick begins it", running: "running", cancelled: "cancelled", failed: "failed",
+    queued: "queued: the next tick that ends well begins it", running: "running", cancelled: "cancelled", failed: "failed",
     done: isDry ? `done at ${clock(new Date(replay.updated))}. ${planned()}` : "done",
   };
   say(`${what} ${notes[replay.state]}.`);

@@ -173,6 +173,23 @@ class Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
 
+@contextmanager
+def frozen(proxy: Proxy) -> Iterator[None]:
+    """It accepts connections and never answers; afterwards it breaks them, so that no tick waits for them any more."""
+    thawed, answered = threading.Event(), proxy.rewrite
+
+    def never(_content: bytes) -> bytes:
+        thawed.wait()
+        raise OnSocketError(lambda _connection: None)
+
+    proxy.rewrite = never
+    try:
+        yield
+    finally:
+        proxy.rewrite = answered
+        thawed.set()
+
+
 def origin(url: str) -> str:
     """The URL's scheme, host and port: what a proxy stands before."""
     return url.removesuffix(urlsplit(url).path)
