@@ -10,7 +10,7 @@ from pydicom.valuerep import MAX_VALUE_LEN, VR_REGEXES
 MAPPING = Path(__file__).parents[1] / "shared/mapping"
 WRITTEN = MAPPING / "data_dictionary.py"
 _NAMED = re.compile(r"\(([0-9A-F]{4}),([0-9A-F]{4})\) ([A-Z]\w+)")
-_PATTERNS = ("CS", "DS", "IS", "UI")
+_PATTERNS = ("AS", "CS", "DS", "IS", "UI")
 """The VRs that shared/mapping/text.py holds against a pattern; dates, times and names are parsed there."""
 
 _HEAD = '''"""What the mapping uses of pydicom's data dictionary (PS3.6) and value rules (PS3.5 6.2): by `make docs`.

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 _INSTANCE = "ImagingStudy.series.instance"
+_NOT_ASKED = {(_INSTANCE, "uid"), (_INSTANCE, "number")}
 
 _KINDS = re.compile(
     r"(urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+)"
@@ -33,7 +34,7 @@ _judged: dict[Hashable, str | None] = {}
 
 def rule_broken(scope: str, element: str, value: Any) -> str | None:
     """Why FHIR R4 would not take `value` as the scope's `element`, None where it would. Never names the value."""
-    if scope == _INSTANCE and element != "sopClass":
+    if (scope, element) in _NOT_ASKED:
         return None
     if isinstance(value, (dict, list)):
         return _rule_of_shape(scope, element, value)

@@ -81,6 +81,7 @@ MAX_LENGTHS: Mapping[str, int] = {
 """Characters of a value, by VR."""
 
 PATTERNS: Mapping[str, str] = {
+    "AS": r"^\d\d\d[DWMY]$",
     "CS": r"^[A-Z0-9 _]*$",
     "DS": r"^ *[+\-]?(\d+|\d+\.\d*|\.\d+)([eE][+\-]?\d+)? *$",
     "IS": r"^ *[+\-]?\d+ *$",

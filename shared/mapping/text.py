@@ -1,4 +1,4 @@
-"""Text values (PS3.5 6.2): CS, UI, IS, DS, LO, SH. pydicom's tables decide lengths and characters.
+"""Texts and numbers (PS3.5 6.2), but for dates and names. pydicom's tables decide lengths and characters.
 
 No error here carries the value.
 """
@@ -15,6 +15,8 @@ PADDING = " \0"
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # FHIR string: nothing below 32 but tab, CR, LF
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")  # JSON can say it (`"\\ud800"`), and no UTF-8 can
 _REGEX = {vr: re.compile(pattern) for vr, pattern in PATTERNS.items()}
+_TAG = re.compile("[0-9A-Fa-f]{8}")
+_WHOLE = re.compile("-?[0-9]{1,20}")
 _IS_RANGE = range(-(2**31), 2**31)
 _MOST_RULES = 5
 """That are named of one list's items; the rest is counted."""
@@ -86,6 +88,27 @@ def uid(item: Any) -> str:
     if value[:2] not in ("0.", "1.", "2."):
         raise InvalidValueError("a UID starts with 0, 1 or 2 and has more than one component")
     return value
+
+
+def age_string(item: Any) -> str:
+    """PS3.5 6.2, VR AS: three digits, and whether they are days, weeks, months or years."""
+    return _matched(item, "AS", "three digits and one of D, W, M, Y are expected")
+
+
+def tag(item: Any) -> str:
+    """PS3.5 6.2, VR AT: a tag, as DICOM JSON has it (PS3.18 F.2.2): eight hexadecimal digits."""
+    if not isinstance(item, str) or not _TAG.fullmatch(item):
+        raise InvalidValueError("a tag of eight hexadecimal digits is expected")
+    return item.upper()
+
+
+def whole_number(item: Any, within: range) -> int:
+    """PS3.5 6.2, VR SS, US and the like: a JSON number (PS3.18 F.2.3.1); those of 64 bits may be a string too."""
+    if (isinstance(item, str) and _WHOLE.fullmatch(item)) or (isinstance(item, float) and item.is_integer()):
+        item = int(item)
+    if isinstance(item, bool) or not isinstance(item, int) or item not in within:
+        raise InvalidValueError(f"a whole number of {within.start} to {within.stop - 1} is expected")
+    return item
 
 
 def integer_string(item: Any) -> int:

@@ -15,11 +15,18 @@ CODES: Mapping[str, frozenset[str]] = {
 
 
 def parser(keyword: str, vr: str) -> Callable[[Any], Any]:
-    """The function that parses one item of the tag's value; raises InvalidValueError."""
+    """The function that parses one item of the tag's value; that raises InvalidValueError.
+
+    Raises ValueError where there is none: PS3.18 F.2.2 has such values as bulk data.
+    """
     if keyword == "TimezoneOffsetFromUTC":
         return _remembered(dates.utc_offset)
     if keyword in CODES:
         return _remembered(partial(_code, codes=CODES[keyword]))
+    if vr not in _PARSERS:
+        raise ValueError(
+            f"{keyword}: values of VR {vr} are binary, which no metadata holds: no row can be made of them"
+        )
     return _PARSERS[vr]
 
 
@@ -42,19 +49,38 @@ def _item(item: Any) -> Mapping[str, Any]:
     return item
 
 
+def _whole(bits: int, *, signed: bool = False) -> Callable[[Any], Any]:
+    within = range(-(2 ** (bits - 1)), 2 ** (bits - 1)) if signed else range(2**bits)
+    return partial(text.whole_number, within=within)
+
+
 _PARSERS: Mapping[str, Callable[[Any], Any]] = {
+    "AE": partial(text.text, vr="AE"),
+    "AS": text.age_string,
+    "AT": text.tag,
     "CS": _remembered(text.code_string),
     "DA": _remembered(dates.calendar_date),
     "DS": text.decimal_string,
     "DT": dates.date_time,
+    "FD": text.decimal_string,
+    "FL": text.decimal_string,
     "IS": text.integer_string,
     "LO": partial(text.text, vr="LO"),
+    "LT": partial(text.text, vr="LT"),
     "PN": names.person_name,
     "SH": partial(text.text, vr="SH"),
+    "SL": _whole(32, signed=True),
     "SQ": _item,
+    "SS": _whole(16, signed=True),
+    "ST": partial(text.text, vr="ST"),
+    "SV": _whole(64, signed=True),
     "TM": _remembered(dates.time_of_day),
     "UC": partial(text.text, vr="UC"),
     "UI": text.uid,
+    "UL": _whole(32),
     "UR": partial(text.text, vr="UR"),
+    "US": _whole(16),
+    "US or SS": partial(text.whole_number, within=range(-(2**15), 2**16)),
     "UT": partial(text.text, vr="UT"),
+    "UV": _whole(64),
 }

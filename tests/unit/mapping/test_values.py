@@ -3,6 +3,7 @@
 from datetime import date, timedelta, timezone
 
 import pytest
+from pydicom._dicom_dict import DicomDictionary
 
 from shared.mapping import dates, names, text, values
 from shared.mapping.dates import DateTime, TimeOfDay
@@ -20,6 +21,16 @@ READ = [
     ("an IS may be a string",                         text.integer_string,  " +7 ",             7),
     ("an IS may be a whole float",                    text.integer_string,  7.0,                7),
     ("an IS may be negative",                         text.integer_string,  "-7",               -7),
+    ("a US may be a number",                          values.parser("", "US"), 65535,            65535),
+    ("a US may be a whole float",                     values.parser("", "US"), 7.0,              7),
+    ("an SS may be negative",                         values.parser("", "SS"), -32768,           -32768),
+    ("what may be US or SS may be either",            values.parser("", "US or SS"), -1,         -1),
+    ("a UV of 64 bits may be a string",               values.parser("", "UV"), "18446744073709551615", 18446744073709551615),
+    ("an FD is a number",                             values.parser("", "FD"), 0.25,             0.25),
+    ("an AS is an age",                               text.age_string,       "018Y",             "018Y"),
+    ("an AT is a tag",                                text.tag,              "0020000d",         "0020000D"),
+    ("an AE is trimmed",                              values.parser("", "AE"), " STORE ",        "STORE"),
+    ("an ST may have lines",                          values.parser("", "ST"), "a\r\nb",         "a\r\nb"),
     ("a DA is a day",                                 dates.calendar_date,   "20040119",         date(2004, 1, 19)),
     ("a legacy DA is a day",                          dates.calendar_date,   "2004.01.19",       date(2004, 1, 19)),
     ("a leap day is a day",                           dates.calendar_date,   "20240229",         date(2024, 2, 29)),
@@ -73,6 +84,14 @@ BROKEN = [
     # rule                                            parser                  item                what the error says
     ("a CS has no lower case",                        text.code_string,     "ct",               "only A-Z"),
     ("a CS has 16 characters",                        text.code_string,     "A" * 17,           "longer than 16"),
+    ("a US has 16 bits",                              values.parser("", "US"), 65536,            "0 to 65535"),
+    ("a US is not negative",                          values.parser("", "US"), -1,               "0 to 65535"),
+    ("a US is whole",                                 values.parser("", "US"), 7.5,              "a whole number"),
+    ("a US is no truth value",                        values.parser("", "US"), True,             "a whole number"),
+    ("an FD is no text",                              values.parser("", "FD"), "NaN",            "a decimal number"),
+    ("an AS has a unit",                              text.age_string,       "0180",             "D, W, M, Y"),
+    ("an AT has eight digits",                        text.tag,              "0020",             "eight hexadecimal"),
+    ("an ST has 1,024 characters",                    values.parser("", "ST"), "A" * 1025,       "longer than 1024"),
     ("a UID has 64 characters",                       text.uid,             LONG_UID,           "longer than 64"),
     ("a UID has no leading zeros",                    text.uid,             "1.02.3",           "leading zeros"),
     ("a UID has no letters",                          text.uid,             "1.2.a",            "digits"),
@@ -140,3 +159,16 @@ def test_broken(rule, parse, item, said):
     assert said in str(caught.value), rule
     if isinstance(item, str) and len(item) > 3:
         assert item not in str(caught.value), rule
+
+
+BINARY = {"OB", "OD", "OF", "OL", "OV", "OW", "UN", "NONE"}
+
+
+def test_every_vr_has_a_parser_or_a_named_error():
+    """A row of the table may have any tag of the dictionary."""
+    for vr in sorted({vr for vr, *_ in DicomDictionary.values()}):
+        if set(vr.split(" or ")) & BINARY:
+            with pytest.raises(ValueError, match=f"PixelData: values of VR {vr} are binary"):
+                values.parser("PixelData", vr)
+        else:
+            assert callable(values.parser("", vr))
