@@ -88,6 +88,8 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
         service_url=settings.dicom_url,
         patient_system=settings.patient_system,
         use_issuer=settings.is_issuer_used,
+        issuer_systems=settings.issuer_systems,
+        identifier_type=settings.identifier_type,
         default_offset=settings.default_offset,
         enforce_validation=settings.enforce_validation,
         extended=settings.extended_mapping,
@@ -187,7 +189,18 @@ def _self_check(settings: Settings, mapping: MappingOptions, learned: Learned) -
         Sought(endpoint["name"], endpoint_query(endpoint["name"], connection["system"], connection["code"])),
         deadline,
         links_orders=mapping.links_orders,
+        identity=", ".join(_identity(settings)),
     )
+
+
+def _identity(settings: Settings) -> list[str]:
+    """The settings that give a PatientID its system."""
+    given = {
+        "Patient__PatientSystemId": bool(settings.patient_system) and not settings.is_issuer_used,
+        "Patient__IsIssuerIdUsed": settings.is_issuer_used,
+        "Patient__IssuerSystems": settings.issuer_systems is not None,
+    }
+    return [name for name, is_given in given.items() if is_given]
 
 
 def _change_feed(settings: Settings, dicom: HttpService) -> ChangeFeed:

@@ -13,6 +13,7 @@ from shared.setting import (
     account_name,
     boolean,
     duration,
+    identifier_type,
     is_plain_http,
     lease_duration,
     offset,
@@ -74,6 +75,8 @@ class Settings:
     order_look_back_days: int
     patient_system: str
     is_issuer_used: bool
+    issuer_systems: Mapping[str, str] | None
+    identifier_type: str
     patient_update_policy: PatientUpdatePolicy
     is_telemetry_on: bool
 
@@ -115,6 +118,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DicomCast__OrderLookBack",                          "order_look_back_days",  whole(0, 3650),  "7",         "days; orders that came after their studies are looked for each hour, and after a start among those of so many days; 0: not at all"),
     Setting("Patient__PatientSystemId",                          "patient_system",        text,            "",          "system of `Patient.identifier`"),
     Setting("Patient__IsIssuerIdUsed",                           "is_issuer_used",        boolean,         "false",     "`true`: the system is IssuerOfPatientID instead; docs/mapping.md, Identity"),
+    Setting("Patient__IssuerSystems",                            "issuer_systems",        optional(systems), "",        'JSON: the system of a PatientID by its IssuerOfPatientID, `{"HOSPITAL": "urn:oid:1.2.3"}`; where it is set, be it to `{}`, IssuerOfPatientIDQualifiersSequence is read too; docs/mapping.md, Identity'),
+    Setting("Patient__IdentifierType",                           "identifier_type",       identifier_type, "",          "`type` of the identifier of a Patient that the app makes, a code of HL7's table 0203: `MR`; empty: none"),
     Setting("Patient__UpdatePolicy",                             "patient_update_policy", policy,          "overwrite", "what may change on a Patient that FHIR holds: `overwrite` (name and gender follow DICOM), `fill` (only what FHIR lacks), `never` (only link)"),
     Setting("PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY",       "is_telemetry_on",       worker_switch,   "false",     "`true`: metrics, traces and log lines go to Application Insights by OpenTelemetry; the language worker reads it too"),
 )

@@ -212,6 +212,12 @@ def systems(value: str) -> Mapping[str, str]:
     return given
 
 
+def identifier_type(value: str) -> str:
+    if not re.fullmatch(r"[A-Z]{0,4}", value):
+        raise FaultError("a code of HL7's table 0203 is expected, MR for example")
+    return value
+
+
 def account_name(value: str) -> str:
     """A storage account's: it becomes part of a host name."""
     if not re.fullmatch(r"[a-z0-9]{3,24}", value):

@@ -31,6 +31,8 @@ type appSettings = {
   DicomCast__OrderLookBack: string?
   Patient__PatientSystemId: string?
   Patient__IsIssuerIdUsed: string?
+  Patient__IssuerSystems: string?
+  Patient__IdentifierType: string?
   Patient__UpdatePolicy: string?
   DicomWeb__Tls__CaFile: string?
   DicomWeb__Tls__ClientCertificateFile: string?

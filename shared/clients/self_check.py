@@ -64,7 +64,8 @@ class Sought:
 class SelfCheck:
     """`lease` is one of the check's own, so that a tick is not disturbed; `deadline` is what its requests heed.
 
-    `links_orders`: whether the settings have studies linked to their orders.
+    `links_orders`: whether the settings have studies linked to their orders. `identity`: what of them gives a PatientID
+    its system; empty: nothing.
     """
 
     def __init__(
@@ -77,7 +78,9 @@ class SelfCheck:
         deadline: Deadline,
         *,
         links_orders: bool = True,
+        identity: str = "",
     ) -> None:
+        self._identity = identity
         self._links_orders = links_orders
         self._deadline = deadline
         self._tables = tables
@@ -106,6 +109,7 @@ class SelfCheck:
             ("FHIR server: writes are allowed", self.write, FHIR),
             ("FHIR server: the Endpoint", self.endpoint, FHIR),
             ("FHIR server: orders", self.orders, FHIR),
+            ("FHIR server: patients", self.patients, FHIR),
             ("FHIR server: what it is like", self.manners, FHIR),
             ("FHIR server: clock", lambda: _clock(fhir, metadata), FHIR),
         ]
@@ -211,6 +215,16 @@ class SelfCheck:
                 " identity the right to read them, or set DicomCast__OrderLink = off"
             )
         return "ServiceRequest can be searched: studies are linked to their orders"
+
+    def patients(self) -> str:
+        """Says what PatientIDs are told apart by. It is no fault: one hospital alone needs nothing."""
+        if self._identity:
+            return f"PatientIDs are told apart by {self._identity}"
+        return (
+            "warning: PatientIDs have no system: two hospitals' patients of one number would be one Patient, and other"
+            " systems cannot tell whose number it is; Patient__PatientSystemId, or Patient__IssuerSystems, says it."
+            " Patients who are there without one are not found under it: docs/runbook.md, 'A system for PatientIDs'"
+        )
 
     def manners(self) -> str:
         """What is known of the FHIR server by now."""

@@ -14,7 +14,6 @@ from uuid import NAMESPACE_URL, uuid5
 from shared.mapping import dicom_json
 from shared.mapping.codes import codeable_concepts
 from shared.mapping.dates import TimeOfDay
-from shared.mapping.identifier_system import as_uri
 from shared.mapping.names import NameGroup, PersonName
 from shared.mapping.text import InvalidItemsError, InvalidValueError, each
 from shared.model import DEFAULT_PARTITION, OrderLink, PatientUpdatePolicy
@@ -42,7 +41,8 @@ class MappingOptions:
 
     `uid_system` is that of identifiers which are DICOM UIDs. `max_instances`: of a study of more the instances are
     counted, not listed; 0: never. `accession_system`: of accession numbers whose instance names no issuer;
-    `accession_issuers`: systems by the issuer's local name.
+    `accession_issuers`: systems by the issuer's local name. `issuer_systems`: those of PatientIDs by issuer; None: they
+    are not told apart so. `identifier_type`: of a Patient's identifier, a code of HL7's table 0203.
     """
 
     service_url: str
@@ -58,11 +58,19 @@ class MappingOptions:
     accession_system: str = ""
     accession_issuers: Mapping[str, str] = field(default_factory=dict, hash=False)
     order_link: OrderLink = OrderLink.LINK
+    issuer_systems: Mapping[str, str] | None = field(default=None, hash=False)
+    identifier_type: str = ""
 
     @property
     def links_orders(self) -> bool:
         """Whether studies are linked to the orders that they answer."""
         return self.extended and self.order_link != OrderLink.OFF
+
+    def is_identity(self, keyword: str) -> bool:
+        """Whether a patient is told by the tag: what is wrong with it makes the PatientID one that nobody knows."""
+        if keyword == "IssuerOfPatientID":
+            return self.use_issuer or self.issuer_systems is not None
+        return keyword == "IssuerOfPatientIDQualifiersSequence" and self.issuer_systems is not None
 
     def of_partition(self, name: str) -> "MappingOptions":
         """What holds in a data partition: a UID there is another identity than the same UID elsewhere."""
@@ -83,12 +91,6 @@ def urn(kind: str, *parts: str) -> str:
 
 def constant(value: Any) -> Converter:
     return lambda _options: value
-
-
-def patient_identifier(options: MappingOptions, patient_id: str, issuer: str | None) -> dict[str, str]:
-    system = (issuer or "") if options.use_issuer else options.patient_system
-    # FHIR has no empty strings: the specification's empty system is an identifier without one.
-    return {"system": as_uri(system), "value": patient_id} if system else {"value": patient_id}
 
 
 def patient_name(_options: MappingOptions, name: PersonName) -> list[dict[str, Any]]:
@@ -230,11 +232,6 @@ def endpoint_name(options: MappingOptions) -> str:
 
 def endpoint_link(options: MappingOptions) -> dict[str, str]:
     return {"reference": urn("Endpoint", options.service_url)}
-
-
-def patient_link(options: MappingOptions, patient_id: str, issuer: str | None) -> dict[str, str]:
-    identifier = patient_identifier(options, patient_id, issuer)
-    return {"reference": urn("Patient", identifier.get("system", ""), identifier["value"])}
 
 
 def source(options: MappingOptions) -> dict[str, str]:

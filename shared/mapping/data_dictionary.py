@@ -36,6 +36,7 @@ ATTRIBUTES: Mapping[str, tuple[str, str, str]] = {
     "PatientName": ("00100010", "PN", "1"),
     "PatientID": ("00100020", "LO", "1"),
     "IssuerOfPatientID": ("00100021", "LO", "1"),
+    "IssuerOfPatientIDQualifiersSequence": ("00100024", "SQ", "1"),
     "PatientBirthDate": ("00100030", "DA", "1"),
     "PatientSex": ("00100040", "CS", "1"),
     "BodyPartExamined": ("00180015", "CS", "1"),

@@ -200,7 +200,7 @@ def _convert(
             value = error.rest
         except InvalidValueError as error:
             # Without the issuer the PatientID may be another patient's.
-            is_guess |= options.use_issuer and tag.keyword == "IssuerOfPatientID"
+            is_guess |= options.is_identity(tag.keyword)
             (broken if required or is_guess else faults).append(tag.invalid(str(error)))
             value = [] if tag.many else None  # what is broken is there all the same
         else:
@@ -218,7 +218,7 @@ def _convert(
         faults.append(row.tags[error.of_tag].invalid(str(error)))
         return error.rest
     except InvalidValueError as error:
-        (broken if row.required else faults).append(row.tags[0].invalid(str(error)))
+        (broken if row.required else faults).append(row.tags[error.of_tag].invalid(str(error)))
         return None
 
 

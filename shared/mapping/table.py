@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 
-from shared.mapping import accession
+from shared.mapping import accession, patient_id
 from shared.mapping import converters as to
 from shared.mapping import observation as dose
 from shared.mapping.dicom_json import Tag
@@ -76,7 +76,7 @@ def _our(path: str, tags: str, required: bool, convert: to.Converter, how: How, 
     return replace(_row(path, tags, required, convert, how, note), ours=True)
 
 
-PATIENT_ID  = "(0010,0020) PatientID + (0010,0021) IssuerOfPatientID"
+PATIENT_ID  = "(0010,0020) PatientID + (0010,0021) IssuerOfPatientID + (0010,0024) IssuerOfPatientIDQualifiersSequence"
 ACCESSION   = "(0008,0050) AccessionNumber + (0008,0051) IssuerOfAccessionNumberSequence"
 ORDERS      = f"{ACCESSION} + (0040,0275) RequestAttributesSequence"
 STUDY_DATE  = "(0008,0020) StudyDate + (0008,0030) StudyTime + (0008,0201) TimezoneOffsetFromUTC"
@@ -89,7 +89,7 @@ REASONS     = "(0040,100A) ReasonForRequestedProcedureCodeSequence + (0040,0275)
 TABLE: tuple[Row, ...] = (
     #    FHIR path                                            (gggg,eeee) Keyword                required converter              how     note
     _row("Patient.meta.tag",                                  "",                                NO,  to.tag,                  CREATE, "`urn:dicom-cast:source` and the root URL of the DICOM service: it says that we made the resource"),
-    _row("Patient.identifier.where(system = '')",             PATIENT_ID,                        YES, to.patient_identifier,   ADD,    "`Patient__PatientSystemId` as system, or the issuer with `Patient__IsIssuerIdUsed`"),
+    _row("Patient.identifier.where(system = '')",             PATIENT_ID,                        YES, patient_id.patient_identifier, ADD, "`Patient__PatientSystemId` as system, or the issuer with `Patient__IsIssuerIdUsed` or `Patient__IssuerSystems`; type by `Patient__IdentifierType`"),
     _row("Patient.name.where(use = 'usual')",                 "(0010,0010) PatientName",         NO,  to.patient_name,         SET,    "one HumanName per component group, told apart by iso21090-EN-representation"),
     _row("Patient.gender",                                    "(0010,0040) PatientSex",          NO,  to.gender,               SET,    "M, F, O; anything else is an invalid tag"),
     _row("Patient.birthDate",                                 "(0010,0030) PatientBirthDate",    NO,  to.birth_date,           FILL,   ""),
@@ -110,7 +110,7 @@ TABLE: tuple[Row, ...] = (
     _row("ImagingStudy.extension.where(url = 'urn:dicom-cast:last-applied')", "",                    NO,  to.constant(None),       DERIVE, "hashes of the values that we wrote: what is ours to take back"),
     _row("ImagingStudy.status",                               "",                                NO,  to.constant("available"), CREATE, "`available`"),
     _row("ImagingStudy.modality",                             "(0008,0060) Modality",            NO,  to.modality,             DERIVE, "the distinct modalities of the series"),
-    _row("ImagingStudy.subject",                              PATIENT_ID,                        YES, to.patient_link,         SET,    "the Patient above"),
+    _row("ImagingStudy.subject",                              PATIENT_ID,                        YES, patient_id.patient_link, SET,    "the Patient above"),
     _row("ImagingStudy.started",                              STUDY_DATE,                        NO,  to.started,              SET,    "the date alone without a time; milliseconds are kept"),
     _row("ImagingStudy.endpoint",                             "",                                NO,  to.endpoint_link,        ADD,    "the Endpoint above"),
     _row("ImagingStudy.note",                                 "(0008,1030) StudyDescription",    NO,  to.annotation,           ADD,    "unless a note says the same"),
@@ -148,7 +148,7 @@ TABLE: tuple[Row, ...] = (
     _row("Observation.status",                                "(0040,A493) VerificationFlag + (0040,A491) CompletionFlag", NO, dose.status, SET, "`final` where VERIFIED or COMPLETE, else `preliminary`; what others amended or withdrew stays so"),
     _row("Observation.category",                              "",                                NO,  to.constant([dose.CATEGORY]), ADD, "`imaging`"),
     _row("Observation.code",                                  "",                                NO,  to.constant(dose.SUMMARY_CODE), SET, "LOINC 73569-6 of the summary, DCM 113852 of an irradiation event"),
-    _row("Observation.subject",                               PATIENT_ID,                        YES, to.patient_link,         SET,    "the Patient above"),
+    _row("Observation.subject",                               PATIENT_ID,                        YES, patient_id.patient_link, SET,    "the Patient above"),
     _row("Observation.partOf",                                "(0020,000D) StudyInstanceUID",    YES, dose.study_link,         ADD,    "the ImagingStudy above"),
     _row("Observation.derivedFrom",                           "(0020,000D) StudyInstanceUID",    YES, dose.study_link,         ADD,    "the ImagingStudy above"),
     _row("Observation.effectiveDateTime",                     STUDY_DATE,                        NO,  to.started,              DERIVE, "the report's start of irradiation or its first event's, else the study's start; of an event its own, else the day"),

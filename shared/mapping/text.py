@@ -24,18 +24,21 @@ _DECIMAL_LIMIT = 10**18  # FHIR: decimals of 18 digits are safe everywhere; and 
 
 
 class InvalidValueError(ValueError):
-    """A value breaks a rule. The message is the rule, never the value."""
+    """A value breaks a rule. The message is the rule, never the value. `of_tag`: which of its row's tags it is."""
+
+    def __init__(self, rule: str, *, of_tag: int = 0) -> None:
+        super().__init__(rule)
+        self.of_tag = of_tag
 
 
 class InvalidItemsError(InvalidValueError):
-    """Items of a list break rules; `rest` is what its other items say. `of_tag`: which of the row's tags it is."""
+    """Items of a list break rules; `rest` is what its other items say."""
 
     def __init__(self, rules: Sequence[str], rest: list[Any], *, of_tag: int = 0) -> None:
         told = [*rules[:_MOST_RULES], *([f"and {len(rules) - _MOST_RULES} more"] if len(rules) > _MOST_RULES else [])]
-        super().__init__("; ".join(told))
+        super().__init__("; ".join(told), of_tag=of_tag)
         self.rules = rules
         self.rest = rest
-        self.of_tag = of_tag
 
 
 def each(items: Iterable[Any], read: Callable[[Any], Any]) -> list[Any]:

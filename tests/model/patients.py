@@ -3,7 +3,8 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from shared.mapping.converters import GENDERS, patient_identifier
+from shared.mapping.converters import GENDERS
+from shared.mapping.patient_id import patient_identifier
 from shared.model import PatientUpdatePolicy
 from tests.model.oracle import PATIENT_TAGS, ViolatedError, identities, text
 

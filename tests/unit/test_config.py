@@ -81,6 +81,10 @@ def test_every_fault_is_named_at_once():
         ("Fhir__Authentication__Enabled", "on", "true or false"),
         ("DicomCast__AccessionSystem", "RIS", "a URI with its scheme"),
         ("DicomCast__AccessionIssuers", "HOSPITAL", "a JSON object"),
+        ("DicomCast__OrderLink", "yes", "link-or-identifier"),
+        ("DicomCast__OrderLookBack", "a week", "a whole number"),
+        ("Patient__IssuerSystems", '{"HOSPITAL": ""}', "a JSON object"),
+        ("Patient__IdentifierType", "mr", "table 0203"),
         ("DicomCast__AccessionIssuers", '["urn:oid:1.2.3"]', "a JSON object"),
         ("DicomCast__AccessionIssuers", '{"HOSPITAL": "RIS"}', "a JSON object"),
         ("DicomCast__AccessionIssuers", '{"HOSPITAL": 7}', "a JSON object"),
@@ -198,6 +202,12 @@ def test_the_systems_of_issuers():
     settings = read_settings(ENOUGH | given)
     assert (settings.accession_system, settings.accession_issuers) == ("urn:oid:1.2", {"HOSPITAL A": "urn:oid:1.2.3"})
     assert (read_settings(ENOUGH).accession_system, read_settings(ENOUGH).accession_issuers) == ("", {})
+
+
+@pytest.mark.parametrize(("value", "read"), [("", None), ("{}", {}), ('{"A": "urn:oid:1.2"}', {"A": "urn:oid:1.2"})])
+def test_the_systems_of_patients_issuers(value, read):
+    """An empty table is not the same as none: with it the qualifiers of issuers are read."""
+    assert read_settings(ENOUGH | {"Patient__IssuerSystems": value}).issuer_systems == read
 
 
 def test_an_offset_may_be_west():

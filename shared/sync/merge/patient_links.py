@@ -82,6 +82,7 @@ class PatientLinks:
                 links[name] = reference_of(held)
                 return []
             query = self._lookup.patient_searches(carried)[0][1]
+            carried = {name: part for name, part in carried.items() if name != "type"}  # it is the same without
             wanted = replace(wanted, add={**wanted.add, "identifier": [carried]})
         merged = merge_patient(held, wanted, self._options.patient_update_policy, older)
         if held is None:

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.errors import InvalidDicomTagError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.converters import MappingOptions, urn
 from shared.mapping.resources import StudyMapper, map_endpoint
 from tests.fakes import entry
 
@@ -132,6 +132,73 @@ def test_an_issuer_that_cannot_be_used_refuses_the_entry(issuer):
     mapped = StudyMapper(OPTIONS).map(entry(t00100021=issuer))
     assert [tag.keyword for tag in mapped.faults] == ["IssuerOfPatientID"]
     assert mapped.patient.add["identifier"] == [{"value": "P-1"}]
+
+
+def qualifiers(universal="1.2.9", kind="ISO", **more):
+    """IssuerOfPatientIDQualifiersSequence of one item."""
+    said = {"00400032": universal, "00400033": kind}
+    item = {tag: {"vr": "UT", "Value": [value]} for tag, value in said.items() if value} | more
+    return {"vr": "SQ", "Value": [item]}
+
+
+NAMED, DEFAULT = {"HOSPITAL": "urn:oid:1.2.3"}, "https://mpi.example.org"
+ISSUERS = [
+    # rule, IssuerOfPatientID, qualifiers, settings, system
+    ("by default neither is heeded", "HOSPITAL", qualifiers(), {}, None),
+    ("nor beside the setting's system", "HOSPITAL", qualifiers(), {"patient_system": DEFAULT}, DEFAULT),
+    ("nor the qualifiers where the issuer is", "HOSPITAL", qualifiers(), {"use_issuer": True}, "HOSPITAL"),
+    ("the table names the issuer's system", "HOSPITAL", None, {"issuer_systems": NAMED}, "urn:oid:1.2.3"),
+    ("an issuer that it has not is one of its own", "OTHER A", None, {"issuer_systems": NAMED}, "OTHER%20A"),
+    ("no issuer: the setting's", None, None, {"issuer_systems": NAMED, "patient_system": DEFAULT}, DEFAULT),
+    ("no issuer, where issuers are used: none", None, None, {"issuer_systems": NAMED, "use_issuer": True, "patient_system": DEFAULT}, None),
+    ("the universal ID before the table", "HOSPITAL", qualifiers(), {"issuer_systems": NAMED}, "urn:oid:1.2.9"),
+    ("the universal ID alone", None, qualifiers(), {"issuer_systems": {}}, "urn:oid:1.2.9"),
+    ("a URI", None, qualifiers("https://a.example", "URI"), {"issuer_systems": {}}, "https://a.example"),
+    ("a host name beside an issuer", "HOSPITAL", qualifiers("a.example", "DNS"), {"issuer_systems": NAMED}, "urn:oid:1.2.3"),
+    ("qualifiers without a universal ID", "HOSPITAL", qualifiers(None, None), {"issuer_systems": NAMED}, "urn:oid:1.2.3"),
+    ("an empty sequence", None, {"vr": "SQ", "Value": []}, {"issuer_systems": NAMED, "patient_system": DEFAULT}, DEFAULT),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rule", "issuer", "qualified", "settings", "system"), ISSUERS, ids=[row[0] for row in ISSUERS]
+)
+def test_the_system_of_a_patient_id(rule, issuer, qualified, settings, system):
+    """`Patient__IssuerSystems` has issuers told apart by it; what links to the Patient names the same one."""
+    mapped = StudyMapper(MappingOptions("https://d", **settings)).map(entry(t00100021=issuer, t00100024=qualified))
+    expected = {"system": system, "value": "P-1"} if system else {"value": "P-1"}
+    assert mapped.patient.add["identifier"] == [expected], rule
+    assert mapped.study.set["subject"] == {"reference": urn("Patient", system or "", "P-1")}
+    assert mapped.faults == ()
+
+
+@pytest.mark.parametrize(
+    "qualified",
+    [
+        qualifiers("1.2.x"),
+        qualifiers("1.2.3", "L"),
+        qualifiers("a.example", "DNS"),
+        {"vr": "SQ", "Value": [*qualifiers()["Value"], *qualifiers("1.3")["Value"]]},
+        {"vr": "SQ", "Value": ["x"]},
+        {"vr": "SQ", "BulkDataURI": "x"},
+    ],
+    ids=str,
+)
+def test_qualifiers_that_cannot_be_used_refuse_the_entry(qualified):
+    """Whose PatientID it is, is not known; where issuers are not heeded it does not matter."""
+    tags = {"t00100024": qualified, "t00100021": None}
+    with pytest.raises(InvalidDicomTagError) as caught:
+        StudyMapper(MappingOptions("https://d", issuer_systems=NAMED, patient_system=DEFAULT)).map(entry(**tags))
+    assert {tag.keyword for tag in caught.value.tags} == {"IssuerOfPatientIDQualifiersSequence"}
+    mapped = StudyMapper(OPTIONS).map(entry(**tags))
+    assert mapped.patient.add["identifier"] == [{"value": "P-1"}]
+
+
+def test_the_type_of_the_identifier():
+    """`Patient__IdentifierType`; none by default."""
+    mapped = StudyMapper(MappingOptions("https://d", identifier_type="MR")).map(entry())
+    type_ = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "MR"}]}
+    assert mapped.patient.add["identifier"] == [{"type": type_, "value": "P-1"}]
 
 
 def test_the_endpoint_says_where_the_studies_are():

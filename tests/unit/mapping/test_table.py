@@ -30,6 +30,7 @@ DICTIONARY = """
     (0010,0010) PatientName                             PN  1
     (0010,0020) PatientID                               LO  1
     (0010,0021) IssuerOfPatientID                       LO  1
+    (0010,0024) IssuerOfPatientIDQualifiersSequence     SQ  1
     (0010,0030) PatientBirthDate                        DA  1
     (0010,0040) PatientSex                              CS  1
     (0018,0015) BodyPartExamined                        CS  1

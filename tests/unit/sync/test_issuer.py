@@ -43,6 +43,19 @@ def subjects(fakes):
     return {one["subject"]["reference"] for one in of_type(fakes, "ImagingStudy")}
 
 
+@pytest.mark.parametrize("system", [None, WRITTEN])
+def test_a_patient_without_a_type_is_not_given_the_identifier_twice(system):
+    """`Patient__IdentifierType` is of those that the app makes; who is there is found, and stays as they are."""
+    typed = replace(ISSUED, identifier_type="MR")
+    there = held(system)
+    fakes = synced(of(FORMER if system else None), there=[there], mapping=typed)
+    assert of_type(fakes, "Patient")[0]["identifier"] == there["identifier"]
+    made = synced(of(FORMER), of(FORMER, 2), mapping=typed)
+    (patient,) = of_type(made, "Patient")
+    assert [one["type"]["coding"][0]["code"] for one in patient["identifier"]] == ["MR"]
+    assert faults(patient) == []
+
+
 @pytest.mark.parametrize("mapping", [ISSUED, NAMED], ids=["issuer", "setting"])
 def test_what_is_no_uri_is_written_as_one(mapping):
     """And found again: a second study is the same Patient's."""
