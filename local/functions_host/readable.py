@@ -1,6 +1,8 @@
 """What a person reads at the terminal of `make run`: a sentence for each tick that did something, no page requests."""
 
+import json
 import logging
+import re
 import time
 from collections.abc import Callable
 from copy import copy
@@ -11,8 +13,10 @@ from local.plural import number
 
 HEARTBEAT_SECONDS = 60
 _TICKS = "shared.sync.tick"
-_JSON = ' {"'
-"""Where what is for queries begins in a line of the app."""
+_JSON = re.compile(r' (\{".*\})\Z', re.DOTALL)
+"""What is for queries at the end of a line of the app."""
+_SAID = frozenset({"State", "Before", "Since", "Action", "System"})
+"""What the text of such a line says already, or is said in words."""
 _CALLS = "host"
 FORMAT, DATE_FORMAT = "%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"
 
@@ -94,7 +98,7 @@ class ReadableFilter(logging.Filter):
 
 
 class ReadableFormatter(logging.Formatter):
-    """A tick as a sentence; of other lines the text without the JSON behind it, and with what to do."""
+    """A tick as a sentence; of other lines the text, and what of the JSON behind it the text does not say."""
 
     def __init__(self) -> None:
         super().__init__(FORMAT, DATE_FORMAT)
@@ -104,7 +108,15 @@ class ReadableFormatter(logging.Formatter):
         tick = TickLine.of(record)
         if tick is not None:
             return f"{self.formatTime(record, self.datefmt)} {tick}"
-        text, action = record.getMessage().partition(_JSON)[0], getattr(record, "Action", None)
         plain = copy(record)
-        plain.msg, plain.args = f"{text}. What to do: {action}" if action else text, None
+        plain.msg, plain.args = _JSON.sub(_in_words, record.getMessage()), None
         return super().format(plain)
+
+
+def _in_words(found: re.Match[str]) -> str:
+    try:
+        said = json.loads(found[1])
+    except ValueError:  # no line of the app's
+        return found[0]
+    more = ", ".join(f"{name} {value}" for name, value in said.items() if name not in _SAID and value is not None)
+    return (f" ({more})" if more else "") + (f". What to do: {said['Action']}" if said.get("Action") else "")

@@ -76,19 +76,21 @@ def test_a_tick_is_a_sentence(terminal, record, line):
     assert terminal.lines == [line]
 
 
-def test_what_is_for_queries_is_left_out(terminal):
-    """And what to do is said in words; where something was raised, its traceback too."""
+def test_what_is_for_queries_is_said_in_words(terminal):
+    """What the text says already is left out; what to do ends the line; where something was raised, that follows."""
     log = logging.getLogger("shared.x")
     log_line(log, logging.ERROR, "state not syncing: no FHIR", State="not syncing", Action="mend it")
     log_line(log, logging.INFO, "state caught up: all is done", State="caught up", Action=None)
-    log.warning("50% of {it}")
+    log_line(log, logging.INFO, "study viewed", StudyInstanceUID="1.2", Partition=None)
+    log.warning('50%% of {it} {"%s', "it}")
     log.error("fell", exc_info=ValueError())
-    assert terminal.lines[:3] == [
+    assert terminal.lines[:4] == [
         "ERROR state not syncing: no FHIR. What to do: mend it",
         "INFO state caught up: all is done",
-        "WARNING 50% of {it}",
+        "INFO study viewed (StudyInstanceUID 1.2)",
+        'WARNING 50% of {it} {"it}',
     ]
-    assert terminal.lines[3].startswith("ERROR fell\nValueError")
+    assert terminal.lines[4].startswith("ERROR fell\nValueError")
 
 
 def test_the_time_stands_before_it(terminal):
