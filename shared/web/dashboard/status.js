@@ -64,7 +64,7 @@ function tiles({ watermark, latest, lag, lease, runningTick, lastTick, entriesPe
     tile("Lag", lag.entries == null ? "unknown" : count(lag.entries, "entry", "entries"), lag.seconds ? `oldest waits for ${duration(lag.seconds)}` : null),
     tile("Tick at work", atWork(lease, runningTick), runningTick && (progress(runningTick) ?? ["since ", time(runningTick.since)])),
     tile("Last tick", lastTick ? outcomeWord(lastTick) : watermark ? "none yet" : "unknown", lastTick && [time(lastTick.started), `, took ${duration(lastTick.durationSeconds)}`]),
-    tile("Throughput", entriesPerSecond == null ? "–" : `${number(entriesPerSecond * 60)} per minute`, "entries synced or failed, in the last tick with any"),
+    tile("Throughput", entriesPerSecond == null ? "–" : perMinute(entriesPerSecond * 60), "entries synced or failed, in the last tick with any"),
     tile("Watermark", sequence(watermark?.sequence), point(watermark)),
     tile("Latest in the feed", sequence(latest?.sequence), point(latest)),
     tile("Open error rows", errors ? openRows(open) : "unknown", element("a", { href: "#errors-title", "data-key": "to-errors" }, "Errors")),
@@ -72,6 +72,8 @@ function tiles({ watermark, latest, lag, lease, runningTick, lastTick, entriesPe
     tile("Replays under way", replays ? number(replays.length) : "unknown", element("a", { href: "#replays", "data-key": "to-replays" }, "Replays")),
   ];
 }
+
+const perMinute = (entries) => `${number(entries < 10 ? entries : Math.round(entries))} per minute`;
 
 function atWork(lease, running) {
   if (running) return duration(running.seconds);
