@@ -1,6 +1,7 @@
 """Query parameters, strictly: a fault is answered with 400 and a message that names the parameter."""
 
 import re
+from datetime import datetime
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -8,6 +9,7 @@ from starlette.requests import Request
 from local.dicom_service import timestamps
 
 MAX_INTEGER = 2**63 - 1
+_DATES = re.compile("(?P<first>[0-9]{8})?(?P<range>-(?P<last>[0-9]{8})?)?")
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 
 
@@ -30,6 +32,18 @@ class Parameters:
         if value == "":
             raise bad_request(f"{name} is empty")
         return value
+
+    def dates(self, name: str) -> tuple[str, str] | None:
+        """A day, or a range of days: both ends belong to it, and either may be left out (PS3.4 C.2.2.2.5)."""
+        value = self.text(name)
+        if value is None:
+            return None
+        found = _DATES.fullmatch(value)
+        days = [found["first"], found["last"]] if found else []
+        if not any(days) or not all(_is_day(day) for day in days if day):
+            raise bad_request(f"{name} is neither a day nor a range of days, such as 20260131 or 20260101-20260131")
+        first, last = days if found and found["range"] else (days[0], days[0])
+        return first or "00000000", last or "99999999"
 
     def integer(self, name: str, *, default: int, least: int, most: int = MAX_INTEGER) -> int:
         value = self._values.get(name)
@@ -58,6 +72,13 @@ class Parameters:
         except ValueError as error:
             hint = "an ISO 8601 date-time with a zone, such as 2026-01-31T23:59:59Z; write + as %2B"
             raise bad_request(f"{name} is not a valid time; it must be {hint}") from error
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return datetime.strptime(text, "%Y%m%d").year > 0  # noqa: DTZ007 a day of no time zone
+    except ValueError:
+        return False
 
 
 def bad_request(message: str) -> HTTPException:

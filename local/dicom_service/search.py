@@ -1,4 +1,7 @@
-"""QIDO-RS (PS3.18 10.6): studies by UID, AccessionNumber and PatientID, and the series and instances of one study."""
+"""QIDO-RS (PS3.18 10.6): studies by UID, StudyDate, AccessionNumber and PatientID, and the series and instances of one.
+
+No order is promised: studies come in one that does not change, and that has nothing to do with their arrival.
+"""
 
 import json
 import sqlite3
@@ -53,8 +56,13 @@ _STUDIES = """
       AND (:accession IS NULL OR study_instance_uid IN (
           SELECT study_instance_uid FROM instance
           WHERE partition_name = :partition AND json_extract(metadata, '$."00080050".Value[0]') = :accession))
+      AND (:first IS NULL OR study_instance_uid IN (
+          SELECT study_instance_uid FROM instance
+          WHERE partition_name = :partition
+            AND json_extract(metadata, '$."00080020".Value[0]') GLOB '[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]'
+            AND json_extract(metadata, '$."00080020".Value[0]') BETWEEN :first AND :last))
     GROUP BY study_instance_uid
-    ORDER BY arrival
+    ORDER BY min(coalesce(original_version, version)) * 2654435761 % 4294967296
     LIMIT :limit OFFSET :offset
 """
 
@@ -85,15 +93,22 @@ def studies(
     study: str | None,
     accession: str | None,
     patient_id: str | None,
+    dates: tuple[str, str] | None,
     limit: int,
     offset: int,
 ) -> list[dict[str, Any]]:
-    """Matching studies as DICOM JSON, the oldest first; study-level attributes as the first instance says."""
+    """Matching studies as DICOM JSON; study-level attributes as the first instance says.
+
+    `dates`: the first and the last StudyDate. A study whose date is missing or invalid is found by none.
+    """
+    first, last = dates or (None, None)
     parameters = {
         "partition": partition,
         "study": study,
         "accession": accession,
         "patient_id": patient_id,
+        "first": first,
+        "last": last,
         "limit": limit,
         "offset": offset,
     }

@@ -57,13 +57,14 @@ def retrieve_metadata(request: Request) -> Response:
 
 def search_studies(request: Request) -> Response:
     """QIDO-RS: matching studies, 204 where there are none."""
-    query = Parameters(request, "StudyInstanceUID", "AccessionNumber", "PatientID", "limit", "offset")
+    query = Parameters(request, "StudyInstanceUID", "StudyDate", "AccessionNumber", "PatientID", "limit", "offset")
     found = search.studies(
         request.app.state.database,
         partition=partitions.existing(request),
         study=query.text("StudyInstanceUID"),
         accession=query.text("AccessionNumber"),
         patient_id=query.text("PatientID"),
+        dates=query.dates("StudyDate"),
         limit=query.integer("limit", default=100, least=1, most=200),
         offset=query.integer("offset", default=0, least=0),
     )

@@ -299,21 +299,38 @@ def test_delete_takes_what_is_under_the_path(archive: Client, path, instances):
     ("query", "studies"),
     [
         ({}, ["1.2", "1.8"]),
+        ({"StudyDate": "20260131"}, ["1.2", "1.8"]),
+        ({"StudyDate": "20260201"}, []),
+        ({"StudyDate": "20260131-20260131"}, ["1.2", "1.8"]),
+        ({"StudyDate": "20250101-20260130"}, []),
+        ({"StudyDate": "20260131-"}, ["1.2", "1.8"]),
+        ({"StudyDate": "20260201-"}, []),
+        ({"StudyDate": "-20260131", "PatientID": "P2"}, ["1.8"]),
         ({"PatientID": "P2"}, ["1.8"]),
         ({"PatientID": "P"}, []),
         ({"StudyInstanceUID": "1.2"}, ["1.2"]),
         ({"StudyInstanceUID": "1.2", "PatientID": "P2"}, []),
-        ({"limit": 1}, ["1.2"]),
-        ({"limit": 1, "offset": 1}, ["1.8"]),
+        ({"limit": 1}, ["1.8"]),
+        ({"limit": 1, "offset": 1}, ["1.2"]),
         ({"offset": 2}, []),
     ],
 )
 def test_studies_are_searched(archive: Client, query, studies):
-    """QIDO-RS (PS3.18 10.6): exact matching, 204 where nothing matches."""
+    """QIDO-RS (PS3.18 10.6): to the letter, or a range of days; 204 where nothing matches; in an order of no meaning."""
     response = archive.get("/v2/studies", **query)
     assert response.status_code == (200 if studies else 204)
     if studies:
-        assert [study["0020000D"]["Value"][0] for study in response.json()] == studies
+        assert sorted(study["0020000D"]["Value"][0] for study in response.json()) == studies
+
+
+@pytest.mark.parametrize("said", ["yesterday", "1997.04.24", "", None])
+def test_a_study_without_a_day_is_found_by_none(archive: Client, said):
+    """Whoever walks the archive by StudyDate has to look for these by other means."""
+    archive.store(
+        dicom_file(StudyInstanceUID="1.3", SeriesInstanceUID="1.3.1", SOPInstanceUID="1.3.1.1", StudyDate=said)
+    )
+    assert archive.get("/v2/studies", StudyDate="-99991231", StudyInstanceUID="1.3").status_code == 204
+    assert archive.get("/v2/studies", StudyInstanceUID="1.3").status_code == 200
 
 
 def test_a_study_is_found_with_its_attributes(archive: Client):
@@ -339,6 +356,10 @@ def test_a_study_is_found_with_its_attributes(archive: Client):
         ("/v2/studies?limit=201", "limit"),
         ("/v2/studies?offset=-1", "offset"),
         ("/v2/studies?PatientID=", "PatientID"),
+        ("/v2/studies?StudyDate=-", "StudyDate"),
+        ("/v2/studies?StudyDate=20260230", "StudyDate"),
+        ("/v2/studies?StudyDate=2026", "StudyDate"),
+        ("/v2/studies?StudyDate=20260131-20260131-", "StudyDate"),
         ("/v2/studies?PatientName=X", "PatientName"),
         (f"{STUDY}/metadata?limit=1", "limit"),
     ],
