@@ -90,6 +90,7 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
         use_issuer=settings.is_issuer_used,
         issuer_systems=settings.issuer_systems,
         identifier_type=settings.identifier_type,
+        other_patient_ids=settings.other_patient_ids,
         default_offset=settings.default_offset,
         enforce_validation=settings.enforce_validation,
         extended=settings.extended_mapping,

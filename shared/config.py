@@ -77,6 +77,7 @@ class Settings:
     is_issuer_used: bool
     issuer_systems: Mapping[str, str] | None
     identifier_type: str
+    other_patient_ids: bool
     patient_update_policy: PatientUpdatePolicy
     is_telemetry_on: bool
 
@@ -120,6 +121,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("Patient__IsIssuerIdUsed",                           "is_issuer_used",        boolean,         "false",     "`true`: the system is IssuerOfPatientID instead; docs/mapping.md, Identity"),
     Setting("Patient__IssuerSystems",                            "issuer_systems",        optional(systems), "",        'JSON: the system of a PatientID by its IssuerOfPatientID, `{"HOSPITAL": "urn:oid:1.2.3"}`; where it is set, be it to `{}`, IssuerOfPatientIDQualifiersSequence is read too; docs/mapping.md, Identity'),
     Setting("Patient__IdentifierType",                           "identifier_type",       identifier_type, "",          "`type` of the identifier of a Patient that the app makes, a code of HL7's table 0203: `MR`; empty: none"),
+    Setting("Patient__OtherPatientIds",                          "other_patient_ids",     boolean,         "false",     "`true`: a Patient has the numbers of OtherPatientIDsSequence too, each whose system is known; none is ever found by one"),
     Setting("Patient__UpdatePolicy",                             "patient_update_policy", policy,          "overwrite", "what may change on a Patient that FHIR holds: `overwrite` (name and gender follow DICOM), `fill` (only what FHIR lacks), `never` (only link)"),
     Setting("PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY",       "is_telemetry_on",       worker_switch,   "false",     "`true`: metrics, traces and log lines go to Application Insights by OpenTelemetry; the language worker reads it too"),
 )

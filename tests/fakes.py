@@ -195,7 +195,7 @@ class FakeFhir:
     def _apply(self, one: Resource, ids: dict[str, str]) -> Written:
         request = one["request"]
         if request["method"] == "POST":
-            if found := self.found(request["url"], request["ifNoneExist"]):
+            if "ifNoneExist" in request and (found := self.found(request["url"], request["ifNoneExist"])):
                 ids[one["fullUrl"]] = f"{request['url']}/{found[0]['id']}"
                 return Written(created=False, reference=ids[one["fullUrl"]], version=None)
             number = len([held for held in self.resources if held["resourceType"] == request["url"]]) + 1

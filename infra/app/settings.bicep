@@ -33,6 +33,7 @@ type appSettings = {
   Patient__IsIssuerIdUsed: string?
   Patient__IssuerSystems: string?
   Patient__IdentifierType: string?
+  Patient__OtherPatientIds: string?
   Patient__UpdatePolicy: string?
   DicomWeb__Tls__CaFile: string?
   DicomWeb__Tls__ClientCertificateFile: string?

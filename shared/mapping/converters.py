@@ -43,6 +43,7 @@ class MappingOptions:
     counted, not listed; 0: never. `accession_system`: of accession numbers whose instance names no issuer;
     `accession_issuers`: systems by the issuer's local name. `issuer_systems`: those of PatientIDs by issuer; None: they
     are not told apart so. `identifier_type`: of a Patient's identifier, a code of HL7's table 0203.
+    `other_patient_ids`: whether a Patient has those of OtherPatientIDsSequence too.
     """
 
     service_url: str
@@ -60,6 +61,7 @@ class MappingOptions:
     order_link: OrderLink = OrderLink.LINK
     issuer_systems: Mapping[str, str] | None = field(default=None, hash=False)
     identifier_type: str = ""
+    other_patient_ids: bool = False
 
     @property
     def links_orders(self) -> bool:

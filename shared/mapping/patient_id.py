@@ -1,12 +1,21 @@
 """PatientID (0010,0020) and who issued it -> the identifier that a Patient is found by (docs/mapping.md, Identity)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from shared.mapping.converters import IDENTIFIER_TYPE_SYSTEM, MappingOptions, urn
+from shared.mapping.dicom_json import Tag, read
+from shared.mapping.held import objects
 from shared.mapping.identifier_system import as_uri
 from shared.mapping.issuers import Issuer, issuer_of
-from shared.mapping.text import InvalidValueError
+from shared.mapping.text import InvalidItemsError, InvalidValueError, each
+
+_PATIENT_ID = Tag.of("(0010,0020) PatientID")
+_ISSUER = Tag.of("(0010,0021) IssuerOfPatientID")
+_KIND = Tag.of("(0010,0022) TypeOfPatientID")
+_QUALIFIERS = Tag.of("(0010,0024) IssuerOfPatientIDQualifiersSequence")
+_OTHER = "urn:dicom-cast:other-patient-id"
 
 Qualifiers = Sequence[Mapping[str, Any]]
 """Items of IssuerOfPatientIDQualifiersSequence (PS3.3 10.15), of which one is permitted."""
@@ -24,6 +33,47 @@ def patient_identifier(
         **({"system": as_uri(system)} if system else {}),
         "value": patient_id,
     }
+
+
+def other_identifiers(
+    options: MappingOptions,
+    others: Sequence[Mapping[str, Any]] | None,
+    patient_id: str | None,
+    issuer: str | None,
+    qualifiers: Qualifiers | None,
+) -> list[dict[str, Any]]:
+    """Of each item of OtherPatientIDsSequence that says whose number it is: without a system it would be anybody's.
+
+    Numbers of wristbands (TypeOfPatientID RFID, BARCODE) name a thing, not a patient. Raises InvalidItemsError.
+    """
+    if not options.other_patient_ids:
+        return []
+    rules: tuple[str, ...] = ()
+    try:
+        read_ = each(others or (), lambda item: _other(options, item))
+    except InvalidItemsError as error:
+        read_, rules = error.rest, tuple(error.rules)
+    own = {} if patient_id is None else patient_identifier(options, patient_id, issuer, qualifiers)
+    found = [one for one in read_ if one and (one["system"], one["value"]) != (own.get("system"), own.get("value"))]
+    if rules:
+        raise InvalidItemsError(rules, found)
+    return found
+
+
+def is_other(identifier: Mapping[str, Any]) -> bool:
+    """Whether it is one of these: a Patient is never found by it."""
+    return any(one.get("url") == _OTHER for one in objects(identifier.get("extension")))
+
+
+def _other(options: MappingOptions, item: Mapping[str, Any]) -> dict[str, Any] | None:
+    value, issuer, kind, qualifiers = (read(item, tag) for tag in (_PATIENT_ID, _ISSUER, _KIND, _QUALIFIERS))
+    if not value or kind not in (None, "TEXT"):
+        return None
+    systems = options.issuer_systems or {}
+    if not _universal(qualifiers).system and issuer not in systems:
+        return None
+    identifier = patient_identifier(replace(options, issuer_systems=systems), value, issuer, qualifiers)
+    return {"extension": [{"url": _OTHER, "valueBoolean": True}], "use": "secondary", **identifier}
 
 
 def patient_link(

@@ -97,7 +97,12 @@ def together(said: Iterable[Fragment]) -> Fragment:
     for fragment in fragments:
         words |= words_of(fragment)
         fills = {**fragment.fill, **fills}
-    return replace(fragments[-1], set=_elements(words), fill=fills)
+    last = fragments[-1]
+    identifiers = list(last.add["identifier"][:1])
+    for one in (one for fragment in fragments for one in fragment.add["identifier"][1:]):
+        if one not in identifiers:
+            identifiers.append(one)
+    return replace(last, set=_elements(words), fill=fills, add={**last.add, "identifier": identifiers})
 
 
 def _elements(words: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from shared.mapping.converters import SIGN_SYSTEM, MappingOptions, tag_of
 from shared.mapping.held import as_list, text
 from shared.mapping.last_applied import LINKS, mark, recorded
 from shared.mapping.last_applied import URL as RECORD
+from shared.mapping.patient_id import is_other
 from shared.mapping.table import elements_of, rows_of
 from shared.model import Resource
 
@@ -121,6 +122,11 @@ def _is_only(element: str) -> "_Rule":
     return lambda resource, _item, _options: len(resource[element]) == 1
 
 
+def _is_patient_id(patient: Resource, identifier: Mapping[str, Any], _options: MappingOptions) -> bool:
+    """The only one that a Patient is found by, or one that it has besides."""
+    return is_other(identifier) or sum(not is_other(one) for one in patient["identifier"]) == 1
+
+
 def _is_of_others(_resource: Resource, _item: Any, _options: MappingOptions) -> bool:
     """What was never written before there was a record."""
     return False
@@ -136,5 +142,5 @@ _OWN_ITEMS: Mapping[str, Mapping[str, _Rule]] = {
         "encounter": _is_of_others,
     },
     "Observation": {"identifier": _is_of_report, "partOf": _is_only("partOf")},
-    "Patient": {"identifier": _is_only("identifier")},
+    "Patient": {"identifier": _is_patient_id},
 }

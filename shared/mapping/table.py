@@ -90,6 +90,7 @@ TABLE: tuple[Row, ...] = (
     #    FHIR path                                            (gggg,eeee) Keyword                required converter              how     note
     _row("Patient.meta.tag",                                  "",                                NO,  to.tag,                  CREATE, "`urn:dicom-cast:source` and the root URL of the DICOM service: it says that we made the resource"),
     _row("Patient.identifier.where(system = '')",             PATIENT_ID,                        YES, patient_id.patient_identifier, ADD, "`Patient__PatientSystemId` as system, or the issuer with `Patient__IsIssuerIdUsed` or `Patient__IssuerSystems`; type by `Patient__IdentifierType`"),
+    _our("Patient.identifier.where(use = 'secondary')",       f"(0010,1002) OtherPatientIDsSequence + {PATIENT_ID}", NO, patient_id.other_identifiers, ADD, "with `Patient__OtherPatientIds`, each whose system is known; a Patient is never found by it"),
     _row("Patient.name.where(use = 'usual')",                 "(0010,0010) PatientName",         NO,  to.patient_name,         SET,    "one HumanName per component group, told apart by iso21090-EN-representation"),
     _row("Patient.gender",                                    "(0010,0040) PatientSex",          NO,  to.gender,               SET,    "M, F, O; anything else is an invalid tag"),
     _row("Patient.birthDate",                                 "(0010,0030) PatientBirthDate",    NO,  to.birth_date,           FILL,   ""),

@@ -16,7 +16,9 @@ _ESCAPED = str.maketrans({"\\": "\\\\", "|": "\\|", ",": "\\,", "$": "\\$"})
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """A resource to create unless a search for `if_none_exist` finds one. `name` is its `urn:uuid:`.
+    """A resource to create unless a search for `if_none_exist` finds one; empty: whatever is there.
+
+    `name` is its `urn:uuid:`.
 
     `query` is the search that we find it by.
     """
@@ -141,7 +143,8 @@ def _escape(text: str) -> str:
 def _entry(write: Write) -> Resource:
     resource = write.resource
     if isinstance(write, Create):
-        request = {"method": "POST", "url": resource["resourceType"], "ifNoneExist": write.if_none_exist}
+        request = {"method": "POST", "url": resource["resourceType"]}
+        request |= {"ifNoneExist": write.if_none_exist} if write.if_none_exist else {}
         return {"fullUrl": write.name, "resource": resource, "request": request}
     url = reference_of(resource)
     request = {"url": url, "ifMatch": f'W/"{resource["meta"]["versionId"]}"'}

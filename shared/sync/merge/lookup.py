@@ -1,7 +1,7 @@
 """Finds what the FHIR server holds of a study: by identifier, never by a guess."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from shared.errors import (
@@ -17,6 +17,7 @@ from shared.mapping.identifier_system import spellings
 from shared.mapping.merge import contains, has_address
 from shared.mapping.merge_observation import report_query
 from shared.mapping.orders import OrderNumber
+from shared.mapping.patient_id import is_other
 from shared.mapping.resources import Fragment
 from shared.mapping.sign import are_doubles, by_id, named
 from shared.mapping.transaction import endpoint_query, identifier_query, reference_of
@@ -49,6 +50,7 @@ class Lookup:
         self._read: dict[Search, list[Resource]] = {}
         self._orders: dict[Search, list[Resource]] = {}
         self._afresh: set[Search] = set()
+        self._others: set[Search] = set()
         self._told: set[str] = set()
 
     def read_ahead(self, searches: Iterable[Search]) -> None:
@@ -112,6 +114,10 @@ class Lookup:
         for one in spellings(identifier):
             by_reference |= {reference_of(held): held for held in self._identified(self._patient_search(one), one)}
         return self._unless_several(survivors(sorted(by_reference.values(), key=by_id), self._fhir.read))
+
+    def is_an_others(self, identifier: Mapping[str, str]) -> bool:
+        """Whether the last look-up has shown Patients who have it besides their own."""
+        return any(search in self._others for search in self.patient_searches(identifier))
 
     @staticmethod
     def carried(patient: Resource, identifier: Mapping[str, str]) -> Mapping[str, str] | None:
@@ -179,7 +185,14 @@ class Lookup:
         return endpoint_query(wanted.create["name"], connection["system"], connection["code"])
 
     def _identified(self, search: Search, identifier: Mapping[str, Any]) -> list[Resource]:
-        return sorted(self._found(search, lambda one: _is_identified(one, identifier)), key=by_id)
+        self._others.discard(search)
+
+        def fits(one: Resource) -> bool:
+            if _has(one, identifier) and not _is_identified(one, identifier):
+                self._others.add(search)
+            return _is_identified(one, identifier)
+
+        return sorted(self._found(search, fits), key=by_id)
 
     def _unless_several(self, found: list[Resource]) -> list[Resource]:
         """Raises MultipleMatchingResourcesError where there are several, and not all of our making."""
@@ -242,8 +255,14 @@ def _key(reference: str) -> str:
 
 
 def _is_identified(resource: Resource, identifier: Mapping[str, Any]) -> bool:
-    held = resource.get("identifier")
-    return any(
-        one.get("value") == identifier["value"] and one.get("system", "") == identifier.get("system", "")
-        for one in objects(as_list(held))
-    )
+    return any(not is_other(one) for one in _same(resource, identifier))
+
+
+def _has(resource: Resource, identifier: Mapping[str, Any]) -> bool:
+    return any(True for _ in _same(resource, identifier))
+
+
+def _same(resource: Resource, identifier: Mapping[str, Any]) -> Iterator[Resource]:
+    held = objects(as_list(resource.get("identifier")))
+    wanted = identifier["value"], identifier.get("system", "")
+    return (one for one in held if (one.get("value"), one.get("system", "")) == wanted)

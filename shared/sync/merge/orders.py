@@ -9,6 +9,7 @@ from shared.mapping.converters import MappingOptions
 from shared.mapping.held import objects, readable, text
 from shared.mapping.merge import contains
 from shared.mapping.orders import FoundOrders, OrderNumber, encounter_of, logical_link, order_link
+from shared.mapping.patient_id import is_other
 from shared.mapping.sign import named
 from shared.mapping.transaction import reference_of
 from shared.model import OrderLink, Resource
@@ -131,4 +132,4 @@ class Orders:
         """Of the study's Patient, be it one that is made with it."""
         new = [one.identifier for one in patients if one.identity.name == subject]
         held = None if new or not subject.startswith("Patient/") else self._read(subject)
-        return [*new, *objects((held or {}).get("identifier"))]
+        return [*new, *(one for one in objects((held or {}).get("identifier")) if not is_other(one))]

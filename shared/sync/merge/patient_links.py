@@ -83,12 +83,15 @@ class PatientLinks:
                 return []
             query = self._lookup.patient_searches(carried)[0][1]
             carried = {name: part for name, part in carried.items() if name != "type"}  # it is the same without
-            wanted = replace(wanted, add={**wanted.add, "identifier": [carried]})
+            others = wanted.add["identifier"][1:]
+            wanted = replace(wanted, add={**wanted.add, "identifier": [carried, *others]})
         merged = merge_patient(held, wanted, self._options.patient_update_policy, older)
         if held is None:
             assert merged is not None
             links[name] = name
-            return [Create(name, merged, query, query)]
+            # A condition would find who has it as an other PatientID, and is somebody else as far as is known.
+            is_taken = self._lookup.is_an_others(patient.identifier)
+            return [Create(name, merged, "" if is_taken else query, query)]
         links[name] = reference_of(held)
         return [Update(merged, query)] if merged is not None else []
 

@@ -33,6 +33,7 @@ DICTIONARY = """
     (0010,0024) IssuerOfPatientIDQualifiersSequence     SQ  1
     (0010,0030) PatientBirthDate                        DA  1
     (0010,0040) PatientSex                              CS  1
+    (0010,1002) OtherPatientIDsSequence                 SQ  1
     (0018,0015) BodyPartExamined                        CS  1
     (0020,000D) StudyInstanceUID                        UI  1
     (0020,000E) SeriesInstanceUID                       UI  1
@@ -47,7 +48,7 @@ DICTIONARY = """
 
 # The specification's tables: FHIR path -> keywords, required. `:` stands for `.where(`.
 SPECIFICATION = {
-    "Patient.identifier": (["PatientID"], True),
+    "Patient.identifier:system": (["PatientID"], True),
     "Patient.name": (["PatientName"], False),
     "Patient.gender": (["PatientSex"], False),
     "Patient.birthDate": (["PatientBirthDate"], False),
