@@ -94,6 +94,7 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
         default_offset=settings.default_offset,
         enforce_validation=settings.enforce_validation,
         extended=settings.extended_mapping,
+        snomed_body_site=settings.snomed_body_site,
         patient_update_policy=settings.patient_update_policy,
         generate_observations=settings.generate_observations,
         max_instances=settings.max_instances,

@@ -43,7 +43,8 @@ class MappingOptions:
     counted, not listed; 0: never. `accession_system`: of accession numbers whose instance names no issuer;
     `accession_issuers`: systems by the issuer's local name. `issuer_systems`: those of PatientIDs by issuer; None: they
     are not told apart so. `identifier_type`: of a Patient's identifier, a code of HL7's table 0203.
-    `other_patient_ids`: whether a Patient has those of OtherPatientIDsSequence too.
+    `other_patient_ids`: whether a Patient has those of OtherPatientIDsSequence too. `snomed_body_site`: whether
+    SNOMED CT's codes are written for body sites, which not every country is licensed to use.
     """
 
     service_url: str
@@ -62,6 +63,7 @@ class MappingOptions:
     issuer_systems: Mapping[str, str] | None = field(default=None, hash=False)
     identifier_type: str = ""
     other_patient_ids: bool = False
+    snomed_body_site: bool = True
 
     @property
     def links_orders(self) -> bool:
@@ -173,10 +175,6 @@ def _spoken(name: PersonName) -> str:
     return " ".join(part for part in parts if part)
 
 
-def body_site(_options: MappingOptions, text: str) -> dict[str, str]:
-    return {"display": text}
-
-
 def laterality(_options: MappingOptions, side: str) -> dict[str, str]:
     return LATERALITIES[side]
 
@@ -208,7 +206,8 @@ def _sound(rules: list[str], read: Callable[[], list[Any]]) -> list[Any]:
         return read()
     except InvalidItemsError as error:
         rules.extend(error.rules)
-        return error.rest
+        rest: list[Any] = error.rest
+        return rest
 
 
 def modality(_options: MappingOptions, code: str) -> dict[str, str]:

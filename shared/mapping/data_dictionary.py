@@ -33,6 +33,7 @@ ATTRIBUTES: Mapping[str, tuple[str, str, str]] = {
     "SeriesDescription": ("0008103E", "LO", "1"),
     "PerformingPhysicianName": ("00081050", "PN", "1-n"),
     "ManufacturerModelName": ("00081090", "LO", "1"),
+    "AnatomicRegionSequence": ("00082218", "SQ", "1"),
     "PatientName": ("00100010", "PN", "1"),
     "PatientID": ("00100020", "LO", "1"),
     "IssuerOfPatientID": ("00100021", "LO", "1"),

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 
-from shared.mapping import accession, patient_id
+from shared.mapping import accession, body_site, patient_id
 from shared.mapping import converters as to
 from shared.mapping import observation as dose
 from shared.mapping.dicom_json import Tag
@@ -79,6 +79,7 @@ def _our(path: str, tags: str, required: bool, convert: to.Converter, how: How, 
 PATIENT_ID  = "(0010,0020) PatientID + (0010,0021) IssuerOfPatientID + (0010,0024) IssuerOfPatientIDQualifiersSequence"
 ACCESSION   = "(0008,0050) AccessionNumber + (0008,0051) IssuerOfAccessionNumberSequence"
 ORDERS      = f"{ACCESSION} + (0040,0275) RequestAttributesSequence"
+BODY_SITE   = "(0018,0015) BodyPartExamined + (0008,2218) AnatomicRegionSequence"
 STUDY_DATE  = "(0008,0020) StudyDate + (0008,0030) StudyTime + (0008,0201) TimezoneOffsetFromUTC"
 SERIES_DATE = "(0008,0021) SeriesDate + (0008,0031) SeriesTime + (0008,0201) TimezoneOffsetFromUTC"
 CONTENT_DATE = "(0008,0023) ContentDate + (0008,0033) ContentTime + (0008,0201) TimezoneOffsetFromUTC"
@@ -131,7 +132,7 @@ TABLE: tuple[Row, ...] = (
     _row("ImagingStudy.series.description",                   "(0008,103E) SeriesDescription",   NO,  to.plain,                SET,    ""),
     _row("ImagingStudy.series.started",                       SERIES_DATE,                       NO,  to.started,              SET,    "as ImagingStudy.started"),
 
-    _our("ImagingStudy.series.bodySite",                      "(0018,0015) BodyPartExamined",    NO,  to.body_site,            SET,    "as display: BodyPartExamined is a DICOM term without a code"),
+    _our("ImagingStudy.series.bodySite",                      BODY_SITE,                         NO,  body_site.body_site,     SET,    "the region's code; else SNOMED CT's of the term (PS3.16 L), with the term as display; `DicomCast__Features__SnomedBodySite`"),
     _our("ImagingStudy.series.laterality",                    "(0020,0060) Laterality",          NO,  to.laterality,           SET,    "R, L as SNOMED CT"),
     _our("ImagingStudy.series.performer",                     "(0008,1050) PerformingPhysicianName", NO, to.performers,        ADD,    "display only"),
     _our("ImagingStudy.series.endpoint",                      "",                                NO,  to.constant(None),       DERIVE, "the Endpoint above, only where the study names others too"),

@@ -34,7 +34,7 @@ class InvalidValueError(ValueError):
 class InvalidItemsError(InvalidValueError):
     """Items of a list break rules; `rest` is what its other items say."""
 
-    def __init__(self, rules: Sequence[str], rest: list[Any], *, of_tag: int = 0) -> None:
+    def __init__(self, rules: Sequence[str], rest: Any, *, of_tag: int = 0) -> None:
         told = [*rules[:_MOST_RULES], *([f"and {len(rules) - _MOST_RULES} more"] if len(rules) > _MOST_RULES else [])]
         super().__init__("; ".join(told), of_tag=of_tag)
         self.rules = rules

@@ -27,6 +27,7 @@ DICTIONARY = """
     (0008,103E) SeriesDescription                       LO  1
     (0008,1050) PerformingPhysicianName                 PN  1-n
     (0008,1090) ManufacturerModelName                   LO  1
+    (0008,2218) AnatomicRegionSequence                  SQ  1
     (0010,0010) PatientName                             PN  1
     (0010,0020) PatientID                               LO  1
     (0010,0021) IssuerOfPatientID                       LO  1

@@ -1,0 +1,44 @@
+"""What part of the body a series shows -> ImagingStudy.series.bodySite: by its code, else by its term."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from shared.mapping.body_parts import code_of
+from shared.mapping.codes import SYSTEMS, codeable_concepts
+from shared.mapping.converters import MappingOptions
+from shared.mapping.text import InvalidItemsError, InvalidValueError
+
+_SNOMED = frozenset({SYSTEMS["SCT"], SYSTEMS["SRT"]})
+
+
+def body_site(
+    options: MappingOptions, term: str | None, regions: Sequence[Mapping[str, Any]] | None
+) -> dict[str, str] | None:
+    """AnatomicRegionSequence is a code, of which one item is permitted; BodyPartExamined a term that may have one.
+
+    Raises InvalidItemsError, which has what the term says.
+    """
+    by_term = _of_term(options, term) if term else None
+    if not regions:
+        return by_term
+    try:
+        return _of_region(options, regions) or by_term
+    except InvalidValueError as error:
+        raise InvalidItemsError([str(error)], by_term, of_tag=1) from None
+
+
+def _of_term(options: MappingOptions, term: str) -> dict[str, str]:
+    code = code_of(term) if options.snomed_body_site else None
+    return {"system": SYSTEMS["SCT"], "code": code, "display": term} if code else {"display": term}
+
+
+def _of_region(options: MappingOptions, regions: Sequence[Mapping[str, Any]]) -> dict[str, str] | None:
+    concepts = codeable_concepts(regions)
+    if len(concepts) > 1:
+        raise InvalidValueError(f"one item is expected, {len(concepts)} are there")
+    for concept in concepts:
+        coding: dict[str, str] = concept.get("coding", [{"display": concept.get("text", "")}])[0]
+        if options.snomed_body_site or coding.get("system") not in _SNOMED:
+            return coding
+        return {"display": coding["display"]} if "display" in coding else None
+    return None
