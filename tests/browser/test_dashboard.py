@@ -45,7 +45,7 @@ def test_a_fresh_system(page, fresh_api):
         "what `page` watches in every test"
     )
     page.awaited_text("light", "Healthy")
-    page.is_well_made("key")
+    page.at_all_widths("key")
     page.enter("wrong")
     page.awaited_text("key-message", "not taken")
     page.enter(fresh_api.stack.function_key)
@@ -407,7 +407,7 @@ def test_the_self_check_the_settings_and_the_fhir_server(board, api):
     board.awaited(lambda: dict(board.rows("#fhir-server")).get("meta.source") == "kept")
     assert dict(board.rows("#fhir-server"))["FHIR version"].startswith("4.0.")
     board.awaited(lambda: board.rows("#history-table"))
-    board.is_well_made("deployment")
+    board.at_all_widths("deployment")
 
 
 def test_a_hidden_tab_asks_nothing(board, api):

@@ -77,12 +77,13 @@ def test_the_self_check_shows_each_step_as_it_ends(board, api):
         shown = {row[0]: row[1] for row in board.rows("#check-result")}
         assert shown["storage: tables can be written"] == "ok"
         assert "FHIR server: R4 with transactions" not in shown
-        board.awaited_text("check-result", "What to do", "steps failed", seconds=60)
+        said = board.awaited_text("check-result", "What to do", "steps failed", seconds=60)
+        assert said.index("FHIR server: R4 with transactions: FHIR server: no answer") < said.index("settings")
         steps = {row[0]: row[1:] for row in board.rows("#check-result")}
         assert steps["FHIR server: R4 with transactions"][0] == "failed"
         assert "Fhir__Endpoint" in steps["FHIR server: R4 with transactions"][-1]
         assert {steps[f"FHIR server: {name}"][0] for name in ("searches are allowed", "clock")} == {"skipped"}
-        board.is_well_made("check-failed")
+        board.at_all_widths("check-failed")
 
 
 def test_the_dicom_service_is_frozen(board, api):
@@ -155,7 +156,7 @@ def test_storage_answers_500(board, api):
     board.script(ASK_HISTORY, "3")
     for part in ("history", "reasons", "replays"):
         board.awaited_text(f"{part}-freshness", "Not read since")
-    board.is_well_made("storage-500")
+    board.at_all_widths("storage-500")
     api.tables.faults.clear()
     board.awaited(lambda: board.tile("Watermark") != "unknown")
     board.script(ASK_HISTORY, "1")
@@ -172,7 +173,7 @@ def test_the_app_is_gone(board, api):
         assert board.text("banner") == said
         assert board.text("updated").startswith("what is shown is of ")
         assert "old" in board.by_id("board").get_attribute("class")
-        board.is_well_made("app-gone")
+        board.at_all_widths("app-gone")
     finally:
         api.stack.start("functions")
     board.awaited_text("light", "Healthy")

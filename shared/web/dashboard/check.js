@@ -19,14 +19,22 @@ byId("check").addEventListener("click", async ({ target }) => {
       steps.push(...answer.steps);
       next = answer.next;
     }
-    const failed = steps.filter(({ state }) => state === "failed").length;
-    show(element("p", {}, `At ${clock(new Date())}: ${failed ? `${failed} of ${steps.length} steps failed.` : "all is well."}`));
+    show(verdict(steps));
   } catch (error) {
     show(problem(error));
   }
   target.disabled = false;
   target.focus();
 });
+
+/** What failed, and what to do about it, stands first: on a phone the steps are long. */
+function verdict(steps) {
+  const [at, failed] = [clock(new Date()), steps.filter(({ state }) => state === "failed")];
+  if (!failed.length) return element("p", {}, `At ${at}: all is well.`);
+  return element("div", { class: "notice bad" },
+    element("p", {}, `At ${at}: ${failed.length} of ${steps.length} steps failed.`),
+    element("ul", {}, failed.map(({ name, message, action }) => element("li", {}, `${name}: ${message}. What to do: ${action}.`))));
+}
 
 const report = (steps) =>
   table("Steps of the self-check", [

@@ -15,6 +15,10 @@ export function element(tag, attributes = {}, ...children) {
   return made;
 }
 
+/** A long name, whose lines break behind a separator. */
+export const breakable = (name, separator) =>
+  name.split(separator).flatMap((part, index) => (index ? [separator, element("wbr"), part] : part));
+
 /** A button among many of its kind: its name begins with its text and ends with what it is `about`. */
 export const button = (text, about, onclick, attributes = {}) =>
   element("button", { type: "button", "aria-label": `${text} ${about}`, "data-key": `${text} ${about}`, onclick, ...attributes }, text);

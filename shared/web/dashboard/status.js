@@ -1,7 +1,7 @@
 // What /status and /health say: the light, the one state, faults, the numbers of this moment, carried studies, settings,
 // the FHIR server.
 
-import { byId, draw, element, table, time, uidLine } from "./dom.js";
+import { breakable, byId, draw, element, table, time, uidLine } from "./dom.js";
 import { count, duration, number, openRows, sequence } from "./format.js";
 import { studyLink } from "./study_link.js";
 import { lastTicks, outcomeWord } from "./ticks.js";
@@ -97,4 +97,4 @@ function carried(studies) {
 }
 
 const pairs = (caption, object, format) =>
-  table(caption, [["Name", ([name]) => name, "uid"], ["Value", ([, value]) => format(value), "uid"]], Object.entries(object), { class: "pairs" });
+  table(caption, [["Name", ([name]) => breakable(name, "__")], ["Value", ([, value]) => format(value), "uid"]], Object.entries(object), { class: "stacking pairs" });

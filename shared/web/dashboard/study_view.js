@@ -1,6 +1,6 @@
 // The parts of the page of one study, made of what was read.
 
-import { element, table, time } from "./dom.js";
+import { breakable, element, table, time } from "./dom.js";
 import { count } from "./format.js";
 
 const MARKS = {
@@ -28,7 +28,7 @@ export const faults = ({ faults: told }) => told.map((one) => element("p", { cla
 
 export const lines = ({ lines: all }) =>
   marked(table("Patient and study: what DICOM holds beside what FHIR says", [
-    ["What", (line) => [line.name, " ", element("span", { class: "note" }, ...breakable(line.element))]],
+    ["What", (line) => [line.name, " ", element("span", { class: "note" }, ...breakable(line.element, "."))]],
     ["DICOM", (line) => several(line.dicom), "wide"],
     ["FHIR", (line) => several(line.fhir), "wide"],
     ["Compared", (line) => word(line.mark)],
@@ -87,9 +87,6 @@ function value(held) {
   const text = typeof held === "object" ? JSON.stringify(held, null, 1).replace(/\n\s*/g, " ") : String(held);
   return text.length > SHOWN_OF_VALUE ? `${text.slice(0, SHOWN_OF_VALUE)} …` : text;
 }
-
-/** A path, whose lines break at its dots. */
-const breakable = (path) => path.split(".").flatMap((name, index) => (index ? [".", element("wbr"), name] : name));
 
 const several = (values) => (values.length ? values.map((one) => element("span", { class: "named" }, one)) : none());
 
