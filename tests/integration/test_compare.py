@@ -283,6 +283,17 @@ def test_a_patient_that_another_replaces(compared):
     assert told == {"several Patients have the PatientID"}
 
 
+def test_a_patient_id_with_signs_that_part_searches(compared):
+    """A comma there is no `or`, and who has what stands before it is another."""
+    odd = "A,B|C$D"
+    compared.world.dicom.bulk_update(compared.world.study, PatientID=odd)
+    compared.world.synced()
+    compared.post({"resourceType": "Patient", "identifier": [{"value": "A"}]})
+    assert compared.differences() == []
+    compared.post(compared.patient())
+    assert {one.partition(" of ")[0] for _, one in compared.differences()} == {"several Patients have the PatientID"}
+
+
 def test_a_study_that_is_only_counted_matches(compared):
     """Its counts are held against what DICOM holds."""
     series = [{name: value for name, value in one.items() if name != "instance"} for one in compared.study()["series"]]
