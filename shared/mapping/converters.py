@@ -7,15 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, timedelta, timezone
 from functools import lru_cache
-from itertools import chain
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from shared.mapping import dicom_json
-from shared.mapping.codes import codeable_concepts
 from shared.mapping.dates import TimeOfDay
 from shared.mapping.names import NameGroup, PersonName
-from shared.mapping.text import InvalidItemsError, InvalidValueError, each
+from shared.mapping.text import InvalidValueError
 from shared.model import DEFAULT_PARTITION, OrderLink, PatientUpdatePolicy
 
 DICOM_UID_SYSTEM = "urn:dicom:uid"
@@ -25,7 +22,6 @@ SIGN_SYSTEM = "urn:dicom-cast:source"
 MODALITY_SYSTEM = "http://dicom.nema.org/resources/ontology/DCM"
 CONNECTION_TYPE_SYSTEM = "http://terminology.hl7.org/CodeSystem/endpoint-connection-type"
 IDENTIFIER_TYPE_SYSTEM = "http://terminology.hl7.org/CodeSystem/v2-0203"
-REASON = dicom_json.Tag.of("(0040,100A) ReasonForRequestedProcedureCodeSequence")
 NAME_REPRESENTATION = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation"
 
 LATERALITIES: Mapping[str, dict[str, str]] = {
@@ -177,37 +173,6 @@ def _spoken(name: PersonName) -> str:
 
 def laterality(_options: MappingOptions, side: str) -> dict[str, str]:
     return LATERALITIES[side]
-
-
-def concepts(_options: MappingOptions, items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return codeable_concepts(items)
-
-
-def reasons(
-    _options: MappingOptions,
-    items: Sequence[Mapping[str, Any]] | None,
-    requests: Sequence[Mapping[str, Any]] | None,
-) -> list[dict[str, Any]]:
-    """Reasons stand beside the study, or in each request that it answers (PS3.3 10.6)."""
-    rules: list[str] = []
-    asked = _sound(rules, lambda: each(requests or (), lambda request: dicom_json.read(request, REASON) or []))
-    found = _sound(rules, lambda: codeable_concepts([*(items or ()), *chain.from_iterable(asked)]))
-    unique: dict[str, dict[str, Any]] = {}
-    for one in found:
-        unique.setdefault(repr(one), one)
-    if rules:
-        raise InvalidItemsError(rules, list(unique.values()))
-    return list(unique.values())
-
-
-def _sound(rules: list[str], read: Callable[[], list[Any]]) -> list[Any]:
-    """What is read, without the items that are invalid; the rules that these break are added to `rules`."""
-    try:
-        return read()
-    except InvalidItemsError as error:
-        rules.extend(error.rules)
-        rest: list[Any] = error.rest
-        return rest
 
 
 def modality(_options: MappingOptions, code: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 
-from shared.mapping import accession, body_site, patient_id
+from shared.mapping import accession, body_site, patient_id, procedures
 from shared.mapping import converters as to
 from shared.mapping import observation as dose
 from shared.mapping.dicom_json import Tag
@@ -85,7 +85,8 @@ SERIES_DATE = "(0008,0021) SeriesDate + (0008,0031) SeriesTime + (0008,0201) Tim
 CONTENT_DATE = "(0008,0023) ContentDate + (0008,0033) ContentTime + (0008,0201) TimezoneOffsetFromUTC"
 DEVICE      = "(0008,0070) Manufacturer + (0008,1090) ManufacturerModelName + (0008,1010) StationName"
 INSTANCE    = "(0020,000E) SeriesInstanceUID + (0020,000D) StudyInstanceUID + (0008,0018) SOPInstanceUID"
-REASONS     = "(0040,100A) ReasonForRequestedProcedureCodeSequence + (0040,0275) RequestAttributesSequence"
+REASONS     = "(0040,100A) ReasonForRequestedProcedureCodeSequence + (0040,0275) RequestAttributesSequence + (0040,1002) ReasonForTheRequestedProcedure"
+PROCEDURES  = "(0008,1032) ProcedureCodeSequence + (0032,1064) RequestedProcedureCodeSequence + (0032,1060) RequestedProcedureDescription + (0040,0260) PerformedProtocolCodeSequence"
 
 TABLE: tuple[Row, ...] = (
     #    FHIR path                                            (gggg,eeee) Keyword                required converter              how     note
@@ -119,8 +120,8 @@ TABLE: tuple[Row, ...] = (
 
     _our("ImagingStudy.description",                          "(0008,1030) StudyDescription",    NO,  to.plain,                SET,    "besides the note"),
     _our("ImagingStudy.referrer",                             "(0008,0090) ReferringPhysicianName", NO, to.as_display,         FILL,   "display only: no Practitioner is made; another's stays"),
-    _our("ImagingStudy.procedureCode",                        "(0008,1032) ProcedureCodeSequence", NO, to.concepts,            ADD,    ""),
-    _our("ImagingStudy.reasonCode",                           REASONS,                           NO,  to.reasons,              ADD,    "coded reasons; also those of the requests that the study answers"),
+    _our("ImagingStudy.procedureCode",                        PROCEDURES, NO, procedures.procedures, ADD, "the first of them that is there; a description as text"),
+    _our("ImagingStudy.reasonCode",                           REASONS,                           NO,  procedures.reasons, ADD, "also those of the requests that the study answers; a text where no code says it"),
     _our("ImagingStudy.basedOn",                              ORDERS,                            NO,  accession.orders,         LINK,   "the ServiceRequest that carries the accession number, or each request's; `DicomCast__OrderLink`"),
     _our("ImagingStudy.encounter",                            "",                                NO,  to.constant(None),       DERIVE, "that of the ServiceRequest above, where FHIR says none"),
     _our("ImagingStudy.numberOfSeries",                       "",                                NO,  to.constant(None),       DERIVE, "counted"),

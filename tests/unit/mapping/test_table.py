@@ -41,7 +41,11 @@ DICTIONARY = """
     (0020,0011) SeriesNumber                            IS  1
     (0020,0013) InstanceNumber                          IS  1
     (0020,0060) Laterality                              CS  1
+    (0032,1060) RequestedProcedureDescription           LO  1
+    (0032,1064) RequestedProcedureCodeSequence          SQ  1
+    (0040,0260) PerformedProtocolCodeSequence           SQ  1
     (0040,0275) RequestAttributesSequence               SQ  1
+    (0040,1002) ReasonForTheRequestedProcedure          LO  1
     (0040,100A) ReasonForRequestedProcedureCodeSequence SQ  1
     (0040,A491) CompletionFlag                          CS  1
     (0040,A493) VerificationFlag                        CS  1
