@@ -191,6 +191,7 @@ bench-fresh: setup .venv-bench/ready ## Measure how fresh FHIR is, beside the co
 
 docs: setup  ## Write the tables of docs/ from the code, and from pydicom the tags that the mapping uses
 	$(RUN) -m docs.data_dictionary
+	$(RUN) -m docs.snomed_rt
 	$(RUN) -m docs.readme_tables
 
 lock: $(VENV)/ready  ## Pin all dependencies anew

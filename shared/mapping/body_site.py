@@ -37,7 +37,9 @@ def _of_region(options: MappingOptions, regions: Sequence[Mapping[str, Any]]) ->
     if len(concepts) > 1:
         raise InvalidValueError(f"one item is expected, {len(concepts)} are there")
     for concept in concepts:
-        coding: dict[str, str] = concept.get("coding", [{"display": concept.get("text", "")}])[0]
+        coding: dict[str, str] = dict(concept.get("coding", [{}])[0])
+        if "text" in concept:
+            coding.setdefault("display", concept["text"])
         if options.snomed_body_site or coding.get("system") not in _SNOMED:
             return coding
         return {"display": coding["display"]} if "display" in coding else None

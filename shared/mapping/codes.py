@@ -31,7 +31,7 @@ SYSTEMS: Mapping[str, str] = {
     "MDC": "urn:iso:std:iso:11073:10101",
     "FMA": "urn:oid:2.16.840.1.113883.6.119",
 }
-"""CodingSchemeDesignator -> FHIR system (PS3.16 8, table 8-1). SRT's codes are SNOMED-RT's, not SNOMED CT's."""
+"""CodingSchemeDesignator -> FHIR system (PS3.16 8, table 8-1). SRT's codes are SNOMED RT's, not SNOMED CT's."""
 
 
 def codeable_concepts(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -62,8 +62,19 @@ def _codeable_concept(item: Mapping[str, Any]) -> dict[str, Any]:
             raise InvalidValueError("an item has neither a code nor a meaning")
         return {"text": meaning}
     coding = {"system": _system(item), "code": code, "display": meaning}
-    concept: dict[str, Any] = {"coding": [{name: value for name, value in coding.items() if value}]}
+    sender = {name: value for name, value in coding.items() if value}
+    concept: dict[str, Any] = {"coding": [*_in_snomed_ct(coding["system"], code), sender]}
     return {**concept, "text": meaning} if meaning else concept
+
+
+def _in_snomed_ct(system: str | None, code: str) -> list[dict[str, str]]:
+    """The coding of what a retired code is called now; its meaning there may be worded otherwise, and is not said."""
+    if system != SYSTEMS["SRT"]:
+        return []
+    from shared.mapping.snomed_rt import codes  # noqa: PLC0415 most archives have none
+
+    current = codes().get(code)
+    return [{"system": SYSTEMS["SCT"], "code": current}] if current else []
 
 
 def _system(item: Mapping[str, Any]) -> str | None:

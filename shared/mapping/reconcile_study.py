@@ -36,15 +36,26 @@ def is_plain(existing: Resource, changes: Sequence[MappedInstance | RemovedInsta
     if any(change.entry.sop_instance_uid in listed for change in mapped):
         return False
     fragments = said_of_study(mapped)
-    if any(_restates_accession(existing, fragment) for fragment in fragments):
+    if any(_restates(existing, fragment) for fragment in fragments):
         return False
     said = [(existing, fragment.set) for fragment in fragments]
     said += [(series.get(one.set["uid"], {}), one.set) for one in listed_by(mapped, lambda one: one.series)]
     return not any(_contradicts(held, wanted, links) for held, wanted in said)
 
 
+def _restates(held: Resource, wanted: Fragment) -> bool:
+    """Whether what is said stands there in another form: by other settings, or an older release, than those of now."""
+    return _restates_accession(held, wanted) or any(
+        len(item.get("coding", ())) > 1
+        and not any(contains(one, item) for one in held.get(name, ()))
+        and any(contains(item, one) for one in held.get(name, ()))
+        for name in ("procedureCode", "reasonCode")
+        for item in wanted.add.get(name, ())
+    )
+
+
 def _restates_accession(held: Resource, wanted: Fragment) -> bool:
-    """Whether a number stands there with another system: the settings are not those that it was written under."""
+    """Whether a number stands there with another system."""
     numbers = [one for one in held.get("identifier", ()) if is_of_type_accession(one)]
     return any(
         is_of_type_accession(item)

@@ -27,6 +27,8 @@ SAYS = [
     ("the region alone", None, region(), False, HAND | {"display": "Hand"}),
     ("a region of a site's own", "HAND", region("X1", "99L", "House"), False, {"code": "X1", "display": "House"}),
     ("a region by its meaning", None, region(None, None, "Hand"), False, {"display": "Hand"}),
+    ("a region by a retired code", None, region("T-D8700", "SRT", "Hand"), False, HAND | {"display": "Hand"}),
+    ("a region by a retired code, without a licence", None, region("T-D8700", "SRT", "Hand"), True, {"display": "Hand"}),
     ("an empty region", "HAND", {"vr": "SQ", "Value": [{}]}, False, HAND),
     ("nothing", None, None, False, None),
     ("without a licence: the term", "HAND", None, True, {"display": "HAND"}),
