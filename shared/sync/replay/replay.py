@@ -22,7 +22,7 @@ from shared.sync.record.rows import ErrorRows
 from shared.sync.replay.rehearsal import Rehearsal
 from shared.sync.replay.replay_source import Portion, next_portion, total_of
 
-LEAST_ENTRIES, MOST_ENTRIES = 20, 2_000
+LEAST_ENTRIES, MOST_ENTRIES = 20, 500
 SLICE_SECONDS = 5
 """What a slice should take; its size follows how long the one before took. A killed host does one slice twice."""
 

@@ -17,7 +17,7 @@ MIX_STUDIES = 722
 """About 50,000 entries of a hospital's mix."""
 BASELINE_SECONDS, BACKLOG_SECONDS, SECONDS = 45, 90, 240
 """So long a backlog is worked on; where that does not do, ticks are alike, and the rest of them is reckoned."""
-SLOW_STUDIES, INVALID_STUDIES = 8_000, 500
+SLOW_STUDIES, INVALID_STUDIES, BASELINES_INVALID_STUDIES = 8_000, 3_000, 500
 
 
 def backlog(latency_ms: int) -> Callable[[Parts, Tree, bool, bool], Measured]:
@@ -76,7 +76,8 @@ def slow_fhir(parts: Parts, tree: Tree, is_baseline: bool, is_quick: bool) -> Me
 def invalid_tag(parts: Parts, tree: Tree, is_baseline: bool, is_quick: bool) -> Measured:
     """One-instance studies that all carry a PatientSex that DICOM does not know."""
     schedule = EVERY_SECOND if is_quick else None
-    return _one_instance(parts, tree, 20 if is_quick else INVALID_STUDIES, 0, sex_x, schedule)
+    studies = BASELINES_INVALID_STUDIES if is_baseline else INVALID_STUDIES
+    return _one_instance(parts, tree, 20 if is_quick else studies, 0, sex_x, schedule)
 
 
 def sex_x(instance: Instance) -> Instance:
