@@ -6,7 +6,7 @@ stays.
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from shared.mapping import authored
@@ -57,7 +57,6 @@ class FoundOrders:
     links: Sequence[Resource] = ()
     out: Sequence[Resource] = ()
     encounters: Sequence[Resource] = ()
-    numbers: AbstractSet[OrderNumber] = field(default_factory=frozenset)
 
     @classmethod
     def together(cls, found: Sequence["FoundOrders"]) -> "FoundOrders":
@@ -67,7 +66,6 @@ class FoundOrders:
             links,
             [one for some in found for one in some.out if one not in links],
             _each_once([one for some in found for one in some.encounters]),
-            frozenset(one for some in found for one in some.numbers),
         )
 
 

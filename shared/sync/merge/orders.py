@@ -1,9 +1,10 @@
 """The orders that studies answer: looked up by accession number, never guessed, and never a reason to stop."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.errors import EntryError, OutOfTimeError, ReplacedPatientError, ThrottledError, TransientError
+from shared.errors import EntryError, OutOfTimeError, ThrottledError, TransientError
 from shared.mapping.accession import is_of_type_accession
 from shared.mapping.converters import MappingOptions
 from shared.mapping.held import objects, readable, text
@@ -18,6 +19,7 @@ from shared.sync.merge.patients import StudyPatient
 from shared.sync.merge.survivors import survivors
 from shared.sync.ports import Ports
 
+_PATIENT = re.compile(r"Patient/[A-Za-z0-9\-][A-Za-z0-9\-.]{0,63}")
 SEVERAL_ORDERS, ORDER_OF_ANOTHER = "SeveralOrders", "OrderOfAnotherPatient"
 
 
@@ -49,21 +51,20 @@ class Orders:
         """What the numbers lead to; None where that cannot be known now: what is linked stays.
 
         `study`: as it is to be; `patients`: those that may be made with it. Raises ThrottledError, OutOfTimeError,
-        OutageError.
+        OutageError, TransientError where a Patient cannot be read.
         """
         told = self._told[study_instance_uid] = {}
         self._looked.discard(study_instance_uid)
         if numbers and not self._searches.are_taken(self._now()):
             return None
         try:
-            found = [
-                self._of_number(number, identifier, study, patients, told) for number, identifier in numbers.items()
-            ]
+            orders = {number: self._lookup.orders(number) for number in numbers}
         except (ThrottledError, OutOfTimeError):
             raise
         except (EntryError, TransientError) as error:
             self._searches.refused(str(error), self._now())
             return None
+        found = [self._judged(orders[number], one, study, patients, told) for number, one in numbers.items()]
         said = {text(one.get("value")) for one in objects(study.get("identifier")) if is_of_type_accession(one)}
         if said <= {number.value for number in numbers}:
             self._looked.add(study_instance_uid)
@@ -77,16 +78,16 @@ class Orders:
         """What rows of before may say of the study's orders, and was looked for just now: by their exceptions."""
         return {SEVERAL_ORDERS, ORDER_OF_ANOTHER} if study_instance_uid in self._looked else set()
 
-    def _of_number(
+    def _judged(
         self,
-        number: OrderNumber,
+        orders: Sequence[Resource],
         identifier: Mapping[str, Any],
         study: Resource,
         patients: Sequence[StudyPatient],
         told: dict[str, str],
     ) -> FoundOrders:
+        """What a number leads to, by the orders that carry it."""
         by_number = logical_link(identifier)
-        orders = self._lookup.orders(number)
         out = [by_number, *map(order_link, orders)]
         if not orders:
             is_named = self._options.order_link == OrderLink.LINK_OR_IDENTIFIER
@@ -121,15 +122,20 @@ class Orders:
 
     def _is_replaced_by(self, reference: str, subject: str) -> bool:
         """Whether a registry has merged the order's Patient into the study's."""
-        if not reference.startswith("Patient/") or (held := self._read(reference)) is None:
-            return False
         try:
-            return [reference_of(one) for one in survivors([readable(held)], self._read)] == [subject]
-        except ReplacedPatientError:
+            held = self._patient(reference)
+            return held is not None and [reference_of(one) for one in survivors([readable(held)], self._read)] == [
+                subject
+            ]
+        except EntryError:  # what cannot be read, or followed, shows nothing
             return False
+
+    def _patient(self, reference: str) -> Resource | None:
+        """What an order says of its subject is untrusted: no other path is asked for."""
+        return self._read(reference) if _PATIENT.fullmatch(reference) else None
 
     def _identifiers(self, subject: str, patients: Sequence[StudyPatient]) -> list[Mapping[str, Any]]:
         """Of the study's Patient, be it one that is made with it."""
         new = [one.identifier for one in patients if one.identity.name == subject]
-        held = None if new or not subject.startswith("Patient/") else self._read(subject)
+        held = None if new else self._patient(subject)
         return [*new, *(one for one in objects((held or {}).get("identifier")) if not is_other(one))]

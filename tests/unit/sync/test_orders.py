@@ -49,6 +49,11 @@ class Server(FakeFhir):
         super().__init__(resources=list(resources))
         self.refusal = refusal
         self.asked = 0
+        self.read_ = []
+
+    def read(self, reference):
+        self.read_.append(reference)
+        return super().read(reference)
 
     def search(self, resource_type, query):
         if resource_type == "ServiceRequest":
@@ -105,6 +110,8 @@ LINKS = [
     ("another by identifier", {}, [order() | {"subject": {"identifier": {"value": "P-2"}}}], [], ["OrderOfAnotherPatient"]),
     ("by an identifier of another system", {}, [order() | {"subject": {"identifier": {"value": "P-1", "system": "urn:x"}}}], [], ["OrderOfAnotherPatient"]),
     ("its patient under the name that a registry gave up", {}, [order(subject="Patient/3")], ["ServiceRequest/7"], []),
+    ("of a Patient who is malformed", {}, [order(subject="Patient/4")], [], ["OrderOfAnotherPatient"]),
+    ("of what would be another path", {}, [order(subject="Patient/../../metadata?x=")], [], ["OrderOfAnotherPatient"]),
     ("a number whose issuer is broken", {"t00080051": {"vr": "SQ", "Value": ["x"]}}, [order()], [], ["InvalidDicomTagError"]),
     ("odd identifiers", {}, [order(identifier="A-1"), order("8", identifier=[None, {"type": 7, "value": "A-1"}])], [], []),
 ]  # fmt: skip
@@ -116,11 +123,16 @@ MERGED = {
 }
 
 
+MALFORMED = {**PATIENT, "id": "4", "identifier": {"value": "P-9"}, "link": [{"type": "replaced-by"}]}
+
+
 @pytest.mark.parametrize(("rule", "tags", "orders", "links", "rows"), LINKS, ids=[row[0] for row in LINKS])
 def test_what_a_number_leads_to(rule, tags, orders, links, rows):
     """One order of the study's patient that carries the number, and no other does; else nothing, and a row."""
-    fhir = Server(PATIENT, OTHER, MERGED, *orders)
+    fhir = Server(PATIENT, OTHER, MERGED, MALFORMED, *orders)
     fakes = synced(fhir, of(**tags))
+    assert not any(".." in reference for reference in fhir.read_)
+    assert fakes.order_searches.are_taken(fakes.now())
     assert (based_on(fhir), told(fakes)) == (links, rows), rule
     for row in fakes.errors.rows:
         assert row.message.startswith("(0008,005")
