@@ -190,9 +190,7 @@ class Page:
     def is_well_made(self, picture):
         """No violation of WCAG 2.2 A and AA in either scheme, nothing wider than the window. Keeps pictures."""
         self.script(AXE.read_text())
-        for scheme in ("dark", "light"):
-            self.prefer(scheme)
-            self.picture(f"{picture}-{scheme}")
+        for scheme in self.schemes(picture):
             only = {"runOnly": ["color-contrast"]} if scheme == "dark" else {}  # nothing else depends on the scheme
             found = self.driver.execute_async_script(
                 "const [asked, tell] = arguments; axe.run(asked).then((found) => tell(found.violations))",
@@ -202,20 +200,34 @@ class Page:
             assert not said, f"{picture}, {scheme}: {said}"
         self.fits(picture)
 
+    def schemes(self, picture):
+        """Dark, then light, each with its picture."""
+        for scheme in ("dark", "light"):
+            self.prefer(scheme)
+            self.picture(f"{picture}-{scheme}")
+            yield scheme
+
     def fits(self, picture):
         """Nothing is wider than the window, and no word breaks inside."""
         wide, broken = self.script(WIDE), self.script(BROKEN)
         assert not wide, f"{picture}: {wide}"
         assert not broken, f"{picture}: {broken}"
 
-    def at_all_widths(self, picture):
-        """It fits a phone, a tablet, a desktop; in the widest, where all is seen, axe-core judges too."""
+    def at_all_widths(self, picture, *, is_judged=True):
+        """It fits a phone, a tablet, a desktop; in the widest, where all is seen, axe-core judges too.
+
+        It takes seconds, and is spared pages that are made as another test's.
+        """
         for name, width in NARROW.items():
             self.become(width, mobile=name == "phone")
             self.picture(f"{picture}-{name}")
             self.fits(f"{picture}-{name}")
         self.become(DESKTOP[0])
-        self.is_well_made(picture)
+        if is_judged:
+            self.is_well_made(picture)
+        else:
+            list(self.schemes(picture))
+            self.fits(picture)
         self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
     def picture(self, name):

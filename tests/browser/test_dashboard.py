@@ -110,7 +110,7 @@ def test_525_rows_of_7_studies(page, fresh_api):
     assert told == [(study, str(rows)) for study, rows in reversed(ROWS.items())]
     grown = page.script("return document.documentElement.scrollHeight") - height
     assert grown <= HALF_A_SCREEN + len(ROWS) * OF_A_STUDY
-    page.at_all_widths("525-rows")
+    page.at_all_widths("525-rows", is_judged=False)
     fresh_api.stack.stop()  # it would tick on beside the tests that follow
 
 
@@ -307,10 +307,10 @@ def test_a_replay_is_watched_and_cancelled(board, api, monkeypatch):
         board.at_all_widths("replay-dialog")
         board.press("Close", "#replay-dialog")
         board.awaited(lambda: board.tile("Replays under way").startswith("1"))
-        board.at_all_widths("replay-running")
+        board.at_all_widths("replay-running", is_judged=False)
         board.press(f"Cancel entries 1 to {latest}")
         board.awaited_text("replays-list", "cancelled")
-    board.at_all_widths("replay-cancelled")
+    board.at_all_widths("replay-cancelled", is_judged=False)
 
 
 def test_a_replay_that_waits(board, api):
@@ -338,7 +338,7 @@ def test_a_replay_that_failed(board, api):
         service.create_table_if_not_exists(replay_table.TABLE).create_entity(replay_table._row(replay))
     said = board.awaited_text("replays-list", "Entries 7 to 9", "failed")
     assert 0 < said.index("cannot be read") < said.index("0 done")
-    board.at_all_widths("replay-failed")
+    board.at_all_widths("replay-failed", is_judged=False)
 
 
 def test_a_range_of_time_is_local_time(board, api):
