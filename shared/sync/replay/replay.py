@@ -23,8 +23,11 @@ from shared.sync.replay.rehearsal import Rehearsal
 from shared.sync.replay.replay_source import Portion, next_portion, total_of
 
 LEAST_ENTRIES, MOST_ENTRIES = 20, 500
-SLICE_SECONDS = 5
-"""What a slice should take; its size follows how long the one before took. A killed host does one slice twice."""
+SLICE_SECONDS = 3
+"""What a slice should take; its size follows how long the one before took. A killed host does one slice twice.
+
+So long what comes into the feed waits for a replay.
+"""
 
 NOWHERE = "the study is in neither DICOM nor FHIR: look at its StudyInstanceUID, and at the data partition"
 
@@ -32,17 +35,23 @@ logger = logging.getLogger(__name__)
 
 
 def run_replays(ports: Ports, options: BatchOptions, deadline: datetime) -> None:
-    """Works on the replays that are under way, oldest first. Raises LeaseLostError, and OutageError of storage."""
+    """Works on the replays that are under way, oldest first, until `deadline`, or until something new is in the feed.
+
+    One slice at least is done. Raises LeaseLostError, and OutageError of storage.
+    """
     under_way = ports.replays.under_way()
-    if under_way:
-        ports.errors.begin()  # somebody may have put rows in before asking for them, while the batch was at work
+    if not under_way:
+        return
+    ports.errors.begin()  # somebody may have put rows in before asking for them, while the batch was at work
+    newest, is_new = _newest(ports), False
     for replay in under_way:
         current, size = replay, LEAST_ENTRIES
-        while current.is_under_way and ports.now() < deadline:
+        while current.is_under_way and ports.now() < deadline and not is_new:
             began = ports.now()
-            current = ports.replays.write(_next_slice(ports, options, current, size, deadline))
+            current = ports.replays.write(_next_slice(ports, options, current, size))
             if current.waiting_for:
                 break
+            is_new = _newest(ports) > newest
             took = (ports.now() - began).total_seconds()
             size = max(LEAST_ENTRIES, min(MOST_ENTRIES, int(size * SLICE_SECONDS / max(took, 0.1))))
         if not current.is_under_way:
@@ -50,12 +59,21 @@ def run_replays(ports: Ports, options: BatchOptions, deadline: datetime) -> None
             ports.telemetry.replay(current)
 
 
-def _next_slice(ports: Ports, options: BatchOptions, replay: Replay, size: int, deadline: datetime) -> Replay:
+def _newest(ports: Ports) -> int:
+    """The highest sequence of the feed; 0 where it cannot be told, for which no replay ends."""
+    try:
+        latest = ports.feed.latest()
+    except (FeedError, OutageError):
+        return 0
+    return latest.sequence if latest else 0
+
+
+def _next_slice(ports: Ports, options: BatchOptions, replay: Replay, size: int) -> Replay:
     """The replay with one more portion done, or with what it waits for."""
     replay = replace(replay, state=ReplayState.RUNNING, updated=ports.now(), waiting_for=None)
     try:
         with bulkhead():
-            return _done_some(ports, options, replay, size, deadline)
+            return _done_some(ports, options, replay, size)
     except OutageError as error:
         return replay.waiting(str(error))
     except TransientError as error:
@@ -81,13 +99,13 @@ def _tried_in_vain(ports: Ports, options: BatchOptions, replay: Replay, error: T
     return replay.failing(told)
 
 
-def _done_some(ports: Ports, options: BatchOptions, replay: Replay, size: int, deadline: datetime) -> Replay:
+def _done_some(ports: Ports, options: BatchOptions, replay: Replay, size: int) -> Replay:
     target = replay.request.target
     if replay.progress.total is None and replay.cursor == Cursor():
         replay = replace(replay, progress=replace(replay.progress, total=total_of(ports, target)))
     portion = next_portion(ports, target, replay.cursor, size)
-    # Where reading took all the time there was, what was read would else be read again and again.
-    until = max(deadline, ports.now() + timedelta(seconds=SLICE_SECONDS))
+    # Counted from when it was read: what takes long to be read would else be read again and again.
+    until = ports.now() + timedelta(seconds=2 * SLICE_SECONDS)
     return _worked(ports, options, replay, portion, Limits(until, options.total_retry_seconds))
 
 

@@ -14,7 +14,7 @@ from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.queue.lanes import Pace
 from shared.sync.replay import replay as replays
 from shared.sync.replay.replay import run_replays
-from tests.fakes import NOW, STUDY, FakeArchive, FakeFhir, FakeLease, FakeWatermarks, entry, ports
+from tests.fakes import NOW, STUDY, FakeArchive, FakeFeed, FakeFhir, FakeLease, FakeWatermarks, entry, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100, total_retry_seconds=60)
 
@@ -563,3 +563,42 @@ def test_what_took_the_whole_share_to_be_read_is_worked_on_all_the_same():
 
     fakes = world(FEED, archive=Slow({"1.0.9": [one for one in FEED if one.study_instance_uid == "1.0.9"]}))
     assert run(fakes, StudyRebuild("1.0.9"), seconds=30).state is ReplayState.DONE
+
+
+class Arriving(FakeFhir):
+    """With each transaction of a replay something new comes into the feed, `until` so many have."""
+
+    def __init__(self, until=1):
+        super().__init__()
+        self.feed, self.left = None, until
+
+    def transact(self, bundle):
+        if self.feed and self.left:
+            self.left -= 1
+            self.feed.held = [*self.feed.held, entry(100 + len(self.feed.held), study="1.99", instance="1.2.99")]
+        return super().transact(bundle)
+
+
+def test_what_is_new_in_the_feed_ends_the_replays_of_a_tick():
+    """After the slice at hand, so that the next tick begins with it; each tick gets one slice done all the same."""
+    many = [entry(n, study=f"1.{n}.9", instance=f"1.2.{n}") for n in range(1, 101)]
+    fhir = Arriving(until=100)
+    fakes = world(many, fhir=fhir)
+    fhir.feed = fakes.feed
+    replay = run(fakes, SequenceRange(1, 100))
+    assert replay.state is ReplayState.RUNNING
+    assert 0 < replay.progress.done <= replays.LEAST_ENTRIES
+    fhir.left = 0
+    run_replays(fakes, OPTIONS, fakes.now() + timedelta(seconds=30))
+    assert counts(fakes.replays.read(replay.id)) == (100, 100, 100, 0, 0)
+
+
+def test_a_feed_that_cannot_be_asked_ends_no_replay():
+    """Whether anything is new is asked besides: the replay itself tells what it cannot read."""
+
+    class Silent(FakeFeed):
+        def latest(self):
+            raise OutageError("DICOM service", "down")
+
+    fakes = world(FEED, feed=Silent(FEED))
+    assert run(fakes, StoredErrors((ErrorTable.FHIR,))).state is ReplayState.DONE
