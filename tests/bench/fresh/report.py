@@ -76,7 +76,7 @@ def capacity(results: Sequence[Result]) -> str:
         return ""
     row, drained = min(rates.items(), key=lambda one: one[1])
     lines = [
-        f"| {name} | {_short(each)} | {_short(BUSIEST_HOUR * each)} | {BUSIEST_HOUR * each / drained:.1%} |"
+        f"| {name} | {_short(each)} | {_short(BUSIEST_HOUR * each)} | {BUSIEST_HOUR * each / drained:.2%} |"
         for name, examinations in _ARCHIVES
         for each in (examinations * INSTANCES_OF_AN_EXAMINATION / _SECONDS_OF_A_YEAR,)
     ]

@@ -73,7 +73,7 @@ def test_what_one_worker_holds():
     slower = Result(replace(row, name="backlog-100"), Measured({"drained": 1, "entries": 1_000}), None)
     said = capacity([Result(row, Measured({"drained": 1, "entries": 2_000}), None), slower])
     assert "One worker drained the backlog of `backlog-100` at 1,000 instances a second" in said
-    assert "| all imaging of a country, 43 million | 100 | 398 | 39.8% |" in said
+    assert "| all imaging of a country, 43 million | 100 | 398 | 39.81% |" in said
     assert capacity([Result(row, Measured({"p50": 1}), None)]) == ""
 
 
