@@ -21,7 +21,7 @@ from shared.replay import Replay
 NAME = "dicom_cast"
 KNOWN_WORDS = frozenset({
     "v1", "v2", "changefeed", "latest", "studies",
-    "metadata", "Patient", "Endpoint", "ImagingStudy", "Observation",
+    "metadata", "Patient", "Endpoint", "ImagingStudy", "Observation", "ServiceRequest",
 })  # fmt: skip
 """Of the paths that the app calls; any other part of a path is told as `*`."""
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)

@@ -59,6 +59,7 @@ def test_only_the_apps_own_spans_are_told(told):
         "study",
         "GET /fhir/metadata",
         "GET /fhir/Endpoint",
+        "GET /fhir/ServiceRequest",
         "POST /fhir/",
         "GET /v1/changefeed",
         "GET /v1/changefeed/latest",

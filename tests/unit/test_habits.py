@@ -40,6 +40,11 @@ def test_hooks_are_the_venv_s_own():
     assert all((ROOT / word).exists() for word in words if word.endswith(".py"))
 
 
+def _is_aside(folder):
+    """What is installed or made here, and is not the repository's."""
+    return folder == "node_modules" or folder.startswith(".")
+
+
 @pytest.mark.parametrize("update", UPDATES, ids=lambda update: update["package-ecosystem"])
 def test_dependabot_looks_where_something_is(update):
     """In each folder, and in all that have such a file."""
@@ -50,5 +55,5 @@ def test_dependabot_looks_where_something_is(update):
     above = ROOT / ".github/workflows" if manifest.startswith(".") else ROOT
     known = {path.parent for one in ("", "*/", "*/*/", "*/*/*/") for path in ROOT.glob(f"{one}{manifest}")}
     known = {ROOT if one == above else one for one in known}
-    known = {one for one in known if "node_modules" not in one.parts and not one.name.startswith(".")}
+    known = {one for one in known if not any(_is_aside(part) for part in one.relative_to(ROOT).parts)}
     assert set(chain(*folders.values())) == known - {ROOT / "tests/data/dose_reports"}, "of real devices, as they are"

@@ -10,7 +10,6 @@ from shared.clients.open_rows import TABLE as INDEX
 from shared.outcome import Outcome
 
 PASS = {"DicomCast__Features__IgnoreJsonParsingErrors": "true"}
-V2 = {"DicomWeb__ApiVersion": "v2"}
 STUDIES, INSTANCES = 3, 4
 BAD = 6  # of twelve: the second study's second instance
 
@@ -18,10 +17,6 @@ BAD = 6  # of twelve: the second study's second instance
 def torn_metadata(content):
     """A string of its metadata does not end; without metadata the entry is whole."""
     return content.replace(b'"TORN"', b'"TORN')
-
-
-GRACE_SECONDS = 2.1
-"""As long as the settings of the world; a second more, since a `Date` header tells whole ones; and a little."""
 
 
 def torn_altogether(content):
@@ -42,29 +37,26 @@ def store(world):
 
 
 def first_tick(world):
-    """The first that has anything to do: v2 waits for the grace period, after which all that was stored is there."""
-    time.sleep(GRACE_SECONDS)
+    """The first that has anything to do."""
     while (record := world.app.tick()).outcome is Outcome.IDLE:
         time.sleep(0.2)
     return record
 
 
-# what is wrong, the setting, UIDs known
+# what is wrong, UIDs known
 PASSED = [
-    (torn_metadata,   {}, True),
-    (torn_metadata,   V2, True),
-    (torn_altogether, {}, False),
-    (unknown_action,  {}, True),
-    (unknown_action,  V2, True),
+    (torn_metadata,   True),
+    (torn_altogether, False),
+    (unknown_action,  True),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("tear", "settings", "is_known"), PASSED)
-def test_it_is_isolated_recorded_and_passed(world, tear, settings, is_known):
+@pytest.mark.parametrize(("tear", "is_known"), PASSED)
+def test_it_is_isolated_recorded_and_passed(world, tear, is_known):
     """One row by its sequence; every other entry is in FHIR; a second pass adds no row."""
     store(world)
     world.feed.rewrite = tear
-    world.build(PASS | settings)
+    world.build(PASS)
     world.drain()
     (row,) = recorded_failures(world.storage, world.prefix)
     assert (row.table, row.sequence) == ("DicomFailToStoreExceptionTable", BAD)
@@ -84,12 +76,12 @@ def test_its_row_says_the_data_partition(world):
     assert [row["Partition"] for row in world.rows(but=[INDEX]) if "Exception" in row] == ["north"]
 
 
-@pytest.mark.parametrize(("tear", "settings"), [(row[0], row[1]) for row in PASSED])
-def test_it_stops_the_tick(world, tear, settings):
+@pytest.mark.parametrize("tear", [row[0] for row in PASSED])
+def test_it_stops_the_tick(world, tear):
     """The error names the entry and the setting; the watermark stands; mended, all is synced."""
     store(world)
     world.feed.rewrite = tear
-    world.build(settings)
+    world.build({})
     record = first_tick(world)
     assert record.outcome is Outcome.FAILED
     assert f"entry {BAD}" in record.error
@@ -111,15 +103,3 @@ def test_a_feed_that_is_torn_throughout_is_not_passed(world):
     assert "is this a change feed?" in record.error
     assert recorded_failures(world.storage, world.prefix) == []
     assert world.app.status().watermark.sequence == 0
-
-
-def test_v2_cannot_name_what_cannot_be_read_at_all(world):
-    """Places in time have no numbers: it stops, whatever the setting."""
-    store(world)
-    world.feed.rewrite = torn_altogether
-    world.build(PASS | V2)
-    record = first_tick(world)
-    if record.outcome is Outcome.SYNCED:  # what comes before it
-        record = first_tick(world)
-    assert record.outcome is Outcome.FAILED
-    assert "nor can its sequence number be read" in record.error

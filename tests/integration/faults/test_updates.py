@@ -168,14 +168,13 @@ def test_another_update_and_somebody_else_while_one_is_merged(updated, is_rememb
     check(updated, study=[3], observations=[2] * 3, patient=[1], other=[1])
 
 
-PATIENT = ("fhir", "GET", "/Patient?")
 OBSERVATIONS = ("fhir", "GET", "/Observation?")
 TRANSACTION = ("fhir", "POST", "/")
 READ_AHEAD = ("fhir", "POST", "/")  # and the transaction: both are Bundles
 WATERMARK = ("tables", "POST|PATCH|PUT|MERGE", "SyncStateTable")
 FAULTS = [
     # where, method, path, whether the study is remembered by the app, how it strikes
-    (PATIENT,            True,  {"status": 503}),
+    (READ_AHEAD,         True,  {"status": 503}),
     (OBSERVATIONS,       True,  {"status": 503}),
     (TRANSACTION,        True,  {"status": 503}),
     (TRANSACTION,        True,  {}),  # no answer
