@@ -106,7 +106,10 @@ class ChangeFeed:
         if not by_time.timestamp:
             return by_time
         end = moment(by_time.timestamp) + self._grace
-        pages = self.between(by_time, end.isoformat(), metadata=False)
+        try:
+            pages = list(self.between(by_time, end.isoformat(), metadata=False))
+        except FeedError:  # no API v2, by which such a mark would have been made
+            return by_time
         first = min((entry.sequence for page in pages for entry in page.entries), default=by_time.sequence + 1)
         return replace(by_time, sequence=min(by_time.sequence, first - 1))
 

@@ -135,6 +135,8 @@ def test_a_mark_of_the_order_of_time(rule, times, mark, stands):
     by_time = Watermark(mark, service.entry(mark, False)["Timestamp"])
     assert service.feed().by_sequence(by_time) == Watermark(stands, by_time.timestamp), rule
     assert service.feed().by_sequence(Watermark(mark)) == Watermark(mark), "of a row without a time"
+    service.versions = ("v1",)
+    assert service.feed().by_sequence(by_time) == by_time, "of a service that was never followed by time"
 
 
 @pytest.mark.parametrize("versions", [("v1", "v2"), ("v1",)], ids=["v1 and v2", "v1 alone"])
