@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.errors import EntryError, TransientError
-from shared.failures import FailedEntry
 from shared.log_lines import log_line
 from shared.mapping.accession import is_of_type_accession
 from shared.mapping.converters import MappingOptions
@@ -23,6 +22,7 @@ from shared.sync.merge.known import KnownResources
 from shared.sync.merge.lookup import ORDER
 from shared.sync.merge.merging import StudyMerger
 from shared.sync.ports import Ports
+from shared.sync.record.past import after_sync
 from shared.sync.record.rows import ErrorRows
 from shared.sync.transact.group import Group
 from shared.sync.transact.one_study import OneStudy
@@ -152,22 +152,14 @@ def _linked(
     outcomes = Group(afresh, tasks, lambda task: OneStudy(afresh, task).run()).run()
     done = [(place, one) for (place, _), one in zip(studies, outcomes, strict=True) if isinstance(one, StudyResult)]
     rows = ErrorRows(ports, ports.watermarks.read())
-    failures = [failure for _, one in done for failure in one.failures]
-    untrue = {place: {*one.untrue, *_of_study(one.failures)} for place, one in done}
-    written = {(failure.table, failure.key) for failure in failures}
     past = [
         row
-        for place, exceptions in untrue.items()
-        for row in ports.errors.open_rows([place], ())
-        if row.is_of_study and row.key[0] in exceptions and (row.table, row.key) not in written
+        for place, one in done
+        for row in after_sync(ports.errors.open_rows([place], ()), (), one.failures, one.untrue)
     ]
-    rows.record(failures)
+    rows.record([failure for _, one in done for failure in one.failures])
     rows.resolve(past)
     return outcomes
-
-
-def _of_study(failures: Sequence[FailedEntry]) -> set[str]:
-    return {failure.exception for failure in failures if failure.is_of_study}
 
 
 def _instant(moment: datetime) -> str:
