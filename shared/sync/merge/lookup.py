@@ -188,9 +188,10 @@ class Lookup:
         self._others.discard(search)
 
         def fits(one: Resource) -> bool:
-            if _has(one, identifier) and not _is_identified(one, identifier):
+            is_found = _is_identified(one, identifier)
+            if not is_found and any(True for _ in _same(one, identifier)):
                 self._others.add(search)
-            return _is_identified(one, identifier)
+            return is_found
 
         return sorted(self._found(search, fits), key=by_id)
 
@@ -256,10 +257,6 @@ def _key(reference: str) -> str:
 
 def _is_identified(resource: Resource, identifier: Mapping[str, Any]) -> bool:
     return any(not is_other(one) for one in _same(resource, identifier))
-
-
-def _has(resource: Resource, identifier: Mapping[str, Any]) -> bool:
-    return any(True for _ in _same(resource, identifier))
 
 
 def _same(resource: Resource, identifier: Mapping[str, Any]) -> Iterator[Resource]:
