@@ -5,12 +5,15 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta, timezone
+from enum import StrEnum
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from shared.mapping.identifier_system import is_absolute_uri
 from shared.model import OrderLink, PatientUpdatePolicy
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class FaultError(ValueError):
@@ -175,24 +178,40 @@ def offset(value: str) -> timezone:
     return timezone(-offset if sign == "-" else offset)
 
 
+def _one_of(kind: type[Choice]) -> Callable[[str], Choice]:
+    def parse(value: str) -> Choice:
+        try:
+            return kind(value.lower())
+        except ValueError:
+            raise FaultError(f"one of {', '.join(kind)} is expected") from None
+
+    return parse
+
+
+policy = _one_of(PatientUpdatePolicy)
+order_link = _one_of(OrderLink)
+
+
+def _matching(pattern: str, fault: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise FaultError(fault)
+        return value
+
+    return parse
+
+
+identifier_type = _matching(r"[A-Z]{0,4}", "a code of HL7's table 0203 is expected, MR for example")
+account_name = _matching(r"[a-z0-9]{3,24}", "3 to 24 lower-case letters and digits are expected")
+"""A storage account's: it becomes part of a host name."""
+# With the longest table name behind it, 63 characters are allowed (Understanding the Table service data model).
+prefix = _matching(r"([A-Za-z][A-Za-z0-9]{0,30})?", "at most 31 letters and digits, a letter first, are expected")
+
+
 def version(value: str) -> str:
     if value not in ("v1", "v2"):
         raise FaultError("v1 or v2 is expected")
     return value
-
-
-def policy(value: str) -> PatientUpdatePolicy:
-    try:
-        return PatientUpdatePolicy(value.lower())
-    except ValueError:
-        raise FaultError(f"one of {', '.join(PatientUpdatePolicy)} is expected") from None
-
-
-def order_link(value: str) -> OrderLink:
-    try:
-        return OrderLink(value.lower())
-    except ValueError:
-        raise FaultError(f"one of {', '.join(OrderLink)} is expected") from None
 
 
 def uri(value: str) -> str:
@@ -210,23 +229,3 @@ def systems(value: str) -> Mapping[str, str]:
     if not isinstance(given, dict) or not all(isinstance(one, str) and is_absolute_uri(one) for one in given.values()):
         raise FaultError('a JSON object is expected, of names and URIs: {"HOSPITAL": "urn:oid:1.2.3"}')
     return given
-
-
-def identifier_type(value: str) -> str:
-    if not re.fullmatch(r"[A-Z]{0,4}", value):
-        raise FaultError("a code of HL7's table 0203 is expected, MR for example")
-    return value
-
-
-def account_name(value: str) -> str:
-    """A storage account's: it becomes part of a host name."""
-    if not re.fullmatch(r"[a-z0-9]{3,24}", value):
-        raise FaultError("3 to 24 lower-case letters and digits are expected")
-    return value
-
-
-def prefix(value: str) -> str:
-    # With the longest table name behind it, 63 characters are allowed (Understanding the Table service data model).
-    if not re.fullmatch(r"([A-Za-z][A-Za-z0-9]{0,30})?", value):
-        raise FaultError("at most 31 letters and digits, a letter first, are expected")
-    return value
