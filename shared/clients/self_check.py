@@ -11,6 +11,7 @@ from azure.core.exceptions import ResourceNotFoundError
 
 from shared.clients.change_feed import ChangeFeed
 from shared.clients.change_feed_entry import hundred_nanoseconds
+from shared.clients.change_feed_reader import V1
 from shared.clients.fhir.client import FhirClient
 from shared.clients.fhir.trial import Trial
 from shared.clients.http import HttpService
@@ -95,7 +96,7 @@ class SelfCheck:
         Those of a system stand together.
         """
         dicom, fhir = self._feed.service, self._fhir.service
-        latest, metadata = "/v1/changefeed/latest", "/metadata?_elements=fhirVersion"
+        latest, metadata = f"{V1}/latest", "/metadata?_elements=fhirVersion"
         questions = [
             ("storage: tables can be written", self.tables, TABLES),
             ("storage: the lease can be taken", self.lease, BLOBS),
