@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
+from http import HTTPStatus
 from itertools import islice
 from typing import Any
 
@@ -15,6 +16,7 @@ from azure.core import MatchConditions
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 from azure.data.tables import TableEntity, TableTransactionError, UpdateMode
 from pydantic import TypeAdapter
+from tenacity import retry, retry_if_exception, stop_after_attempt
 
 from shared.clients.tables import Table, Tables, record_of, storage_faults
 from shared.errors import LeaseLostError, TooManyReplaysError
@@ -24,10 +26,19 @@ TABLE = "ReplayTable"
 PARTITION_KEY = "Replay"
 CREATION = "~creation"  # sorts behind all ids, which are hexadecimal
 MAX_UNDER_WAY = 10
+MAX_ATTEMPTS = 100
+"""Each attempt to create a replay that fails has seen another one made at that very moment."""
 MAX_KEPT = 100
 """So many replays are kept; older ones that have ended are let go."""
 _REPLAY = TypeAdapter(Replay)
 _UNCHANGED: dict[str, Any] = {"mode": UpdateMode.REPLACE, "match_condition": MatchConditions.IfNotModified}
+
+
+def _another_came_first(error: BaseException) -> bool:
+    return isinstance(error, TableTransactionError) and error.status_code in (
+        HTTPStatus.CONFLICT,
+        HTTPStatus.PRECONDITION_FAILED,
+    )
 
 
 class ReplayTable:
@@ -41,20 +52,20 @@ class ReplayTable:
     def create(self, request: ReplayRequest) -> Replay:
         """A new replay, or the one under way for the same request. Raises TooManyReplaysError."""
         with storage_faults():
-            while True:
-                creation = next(iter(self._rows(f"RowKey eq '{CREATION}'")), None)
-                under_way = self.under_way()
-                if same := next((one for one in under_way if one.request == request), None):
-                    return same
-                if len(under_way) >= MAX_UNDER_WAY:
-                    raise TooManyReplaysError(MAX_UNDER_WAY)
-                replay = self._new(request)
-                try:
-                    self._table.submit_transaction([_counted(creation, replay.id), ("create", _row(replay))])
-                except TableTransactionError:  # another was made at this very moment
-                    continue
-                self._let_go_of_old()
-                return replay
+            return self._create(request)
+
+    @retry(retry=retry_if_exception(_another_came_first), stop=stop_after_attempt(MAX_ATTEMPTS), reraise=True)
+    def _create(self, request: ReplayRequest) -> Replay:
+        creation = next(iter(self._rows(f"RowKey eq '{CREATION}'")), None)
+        under_way = self.under_way()
+        if same := next((one for one in under_way if one.request == request), None):
+            return same
+        if len(under_way) >= MAX_UNDER_WAY:
+            raise TooManyReplaysError(MAX_UNDER_WAY)
+        replay = self._new(request)
+        self._table.submit_transaction([_counted(creation, replay.id), ("create", _row(replay))])
+        self._let_go_of_old()
+        return replay
 
     def read(self, replay_id: str) -> Replay | None:
         """None where there is none of this id, or its row cannot be read."""

@@ -1,16 +1,22 @@
 """What people do to the app's storage while it runs: tables deleted, the watermark's row spoilt, a lease without end."""
 
+import secrets
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from azure.data.tables import EdmType, EntityProperty, TableServiceClient
 from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 
+from shared.clients import replay_table
+from shared.clients import tables as storage_tables
 from shared.clients.lease import CONTAINER
 from shared.clients.watermark import PARTITION_KEY, ROW_KEY, TABLE
+from shared.errors import OutageError
 from shared.failures import ErrorTable
 from shared.model import Hole, Watermark
 from shared.outcome import Outcome
+from shared.replay import ReplayRequest, StudyRebuild
 from shared.web.as_json import status_json
 from tests.integration.whole_feed import World
 
@@ -101,6 +107,15 @@ def test_a_watermark_without_its_sequence(world, tables):
     world.synced()
     tables.drop("SyncedSequence")
     assert "SyncedSequence must be a whole number" in world.app.tick().error
+
+
+def test_a_replay_that_storage_refuses_is_an_outage(storage):
+    """Its row is too large here: nobody else came first, and asking again would go on for ever."""
+    with TableServiceClient.from_connection_string(storage) as service:
+        tables = storage_tables.Tables(service, f"t{secrets.token_hex(4)}", [replay_table.TABLE])
+        replays = replay_table.ReplayTable(tables, lambda: datetime.now(UTC))
+        with pytest.raises(OutageError, match="answered 4"):
+            replays.create(ReplayRequest(StudyRebuild("1" * 70_000)))
 
 
 def test_a_lease_without_end_is_told(world, storage):

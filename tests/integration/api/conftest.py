@@ -1,15 +1,20 @@
 """A whole stack for the tests of the API, and a client that holds the function key."""
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
 import requests
+from azure.core.exceptions import ResourceExistsError
+from azure.storage.blob import BlobLeaseClient, BlobServiceClient
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from local.compare import compare
 from local.failures import recorded_failures
 from local.stack import Ports, Stack, StackOptions
 from local.stow import multipart
+from shared.clients.lease import CONTAINER
 from tests.integration.dicom_service_client import dicom_file, studies_path
 
 SETTINGS = {
@@ -78,6 +83,21 @@ class Api:
             assert time.monotonic() < deadline, replay
             time.sleep(0.1)
         return replay
+
+    @contextmanager
+    def without_ticks(self):
+        """Holds the app's lease, as another host would: what is asked for meanwhile is not begun."""
+        with BlobServiceClient.from_connection_string(self.stack.storage_connection) as service:
+            lease = BlobLeaseClient(service.get_blob_client(CONTAINER, "sync.lock"))
+            for attempt in Retrying(
+                retry=retry_if_exception_type(ResourceExistsError), wait=wait_fixed(0.02), stop=stop_after_delay(60)
+            ):
+                with attempt:
+                    lease.acquire(60)
+            try:
+                yield
+            finally:
+                lease.release()
 
     def study(self, number):
         """The ImagingStudy, None where there is none."""
