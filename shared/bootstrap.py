@@ -161,7 +161,7 @@ def _ports(
     return Ports(
         feed=_change_feed(settings, service),
         archive=DicomWeb(service, settings.dicom_api_version, _keys(settings)),
-        fhir=FhirClient(fhir_server(settings, fhir, patience, deadline, telemetry), learned),
+        fhir=_fhir(settings, fhir_server(settings, fhir, patience, deadline, telemetry), learned),
         watermarks=TableWatermarkStore(stored),
         errors=ErrorTables(stored, _utc_now),
         journal=JournalTable(stored),
@@ -187,7 +187,7 @@ def _self_check(settings: Settings, mapping: MappingOptions, learned: Learned) -
         Tables(tables, settings.table_name_prefix, TABLES),
         _lease(settings, blobs, "check.lock"),
         _change_feed(settings, dicom_service(settings, dicom_access(settings), CHECKING, deadline)),
-        FhirClient(fhir_server(settings, fhir_access(settings), CHECKING, deadline), learned),
+        _fhir(settings, fhir_server(settings, fhir_access(settings), CHECKING, deadline), learned),
         Sought(endpoint["name"], endpoint_query(endpoint["name"], connection["system"], connection["code"])),
         deadline,
         links_orders=mapping.links_orders,
@@ -208,6 +208,10 @@ def _identity(settings: Settings) -> list[str]:
 def _change_feed(settings: Settings, dicom: HttpService) -> ChangeFeed:
     reader = FeedReader(dicom, _keys(settings), pass_torn=settings.ignore_json_parsing_errors)
     return ChangeFeed(reader, settings.gap_grace_seconds)
+
+
+def _fhir(settings: Settings, server: HttpService, learned: Learned) -> FhirClient:
+    return FhirClient(server, learned, settings.bundle_processing)
 
 
 def _keys(settings: Settings) -> frozenset[str]:

@@ -7,11 +7,12 @@ from typing import Any
 
 from shared.authentication import Authentication, read_authentication, shown_authentication
 from shared.errors import SettingsError
-from shared.model import OrderLink, PatientUpdatePolicy
+from shared.model import BundleProcessing, OrderLink, PatientUpdatePolicy
 from shared.setting import (
     Setting,
     account_name,
     boolean,
+    bundle_processing,
     duration,
     identifier_type,
     is_plain_http,
@@ -51,6 +52,7 @@ class Settings:
     fhir_url: str
     fhir_authentication: Authentication | None
     fhir_transport: Transport
+    bundle_processing: BundleProcessing
     allow_plain_http: bool
     batch_size: int
     max_slices: int
@@ -103,6 +105,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DicomCast__GapGracePeriod",                         "gap_grace_seconds",     duration,        "00:00:30",  "how old the entry after a missing sequence number must be before the gap is passed"),
     Setting("DicomCast__StudySettle",                            "settle_seconds",        whole(0, 600),   "10",        "seconds; a study that keeps growing is written to FHIR again no sooner; 0: with each tick that reads more of it"),
     Setting("Fhir__SearchDelay",                                 "search_delay_seconds",  duration,        "00:00:00",  "how long the FHIR server's searches may lag behind its writes: a host that starts, or takes over, waits so long"),
+    Setting("Fhir__BundleProcessing",                            "bundle_processing",     bundle_processing, "server",  "`parallel` or `sequential`: the `x-bundle-processing-logic` that is asked of Azure's FHIR service for transactions and batches; `server`: its default; docs/servers.md"),
     Setting("DicomCast__LeaseDuration",                          "lease_seconds",         lease_duration,  "00:00:30",  "how long a host that died keeps others out"),
     Setting("DicomCast__TickTimeBudget",                         "tick_budget_seconds",   duration,        "00:04:00",  "after it a tick begins nothing new; well below `functionTimeout` in host.json"),
     Setting("DicomCast__HealthMaxAge",                           "health_max_age_seconds", duration,       "00:05:00",  "`/api/health` answers 503 where no tick has ended well for so long, or entries wait and none was written; above the time budget"),

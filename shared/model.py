@@ -155,6 +155,14 @@ class OrderLink(StrEnum):
     LINK_OR_IDENTIFIER = "link-or-identifier"
 
 
+class BundleProcessing(StrEnum):
+    """How Azure's FHIR service works through the entries of a Bundle; `server`: as it does by default."""
+
+    SERVER = "server"
+    PARALLEL = "parallel"
+    SEQUENTIAL = "sequential"
+
+
 @dataclass(frozen=True, slots=True)
 class TornEntry:
     """An entry of the feed that cannot be read; `message` says why. What is not known is empty, or None.

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from shared.mapping.identifier_system import is_absolute_uri
-from shared.model import OrderLink, PatientUpdatePolicy
+from shared.model import BundleProcessing, OrderLink, PatientUpdatePolicy
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -190,6 +190,7 @@ def _one_of(kind: type[Choice]) -> Callable[[str], Choice]:
 
 policy = _one_of(PatientUpdatePolicy)
 order_link = _one_of(OrderLink)
+bundle_processing = _one_of(BundleProcessing)
 
 
 def _matching(pattern: str, fault: str) -> Callable[[str], str]:

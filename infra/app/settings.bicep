@@ -28,6 +28,7 @@ type appSettings = {
   AzureFunctionsJobHost__telemetryMode: string?
   DicomCast__AccessionSystem: string?
   DicomCast__AccessionIssuers: string?
+  Fhir__BundleProcessing: string?
   DicomCast__OrderLink: string?
   DicomCast__OrderLookBack: string?
   Patient__PatientSystemId: string?

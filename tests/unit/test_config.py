@@ -81,6 +81,7 @@ def test_every_fault_is_named_at_once():
         ("Fhir__Authentication__Enabled", "on", "true or false"),
         ("DicomCast__AccessionSystem", "RIS", "a URI with its scheme"),
         ("DicomCast__AccessionIssuers", "HOSPITAL", "a JSON object"),
+        ("Fhir__BundleProcessing", "yes", "one of server, parallel, sequential"),
         ("DicomCast__OrderLink", "yes", "link-or-identifier"),
         ("DicomCast__OrderLookBack", "a week", "a whole number"),
         ("Patient__IssuerSystems", '{"HOSPITAL": ""}', "a JSON object"),

@@ -18,16 +18,21 @@ from shared.errors import (
     OutageError,
     TransientError,
 )
-from shared.model import Resource, Written
+from shared.model import BundleProcessing, Resource, Written
 
 
 class FhirClient:
     """One FHIR R4 server."""
 
-    def __init__(self, service: HttpService, learned: Learned | None = None) -> None:
+    def __init__(
+        self,
+        service: HttpService,
+        learned: Learned | None = None,
+        processing: BundleProcessing = BundleProcessing.SERVER,
+    ) -> None:
         self.service = service
         self._learned = learned or Learned()
-        self._exchange = Exchange(service)
+        self._exchange = Exchange(service, processing)
         self._searches = Searches(self._exchange, self._learned)
         self._checked = False
 

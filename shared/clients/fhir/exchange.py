@@ -7,16 +7,20 @@ from shared.clients.fhir.probe import Probe
 from shared.clients.http import Answer, HttpService
 from shared.clients.json_body import json_bytes, json_of
 from shared.errors import FhirRefusedError, ForbiddenError, OverlongAnswerError, TransientError
-from shared.model import Resource
+from shared.model import BundleProcessing, Resource
 
 FHIR_JSON = "application/fhir+json"
+BUNDLE_PROCESSING = "x-bundle-processing-logic"
+"""Azure's FHIR service knows this header: `parallel` or `sequential`."""
+TO_POST_A_BUNDLE = ("POST", "")
 
 
 class Exchange:
     """With one server. Paths begin with a slash, or are whole URLs on the server's own origin."""
 
-    def __init__(self, service: HttpService) -> None:
+    def __init__(self, service: HttpService, processing: BundleProcessing = BundleProcessing.SERVER) -> None:
         self.service = service
+        self._of_bundles = {} if processing is BundleProcessing.SERVER else {BUNDLE_PROCESSING: processing.value}
         self.probe = Probe(service)
 
     @property
@@ -50,6 +54,7 @@ class Exchange:
         """
         said = {"Accept": FHIR_JSON, "Cache-Control": "no-cache"}
         said |= {"Content-Type": FHIR_JSON} if body else {}
+        said |= self._of_bundles if (method, path) == TO_POST_A_BUNDLE else {}
         said |= headers or {}
         try:
             return self._sent(method, path, body, said)

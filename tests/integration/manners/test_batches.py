@@ -40,3 +40,17 @@ def test_a_batch_that_is_refused_is_tried_once(mannered, name, manners):
     assert world.all_differences() == []
     assert world.open_rows() == []
     assert len([request for request, _ in world.fhir.asked if request.is_batch]) == 1
+
+
+def test_a_server_is_asked_to_work_in_parallel(mannered):
+    """By the setting: batches and transactions bear Azure's header, no other request does."""
+    world = mannered(Fhir__BundleProcessing="parallel")
+    world.store(studies=2, instances=1)
+    world.drain()
+    asked = {
+        (request.method, request.path, request.headers.get("x-bundle-processing-logic"))
+        for request, _ in world.fhir.asked
+    }
+    bundles = {logic for method, path, logic in asked if (method, path) == ("POST", "")}
+    assert bundles == {"parallel"}
+    assert {logic for method, path, logic in asked if (method, path) != ("POST", "")} == {None}

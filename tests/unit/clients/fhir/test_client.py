@@ -15,7 +15,7 @@ from shared.errors import (
     ThrottledError,
     TransientError,
 )
-from shared.model import Written
+from shared.model import BundleProcessing, Written
 from tests.unit.clients.fhir.http_fake import BASE, FakeHttp, answer
 
 QUERY = "identifier=%7CP-1"
@@ -392,3 +392,23 @@ def test_a_comma_in_a_value_joins_nothing():
     client.search_many([("Patient", "identifier=%7Ca%5C%2Cb"), ("Patient", "identifier=%7Cc")])
     (request,) = http.asked
     assert request.path == f"/Patient?identifier=%7Ca%5C%2Cb,%7Cc&_count={PAGE_SIZE}"
+
+
+@pytest.mark.parametrize(
+    ("processing", "asked"),
+    [
+        (BundleProcessing.SERVER, [None, None, None]),
+        (BundleProcessing.PARALLEL, ["parallel", "parallel", None]),
+        (BundleProcessing.SEQUENTIAL, ["sequential", "sequential", None]),
+    ],
+    ids=str,
+)
+def test_how_a_server_is_to_work_through_bundles(processing, asked):
+    """Azure's header, on transactions and batches alone: nothing is asked for by default."""
+    batch = answer(batch_of("200", "200", "200"))
+    http = FakeHttp(lambda request: batch if request.is_batch else done(3) if request.text else answer(page()))
+    client = FhirClient(http, processing=processing)
+    client.search_many(SEARCHES)
+    client.transact(bundle(3))
+    client.search("Patient", QUERY)
+    assert [request.headers.get("x-bundle-processing-logic") for request in http.asked] == asked

@@ -12,7 +12,11 @@ BUNDLE = {
     "type": "transaction",
     "entry": [{"request": {"method": "PUT", "url": "Patient/1"}}],
 }
-SEARCHES = [("Patient", "identifier=%7Cgood"), ("Patient", "identifier=%7Cbad"), ("ImagingStudy", "identifier=%7Cgood")]
+SEARCHES = [
+    ("Patient", "identifier=%7Cgood"),
+    ("Patient", "identifier=%7Cworst"),
+    ("ImagingStudy", "identifier=%7Cgood"),
+]
 
 
 def forbidding(fits, **others):
@@ -38,18 +42,18 @@ def has(text):
 
 def test_one_search():
     """The search is asked about with another one, of nothing, that no memory can answer."""
-    client, http = forbidding(has("bad"))
+    client, http = forbidding(has("worst"))
     with pytest.raises(FhirRefusedError, match=r"403.*other requests are answered") as caught:
-        client.search("Patient", "identifier=%7Cbad")
+        client.search("Patient", "identifier=%7Cworst")
     assert caught.value.status == 403
     assert "identifier=urn%3Adicom-cast%3Aself-check%7C" in http.asked[1].path
     assert http.asked[1].headers["Cache-Control"] == "no-cache"
 
 
 def test_one_read():
-    client, _ = forbidding(has("Patient/bad"))
+    client, _ = forbidding(has("Patient/worst"))
     with pytest.raises(FhirRefusedError, match="403"):
-        client.read("Patient/bad")
+        client.read("Patient/worst")
 
 
 def test_one_transaction():
@@ -114,10 +118,10 @@ def test_a_batch_that_is_refused_for_what_is_in_it(error):
 
 def test_joined_searches_of_which_one_is_refused():
     """The others are still joined the next time; a long search still goes by POST."""
-    client, _ = forbidding(has("bad"))
+    client, _ = forbidding(has("worst"))
     with pytest.raises(FhirRefusedError, match="403"):
         client.search_many(SEARCHES)
     assert client.capabilities.joined_searches is not False
     with pytest.raises(FhirRefusedError, match="403"):
-        client.search("Patient", "identifier=" + ",".join(f"%7Cbad-{number}" for number in range(300)))
+        client.search("Patient", "identifier=" + ",".join(f"%7Cworst-{number}" for number in range(300)))
     assert client.capabilities.post_searches is not False
