@@ -50,7 +50,10 @@ class Partition:
 
     def uids(self, resource: Resource) -> set[str]:
         """The DICOM UIDs by which the resource is of this partition."""
-        own = [one["value"] for one in resource.get("identifier", []) if one.get("system") == self.system]
+        identifiers = resource.get("identifier", [])
+        own = {one["value"] for one in identifiers if one.get("system") == self.system}
+        if not self.path:  # a study of another data partition has the default one's system besides its own
+            own -= {one["value"] for one in identifiers if "/partitions/" in one.get("system", "")}
         return {value.removeprefix("urn:oid:") for value in own}
 
     def made(self, resource: Resource) -> bool:
@@ -71,7 +74,8 @@ class FhirAccount:
 
     def identified(self, resource_type: str, partition: Partition, uid: str) -> list[Resource]:
         """What a search for the UID finds."""
-        return search(self.url, resource_type, identifier=f"{partition.system}|urn:oid:{uid}")
+        found = search(self.url, resource_type, identifier=f"{partition.system}|urn:oid:{uid}")
+        return [one for one in found if uid in partition.uids(one)]
 
     def made_for(self, partition: Partition, resource_type: str) -> list[Resource]:
         """What the app made for the partition."""

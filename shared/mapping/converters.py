@@ -41,6 +41,7 @@ class MappingOptions:
     are not told apart so. `identifier_type`: of a Patient's identifier, a code of HL7's table 0203.
     `other_patient_ids`: whether a Patient has those of OtherPatientIDsSequence too. `snomed_body_site`: whether
     SNOMED CT's codes are written for body sites, which not every country is licensed to use.
+    `study_uid_in_partitions`: whether a study of a data partition has an identifier of `urn:dicom:uid` besides.
     """
 
     service_url: str
@@ -60,6 +61,7 @@ class MappingOptions:
     identifier_type: str = ""
     other_patient_ids: bool = False
     snomed_body_site: bool = True
+    study_uid_in_partitions: bool = True
 
     @property
     def links_orders(self) -> bool:
@@ -118,10 +120,6 @@ def gender(_options: MappingOptions, sex: str) -> str:
 
 def birth_date(_options: MappingOptions, day: date) -> str:
     return day.isoformat()
-
-
-def study_identifier(options: MappingOptions, uid: str) -> dict[str, str]:
-    return {"system": options.uid_system, "value": f"urn:oid:{uid}"}
 
 
 def started(options: MappingOptions, day: date | None, time: TimeOfDay | None, offset: timezone | None) -> str | None:

@@ -14,6 +14,7 @@ from shared.mapping.held import as_list, text
 from shared.mapping.last_applied import LINKS, mark, recorded
 from shared.mapping.last_applied import URL as RECORD
 from shared.mapping.patient_id import is_other
+from shared.mapping.study_identity import is_study_uid
 from shared.mapping.table import elements_of, rows_of
 from shared.model import Resource
 
@@ -68,7 +69,7 @@ def is_only_ours(resource: Resource, options: MappingOptions, record: AbstractSe
 def _is_recorded(resource: Resource, options: MappingOptions, record: AbstractSet[str]) -> bool:
     names = {*elements_of(resource["resourceType"]).add, "referrer", "basedOn", "encounter"} - LINKS
     items = [(name, item) for name in names if name in resource for item in as_list(resource[name])]
-    return all(item.get("system") == options.uid_system or mark(name, item) in record for name, item in items)
+    return all(is_study_uid(resource, item, options) or mark(name, item) in record for name, item in items)
 
 
 def are_doubles(resources: Sequence[Resource], options: MappingOptions) -> bool:
@@ -97,9 +98,9 @@ def _same(url: str, service_url: str) -> bool:
     return url.rstrip("/") == service_url.rstrip("/")
 
 
-def _is_uid_or_accession(_resource: Resource, identifier: Mapping[str, Any], options: MappingOptions) -> bool:
+def _is_uid_or_accession(resource: Resource, identifier: Mapping[str, Any], options: MappingOptions) -> bool:
     """Ours are DICOM UIDs, irradiation events' among them, our own, and accession numbers without a system."""
-    if identifier.get("system") in (options.uid_system, SIGN_SYSTEM):
+    if identifier.get("system") in (options.uid_system, SIGN_SYSTEM) or is_study_uid(resource, identifier, options):
         return True
     return "system" not in identifier and is_of_type_accession(identifier)
 

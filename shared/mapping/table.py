@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 
-from shared.mapping import accession, body_site, patient_id, procedures
+from shared.mapping import accession, body_site, patient_id, procedures, study_identity
 from shared.mapping import converters as to
 from shared.mapping import observation as dose
 from shared.mapping.dicom_json import Tag
@@ -106,7 +106,7 @@ TABLE: tuple[Row, ...] = (
     _row("Endpoint.payloadMimeType",                          "",                                NO,  to.constant(["application/dicom"]),        CREATE, "`application/dicom`"),
     _row("Endpoint.address",                                  "",                                NO,  to.service_url,          CREATE, "root URL of the DICOM service; another address under our name is an error"),
 
-    _row("ImagingStudy.identifier.where(system = 'urn:dicom:uid')", "(0020,000D) StudyInstanceUID", YES, to.study_identifier,  ADD,    "value `urn:oid:<uid>`; in a data partition the system is its URL"),
+    _row("ImagingStudy.identifier.where(system = 'urn:dicom:uid')", "(0020,000D) StudyInstanceUID", YES, study_identity.study_identifier, ADD, "value `urn:oid:<uid>`; in a data partition the system is its URL"),
     _row("ImagingStudy.identifier.where(type.coding.code = 'ACSN')", ACCESSION, NO, accession.accession_identifier, ADD, "type `v2-0203|ACSN`; system and assigner are the issuer's, else `DicomCast__AccessionSystem`, else none"),
     _row("ImagingStudy.meta.source",                          "",                                NO,  to.source,               CREATE, "root URL of the DICOM service: it says that we made the resource"),
     _row("ImagingStudy.meta.tag",                             "",                                NO,  to.tag,                  CREATE, "as Patient.meta.tag: the sign where a server drops `meta.source`"),
@@ -118,6 +118,7 @@ TABLE: tuple[Row, ...] = (
     _row("ImagingStudy.endpoint",                             "",                                NO,  to.endpoint_link,        ADD,    "the Endpoint above"),
     _row("ImagingStudy.note",                                 "(0008,1030) StudyDescription",    NO,  to.annotation,           ADD,    "unless a note says the same"),
 
+    _our("ImagingStudy.identifier.type",                      "(0020,000D) StudyInstanceUID",    NO,  study_identity.study_identifiers, CREATE, "DCM 110180; in a data partition on one of `urn:dicom:uid` besides; `DicomCast__Features__StudyUidInPartitions`"),
     _our("ImagingStudy.description",                          "(0008,1030) StudyDescription",    NO,  to.plain,                SET,    "besides the note"),
     _our("ImagingStudy.referrer",                             "(0008,0090) ReferringPhysicianName", NO, to.as_display,         FILL,   "display only: no Practitioner is made; another's stays"),
     _our("ImagingStudy.procedureCode",                        PROCEDURES, NO, procedures.procedures, ADD, "the first of them that is there; a description as text"),

@@ -58,7 +58,7 @@ class Compared:
 
     def accession(self, number):
         """The study's identifiers, with another accession number."""
-        return [one | ({"value": number} if "type" in one else {}) for one in self.study()["identifier"]]
+        return [one | ({"value": number} if "system" not in one else {}) for one in self.study()["identifier"]]
 
     def names(self, position, **changes):
         """The Patient's names, with changes to one."""

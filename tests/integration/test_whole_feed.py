@@ -85,7 +85,7 @@ def test_the_same_study_in_two_partitions(world):
     assert north["endpoint"] != default["endpoint"]
     requests.delete(f"{world.dicom.url}/v2/studies/{world.study}", timeout=30)
     world.synced()
-    assert world.search("ImagingStudy", f"urn:dicom:uid|urn:oid:{world.study}") == []
+    assert world.imaging_studies() == []
     assert world.imaging_study(url)["meta"]["versionId"] == "1"
 
 

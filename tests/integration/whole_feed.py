@@ -72,8 +72,13 @@ class World:
         return search(self.fhir_url, resource_type, identifier=query)
 
     def imaging_study(self, system="urn:dicom:uid"):
-        (found,) = self.search("ImagingStudy", f"{system}|urn:oid:{self.study}")
+        (found,) = self.imaging_studies(system)
         return found
+
+    def imaging_studies(self, system="urn:dicom:uid"):
+        """The study's, of the data partition whose UIDs have this system."""
+        found = self.search("ImagingStudy", f"{system}|urn:oid:{self.study}")
+        return [one for one in found if one["identifier"][0]["system"] == system]
 
     def subject(self, study):
         return requests.get(f"{self.fhir_url}/{study['subject']['reference']}", timeout=30).json()

@@ -20,6 +20,7 @@ from shared.mapping.orders import OrderNumber
 from shared.mapping.patient_id import is_other
 from shared.mapping.resources import Fragment
 from shared.mapping.sign import are_doubles, by_id, named
+from shared.mapping.study_identity import is_of_another_partition, study_identifier, uid_of
 from shared.mapping.transaction import endpoint_query, identifier_query, reference_of
 from shared.model import Resource
 from shared.sync.merge.known import GONE, KnownResources
@@ -51,6 +52,7 @@ class Lookup:
         self._orders: dict[Search, list[Resource]] = {}
         self._afresh: set[Search] = set()
         self._others: set[Search] = set()
+        self._elsewhere: set[str] = set()
         self._told: set[str] = set()
 
     def read_ahead(self, searches: Iterable[Search]) -> None:
@@ -81,8 +83,22 @@ class Lookup:
         query = self.study_query(uid)
         if (known := self._known.get(query)) is not None:
             return [readable(known)]
-        identifier = {"system": self._options.uid_system, "value": f"urn:oid:{uid}"}
-        return self._unless_several(self._identified(("ImagingStudy", query), identifier))
+        self._elsewhere.discard(uid)
+        identifier = study_identifier(self._options, uid)
+
+        def fits(one: Resource) -> bool:
+            if not _is_identified(one, identifier):
+                return False
+            if is_of_another_partition(one, uid, self._options):
+                self._elsewhere.add(uid)
+                return False
+            return True
+
+        return self._unless_several(sorted(self._found(("ImagingStudy", query), fits), key=by_id))
+
+    def is_elsewhere_too(self, uid: str) -> bool:
+        """Whether the last look-up has shown that another data partition has a study of the same UID."""
+        return uid in self._elsewhere
 
     def studies_listing(self, parameter: str, uids: Iterable[str]) -> list[Resource]:
         """ImagingStudies that list a series or an instance (`parameter`) of these; none where the server cannot tell.
@@ -97,13 +113,8 @@ class Lookup:
         return [
             one
             for one in filter(None, map(_unless_malformed, found))
-            if asked & _listed(one, parameter) and self.study_uid(one)
+            if asked & _listed(one, parameter) and uid_of(one, self._options)
         ]
-
-    def study_uid(self, study: Resource) -> str:
-        """Its StudyInstanceUID; empty where it has none of this data partition."""
-        of_ours = (one for one in study.get("identifier", ()) if one.get("system") == self._options.uid_system)
-        return next((str(one.get("value", "")).removeprefix("urn:oid:") for one in of_ours), "")
 
     def patients(self, identifier: Mapping[str, str]) -> list[Resource]:
         """The Patient, and doubles of it that we made; of one that was merged into another that other.

@@ -20,8 +20,17 @@ from shared.mapping.reconcile import Said, StudyRead, takes_out
 from shared.mapping.reconcile_study import applied, is_plain, reconcile_study, standing, study_fragments
 from shared.mapping.resources import MappedInstance, listed_by
 from shared.mapping.sign import is_only_ours, is_ours, signed
+from shared.mapping.study_identity import uid_of, with_study_identifiers
 from shared.mapping.table import elements_of
-from shared.mapping.transaction import Create, Delete, Update, Write, as_they_stand, reference_of
+from shared.mapping.transaction import (
+    Create,
+    Delete,
+    Update,
+    Write,
+    as_they_stand,
+    identifier_query,
+    reference_of,
+)
 from shared.model import Resource
 from shared.sync.map.mapped_entries import Changes, newcomers, there
 from shared.sync.merge.gone import Gone
@@ -159,7 +168,7 @@ class StudyMerger:
         if merged is None:
             return []
         if study is None:
-            return [Create(urn("ImagingStudy", uid), merged, query, query)]
+            return [self._create(merged, uid)]
         if not merged.get("series") and is_ours(study, self.options.service_url):
             if is_only_ours(merged, self.options, recorded(study)):
                 return [Delete(study, signed(cancelled(study), self.options.service_url), query), *gone]
@@ -167,8 +176,17 @@ class StudyMerger:
         if merged == study:
             return gone
         if is_ours(study, self.options.service_url):
-            merged = signed(merged, self.options.service_url)
+            merged = with_study_identifiers(signed(merged, self.options.service_url), self.options)
         return [Update(merged, query), *gone]
+
+    def _create(self, study: Resource, uid: str) -> Create:
+        """Where another data partition has the UID, the condition by it would find that one's study (ADR 38)."""
+        condition = query = self._lookup.study_query(uid)
+        if self._lookup.is_elsewhere_too(uid):
+            own = {"system": self.options.service_url, "value": f"urn:oid:{uid}"}
+            study = {**study, "identifier": [*study["identifier"], own]}
+            condition = identifier_query(**own)
+        return Create(urn("ImagingStudy", uid), study, condition, query)
 
     def _merged(self, study: Resource | None, wanted: Changes, read: StudyRead | None, links: Links) -> Resource | None:
         """The ImagingStudy as it is to be, with the record of what is ours on it."""
@@ -257,7 +275,7 @@ class StudyMerger:
             return []
         uids = {"series": [one[2] for one in new], "instance": [one[3] for one in new]}
         found = [one for parameter, some in uids.items() for one in self._lookup.studies_listing(parameter, some)]
-        ours = {self._lookup.study_uid(one) for one in found if is_ours(one, self.options.service_url)}
+        ours = {uid_of(one, self.options) for one in found if is_ours(one, self.options.service_url)}
         for uid in ours:
             self._known.put(self._lookup.study_query(uid), None)
         return [Changes(uid, [], {}) for uid in sorted(ours - {wanted.study_instance_uid})]

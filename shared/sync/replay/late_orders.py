@@ -14,8 +14,9 @@ from shared.mapping.held import objects, readable, text
 from shared.mapping.last_applied import recorded
 from shared.mapping.orders import OrderNumber
 from shared.mapping.sign import is_ours
+from shared.mapping.study_identity import place_of
 from shared.mapping.transaction import identifier_query, reference_of
-from shared.model import DEFAULT_PARTITION, Resource
+from shared.model import Resource
 from shared.sync.batch import BatchOptions
 from shared.sync.map.mapped_entries import Changes
 from shared.sync.merge.known import KnownResources
@@ -125,16 +126,11 @@ def _place(study: Resource, options: MappingOptions) -> tuple[str, str] | None:
         study = readable(study)
     except EntryError:
         return None
-    for one in study.get("identifier", ()):
-        system, value = text(one.get("system")), text(one.get("value"))
-        partition = DEFAULT_PARTITION
-        if system.startswith(prefix := f"{options.service_url}/partitions/"):
-            partition = system.removeprefix(prefix)
-        of_partition = options.of_partition(partition)
-        if system == of_partition.uid_system and value.startswith("urn:oid:"):
-            is_known = recorded(study) is not None or is_ours(study, of_partition.service_url)
-            return (partition, value.removeprefix("urn:oid:")) if is_known else None
-    return None
+    place = place_of(study, options)
+    if place is None:
+        return None
+    is_known = recorded(study) is not None or is_ours(study, options.of_partition(place[0]).service_url)
+    return place if is_known else None
 
 
 def _linked(

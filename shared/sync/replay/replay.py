@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from shared.errors import FeedError, OutageError, TransientError, UnforeseenError
 from shared.log_lines import log_line
+from shared.mapping.study_identity import is_study, study_identifier
 from shared.mapping.transaction import identifier_query
 from shared.model import Watermark
 from shared.replay import Cursor, Replay, ReplayError, ReplayProgress, ReplayState, StudyRebuild
@@ -150,8 +151,9 @@ def _is_nowhere(ports: Ports, options: BatchOptions, replay: Replay, portion: Po
     target = replay.request.target
     if not isinstance(target, StudyRebuild) or any(study.entries for study in portion.studies):
         return False
-    system = options.mapping.of_partition(target.partition).uid_system
-    return not ports.fhir.search("ImagingStudy", identifier_query(system, f"urn:oid:{target.study_instance_uid}"))
+    of_partition, uid = options.mapping.of_partition(target.partition), target.study_instance_uid
+    found = ports.fhir.search("ImagingStudy", identifier_query(**study_identifier(of_partition, uid)))
+    return not any(is_study(one, uid, of_partition) for one in found)
 
 
 def _added(so_far: ReplayProgress, count: int, progress: Progress, *, is_done: bool) -> ReplayProgress:

@@ -14,7 +14,8 @@ from shared.errors import DicomCastError, FeedError, UnforeseenError
 from shared.failures import ErrorQuery, ErrorRow, ErrorTable
 from shared.log_lines import log_line
 from shared.mapping.converters import MappingOptions
-from shared.mapping.held import objects, text
+from shared.mapping.held import text
+from shared.mapping.study_identity import is_study, study_identifier
 from shared.mapping.transaction import identifier_query
 from shared.model import DEFAULT_PARTITION, ChangeFeedEntry, Resource
 from shared.sync.bulkhead import bulkhead, tell
@@ -121,12 +122,8 @@ class StudyPage:
 
 def _held(fhir: Rehearsal, uid: str, options: MappingOptions) -> list[Resource]:
     """The ImagingStudy, and doubles of it."""
-    system, value = options.uid_system, f"urn:oid:{uid}"
-    return [
-        one
-        for one in fhir.search("ImagingStudy", identifier_query(system, value))
-        if any(held.get("system") == system and held.get("value") == value for held in objects(one.get("identifier")))
-    ]
+    found = fhir.search("ImagingStudy", identifier_query(**study_identifier(options, uid)))
+    return [one for one in found if is_study(one, uid, options)]
 
 
 def _linked(fhir: Rehearsal, read: StudyRead) -> Resource | None:

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from shared.mapping.converters import DICOM_UID_SYSTEM, MappingOptions
+from shared.mapping.converters import MappingOptions
 from shared.mapping.held import objects, text
+from shared.mapping.study_identity import places_of
 from shared.mapping.text import InvalidValueError, uid
 from shared.mapping.transaction import reference_of, value_query
 from shared.model import DEFAULT_PARTITION, Resource
@@ -100,7 +101,7 @@ class StudySearch:
     def _add_held(self, held: Sequence[Resource]) -> None:
         self._is_all &= len(held) <= MOST_FOUND
         for study in held[:MOST_FOUND]:
-            for partition, name in self._names(study):
+            for partition, name in places_of(study, self._options):
                 if self._partition in (None, partition):
                     started, description = text(study.get("started")), text(study.get("description"))
                     self._add(
@@ -108,20 +109,6 @@ class StudySearch:
                             name, partition, in_dicom=False, in_fhir=True, started=started[:10], description=description
                         )
                     )
-
-    def _names(self, study: Resource) -> list[tuple[str, str]]:
-        """Data partition and StudyInstanceUID, by the systems that the app gives identifiers of studies."""
-        of_partitions = f"{self._options.service_url}/partitions/"
-        names = []
-        for one in objects(study.get("identifier")):
-            system, value = text(one.get("system")), text(one.get("value"))
-            if not value.startswith(_OID):
-                continue
-            if system == DICOM_UID_SYSTEM:
-                names.append((DEFAULT_PARTITION, value.removeprefix(_OID)))
-            elif system.startswith(of_partitions):
-                names.append((system.removeprefix(of_partitions), value.removeprefix(_OID)))
-        return names
 
     def _add(self, found: FoundStudy) -> None:
         """What either side does not say the other may."""

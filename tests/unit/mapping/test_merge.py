@@ -179,10 +179,12 @@ def test_without_the_extended_mapping_only_the_specification_is_written():
     bare = MappingOptions("https://dicom.example.org", extended=False)
     change = StudyMapper(bare).map(entry(t00081030="Chest", t00180015="CHEST", t00080090=name("Watson")))
     study = merge_study(None, [change], {}, counted=False)
-    ours = {(row.scope, row.element) for row in TABLE if row.ours}
+    specified = {(row.scope, row.element) for row in TABLE if not row.ours}
+    ours = {(row.scope, row.element) for row in TABLE if row.ours} - specified
     said = {("ImagingStudy", name) for name in study} | {("ImagingStudy.series", name) for name in study["series"][0]}
     assert not ours & said
     assert study["note"] == [{"text": "Chest"}]
+    assert study["identifier"] == [{"system": "urn:dicom:uid", "value": "urn:oid:1.2.3"}]
 
 
 def test_the_last_instance_takes_its_series_along():

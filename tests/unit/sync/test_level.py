@@ -8,6 +8,7 @@ import pytest
 
 from shared.errors import ConflictError, FeedError, FhirRefusedError, OutageError, UnreadStudyError
 from shared.failures import ErrorTable
+from shared.mapping.accession import is_of_type_accession
 from shared.mapping.converters import MappingOptions
 from shared.model import DEFAULT_PARTITION, Action, State
 from shared.replay import ReplayRequest, SequenceRange
@@ -72,7 +73,7 @@ class World:
     def said(self):
         """What the study says besides its lists: accession numbers, notes, description, start, referrer."""
         (study,) = [one for one in self.fhir.resources if one["resourceType"] == "ImagingStudy"]
-        numbers = [one["value"] for one in study["identifier"] if "type" in one]
+        numbers = [one["value"] for one in study["identifier"] if is_of_type_accession(one)]
         notes = [one["text"] for one in study.get("note", ())]
         return numbers, notes, study.get("description"), study.get("started"), study.get("referrer")
 

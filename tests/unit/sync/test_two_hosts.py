@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from shared.errors import LeaseLostError, TransientError
+from shared.mapping.merge import contains
 from shared.model import Action
 from shared.outcome import Outcome
 from tests.fakes import FakeErrors, FakeFhir, FakeJournal, FakeReplays, FakeWatermarks
@@ -47,7 +48,7 @@ class ShakyFhir(FakeFhir):
 
     def study(self, uid):
         identifier = {"system": "urn:dicom:uid", "value": f"urn:oid:{uid}"}
-        return [one for one in self.of("ImagingStudy") if identifier in one["identifier"]]
+        return [one for one in self.of("ImagingStudy") if contains(one["identifier"], [identifier])]
 
     def instances(self, uid):
         return {one["uid"] for study in self.study(uid) for series in study["series"] for one in series["instance"]}
