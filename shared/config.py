@@ -100,7 +100,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("AzureWebJobsStorage__clientId",                     "storage_client_id",     optional(text),  "",          "client id of a user-assigned identity for the storage account; empty: the system-assigned one"),
     Setting("TableStore__TableNamePrefix",                       "table_name_prefix",     prefix,          "",          "prefix of all tables and of the lease, so that deployments can share an account"),
     Setting("DicomCast__AllowPlainHttp",                         "allow_plain_http",      boolean,         "false",     "`true`: `http://` is taken for more than this machine's loopback"),
-    Setting("DicomCast__BatchSize",                              "batch_size",            whole(1, 20000), "2000",      "entries of the change feed that are worked on and recorded together (a slice)"),
+    Setting("DicomCast__BatchSize",                              "batch_size",            whole(1, 20000), "5000",      "entries of the change feed that are worked on and recorded together (a slice)"),
     Setting("DicomCast__MaxBatchesPerTick",                      "max_slices",            whole(0, 1000),  "0",         "slices of `DicomCast__BatchSize` in one tick; 0: to the end of the feed or of the time budget"),
     Setting("DicomCast__MaxConcurrency",                         "max_concurrency",       whole(1, 64),    "32",        "studies, or groups of small ones, that are synced at once at most: 8 first, more where that is quicker, fewer for a while after 429"),
     Setting("DicomCast__GapGracePeriod",                         "gap_grace_seconds",     duration,        "00:00:30",  "how old the entry after a missing sequence number must be before the gap is passed"),

@@ -135,6 +135,7 @@ class FakeFhir:
     endpoints: list[Resource] = field(default_factory=list)
     faults: list[Exception | None] = field(default_factory=list)
     calls: int = 0
+    quickest: float = 0.0
     most: int = 500
     limits: list[int] = field(default_factory=list)
 

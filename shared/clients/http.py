@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urljoin
@@ -74,6 +75,7 @@ class HttpService:
         self.url = url.rstrip("/")
         self._origin = urljoin(self.url, "/")
         self.calls = 0
+        self.quickest = 0.0
         self._transport = transport
         self._deadline = deadline or Deadline()
         self._most_bytes = most_bytes
@@ -99,8 +101,11 @@ class HttpService:
         url = path if path.startswith(self._origin) else f"{self.url}{path}"
         called = self._telemetry.call(self.name, self.url, method, url.removeprefix(self.url))
         with self._bounded(path) as bounds, called as tell:
+            began = time.monotonic()
             with self._response(method, url, params, body, headers) as response:
                 content = body_of(response, bounds)
+            took = time.monotonic() - began
+            self.quickest = min(took, self.quickest or took)
             tell(response.status_code)
         self._faults.answered()
         return self._answer(response, content)

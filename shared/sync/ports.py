@@ -120,6 +120,11 @@ class FhirServer(Protocol):
         """HTTP requests made so far."""
         ...
 
+    @property
+    def quickest(self) -> float:
+        """Seconds that the quickest answer so far took; 0 before the first."""
+        ...
+
     def manners(self) -> Mapping[str, str]:
         """What is known by now of what the server does, in words."""
         ...

@@ -20,7 +20,7 @@ def test_what_is_enough():
     """Everything else has a default; a slash at a URL's end does not matter."""
     settings = read_settings(ENOUGH)
     assert settings.dicom_url == "https://dicom.example.org"
-    assert (settings.batch_size, settings.gap_grace_seconds, settings.lease_seconds) == (2000, 30, 30)
+    assert (settings.batch_size, settings.gap_grace_seconds, settings.lease_seconds) == (5000, 30, 30)
     assert (settings.dicom_api_version, settings.patient_system) == ("v1", "")
 
 

@@ -42,6 +42,11 @@ class FhirClient:
         return self.service.calls
 
     @property
+    def quickest(self) -> float:
+        """Seconds that the quickest answer so far took; 0 before the first."""
+        return self.service.quickest
+
+    @property
     def capabilities(self) -> Capabilities:
         """What is known of the server by now."""
         return self._learned.known

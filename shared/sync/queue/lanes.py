@@ -15,6 +15,8 @@ GAIN = 1.25
 """So much more must be done in a second with twice as many lanes for them to stay."""
 REST = 20
 """So often all lanes have had a turn before more of them are tried again."""
+FAR = 4
+"""A turn makes two calls, one after the other. If it takes no longer than four of the quickest, it is waiting."""
 _FULL = 0.75
 
 
@@ -61,18 +63,19 @@ class Pace:
         self._limit = max(1.0, self._limit / 2)
         self._begin(REST)
 
-    def went_well(self, turn: Turn) -> None:
-        """A group was done."""
+    def went_well(self, turn: Turn, quickest: float) -> None:
+        """A group was done; the server has answered in so many seconds, at its quickest."""
         if self._limit < self._proven:
             self._limit = min(float(self._proven), self._limit + 1 / self._limit)
         elif self.most > self._proven and turn.limit == self.lanes and turn.among >= _FULL * self.lanes:
             self._turns.append(turn)
             if len(self._turns) >= self.lanes:
-                self._judge()
+                self._judge(quickest)
 
-    def _judge(self) -> None:
+    def _judge(self, quickest: float) -> None:
         """All lanes have had a turn."""
-        studies, seconds = sum(turn.studies for turn in self._turns), sum(turn.seconds for turn in self._turns)
+        turns = self._turns[:]
+        studies, seconds = sum(turn.studies for turn in turns), sum(turn.seconds for turn in turns)
         rate = self.lanes * studies / max(seconds, 1e-6)
         is_faster = rate >= GAIN * self._rate
         is_tried = self.lanes > self._proven
@@ -82,7 +85,9 @@ class Pace:
             return
         self._proven, self._rate = self.lanes, rate
         self._begin(max(0, self._rest - 1))
-        if not self._rest and is_tried == is_faster:  # a server that becomes faster by itself has just been started
+        # A server that becomes faster by itself has just been started; one that is far away is waited for in any case.
+        is_far = seconds <= FAR * quickest * len(turns)
+        if not self._rest and (is_far or is_tried == is_faster):
             self._limit = float(min(self.most, 2 * self._proven))
 
     def _begin(self, rest: int) -> None:

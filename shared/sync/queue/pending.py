@@ -8,7 +8,7 @@ from shared.model import ChangeFeedEntry
 from shared.sync.merge.words import Words
 from shared.sync.read.plan import ChangedInstance, Study, instance_of
 
-MIN_STUDIES, MAX_STUDIES = 10, 100
+MIN_STUDIES, MAX_STUDIES = 10, 125
 MAX_ENTRIES = 200
 """Of one group: it is one transaction, and what is done twice where that fails."""
 _WORDS = ("00100010", "00100040")

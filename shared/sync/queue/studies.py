@@ -160,7 +160,7 @@ class StudyQueue:
         if any(isinstance(result, ThrottledError) for result in results):
             self._ports.pace.throttled()
         elif not any(isinstance(result, TransientError) for result in results):
-            self._ports.pace.went_well(turn)
+            self._ports.pace.went_well(turn, self._ports.fhir.quickest)
 
     def _retry(self, pending: PendingStudies) -> None:
         """Tries again what failed, each when it is due, as often and as long as one tick may."""

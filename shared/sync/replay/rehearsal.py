@@ -36,6 +36,10 @@ class Rehearsal:
         return self._fhir.calls
 
     @property
+    def quickest(self) -> float:
+        return self._fhir.quickest
+
+    @property
     def writes(self) -> tuple[PlannedWrite, ...]:
         return tuple(self._writes.values())
 

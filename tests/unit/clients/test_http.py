@@ -53,3 +53,20 @@ def test_as_many_connections_are_kept_as_there_may_be_lanes():
         for _ in range(2):
             list(pool.map(lambda _: service.fetch("/"), range(lanes)))
     assert len(set(ports)) == lanes, "the second round came over other connections"
+
+
+def test_the_quickest_answer_is_known():
+    """Seconds with the body, whatever came later; 0 before the first."""
+    waits = [0.3, 0.05, 0.2]
+
+    def slow(_):
+        time.sleep(waits.pop(0))
+        return Response()
+
+    with running(Starlette(routes=[Route("/", slow)])) as server:
+        service = HttpService("FHIR server", server.url)
+        assert service.quickest == 0.0
+        seen = [service.quickest for _ in range(3) if service.fetch("/")]
+    assert seen[0] >= 0.3
+    assert 0.05 <= seen[1] < 0.3
+    assert seen[2] == seen[1]

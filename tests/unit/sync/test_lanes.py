@@ -150,7 +150,7 @@ def test_throttling_lowers_the_pace_and_success_raises_it():
     assert seen == [8, 4, 2, 1, 1]
     seen = []
     for _ in range(40):
-        pace.went_well(Turn(100, 1.0, pace.lanes, pace.lanes))
+        pace.went_well(Turn(100, 1.0, pace.lanes, pace.lanes), 0.0)
         seen.append(pace.lanes)
     assert (seen[:7], seen[-1]) == ([2, 2, 2, 3, 3, 3, 4], 8)
 
@@ -191,7 +191,7 @@ def lanes_of(pace, groups, seconds):
     """How many lanes there are, each time that it is another number."""
     found = [pace.lanes]
     for _ in range(groups):
-        pace.went_well(Turn(100, seconds(pace.lanes), pace.lanes, pace.lanes))
+        pace.went_well(Turn(100, seconds(pace.lanes), pace.lanes, pace.lanes), 0.0)
         found += [pace.lanes] if pace.lanes != found[-1] else []
     return found
 
@@ -205,6 +205,24 @@ def test_a_server_that_warms_up_is_waited_for():
     assert lanes_of(pace, 150, seconds_at_its_limit) == [8, 16, 8]
 
 
+@pytest.mark.parametrize(
+    ("quickest", "turns", "lanes"),
+    [
+        (1.0, 8, 16),
+        (1.0, 8 + 16, 32),
+        (0.5, 8, 8),  # a turn of four seconds is not spent on the way to a server that answers in half a second
+        (0.5, 8 + 8, 16),
+        (0.0, 8, 8),
+    ],
+)
+def test_a_server_that_is_far_away_is_known_by_its_quickest_answer(quickest, turns, lanes):
+    """It keeps no processor busy: more lanes are tried after one turn."""
+    pace = Pace(64)
+    for _ in range(turns):
+        pace.went_well(Turn(100, 4.0 if pace.lanes == 8 else 3.9, pace.lanes, pace.lanes), quickest)
+    assert pace.lanes == lanes
+
+
 def test_more_lanes_are_tried_again_after_a_rest():
     """The server may have become larger."""
     pace = Pace(64)
@@ -216,8 +234,8 @@ def test_lanes_that_idle_prove_nothing():
     """Nor does a group that began when there were fewer lanes."""
     pace = Pace(64)
     for _ in range(100):
-        pace.went_well(Turn(100, 4.0, 5, 8))
-        pace.went_well(Turn(100, 4.0, 8, 7))
+        pace.went_well(Turn(100, 4.0, 5, 8), 0.0)
+        pace.went_well(Turn(100, 4.0, 8, 7), 0.0)
     assert pace.lanes == 8
 
 

@@ -38,7 +38,7 @@ class Request:
 class FakeHttp:
     """`respond(request)` gives the answer; `asked` grows with each request."""
 
-    name, url = "FHIR server", BASE
+    name, url, quickest = "FHIR server", BASE, 0.0
 
     def __init__(self, respond):
         self._respond = respond
