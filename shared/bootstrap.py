@@ -96,6 +96,7 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
         extended=settings.extended_mapping,
         snomed_body_site=settings.snomed_body_site,
         study_uid_in_partitions=settings.study_uid_in_partitions,
+        series_endpoint=settings.series_endpoint,
         patient_update_policy=settings.patient_update_policy,
         generate_observations=settings.generate_observations,
         max_instances=settings.max_instances,

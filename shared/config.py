@@ -69,6 +69,7 @@ class Settings:
     extended_mapping: bool
     snomed_body_site: bool
     study_uid_in_partitions: bool
+    series_endpoint: bool
     generate_observations: bool
     max_instances: int
     is_study_page_on: bool
@@ -117,6 +118,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DicomCast__Features__ExtendedMapping",              "extended_mapping",      boolean,         "true",      "`false`: only the rows of DICOM Cast's specification are mapped"),
     Setting("DicomCast__Features__SnomedBodySite",               "snomed_body_site",      boolean,         "true",      "`false`: no SNOMED CT code is written as `series.bodySite`, where a country has no licence for them"),
     Setting("DicomCast__Features__StudyUidInPartitions",         "study_uid_in_partitions", boolean,       "true",      "`false`: a study of a data partition has no identifier of system `urn:dicom:uid`, which profiles demand, besides its own; docs/mapping.md, Data partitions"),
+    Setting("DicomCast__Features__SeriesEndpoint",               "series_endpoint",       boolean,         "false",     "`true`: each series names the DICOM service's Endpoint, as IHE MADO demands; `false`: only in studies that name other Endpoints too"),
     Setting("DicomCast__Features__GenerateObservations",         "generate_observations", boolean,         "false",     "`true`: radiation dose reports become Observations, a summary and one for each irradiation event"),
     Setting("DicomCast__Features__StudyPage",                    "is_study_page_on",      boolean,         "true",      "`false`: no page of a single study, and no API of it; it is all of the app that shows patient data, to who has a function key"),
     Setting("DicomCast__MaxInstancesPerStudy",                   "max_instances",         whole(0, 10**9), "0",         "an ImagingStudy of more instances has their counts alone, not their list; 0: no limit"),

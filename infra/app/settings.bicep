@@ -23,6 +23,7 @@ type appSettings = {
   DicomCast__Features__ExtendedMapping: string?
   DicomCast__Features__SnomedBodySite: string?
   DicomCast__Features__StudyUidInPartitions: string?
+  DicomCast__Features__SeriesEndpoint: string?
   DicomCast__Features__GenerateObservations: string?
   DicomCast__Features__StudyPage: string?
   PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY: string?

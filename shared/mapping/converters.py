@@ -3,7 +3,7 @@
 A converter gets the options and the parsed values of its row's tags, in the row's order, None where absent.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, timedelta, timezone
 from functools import lru_cache
@@ -42,6 +42,7 @@ class MappingOptions:
     `other_patient_ids`: whether a Patient has those of OtherPatientIDsSequence too. `snomed_body_site`: whether
     SNOMED CT's codes are written for body sites, which not every country is licensed to use.
     `study_uid_in_partitions`: whether a study of a data partition has an identifier of `urn:dicom:uid` besides.
+    `series_endpoint`: whether each series names the Endpoint.
     """
 
     service_url: str
@@ -62,6 +63,7 @@ class MappingOptions:
     other_patient_ids: bool = False
     snomed_body_site: bool = True
     study_uid_in_partitions: bool = True
+    series_endpoint: bool = False
 
     @property
     def links_orders(self) -> bool:
@@ -154,15 +156,11 @@ def number(_options: MappingOptions, value: int) -> int:
 
 def as_display(_options: MappingOptions, name: PersonName) -> dict[str, str] | None:
     """A Reference that names a person without pointing to a resource."""
-    text = _spoken(name)
+    text = spoken(name)
     return {"display": text} if text else None
 
 
-def performers(_options: MappingOptions, names: Sequence[PersonName]) -> list[dict[str, Any]]:
-    return [{"actor": {"display": text}} for name in names if (text := _spoken(name))]
-
-
-def _spoken(name: PersonName) -> str:
+def spoken(name: PersonName) -> str:
     """The name as it is said: prefix, given, middle, family, suffix; of the first group that is there."""
     group = name.alphabetic or name.ideographic or name.phonetic or NameGroup()
     parts = (group.prefix, group.given, group.middle, group.family, group.suffix)

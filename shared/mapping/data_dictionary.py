@@ -32,6 +32,7 @@ ATTRIBUTES: Mapping[str, tuple[str, str, str]] = {
     "ProcedureCodeSequence": ("00081032", "SQ", "1"),
     "SeriesDescription": ("0008103E", "LO", "1"),
     "PerformingPhysicianName": ("00081050", "PN", "1-n"),
+    "OperatorsName": ("00081070", "PN", "1-n"),
     "ManufacturerModelName": ("00081090", "LO", "1"),
     "AnatomicRegionSequence": ("00082218", "SQ", "1"),
     "PatientName": ("00100010", "PN", "1"),
@@ -72,6 +73,7 @@ ATTRIBUTES: Mapping[str, tuple[str, str, str]] = {
     "ContentTemplateSequence": ("0040A504", "SQ", "1"),
     "ContentSequence": ("0040A730", "SQ", "1"),
     "TemplateIdentifier": ("0040DB00", "CS", "1"),
+    "DocumentTitle": ("00420010", "ST", "1"),
 }
 """Tag, VR and VM by keyword."""
 

@@ -30,11 +30,12 @@ def merge_study(
     links: Links,
     *,
     counted: bool = True,
+    series_endpoint: bool = False,
 ) -> Resource | None:
     """The ImagingStudy to write, None where nothing changes. The later change wins, in the feed's order.
 
     A study that is not in FHIR is not made by removals. A result without series is the caller's to judge. `counted`:
-    series and instances are counted too.
+    series and instances are counted too. `series_endpoint`: see `endpoints_of_series`.
     """
     fragments = said_of_study(changes)
     merged = existing
@@ -44,7 +45,8 @@ def merge_study(
         return None
     if fragments and is_cancelled(merged):
         merged = with_values(merged, {"status": fragments[-1].create["status"]})
-    series = _SeriesIndex(merged.get("series", []), endpoints_of_series(merged, fragments, links) if counted else [])
+    endpoints = endpoints_of_series(merged, fragments, links, is_always=series_endpoint) if counted else []
+    series = _SeriesIndex(merged.get("series", []), endpoints)
     for change in changes:
         if isinstance(change, RemovedInstance):
             series.remove(change.entry.series_instance_uid, change.entry.sop_instance_uid)
@@ -114,11 +116,13 @@ def is_counted(series: Resource) -> bool:
     return series.get("numberOfInstances", 0) > 0 and not series.get("instance")
 
 
-def endpoints_of_series(study: Resource, fragments: Sequence[Fragment], links: Links) -> list[Resource]:
-    """Our Endpoint, where the study names others too: those of its series that we know are with ours."""
+def endpoints_of_series(
+    study: Resource, fragments: Sequence[Fragment], links: Links, *, is_always: bool
+) -> list[Resource]:
+    """Our Endpoint, where the study names others too, or always: those of its series that we know are with ours."""
     ours = [linked(one, links) for fragment in fragments for one in fragment.add.get("endpoint", ())][-1:]
     others = [one for one in study.get("endpoint", []) if not any(contains(one, own) for own in ours)]
-    return ours if others else []
+    return ours if others or is_always else []
 
 
 def said_of_study(changes: Sequence[MappedInstance | RemovedInstance]) -> list[Fragment]:

@@ -38,18 +38,26 @@ def is_plain(existing: Resource, changes: Sequence[MappedInstance | RemovedInsta
     fragments = said_of_study(mapped)
     if any(_restates(existing, fragment) for fragment in fragments):
         return False
+    of_series = [(series.get(one.set["uid"], {}), one) for one in listed_by(mapped, lambda one: one.series)]
+    if any(_says_less(held, one, "performer") for held, one in of_series):
+        return False
     said = [(existing, fragment.set) for fragment in fragments]
-    said += [(series.get(one.set["uid"], {}), one.set) for one in listed_by(mapped, lambda one: one.series)]
+    said += [(held, one.set) for held, one in of_series]
     return not any(_contradicts(held, wanted, links) for held, wanted in said)
 
 
 def _restates(held: Resource, wanted: Fragment) -> bool:
     """Whether what is said stands there in another form: by other settings, or an older release, than those of now."""
     return _restates_accession(held, wanted) or any(
-        len(item.get("coding", ())) > 1
-        and not any(contains(one, item) for one in held.get(name, ()))
-        and any(contains(item, one) for one in held.get(name, ()))
-        for name in ("procedureCode", "reasonCode")
+        _says_less(held, wanted, name) for name in ("procedureCode", "reasonCode")
+    )
+
+
+def _says_less(held: Resource, wanted: Fragment, name: str) -> bool:
+    """Whether an item stands there that says a part of what is said: by a release that said less of it."""
+    items = held.get(name, ())
+    return any(
+        any(contains(item, one) for one in items) and not any(contains(one, item) for one in items)
         for item in wanted.add.get(name, ())
     )
 
@@ -70,18 +78,24 @@ def _contradicts(held: Resource, wanted: Mapping[str, object], links: Links) -> 
 
 
 def reconcile_study(
-    existing: Resource, read: StudyRead, ours: frozenset[str], links: Links, *, counted: bool
+    existing: Resource,
+    read: StudyRead,
+    ours: frozenset[str],
+    links: Links,
+    *,
+    counted: bool,
+    series_endpoint: bool = False,
 ) -> Resource:
     """The ImagingStudy as it is to be, `existing` where nothing changes; one without series is the caller's to judge.
 
     `ours`: the marks of what we wrote on it. `links`: of a study of several patients those whom it may be linked to.
-    `counted`: series and instances are counted too.
+    `counted`: series and instances are counted too. `series_endpoint`: see `endpoints_of_series`.
     """
     fragments = study_fragments(read, links)
     merged = reconciled(existing, Said(fragments, read.is_whole, ours, "", links), elements_of("ImagingStudy"))
     if fragments and is_cancelled(merged):
         put(merged, "status", fragments[-1].create["status"])
-    endpoints = endpoints_of_series(merged, fragments, links) if counted else []
+    endpoints = endpoints_of_series(merged, fragments, links, is_always=series_endpoint) if counted else []
     held = {one["uid"]: one for one in existing.get("series", ())}
     series = {uid: _without_gone(one, read) for uid, one in held.items()}
     for uid in (one for one in read.series if one in read.whole):

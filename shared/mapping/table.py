@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 
-from shared.mapping import accession, body_site, patient_id, procedures, study_identity
+from shared.mapping import accession, body_site, patient_id, procedures, series_and_instances, study_identity
 from shared.mapping import converters as to
 from shared.mapping import observation as dose
 from shared.mapping.dicom_json import Tag
@@ -136,13 +136,14 @@ TABLE: tuple[Row, ...] = (
 
     _our("ImagingStudy.series.bodySite",                      BODY_SITE,                         NO,  body_site.body_site,     SET,    "the region's code; else SNOMED CT's of the term (PS3.16 L), with the term as display; `DicomCast__Features__SnomedBodySite`"),
     _our("ImagingStudy.series.laterality",                    "(0020,0060) Laterality",          NO,  to.laterality,           SET,    "R, L as SNOMED CT"),
-    _our("ImagingStudy.series.performer",                     "(0008,1050) PerformingPhysicianName", NO, to.performers,        ADD,    "display only"),
-    _our("ImagingStudy.series.endpoint",                      "",                                NO,  to.constant(None),       DERIVE, "the Endpoint above, only where the study names others too"),
+    _our("ImagingStudy.series.performer",                     "(0008,1050) PerformingPhysicianName + (0008,1070) OperatorsName", NO, series_and_instances.performers, ADD, "display only; function `PRF`, of operators `SPRF`"),
+    _our("ImagingStudy.series.endpoint",                      "",                                NO,  to.constant(None),       DERIVE, "the Endpoint above, where the study names others too, or with `DicomCast__Features__SeriesEndpoint`"),
     _our("ImagingStudy.series.numberOfInstances",             "",                                NO,  to.constant(None),       DERIVE, "counted"),
 
     _row("ImagingStudy.series.instance.uid",                  "(0008,0018) SOPInstanceUID",      YES, to.plain,                SET,    ""),
     _row("ImagingStudy.series.instance.sopClass",             "(0008,0016) SOPClassUID",         YES, to.sop_class,            SET,    "code `urn:oid:<uid>`"),
     _row("ImagingStudy.series.instance.number",               "(0020,0013) InstanceNumber",      NO,  to.number,               SET,    ""),
+    _our("ImagingStudy.series.instance.title",                "(0040,A043) ConceptNameCodeSequence + (0042,0010) DocumentTitle", NO, series_and_instances.title, SET, "an encapsulated document's title; else what a structured report, or a selection of key objects, is called"),
 
     _row("Observation.identifier.where(type.coding.code = 'sop-instance-uid')", "(0008,0018) SOPInstanceUID", YES, dose.report_identifier, ADD, "system `urn:dicom:uid`, value `urn:oid:<uid>`; on the events' Observations too, besides their `irradiation-event-uid`"),
     _row("Observation.identifier.where(type.coding.code = 'ACSN')", ACCESSION, NO, accession.accession_identifier, ADD,   "of the summary, as ImagingStudy's"),

@@ -9,6 +9,7 @@ from shared.sync.read.plan import Study
 from shared.sync.transact.task import StudyResult
 from tests.fakes import ports
 from tests.model.fhir import ModelFhir
+from tests.model.in_process import URL
 
 RECORD = "urn:dicom-cast:last-applied"
 LISTS = ("identifier", "note", "procedureCode", "reasonCode", "endpoint", "extension", "modality")
@@ -127,11 +128,15 @@ def text(value):
 
 
 def plain(fhir, study):
-    """The study without what a server adds, references as what they lead to, lists in an order of their own."""
+    """The study without what a server adds, references as what they lead to, lists in an order of their own.
+
+    Nor with the identifier by which the default partition's is created if another partition has its UID (ADR 38).
+    """
     said = {name: value for name, value in study.items() if name not in ("id", "meta", "resourceType")}
     said["subject"] = _led_to(fhir, said["subject"])
     said["endpoint"] = [_led_to(fhir, one) for one in said.get("endpoint", [])]
     said["extension"] = [one for one in said.get("extension", []) if one["url"] != RECORD]
+    said["identifier"] = [one for one in said["identifier"] if one.get("system") != URL]
     for name in LISTS:
         said[name] = sorted(text(one) for one in said.get(name, []))
     series = {one["uid"]: one for one in said.pop("series", [])}

@@ -58,6 +58,7 @@ class StudyMerger:
         self.orders = Orders(ports, self._lookup, self.options)
         self.patients = PatientLinks(self._lookup, ports.words, self.options)
         self.gone = Gone(partition)
+        self._ways = {"counted": self.options.extended, "series_endpoint": self.options.series_endpoint}
 
     def searches(self, wanted: Changes) -> list[Search]:
         """What `writes` will look up, but for Observations."""
@@ -147,7 +148,7 @@ class StudyMerger:
             return None
         if wanted.only_creates and (
             (is_plain(study, wanted.changes, links) and not wanted.is_doubtful)
-            or merge_study(study, wanted.changes, links, counted=self.options.extended) is None
+            or merge_study(study, wanted.changes, links, **self._ways) is None
         ):
             return None
         own = self._own_series(study, wanted, links)
@@ -194,12 +195,12 @@ class StudyMerger:
         asked = self._own_series(study, wanted, links)
         if read is not None and study is not None:
             held = _without(study, counted_series(study) & asked) if wanted.is_whole else study
-            merged: Resource | None = reconcile_study(held, read, ours, links, counted=self.options.extended)
+            merged: Resource | None = reconcile_study(held, read, ours, links, **self._ways)
             instances = read.instances
         elif wanted.orders:
             merged, instances = study, []
         else:
-            merged = merge_study(study, wanted.changes, links, counted=self.options.extended) or study
+            merged = merge_study(study, wanted.changes, links, **self._ways) or study
             instances = [change for change in wanted.changes if isinstance(change, MappedInstance)]
         if merged is not None and self._is_counted_only(study, merged, wanted, asked):
             counts = self._archive.counts(uid, self.partition)

@@ -26,6 +26,7 @@ DICTIONARY = """
     (0008,1032) ProcedureCodeSequence                   SQ  1
     (0008,103E) SeriesDescription                       LO  1
     (0008,1050) PerformingPhysicianName                 PN  1-n
+    (0008,1070) OperatorsName                           PN  1-n
     (0008,1090) ManufacturerModelName                   LO  1
     (0008,2218) AnatomicRegionSequence                  SQ  1
     (0010,0010) PatientName                             PN  1
@@ -47,8 +48,10 @@ DICTIONARY = """
     (0040,0275) RequestAttributesSequence               SQ  1
     (0040,1002) ReasonForTheRequestedProcedure          LO  1
     (0040,100A) ReasonForRequestedProcedureCodeSequence SQ  1
+    (0040,A043) ConceptNameCodeSequence                 SQ  1
     (0040,A491) CompletionFlag                          CS  1
     (0040,A493) VerificationFlag                        CS  1
+    (0042,0010) DocumentTitle                           ST  1
 """
 
 # The specification's tables: FHIR path -> keywords, required. `:` stands for `.where(`.

@@ -1,0 +1,40 @@
+"""Who made a series, and what an instance is called -> ImagingStudy.series.performer, series.instance.title."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from shared.mapping.codes import codeable_concepts
+from shared.mapping.converters import MappingOptions, spoken
+from shared.mapping.names import PersonName
+from shared.mapping.text import InvalidItemsError
+
+_SYSTEM = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
+_PERFORMER = {"coding": [{"system": _SYSTEM, "code": "PRF", "display": "performer"}]}
+_OPERATOR = {"coding": [{"system": _SYSTEM, "code": "SPRF", "display": "secondary performer"}]}
+"""v3 ParticipationType: SPRF is a person assisting in an act, technicians among them; PS3.3 C.7.3.1: the operators
+support the series."""
+
+
+def performers(
+    _options: MappingOptions, physicians: Sequence[PersonName] | None, operators: Sequence[PersonName] | None
+) -> list[dict[str, Any]]:
+    """Display only; whoever has no name, or is named twice in one part, is left out."""
+    named = [(_PERFORMER, one) for one in physicians or ()] + [(_OPERATOR, one) for one in operators or ()]
+    found = [{"function": function, "actor": {"display": text}} for function, one in named if (text := spoken(one))]
+    return [one for at, one in enumerate(found) if one not in found[:at]]
+
+
+def title(_options: MappingOptions, names: Sequence[Mapping[str, Any]] | None, document: str | None) -> str | None:
+    """An encapsulated document's own title (PS3.3 C.24.2), else the name of a report or of a selection of key objects.
+
+    That is its root's concept (PS3.3 C.17.3, C.17.6.2). Raises InvalidItemsError, which has the title all the same.
+    """
+    try:
+        concepts = codeable_concepts(names or ())
+    except InvalidItemsError as error:
+        raise InvalidItemsError(error.rules, document or _first_text(error.rest)) from None
+    return document or _first_text(concepts)
+
+
+def _first_text(concepts: Sequence[Mapping[str, Any]]) -> str | None:
+    return next((one["text"] for one in concepts if "text" in one), None)
