@@ -16,13 +16,18 @@ _INTEGER = re.compile(r"-?[0-9]{1,19}")
 class Parameters:
     """The query of one request. Names are compared without regard to letter case, as ASP.NET does."""
 
-    def __init__(self, request: Request, *known: str) -> None:
+    def __init__(self, request: Request, *known: str, several: str | None = None) -> None:
+        """`several`: the parameter that may be given more than once."""
         self._values: dict[str, str] = {}
-        names = {name.lower(): name for name in known}
+        self.several: list[str] = []
+        names = {name.lower(): name for name in (*known, *([several] if several else []))}
         for given, value in request.query_params.multi_items():
             name = names.get(given.lower())
             if name is None:
-                raise bad_request(f"unknown parameter {given!r}; known here: {', '.join(known) or 'none'}")
+                raise bad_request(f"unknown parameter {given!r}; known here: {', '.join(names.values()) or 'none'}")
+            if name == several:
+                self.several.append(value)
+                continue
             if name in self._values:
                 raise bad_request(f"{name} is given more than once")
             self._values[name] = value

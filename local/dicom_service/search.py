@@ -5,6 +5,7 @@ No order is promised: studies come in one that does not change, and that has not
 
 import json
 import sqlite3
+from collections.abc import Collection
 from typing import Any
 
 from local.dicom_service.database import Database
@@ -39,14 +40,13 @@ _INSTANCE_ATTRIBUTES = (
     "0020000E",  # SeriesInstanceUID
     "00200013",  # InstanceNumber
 )
-INSTANCES_OF_SERIES = "00201209"
-"""NumberOfSeriesRelatedInstances: computed, and told only where it is asked for."""
+MODALITIES_IN_STUDY, INSTANCES_OF_STUDY, INSTANCES_OF_SERIES = "00080061", "00201208", "00201209"
+"""And how many instances a study, or a series, has: computed, and told only where they are asked for."""
 
 # min() makes SQLite take `metadata` from the study's first instance.
 _STUDIES = """
     SELECT min(coalesce(original_version, version)) AS arrival, metadata,
            json_group_array(DISTINCT modality) AS modalities,
-           count(DISTINCT series_instance_uid) AS series,
            count(*) AS instances
     FROM instance
     WHERE partition_name = :partition
@@ -94,12 +94,14 @@ def studies(
     accession: str | None,
     patient_id: str | None,
     dates: tuple[str, str] | None,
+    included: Collection[str],
     limit: int,
     offset: int,
 ) -> list[dict[str, Any]]:
     """Matching studies as DICOM JSON; study-level attributes as the first instance says.
 
-    `dates`: the first and the last StudyDate. A study whose date is missing or invalid is found by none.
+    `dates`: the first and the last StudyDate. A study whose date is missing or invalid is found by none. `included`:
+    what is to be told besides, by tag or keyword; of that the service computes the modalities and the instances.
     """
     first, last = dates or (None, None)
     parameters = {
@@ -112,7 +114,7 @@ def studies(
         "limit": limit,
         "offset": offset,
     }
-    return [_study(row) for row in database.rows(_STUDIES, parameters)]
+    return [_study(row, included) for row in database.rows(_STUDIES, parameters)]
 
 
 def series(
@@ -139,11 +141,12 @@ def instances(
     return [{tag: one[tag] for tag in _INSTANCE_ATTRIBUTES if tag in one} for one in found]
 
 
-def _study(row: sqlite3.Row) -> dict[str, Any]:
+def _study(row: sqlite3.Row, included: Collection[str]) -> dict[str, Any]:
     first = json.loads(row["metadata"])
-    modalities = sorted(modality for modality in json.loads(row["modalities"]) if modality is not None)
     study = {tag: first[tag] for tag in _STUDY_ATTRIBUTES if tag in first}
-    study["00080061"] = {"vr": "CS", "Value": modalities} if modalities else {"vr": "CS"}
-    study["00201206"] = {"vr": "IS", "Value": [row["series"]]}
-    study["00201208"] = {"vr": "IS", "Value": [row["instances"]]}
+    if not {MODALITIES_IN_STUDY, "ModalitiesInStudy"}.isdisjoint(included):
+        modalities = sorted(modality for modality in json.loads(row["modalities"]) if modality is not None)
+        study[MODALITIES_IN_STUDY] = {"vr": "CS", "Value": modalities} if modalities else {"vr": "CS"}
+    if not {INSTANCES_OF_STUDY, "NumberOfStudyRelatedInstances"}.isdisjoint(included):
+        study[INSTANCES_OF_STUDY] = {"vr": "IS", "Value": [row["instances"]]}
     return dict(sorted(study.items()))

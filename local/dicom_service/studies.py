@@ -57,7 +57,8 @@ def retrieve_metadata(request: Request) -> Response:
 
 def search_studies(request: Request) -> Response:
     """QIDO-RS: matching studies, 204 where there are none."""
-    query = Parameters(request, "StudyInstanceUID", "StudyDate", "AccessionNumber", "PatientID", "limit", "offset")
+    names = ("StudyInstanceUID", "StudyDate", "AccessionNumber", "PatientID", "limit", "offset")
+    query = Parameters(request, *names, several="includefield")
     found = search.studies(
         request.app.state.database,
         partition=partitions.existing(request),
@@ -65,6 +66,7 @@ def search_studies(request: Request) -> Response:
         accession=query.text("AccessionNumber"),
         patient_id=query.text("PatientID"),
         dates=query.dates("StudyDate"),
+        included=query.several,
         limit=query.integer("limit", default=100, least=1, most=200),
         offset=query.integer("offset", default=0, least=0),
     )

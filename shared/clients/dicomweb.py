@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import requests
 
-from shared.clients.http import Answer, HttpService, Stream
+from shared.clients.http import Answer, HttpService, Params, Stream
 from shared.clients.json_body import json_of
 from shared.clients.metadata_parser import MetadataParser
 from shared.clients.metadata_stream import streamed_instances
@@ -47,7 +47,7 @@ class DicomWeb:
         """
         path = f"{_path(study_instance_uid, series_instance_uid)}/metadata"
         url = f"{self._service.url}/{path}"
-        with self._opened(partition, path) as stream:
+        with self.opened(partition, path) as stream:
             if not _is_found(stream, url):
                 return
             try:
@@ -69,26 +69,26 @@ class DicomWeb:
         """Any one instance of the series with its metadata; None where there is none. Raises FeedError, OutageError."""
         path = f"{_path(study_instance_uid, series_instance_uid)}/instances"
         for _ in range(_TRIES):
-            found = self._items(partition, path, {"limit": "1"})
+            found = self.items(partition, path, {"limit": "1"})
             if not found:
                 return None
-            whole = f"{path}/{quote(_uid(found[0], _INSTANCE_UID, path), safe='')}/metadata"
-            answer = self._fetch(partition, whole)
-            if items := self._items_of(answer, whole, self._parser.instances):
+            whole = f"{path}/{quote(uid_of(found[0], _INSTANCE_UID, path), safe='')}/metadata"
+            answer = self.fetch(partition, whole)
+            if items := self.items_of(answer, whole, self._parser.instances):
                 return _entry(items[0], partition, whole)
         raise FeedError(f"{self._service.url}/{path}: QIDO-RS finds an instance whose metadata WADO-RS does not have")
 
     def metadata(self, entry: ChangeFeedEntry) -> Mapping[str, Any] | None:
         """All tags of the entry's instance, None where it is gone. Raises FeedError, OutageError."""
         path = _path(entry.study_instance_uid, entry.series_instance_uid)
-        found = self._items(entry.partition, f"{path}/instances/{quote(entry.sop_instance_uid, safe='')}/metadata")
+        found = self.items(entry.partition, f"{path}/instances/{quote(entry.sop_instance_uid, safe='')}/metadata")
         return found[0] if found else None
 
     def counts(self, study_instance_uid: str, partition: str) -> dict[str, int]:
         """How many instances each series of the study has. Raises FeedError, OutageError."""
         path = f"{_path(study_instance_uid)}/series"
         found = self._found(partition, path, _SERIES_UID, {"includefield": _INSTANCES_OF_SERIES})
-        counts = {uid: _value(one, _INSTANCES_OF_SERIES) for uid, one in found.items()}
+        counts = {uid: value_of(one, _INSTANCES_OF_SERIES) for uid, one in found.items()}
         if not all(_COUNT.fullmatch(count) for count in counts.values()):  # a computed attribute, which is optional
             return Counter(one.series_instance_uid for one in self.instances(study_instance_uid, partition))
         return {uid: int(count) for uid, count in counts.items()}
@@ -98,36 +98,38 @@ class DicomWeb:
 
         `keyword`: StudyInstanceUID, AccessionNumber or PatientID. Raises FeedError, OutageError.
         """
-        found = self._items(partition, "studies", {keyword: value, "limit": str(most)})
+        found = self.items(partition, "studies", {keyword: value, "limit": str(most)})
         return [
-            ListedStudy(_uid(one, _STUDY_UID, "studies"), _value(one, _STUDY_DATE), _value(one, _STUDY_DESCRIPTION))
+            ListedStudy(
+                uid_of(one, _STUDY_UID, "studies"), value_of(one, _STUDY_DATE), value_of(one, _STUDY_DESCRIPTION)
+            )
             for one in found
-            if _value(one, _SEARCHED[keyword]).strip(" \0") == value
+            if value_of(one, _SEARCHED[keyword]).strip(" \0") == value
         ][:most]
 
-    def _found(
-        self, partition: str, path: str, tag: str, params: dict[str, str] | None = None
-    ) -> dict[str, Mapping[str, Any]]:
+    def _found(self, partition: str, path: str, tag: str, params: Params | None = None) -> dict[str, Mapping[str, Any]]:
         """What a search finds, page by page, by the UID at `tag`. Its pages may overlap: no order is promised."""
         url = f"{self._service.url}/{path}"
         found: dict[str, Mapping[str, Any]] = {}
         offset = 0
         while len(found) <= MOST_FOUND:
             asked = {**(params or {}), "limit": str(PAGE), "offset": str(offset)}
-            answer = self._fetch(partition, path, asked)
-            page, known = self._items_of(answer, path), len(found)
-            found |= {_uid(one, tag, path): one for one in page}
-            if not _is_followed(answer, len(page)):
+            answer = self.fetch(partition, path, asked)
+            page, known = self.items_of(answer, path), len(found)
+            found |= {uid_of(one, tag, path): one for one in page}
+            if not is_followed(answer, len(page)):
                 return found
             if len(found) == known:  # to take it for the end would lose what the service holds back
                 raise FeedError(f"{url}: the page at offset {offset} has what pages before it had")
             offset += len(page)
         raise FeedError(f"{url}: more than {MOST_FOUND} found")
 
-    def _items(self, partition: str, path: str, params: dict[str, str] | None = None) -> list[Mapping[str, Any]]:
-        return self._items_of(self._fetch(partition, path, params), path)
+    def items(self, partition: str, path: str, params: Params | None = None) -> list[Mapping[str, Any]]:
+        """The DICOM JSON objects at a path below that of the partition; none where there is nothing."""
+        return self.items_of(self.fetch(partition, path, params), path)
 
-    def _items_of(self, answer: Answer, path: str, parse: Callable[[Answer], Any] = json_of) -> list[Mapping[str, Any]]:
+    def items_of(self, answer: Answer, path: str, parse: Callable[[Answer], Any] = json_of) -> list[Mapping[str, Any]]:
+        """The objects of an answer; none where nothing was found. Raises FeedError where they are no DICOM JSON."""
         url = f"{self._service.url}/{path}"
         if not _is_found(answer, url):
             return []
@@ -139,7 +141,8 @@ class DicomWeb:
             raise FeedError(f"{url}: the answer is not a JSON array of DICOM JSON objects")
         return items
 
-    def _fetch(self, partition: str, path: str, params: dict[str, str] | None = None) -> Answer:
+    def fetch(self, partition: str, path: str, params: Params | None = None) -> Answer:
+        """The answer of whatever status, but for what is an outage."""
         *others, last = self._ways(partition, path)
         for way in others:
             answer = self._service.fetch(way, params=params, headers=_ACCEPT)
@@ -148,7 +151,8 @@ class DicomWeb:
         return self._service.fetch(last, params=params, headers=_ACCEPT)
 
     @contextmanager
-    def _opened(self, partition: str, path: str) -> Iterator[Stream]:
+    def opened(self, partition: str, path: str) -> Iterator[Stream]:
+        """The same, read while it comes."""
         *others, last = self._ways(partition, path)
         for way in others:
             with self._service.stream(way, headers=_ACCEPT) as stream:
@@ -179,7 +183,7 @@ def _is_found(answer: Answer | Stream, url: str) -> bool:
     return True
 
 
-def _is_followed(answer: Answer, count: int) -> bool:
+def is_followed(answer: Answer, count: int) -> bool:
     """A page that is not the last: it is full, or a service that gives fewer at once says so (PS3.18 8.3.4.4).
 
     One that has more than was asked for is of a service without pages.
@@ -188,18 +192,18 @@ def _is_followed(answer: Answer, count: int) -> bool:
 
 
 def _entry(metadata: Mapping[str, Any], partition: str, path: str) -> ChangeFeedEntry:
-    study, series, instance = (_uid(metadata, tag, path) for tag in (_STUDY_UID, _SERIES_UID, _INSTANCE_UID))
+    study, series, instance = (uid_of(metadata, tag, path) for tag in (_STUDY_UID, _SERIES_UID, _INSTANCE_UID))
     return ChangeFeedEntry(0, study, series, instance, Action.CREATE, State.CURRENT, "", partition, metadata)
 
 
-def _uid(metadata: Mapping[str, Any], tag: str, path: str) -> str:
-    uid = _value(metadata, tag).strip(" \0")
+def uid_of(metadata: Mapping[str, Any], tag: str, path: str) -> str:
+    uid = value_of(metadata, tag).strip(" \0")
     if not uid:
         raise FeedError(f"{path}: an instance without StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID")
     return uid
 
 
-def _value(metadata: Mapping[str, Any], tag: str) -> str:
+def value_of(metadata: Mapping[str, Any], tag: str) -> str:
     """The first value, as text; empty where there is none, or it is of no shape that DICOM JSON has."""
     element = metadata.get(tag)
     values = element.get("Value") if isinstance(element, Mapping) else None

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urljoin
 
@@ -48,6 +48,10 @@ class Stream:
     pieces: Iterator[bytes]
 
 
+Params = Mapping[str, str | Sequence[str]]
+"""Of a query; a parameter of several values stands in it several times."""
+
+
 class HttpService:
     """One outside system. `name` is what errors call it, `url` has no slash at its end.
 
@@ -88,7 +92,7 @@ class HttpService:
         method: str,
         path: str,
         *,
-        params: dict[str, str] | None = None,
+        params: Params | None = None,
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
@@ -112,7 +116,7 @@ class HttpService:
 
     @contextlib.contextmanager
     def stream(
-        self, path: str, *, params: dict[str, str] | None = None, headers: dict[str, str] | None = None
+        self, path: str, *, params: Params | None = None, headers: dict[str, str] | None = None
     ) -> Iterator[Stream]:
         """As `fetch`, but who asks reads the body of a 200, and what is not read when the block is left stays unread.
 
@@ -163,7 +167,7 @@ class HttpService:
         self,
         method: str,
         url: str,
-        params: dict[str, str] | None,
+        params: Params | None,
         body: bytes | None,
         headers: dict[str, str] | None,
     ) -> requests.Response:
@@ -193,9 +197,7 @@ class HttpService:
             )
         return Answer(response.status_code, response.headers, content)
 
-    def fetch(
-        self, path: str, *, params: dict[str, str] | None = None, headers: dict[str, str] | None = None
-    ) -> Answer:
+    def fetch(self, path: str, *, params: Params | None = None, headers: dict[str, str] | None = None) -> Answer:
         """The answer to a GET without which nothing can go on: a passing fault is an OutageError too."""
         with _as_outage(self.name):
             answer = self.send("GET", path, params=params, headers=headers)

@@ -334,19 +334,18 @@ def test_a_study_without_a_day_is_found_by_none(archive: Client, said):
 
 
 def test_a_study_is_found_with_its_attributes(archive: Client):
-    """Modalities in study, number of series and instances, and what the first instance says of the study."""
-    assert archive.get("/v1/studies", StudyInstanceUID="1.2").json() == [
-        {
-            "00080005": {"vr": "CS", "Value": ["ISO_IR 192"]},
-            "00080020": {"vr": "DA", "Value": ["20260131"]},
-            "00080061": {"vr": "CS", "Value": ["CT", "OT"]},
-            "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Nightingale^Florence"}]},
-            "00100020": {"vr": "LO", "Value": ["P1"]},
-            "0020000D": {"vr": "UI", "Value": ["1.2"]},
-            "00201206": {"vr": "IS", "Value": [2]},
-            "00201208": {"vr": "IS", "Value": [3]},
-        }
-    ]
+    """What the first instance says of the study; modalities and the number of instances where they are asked for."""
+    said = {
+        "00080005": {"vr": "CS", "Value": ["ISO_IR 192"]},
+        "00080020": {"vr": "DA", "Value": ["20260131"]},
+        "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Nightingale^Florence"}]},
+        "00100020": {"vr": "LO", "Value": ["P1"]},
+        "0020000D": {"vr": "UI", "Value": ["1.2"]},
+    }
+    computed = {"00080061": {"vr": "CS", "Value": ["CT", "OT"]}, "00201208": {"vr": "IS", "Value": [3]}}
+    assert archive.get("/v1/studies", StudyInstanceUID="1.2").json() == [said]
+    asked = {"includefield": ["00080061", "NumberOfStudyRelatedInstances"]}
+    assert archive.get("/v1/studies", StudyInstanceUID="1.2", **asked).json() == [said | computed]
 
 
 @pytest.mark.parametrize(

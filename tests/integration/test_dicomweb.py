@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from datetime import date
 from types import FunctionType
 
 import pytest
@@ -12,6 +13,7 @@ from starlette.routing import Route
 
 from shared.clients.dicomweb import PAGE, DicomWeb
 from shared.clients.http import HttpService
+from shared.clients.study_list import StudyList
 from shared.errors import FeedError, OutageError
 from shared.mapping.resources import MAPPED_KEYS
 from shared.model import DEFAULT_PARTITION, Action, ChangeFeedEntry, State
@@ -352,3 +354,60 @@ def test_a_uid_cannot_leave_its_place_in_the_path():
     with running(service.app) as client:
         assert list(archive(client.url).instances("1.2?x=1#y", DEFAULT_PARTITION)) == []
     assert service.asked == ["/v2/studies/1.2%3Fx=1%23y/metadata"]
+
+
+def study_list(url, version="v2"):
+    return StudyList(HttpService("DICOM service", url), version, archive(url, version))
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_the_list_of_studies_by_date(dicom, version):
+    """With what is computed; a study without a day is in no window, and is listed among all."""
+    days = {"1.2.3": "20240506", "1.2.4": "20240507", "1.2.5": None, "1.2.6": "yesterday"}
+    for uid, day in days.items():
+        dicom.store(
+            dicom_file(StudyInstanceUID=uid, SeriesInstanceUID=f"{uid}.1", SOPInstanceUID=f"{uid}.1.1", StudyDate=day)
+        )
+    dicom.store(*images("1.2.3.9", 1, 2, Modality="MR", StudyDate="20240506"))
+    told = study_list(dicom.url, version)
+    page, is_more = told.page(DEFAULT_PARTITION, 0, (date(2024, 5, 6), date(2024, 5, 6)))
+    (found,) = page
+    assert (found.study_instance_uid, found.study_date, found.patient_id) == ("1.2.3", "20240506", "P1")
+    assert (found.instances, found.modalities, is_more) == (3, {"MR", "OT"}, False)
+    page, _ = told.page(DEFAULT_PARTITION, 0, (date.min, date.max))
+    assert {one.study_instance_uid for one in page} == {"1.2.3", "1.2.4"}
+    page, _ = told.page(DEFAULT_PARTITION, 0)
+    assert {one.study_instance_uid for one in page} == set(days)
+    assert told.page(DEFAULT_PARTITION, 4) == ([], False)
+
+
+def test_a_full_page_is_followed_by_another(dicom):
+    """Which may be empty."""
+    for start in range(0, PAGE, 50):
+        numbers = range(start, start + 50)
+        dicom.store(*[
+            dicom_file(StudyInstanceUID=f"1.2.{n}", SeriesInstanceUID=f"1.2.{n}.1", SOPInstanceUID=f"1.2.{n}.1.1")
+            for n in numbers
+        ])  # fmt: skip
+    told = study_list(dicom.url)
+    page, is_more = told.page(DEFAULT_PARTITION, 0)
+    assert (len(page), is_more, told.page(DEFAULT_PARTITION, PAGE)) == (PAGE, True, ([], False))
+
+
+def test_a_study_is_absent_where_its_metadata_is_404(dicom):
+    """In its data partition; which partitions there are is told."""
+    dicom.store(*images("1.2.3.1", 1), partition="north")
+    told = study_list(dicom.url)
+    assert told.partitions() == [DEFAULT_PARTITION, "north"]
+    assert not told.is_absent(STUDY, "north")
+    assert told.is_absent("1.2.4", "north")
+
+
+@pytest.mark.parametrize("status", [200, 204, 400, 424])
+def test_any_other_answer_says_nothing_of_a_study(status):
+    """And a service that refuses to list its data partitions has one."""
+    routes = [Route("/{path:path}", lambda _: Response("[]" if status == 200 else "", status))]
+    with running(Starlette(routes=routes)) as service:
+        told = study_list(service.url)
+        assert not told.is_absent(STUDY, "north")
+        assert told.partitions() == [DEFAULT_PARTITION]

@@ -1,5 +1,6 @@
 """Searches of a FHIR server: by GET or POST, one by one or as a batch, over all pages (FHIR R4, search.html)."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 import requests
@@ -20,7 +21,7 @@ PAGE_SIZE = 200
 
 MAX_JOINED = 50
 """Identifiers of one search: what they find is to fit a page."""
-_IDENTIFIER = "identifier="
+_JOINABLE = re.compile("(?P<name>(identifier|_id)=)(?P<value>[^&]*)(?P<rest>(&_elements=[^&]*)?)")
 
 
 class Searches:
@@ -149,17 +150,20 @@ class Searches:
 
 
 def _joined(searches: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[tuple[str, str]]]:
-    """The searches to make, each with those that it answers: a comma in a value is escaped, one between two is not."""
-    by_type: dict[str, list[str]] = {}
+    """The searches to make, each with those that it answers: a comma in a value is escaped, one between two is not.
+
+    Those for the same elements of one type go together.
+    """
+    alike: dict[tuple[str, str, str], dict[str, str]] = {}
     joined: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for resource_type, query in searches:
-        if query.startswith(_IDENTIFIER) and "&" not in query:
-            by_type.setdefault(resource_type, []).append(query)
+        if found := _JOINABLE.fullmatch(query):
+            alike.setdefault((resource_type, found["name"], found["rest"]), {})[query] = found["value"]
         else:
             joined[resource_type, query] = [(resource_type, query)]
-    for resource_type, queries in by_type.items():
-        for start in range(0, len(queries), MAX_JOINED):
-            part = queries[start : start + MAX_JOINED]
-            values = ",".join(query.removeprefix(_IDENTIFIER) for query in part)
-            joined[resource_type, _IDENTIFIER + values] = [(resource_type, query) for query in part]
+    for (resource_type, name, rest), queries in alike.items():
+        asked = list(queries)
+        for part in (asked[start : start + MAX_JOINED] for start in range(0, len(asked), MAX_JOINED)):
+            values = ",".join(queries[query] for query in part)
+            joined[resource_type, f"{name}{values}{rest}"] = [(resource_type, query) for query in part]
     return joined

@@ -13,6 +13,7 @@ from shared.clients.change_feed import ChangeFeed
 from shared.clients.change_feed_reader import FeedReader
 from shared.clients.dicomweb import DicomWeb
 from shared.clients.http import Answer, Stream
+from shared.clients.study_list import StudyList
 from shared.errors import DicomCastError, FeedError
 from shared.model import DEFAULT_PARTITION, Watermark
 from shared.sync.status.lag import lag_behind
@@ -31,6 +32,13 @@ ITEM = {
 }
 SERIES = [{"0020000E": {"vr": "UI", "Value": ["1.2.3.4"]}, "00201209": {"vr": "IS", "Value": [2]}}]
 INSTANCES = [metadata(), metadata(instance="1.2.3.4.6")]
+STUDIES = [
+    {
+        "0020000D": {"vr": "UI", "Value": ["1.2.3"]},
+        "00201208": {"vr": "IS", "Value": [2]},
+        "00080061": {"vr": "CS", "Value": ["CT", "SR"]},
+    }
+]
 ODD_TEXTS = ["", "²", "-1", "9999-12-31T23:59:59+00:00", "0001-01-01T00:00:00+14:00", "1.2.3", "\ud800", "deleted"]
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(ODD_TEXTS)
 JSON = st.recursive(
@@ -38,7 +46,10 @@ JSON = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from([*ITEM, "0020000D", "0020000E", "00080018", "00201209", "Value", "vr"]), inner
+            st.sampled_from(
+                [*ITEM, "0020000D", "0020000E", "00080018", "00201209", "00201208", "00080061", "Value", "vr"]
+            ),
+            inner,
         )
     ),
     max_leaves=8,
@@ -98,6 +109,9 @@ def read_study(body):
         lambda: archive.one_of("1.2.3", "1.2.3.4", DEFAULT_PARTITION),
         lambda: archive.metadata(entry()),
         lambda: archive.studies("PatientID", "P-1", DEFAULT_PARTITION, 10),
+        lambda: StudyList(Service(body), "v2", archive).page(DEFAULT_PARTITION, 0),
+        lambda: StudyList(Service(body), "v2", archive).partitions(),
+        lambda: StudyList(Service(body), "v2", archive).is_absent("1.2.3", DEFAULT_PARTITION),
     ):
         with contextlib.suppress(DicomCastError):
             ask()
@@ -110,6 +124,8 @@ READERS = [
     ("latest", ITEM, lambda body: read_feed(body, pass_torn=False)),
     ("series", SERIES, read_study),
     ("instances", INSTANCES, read_study),
+    ("studies", STUDIES, read_study),
+    ("partitions", [{"PartitionName": "north"}], read_study),
 ]
 
 

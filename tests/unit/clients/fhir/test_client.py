@@ -386,6 +386,16 @@ def test_a_server_that_joins_no_values_is_asked_one_by_one():
     assert http.calls == calls + 1
 
 
+def test_searches_for_the_same_elements_are_joined():
+    """By identifier and by id; others stay apart."""
+    client, http = joining()
+    asked = ["_id=1&_elements=identifier", "_id=2&_elements=identifier", "_id=3", "_id=4&_elements=name"]
+    client.search_many([("Patient", query) for query in asked])
+    (request,) = http.asked
+    urls = [one["request"]["url"].partition("?")[2].rpartition("&")[0] for one in request.body["entry"]]
+    assert urls == ["_id=1,2&_elements=identifier", "_id=3", "_id=4&_elements=name"]
+
+
 def test_a_comma_in_a_value_joins_nothing():
     """It is escaped, and stays one value (search.html#escaping)."""
     client, http = joining()
