@@ -1,6 +1,6 @@
 """A FHIR server that is read but not written: what a dry run speaks to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.mapping.held import objects
@@ -68,6 +68,9 @@ class Rehearsal:
 
     def search_many(self, searches: Sequence[tuple[str, str]]) -> list[list[Resource]]:
         return [self._noted(found) for found in self._fhir.search_many(searches)]
+
+    def pages(self, resource_type: str, query: str, most: int) -> Iterator[list[Resource]]:
+        return (self._noted(page) for page in self._fhir.pages(resource_type, query, most))
 
     def first(self, resource_type: str, query: str) -> list[Resource]:
         return self._noted(self._fhir.first(resource_type, query))

@@ -1,6 +1,7 @@
 """Replays: the same road as the feed's, slice by slice, under the same lease; the feed's watermark never moves."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -9,7 +10,16 @@ from shared.log_lines import log_line
 from shared.mapping.study_identity import is_study, study_identifier
 from shared.mapping.transaction import identifier_query
 from shared.model import Watermark
-from shared.replay import Cursor, Replay, ReplayError, ReplayProgress, ReplayState, StudyRebuild
+from shared.replay import (
+    Cursor,
+    PlannedWrite,
+    Replay,
+    ReplayError,
+    ReplayProgress,
+    ReplayRequest,
+    ReplayState,
+    StudyRebuild,
+)
 from shared.sync.batch import BatchOptions
 from shared.sync.bulkhead import bulkhead, tell
 from shared.sync.merge.known import KnownResources
@@ -112,30 +122,14 @@ def _done_some(ports: Ports, options: BatchOptions, replay: Replay, size: int) -
 
 def _worked(ports: Ports, options: BatchOptions, replay: Replay, portion: Portion, limits: Limits) -> Replay:
     """Map, merge, transact and record, as for the feed; then the cursor moves over what is done."""
-    rows = ErrorRows(ports, ports.watermarks.read())
-    recorder = ReplayRecorder(ports, rows, replay.request, portion.whole)
-    fhir = Rehearsal(ports.fhir)
-    # A replay trusts nothing that is remembered: somebody has a reason to look again. A dry run leaves no trace.
-    traces = None if replay.request.dry_run else ports.known.traces
-    words = Words()
-    if replay.request.patients:
-        words.begin(Watermark(), portion.order)
-    afresh = replace(ports, known=KnownResources(max_weight=0, traces=traces), words=words)
-    sync = StudySync(replace(afresh, fhir=fhir) if replay.request.dry_run else afresh, options.mapping)
     tried = Attempts(replay.tries, replay.failing_since, replay.updated) if replay.failing_since else None
-    studies = [
-        replace(study, attempts=dict.fromkeys([0, *(one.sequence for one in study.entries)], tried) if tried else {})
-        for study in portion.studies
-    ]
-    progress = StudyQueue(ports, sync, recorder, limits).run(studies)
-    progress.failed += recorder.torn(portion.torn) + len(portion.errors)
-
+    progress, recorder, writes = run_portion(ports, options, replay.request, portion, limits, tried)
     left = recorder.left.union(*({entry.sequence for entry in study.entries} or {0} for study in progress.unfinished))
     cursor, count = portion.advance(left)
     is_done = portion.is_last and not left
     is_nothing = is_done and not (progress.studies_written or recorder.errors)
     whole = [ReplayError(None, "", NOWHERE)] if is_nothing and _is_nowhere(ports, options, replay, portion) else []
-    told = replay.telling([*portion.errors, *recorder.errors, *whole], fhir.writes)
+    told = replay.telling([*portion.errors, *recorder.errors, *whole], writes)
     return replace(
         told.waiting(str(progress.outage) if progress.outage else recorder.waiting),
         state=ReplayState.DONE if is_done else ReplayState.RUNNING,
@@ -144,6 +138,36 @@ def _worked(ports: Ports, options: BatchOptions, replay: Replay, portion: Portio
         failing_since=(replay.failing_since or ports.now()) if recorder.waiting else None,
         tries=replay.tries + TRIES_IN_A_TICK if recorder.waiting else 0,
     )
+
+
+def run_portion(
+    ports: Ports,
+    options: BatchOptions,
+    request: ReplayRequest,
+    portion: Portion,
+    limits: Limits,
+    tried: Attempts | None = None,
+) -> tuple[Progress, ReplayRecorder, Sequence[PlannedWrite]]:
+    """Map, merge, transact and record, as for the feed; `tried`: what is known of tries that failed.
+
+    The writes are those of a dry run. Raises LeaseLostError, and OutageError of storage.
+    """
+    recorder = ReplayRecorder(ports, ErrorRows(ports, ports.watermarks.read()), request, portion.whole)
+    fhir = Rehearsal(ports.fhir)
+    # A replay trusts nothing that is remembered: somebody has a reason to look again. A dry run leaves no trace.
+    traces = None if request.dry_run else ports.known.traces
+    words = Words()
+    if request.patients:
+        words.begin(Watermark(), portion.order)
+    afresh = replace(ports, known=KnownResources(max_weight=0, traces=traces), words=words)
+    sync = StudySync(replace(afresh, fhir=fhir) if request.dry_run else afresh, options.mapping)
+    studies = [
+        replace(study, attempts=dict.fromkeys([0, *(one.sequence for one in study.entries)], tried) if tried else {})
+        for study in portion.studies
+    ]
+    progress = StudyQueue(ports, sync, recorder, limits).run(studies)
+    progress.failed += recorder.torn(portion.torn) + len(portion.errors)
+    return progress, recorder, fhir.writes
 
 
 def _is_nowhere(ports: Ports, options: BatchOptions, replay: Replay, portion: Portion) -> bool:
