@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-ROOMS_OF_SYNC = ("read", "map", "merge", "transact", "record", "queue", "replay", "status")
+ROOMS_OF_SYNC = ("read", "map", "merge", "transact", "record", "queue", "replay", "audit", "status")
 """In the road's order."""
 RECORDS = "records, errors, settings"
 """The modules that stand in no room and lead into none of those that do something."""

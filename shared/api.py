@@ -86,6 +86,30 @@ def replay(req: func.HttpRequest) -> func.HttpResponse:
     return answers.found(found and as_json.replay_json(found))
 
 
+@api.route(route="audit", methods=["GET"])
+@answers.told
+def audit(req: func.HttpRequest) -> func.HttpResponse:
+    """Where the audit stands, and what differs."""
+    query = queries.differences_of(req.params)
+    return answers.json_answer(as_json.audit_json(bootstrap.app().audit(query), query.size))
+
+
+@api.route(route="audit", methods=["POST"])
+@answers.told
+def start_round(req: func.HttpRequest) -> func.HttpResponse:
+    """Begins a round, or confirms the deletes of one that is stopped."""
+    begun = bootstrap.app().start_round(req.get_body())
+    return answers.json_answer(as_json.round_json(begun), HTTPStatus.ACCEPTED) if begun else answers.found(None)
+
+
+@api.route(route="audit", methods=["DELETE"])
+@answers.told
+def stop_round(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 the host passes it
+    """Stops the round that is under way."""
+    stopped = bootstrap.app().stop_round()
+    return answers.found(stopped and as_json.round_json(stopped))
+
+
 @api.route(route="study", methods=["POST"])
 @answers.told
 def find_studies(req: func.HttpRequest) -> func.HttpResponse:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from shared.audit import LATEST_ROUNDS, AuditState, DifferenceQuery, Round
 from shared.errors import SwitchedOffError
 from shared.failures import ErrorCount, ErrorQuery, ErrorRow, ErrorTable
 from shared.journal import Slot
@@ -21,6 +22,7 @@ from shared.sync.status.watch import UnderWay
 from shared.sync.tick import tick
 
 if TYPE_CHECKING:
+    from shared.sync.audit.audit_ports import AuditPorts
     from shared.sync.status.study_page import StudyPage
     from shared.sync.status.study_search import FoundStudies
     from shared.sync.status.study_view import StudyView
@@ -104,6 +106,34 @@ class App:
     def cancel_replay(self, replay_id: str) -> Replay | None:
         """The replay, cancelled unless it has ended. Raises OutageError."""
         return self.watch.replays.cancel(replay_id)
+
+    def audit(self, query: DifferenceQuery) -> AuditState:
+        """Where the audit stands, and a page of the differences. Raises OutageError."""
+        kept = self._audit()
+        rounds, rows = kept.rounds.latest(LATEST_ROUNDS), kept.differences.page(query)
+        return AuditState(self.options.audit.mode, rounds, kept.differences.counts(), rows)
+
+    def start_round(self, body: bytes) -> Round | None:
+        """The round that the body asks for, or confirms: None where none is stopped by that id.
+
+        Raises RequestError, OutageError.
+        """
+        from shared.sync.audit.audit_request import parse_round  # noqa: PLC0415 a tick asks for no round
+
+        asked = parse_round(body)
+        rounds = self._audit().rounds
+        begun = rounds.confirm(asked) if isinstance(asked, str) else rounds.create(asked)
+        if self.ports.audit:
+            self.ports.audit.memory.rests_until = None  # the next tick of this process need not look by itself
+        return begun
+
+    def stop_round(self) -> Round | None:
+        """The round that was under way, stopped; None where none was. Raises OutageError."""
+        return self._audit().rounds.cancel()
+
+    def _audit(self) -> "AuditPorts":
+        assert self.watch.audit, "bootstrap makes it"
+        return self.watch.audit
 
     def study(self, study_instance_uid: str, partition: str, *, patients: bool) -> "StudyView":
         """One study on both sides, and what a rebuild would change. Raises SwitchedOffError."""

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 from azure.storage.blob import BlobServiceClient
 
 from shared.app import App
-from shared.clients import journal_table, open_rows, replay_table, watermark
+from shared.audit import AuditOptions
+from shared.clients import audit_table, difference_table, journal_table, open_rows, replay_table, watermark
+from shared.clients.audit_table import AuditTable
 from shared.clients.change_feed import ChangeFeed
 from shared.clients.change_feed_reader import FeedReader
 from shared.clients.dicomweb import DicomWeb
+from shared.clients.difference_table import DifferenceTable
 from shared.clients.error_tables import ErrorTables
 from shared.clients.fhir.capabilities import Learned
 from shared.clients.fhir.client import FhirClient
@@ -21,6 +24,7 @@ from shared.clients.http import HttpService
 from shared.clients.journal_table import JournalTable
 from shared.clients.lease import CONTAINER, BlobLease
 from shared.clients.replay_table import ReplayTable
+from shared.clients.study_list import StudyList
 from shared.clients.tables import Tables
 from shared.clients.telemetry import SILENT, Telemetry
 from shared.clients.watermark import TableWatermarkStore
@@ -47,6 +51,7 @@ from shared.mapping.converters import MappingOptions
 from shared.mapping.dose import REPORT_KEYS
 from shared.mapping.resources import MAPPED_KEYS, map_endpoint
 from shared.mapping.transaction import endpoint_query
+from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.batch import BatchOptions
 from shared.sync.handover import Handover
 from shared.sync.ports import Ports
@@ -58,7 +63,15 @@ if TYPE_CHECKING:
     from shared.clients.self_check import SelfCheck
     from shared.sync.status.study_page import StudyPage
 
-TABLES = (watermark.TABLE, journal_table.TABLE, replay_table.TABLE, open_rows.TABLE, *ErrorTable)
+TABLES = (
+    watermark.TABLE,
+    journal_table.TABLE,
+    replay_table.TABLE,
+    audit_table.TABLE,
+    difference_table.TABLE,
+    open_rows.TABLE,
+    *ErrorTable,
+)
 
 
 @cache
@@ -117,6 +130,12 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
             quiet_seconds=min(60, settings.health_max_age_seconds / 3),
             settle_seconds=settings.settle_seconds,
             order_look_back_days=settings.order_look_back_days,
+            audit=AuditOptions(
+                settings.audit_mode,
+                settings.audit_max_deletes,
+                settings.audit_delete_after_seconds,
+                settings.audit_requests_per_hour,
+            ),
             standstill_seconds=max(settings.health_max_age_seconds, 2 * settings.gap_grace_seconds),
         ),
         outages=OutageLog(_utc_now),
@@ -160,10 +179,12 @@ def _ports(
     blobs, tables = storage(settings, patience)
     stored = Tables(tables, settings.table_name_prefix, TABLES)
     service = dicom_service(settings, dicom, patience, deadline, telemetry)
+    archive = DicomWeb(service, settings.dicom_api_version, _keys(settings))
+    server = _fhir(settings, fhir_server(settings, fhir, patience, deadline, telemetry), learned)
     return Ports(
         feed=_change_feed(settings, service),
-        archive=DicomWeb(service, settings.dicom_api_version, _keys(settings)),
-        fhir=_fhir(settings, fhir_server(settings, fhir, patience, deadline, telemetry), learned),
+        archive=archive,
+        fhir=server,
         watermarks=TableWatermarkStore(stored),
         errors=ErrorTables(stored, _utc_now),
         journal=JournalTable(stored),
@@ -175,6 +196,12 @@ def _ports(
         pace=Pace(settings.max_concurrency),
         handover=Handover(settings.search_delay_seconds),
         deadline=deadline,
+        audit=AuditPorts(
+            StudyList(service, settings.dicom_api_version, archive),
+            AuditTable(stored, _utc_now),
+            DifferenceTable(stored),
+            lambda: service.calls + server.calls,
+        ),
     )
 
 

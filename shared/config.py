@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from datetime import timezone
 from typing import Any
 
+from shared.audit import AuditMode
 from shared.authentication import Authentication, read_authentication, shown_authentication
 from shared.errors import SettingsError
 from shared.model import BundleProcessing, OrderLink, PatientUpdatePolicy
 from shared.setting import (
     Setting,
     account_name,
+    audit_mode,
     boolean,
     bundle_processing,
     duration,
@@ -78,6 +80,10 @@ class Settings:
     accession_issuers: Mapping[str, str]
     order_link: OrderLink
     order_look_back_days: int
+    audit_mode: AuditMode
+    audit_max_deletes: int
+    audit_delete_after_seconds: float
+    audit_requests_per_hour: int
     patient_system: str
     is_issuer_used: bool
     issuer_systems: Mapping[str, str] | None
@@ -126,6 +132,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DicomCast__AccessionIssuers",                       "accession_issuers",     systems,         "{}",        'JSON: the system of accession numbers by the LocalNamespaceEntityID of their issuer, `{"HOSPITAL": "urn:oid:1.2.3"}`'),
     Setting("DicomCast__OrderLink",                              "order_link",            order_link,      "link",      "`link`: ImagingStudy.basedOn is the ServiceRequest that carries the accession number; `link-or-identifier`: where FHIR has none, the number; `off`; docs/mapping.md, Orders"),
     Setting("DicomCast__OrderLookBack",                          "order_look_back_days",  whole(0, 3650),  "7",         "days; orders that came after their studies are looked for each hour, and after a start among those of so many days; 0: not at all"),
+    Setting("DicomCast__Audit",                                  "audit_mode",            audit_mode,      "report",    "whether FHIR is held against what the DICOM service has, once a day: `report`: differences are told; `heal`: their studies are rebuilt too; `off`: only when a person asks; docs/runbook.md, 'The audit'"),
+    Setting("DicomCast__AuditMaxDeletes",                        "audit_max_deletes",     whole(0, 10**6), "10",        "studies that one round of the audit may delete from FHIR without a person's word, and 1 % of those compared at most"),
+    Setting("DicomCast__AuditDeleteAfter",                       "audit_delete_after_seconds", duration,   "20:00:00",  "how long the DICOM service must have answered 404 for a study, in two rounds, before the audit deletes it from FHIR"),
+    Setting("DicomCast__AuditRequestsPerHour",                   "audit_requests_per_hour", whole(1, 10**7), "2000",    "requests that the audit makes to the DICOM service and the FHIR server together, on average"),
     Setting("Patient__PatientSystemId",                          "patient_system",        text,            "",          "system of `Patient.identifier`"),
     Setting("Patient__IsIssuerIdUsed",                           "is_issuer_used",        boolean,         "false",     "`true`: the system is IssuerOfPatientID instead; docs/mapping.md, Identity"),
     Setting("Patient__IssuerSystems",                            "issuer_systems",        optional(systems), "",        'JSON: the system of a PatientID by its IssuerOfPatientID, `{"HOSPITAL": "urn:oid:1.2.3"}`; where it is set, be it to `{}`, IssuerOfPatientIDQualifiersSequence is read too; docs/mapping.md, Identity'),

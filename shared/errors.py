@@ -23,7 +23,8 @@ DicomCastError
 │   ├── ConflictError        somebody else wrote first: read again, merge again
 │   └── UnreadStudyError     the archive cannot say what it holds of the study
 ├── RequestError             what was asked for over HTTP cannot be done: the caller is told every fault
-│   └── TooManyReplays…
+│   ├── TooManyReplays…
+│   └── RoundUnderWay…
 ├── SwitchedOffError         a setting turns off what was asked for
 ├── CheckError               a step of the self-check failed: it may say what to do
 ├── NotAskedError            there was nothing to check
@@ -63,6 +64,13 @@ class TooManyReplaysError(RequestError):
 
     def __init__(self, limit: int) -> None:
         super().__init__([f"{limit} replays are under way: wait for one to end, or cancel one"])
+
+
+class RoundUnderWayError(RequestError):
+    """One round of the audit at a time."""
+
+    def __init__(self) -> None:
+        super().__init__(["a round of the audit is under way: wait for its end, or stop it"])
 
 
 class SwitchedOffError(DicomCastError):

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from shared.audit import AuditMode
 from shared.mapping.identifier_system import is_absolute_uri
 from shared.model import BundleProcessing, OrderLink, PatientUpdatePolicy
 
@@ -191,6 +192,7 @@ def _one_of(kind: type[Choice]) -> Callable[[str], Choice]:
 policy = _one_of(PatientUpdatePolicy)
 order_link = _one_of(OrderLink)
 bundle_processing = _one_of(BundleProcessing)
+audit_mode = _one_of(AuditMode)
 
 
 def _matching(pattern: str, fault: str) -> Callable[[str], str]:

@@ -87,6 +87,19 @@ var rules = [
     threshold: 0
     splitBy: ['Function']
   }
+  {
+    name: 'audit'
+    displayName: 'DICOM Cast: FHIR differs from DICOM'
+    description: 'A round of the audit has ended and leaves differences open, or deletes that wait for a person. GET /api/audit.'
+    severity: 3
+    query: loadTextContent('../queries/audit.kql')
+    windowSize: 'PT15M'
+    timeAggregation: 'Count'
+    measure: null
+    operator: 'GreaterThan'
+    threshold: 0
+    splitBy: ['State']
+  }
 ]
 
 resource mail 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(emailAddresses)) {

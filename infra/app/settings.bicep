@@ -33,6 +33,10 @@ type appSettings = {
   Fhir__BundleProcessing: string?
   DicomCast__OrderLink: string?
   DicomCast__OrderLookBack: string?
+  DicomCast__Audit: string?
+  DicomCast__AuditMaxDeletes: string?
+  DicomCast__AuditDeleteAfter: string?
+  DicomCast__AuditRequestsPerHour: string?
   Patient__PatientSystemId: string?
   Patient__IsIssuerIdUsed: string?
   Patient__IssuerSystems: string?

@@ -13,6 +13,8 @@ var tables = [
   'SyncStateTable'
   'TickTable'
   'ReplayTable'
+  'AuditTable'
+  'AuditDifferenceTable'
   'InvalidDicomTagExceptionTable'
   'DicomFailToStoreExceptionTable'
   'FhirFailToStoreExceptionTable'

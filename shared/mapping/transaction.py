@@ -129,6 +129,16 @@ def value_query(value: str) -> str:
     return f"identifier={quote(_escape(value), safe='')}"
 
 
+def tag_query(system: str, code: str) -> str:
+    """`_tag=system|code`, likewise."""
+    return f"_tag={quote(_escape(system) + '|' + _escape(code), safe='')}"
+
+
+def source_query(url: str) -> str:
+    """`_source=url`, likewise."""
+    return f"_source={quote(_escape(url), safe='')}"
+
+
 @lru_cache(maxsize=1024)
 def endpoint_query(name: str, system: str, code: str) -> str:
     """The search that finds our Endpoint again: by its whole name and its connection type."""

@@ -5,9 +5,10 @@ It reaches to the end of the feed, or of the tick's time, and is worked on in sl
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from shared.audit import AuditOptions
 from shared.errors import FeedError, OutageError
 from shared.failures import ErrorTable
 from shared.journal import TOTALS
@@ -35,7 +36,8 @@ class BatchOptions:
     for so long, and is brought on by no tick, is told; longer than what is young may wait. `quiet_seconds`: of ticks
     that find nothing to do one is written down in so long: health, alerts and the page read that they come.
     `settle_seconds`: a study that grows is written again no sooner; 0: each time that more of it is read.
-    `order_look_back_days`: how old an order may be that is looked for after a start; 0: none is looked for.
+    `order_look_back_days`: how old an order may be that is looked for after a start; 0: none is looked for. `audit`:
+    what a round finds is reported or healed, and how fast it goes.
     """
 
     mapping: MappingOptions
@@ -47,6 +49,7 @@ class BatchOptions:
     quiet_seconds: float = 60
     settle_seconds: float = 0
     order_look_back_days: int = 0
+    audit: AuditOptions = field(default_factory=AuditOptions)
 
 
 def run_batch(ports: Ports, options: BatchOptions) -> BatchResult:

@@ -23,6 +23,7 @@ from shared.model import (
 )
 from shared.outcome import TickRecord
 from shared.replay import Replay, ReplayRequest
+from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.handover import Handover
 from shared.sync.merge.known import KnownResources
 from shared.sync.merge.order_searches import OrderSearches
@@ -147,6 +148,10 @@ class FhirServer(Protocol):
 
     def search_many(self, searches: Sequence[tuple[str, str]]) -> list[list[Resource]]:
         """The same for many, in one request where the server takes that: types and queries."""
+        ...
+
+    def pages(self, resource_type: str, query: str, most: int) -> Iterator[list[Resource]]:
+        """The matches page by page. Raises PagingError once there are more than `most` pages, or no way to the next."""
         ...
 
     def first(self, resource_type: str, query: str) -> list[Resource]:
@@ -312,6 +317,7 @@ class Ports:
 
     `known`, `order_searches`, `pace` and `handover` are what the host remembers of the FHIR server from batch to batch,
     `words` what it remembers of the feed, `settling` what it has read of studies that grow.
+    `audit`: None where no audit is made.
     `deadline` is heeded by every request to the DICOM service and the FHIR server.
     """
 
@@ -333,3 +339,4 @@ class Ports:
     words: Words = field(default_factory=Words)
     order_searches: OrderSearches = field(default_factory=OrderSearches)
     settling: Settling = field(default_factory=Settling)
+    audit: AuditPorts | None = None

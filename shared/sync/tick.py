@@ -8,6 +8,7 @@ from shared.errors import DicomCastError, FeedError, LeaseLostError, OutageError
 from shared.journal import TOTALS, Journal
 from shared.log_lines import log_line
 from shared.outcome import BatchResult, Lag, Outcome, TickRecord
+from shared.sync.audit.audit import run_audit
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.bulkhead import bulkhead, tell
 from shared.sync.ports import Ports
@@ -23,6 +24,9 @@ REPLAY_SECONDS = 30
 
 LATE_ORDERS_SECONDS = 10
 """Likewise on orders that came after their studies."""
+
+AUDIT_SECONDS = 10
+"""And on the audit, which ends sooner where its pace has it rest, or something is new in the feed."""
 
 REQUEST_SECONDS = 105
 """An HTTP request's own time: so long after the budget what is under way may still be answered, and not longer."""
@@ -87,6 +91,7 @@ def _work(ports: Ports, options: BatchOptions, journal: Journal, outages: Outage
             outages.up()
             link_late_orders(ports, options, ports.now() + timedelta(seconds=LATE_ORDERS_SECONDS))
             run_replays(ports, options, ports.now() + timedelta(seconds=REPLAY_SECONDS))
+            run_audit(ports, options, ports.now() + timedelta(seconds=AUDIT_SECONDS))
     except OutageError as outage:
         outages.down(outage)
         outcome, error, system = Outcome.FAILED, _told(outage), outage.system

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from shared.audit import AuditState, Dates, OneStudy, Round, RoundRequest, told
 from shared.failures import ErrorCount, ErrorRow
 from shared.journal import Slot
 from shared.model import DEFAULT_PARTITION, LeaseState
@@ -128,6 +129,43 @@ def request_json(request: ReplayRequest) -> dict[str, Any]:
             narrowed = {"exception": exception, "study": study}
             body = {"errors": asked} | {name: value for name, value in narrowed.items() if value}
     return body | {"dryRun": request.dry_run, "patients": request.patients}
+
+
+def audit_json(state: AuditState, size: int) -> dict[str, Any]:
+    """`Audit`. A page that is not full is the last."""
+    rows = [_plain(row) for _, row in state.differences]
+    following = {"next": state.differences[-1][0]} if len(rows) == size else {}
+    rounds = [round_json(one) for one in state.rounds]
+    return {"mode": state.mode.value, "rounds": rounds, "open": _plain(state.open), "differences": rows, **following}
+
+
+def round_json(round_: Round) -> dict[str, Any]:
+    """`Round`: without what only the audit needs."""
+    names = (
+        "id",
+        "state",
+        "created",
+        "updated",
+        "not_before",
+        "started",
+        "counts",
+        "unknown",
+        "deletes_waiting",
+        "waiting_for",
+    )
+    of_round = {_camel(name): _plain(getattr(round_, name)) for name in names}
+    return of_round | {"says": told(round_), "phase": round_.place.phase.value, "request": _asked_json(round_.request)}
+
+
+def _asked_json(request: RoundRequest) -> dict[str, Any]:
+    """`RoundRequest`, as it could be sent again."""
+    body: dict[str, Any] = {}
+    match request.scope:
+        case Dates(first, last):
+            body = {"dates": {"from": first.isoformat(), "to": last.isoformat()}}
+        case OneStudy(uid, partition):
+            body = {"study": uid} | ({} if partition == DEFAULT_PARTITION else {"partition": partition})
+    return body | {"deep": request.is_deep, "dryRun": request.dry_run}
 
 
 def study_json(view: "StudyView") -> dict[str, Any]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from shared.audit import DifferenceQuery, Kind
 from shared.errors import RequestError
 from shared.failures import ErrorQuery, ErrorRow, ErrorTable
 from shared.mapping.text import InvalidValueError, uid
@@ -48,6 +49,18 @@ def page_of(table: str | None, params: Mapping[str, str]) -> tuple[ErrorQuery, i
     read = _read(params, readers, open="true", study=None, exception=None, size=DEFAULT_PAGE, after=None)
     query = ErrorQuery(ErrorTable(table), read["open"] == "true", read["study"], read["exception"])
     return query, read["size"], read["after"]
+
+
+def differences_of(params: Mapping[str, str]) -> DifferenceQuery:
+    """Which of the audit's differences, and how many."""
+    readers = {
+        "open": _one_of("true", "false"),
+        "kind": _one_of(*Kind),
+        "size": _whole(1, MAX_PAGE),
+        "after": _digest,
+    }
+    read = _read(params, readers, open="true", kind=None, size=DEFAULT_PAGE, after="")
+    return DifferenceQuery(read["open"] == "true", read["kind"] and Kind(read["kind"]), read["size"], read["after"])
 
 
 def row_of(route_params: Mapping[str, str]) -> tuple[ErrorTable, int] | None:
@@ -127,6 +140,12 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 def _class_name(text: str) -> str:
     if not text.isascii() or not text.isalpha():
         raise InvalidValueError("the name of an exception's class is expected")
+    return text
+
+
+def _digest(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{16}", text):
+        raise InvalidValueError("the `next` of a page is expected")
     return text
 
 

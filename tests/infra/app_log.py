@@ -4,7 +4,9 @@ import http.server
 import logging
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 
+from shared.audit import AuditMode
 from shared.clients.fhir.client import FhirClient
 from shared.clients.http import HttpService
 from shared.errors import FhirRefusedError, OutageError, TransientError
@@ -13,6 +15,7 @@ from shared.sync.batch import BatchOptions
 from shared.sync.status.outages import OutageLog
 from shared.sync.tick import tick
 from tests.fakes import FakeFhir, FakeLease, entry, ports
+from tests.unit.sync.audited import World, many
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)
 
@@ -30,6 +33,7 @@ def captured():
             "outage": _lines(ports([entry(1)], fhir=FakeFhir(faults=[OutageError("storage", "none")]))),
             "held": _lines(ports(lease=FakeLease(free=False))),
             **_days(),
+            **_rounds(),
         }
 
 
@@ -45,9 +49,24 @@ def _days():
     }
 
 
+def _rounds():
+    """Lines of the audit: one that finds all as it should be, then one of an archive that was emptied, twice."""
+    world = World(*many(3))
+    fine = _heard(world.audit)
+    world.archive.studies.clear()
+    healing = replace(world.options, audit=replace(world.options.audit, mode=AuditMode.HEAL, delete_after_seconds=0))
+    world.options = healing
+    return {"audit": fine, "audit stopped": _heard(lambda: [world.audit(), world.later(hours=1), world.audit()])}
+
+
 def _lines(fakes, seconds=0):
     """Of one tick, so many seconds later."""
     fakes.sleep(seconds)
+    return _heard(lambda: tick(fakes, OPTIONS, OutageLog(fakes.now)))
+
+
+def _heard(work):
+    """What is logged meanwhile."""
     heard = []
     handler = logging.Handler()
     handler.emit = lambda record: heard.append(record.getMessage())
@@ -56,7 +75,7 @@ def _lines(fakes, seconds=0):
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
-        tick(fakes, OPTIONS, OutageLog(fakes.now))
+        work()
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)

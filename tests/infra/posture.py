@@ -169,6 +169,7 @@ ALERTS = {
     "failed-entries": ("Count", "GreaterThan", 0, None, ["Table"], "PT15M", 3),
     "refused": ("Count", "GreaterThan", 0, None, ["System"], "PT15M", 1),
     "function-failures": ("Count", "GreaterThan", 0, None, ["Function"], "PT15M", 2),
+    "audit": ("Count", "GreaterThan", 0, None, ["State"], "PT15M", 3),
 }
 """Each alert's aggregation, operator, threshold, measure, dimensions, window and severity."""
 ENDPOINTS = {

@@ -44,6 +44,14 @@ def test_the_query_of_failures_asks_for_what_a_failure_says(lines):
     assert all(asked <= json.loads(line[line.index('{"Table"') :]).keys() for line in failures)
 
 
+def test_the_query_of_the_audit_asks_for_what_a_round_says(lines):
+    """Its JSON has each of the names."""
+    rounds = [json.loads(line[line.index('{"') :]) for line in lines if line.startswith("audit ")]
+    asked = set(re.findall(r"\bround\.(\w+)", QUERIES["audit"]))
+    assert rounds
+    assert all(asked <= round_.keys() for round_ in rounds)
+
+
 def test_the_words_in_the_queries_are_the_apps():
     """Outcomes and tables that a query names are those that there are."""
     (said,) = re.findall(r"Outcome\) in \(([^)]*)\)", QUERIES["successful-ticks"])

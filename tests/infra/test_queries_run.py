@@ -82,6 +82,15 @@ def test_a_sync_that_is_behind_is_told(insights, log):
     assert max(row["BehindSeconds"] for row in rows(insights, QUERIES["behind"])) > 400
 
 
+def test_a_round_that_leaves_something_to_a_person_is_told(insights, log):
+    """Differences that are open, and deletes that wait; not a round that found all as it should be."""
+    logged(insights, [*log["synced"], *log["audit"]])
+    assert rows(insights, QUERIES["audit"]) == []
+    logged(insights, log["audit stopped"])
+    told = [(row["State"], row["Open"], row["DeletesWaiting"]) for row in rows(insights, QUERIES["audit"])]
+    assert told == [("done", 3, 0), ("stopped", 3, 3)]
+
+
 def test_failed_entries_are_told_by_table(insights, log):
     """With sequence and study; a retry is no failure yet. Studies of one patient go in another order than the feed's."""
     logged(insights, [*log["synced"], *log["fhir failed"], *log["carried"]])

@@ -3,7 +3,7 @@
 import re
 
 from docs.readme_tables import settings_table
-from shared.clients import journal_table, lease, replay_table, watermark
+from shared.clients import audit_table, difference_table, journal_table, lease, replay_table, watermark
 from shared.config import SETTINGS
 from shared.failures import ErrorTable
 from tests.infra.settings import VALUES, faults, of_app
@@ -46,7 +46,8 @@ def test_the_tables_and_the_containers_are_the_apps():
     """Those that are made are those that the app uses; the other container is the package's."""
     made = stored_snapshot(SAMPLES[0])["predictedResources"]
     tables = {one["name"].rpartition("/")[2] for one in made if one["type"].endswith("/tables")}
-    assert tables == {watermark.TABLE, journal_table.TABLE, replay_table.TABLE, *ErrorTable}
+    audit = {audit_table.TABLE, difference_table.TABLE}
+    assert tables == {watermark.TABLE, journal_table.TABLE, replay_table.TABLE, *audit, *ErrorTable}
     containers = {one["name"].rpartition("/")[2] for one in made if one["type"].endswith("/containers")}
     assert containers == {lease.CONTAINER, "app-package"}
 

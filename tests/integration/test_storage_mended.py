@@ -54,7 +54,7 @@ class Tables:
         self.service.get_table_client(self.prefix + TABLE).upsert_entity(row, mode="replace")
 
 
-@pytest.mark.parametrize("name", [TABLE, "TickTable", "ReplayTable", *ErrorTable])
+@pytest.mark.parametrize("name", [TABLE, "TickTable", "ReplayTable", "AuditTable", "AuditDifferenceTable", *ErrorTable])
 def test_a_table_that_was_deleted_is_made_again(world, tables, name):
     """While the app runs: the ticks go on, rows are written, a replay can be asked for, and the status answers."""
     world.dicom.store(world.file(1))

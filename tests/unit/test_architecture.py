@@ -31,23 +31,27 @@ ALLOWED = {
     "errors": {"failures"},
     "journal": {"outcome", "model", "stored_text"},
     "replay": {"failures", "model", "stored_text"},
+    "audit": {"model", "stored_text"},
     "stored_text": set(),
     "log_lines": set(),
     "garbage": set(),
     "deadline": set(),
-    "setting": {"mapping", "model"},
+    "setting": {"audit", "mapping", "model"},
     "authentication": {"setting"},
     "transport": {"setting"},
-    "config": {"authentication", "transport", "setting", "errors", "model"},
+    "config": {"audit", "authentication", "transport", "setting", "errors", "model"},
     "mapping": {"mapping", "failures", "model", "errors"},
-    "sync": RECORDS | {"sync", "mapping", "journal", "replay", "log_lines", "errors", "deadline"},
+    "sync": RECORDS
+    | {"sync", "mapping", "journal", "replay", "log_lines", "errors", "deadline"}
+    | {"audit", "stored_text"},
     "clients": RECORDS
-    | {"clients", "authentication", "transport", "setting", "journal", "replay", "stored_text", "errors", "deadline"},
-    "web": RECORDS | {"web", "sync", "mapping", "journal", "replay", "errors"},
-    "app": RECORDS | {"sync", "journal", "replay", "errors"},
+    | {"clients", "authentication", "transport", "setting", "journal", "replay", "stored_text", "errors", "deadline"}
+    | {"audit"},
+    "web": RECORDS | {"web", "sync", "mapping", "journal", "replay", "audit", "errors"},
+    "app": RECORDS | {"sync", "journal", "replay", "audit", "errors"},
     "connections": {"clients", "config", "authentication", "transport", "deadline"},
     "bootstrap": {"app", "connections", "sync", "clients", "mapping", "config", "errors", "failures", "deadline"}
-    | {"log_lines", "garbage"},
+    | {"log_lines", "garbage", "audit"},
     "api": {"bootstrap", "web", "errors"},
     "function_app": {"bootstrap", "api", "log_lines", "garbage", "errors"},
 }

@@ -21,6 +21,9 @@ SETTINGS = {
     "SyncSchedule": "* * * * * *",
     "DicomCast__GapGracePeriod": "00:00:01",
     "DicomCast__StudySettle": "0",  # a study that grows is looked for in FHIR at once
+    "DicomCast__Audit": "heal",
+    "DicomCast__AuditDeleteAfter": "00:00:01",
+    "DicomCast__AuditRequestsPerHour": "10000000",
 }
 
 
@@ -98,6 +101,20 @@ class Api:
                 yield
             finally:
                 lease.release()
+
+    def audited(self, seconds=60, **body):
+        """The audit's state once a round has ended that is asked for."""
+        answer = self.call("POST", "/audit", json=body)
+        assert answer.status_code == 202, answer.text
+        return self.audit_ended(seconds)
+
+    def audit_ended(self, seconds=60):
+        """The audit's state once no round is under way."""
+        deadline = time.monotonic() + seconds
+        while (said := self.get("/audit?size=200").json())["rounds"][0]["state"] in ("queued", "running"):
+            assert time.monotonic() < deadline, said
+            time.sleep(0.1)
+        return said
 
     def study(self, number):
         """The ImagingStudy, None where there is none."""

@@ -219,6 +219,26 @@ def test_one_bad_study(commands, desk):
     assert desk.api.study(701)["series"] == study["series"]
 
 
+@recipe("What differs, now")
+def test_what_differs_is_found_and_healed(commands, desk):
+    """The studies of these tests have no day: of all of them a round is asked for."""
+    study = desk.api.study(701)
+    requests.delete(f"{desk.api.stack.fhir_url}/ImagingStudy/{study['id']}", timeout=30).raise_for_status()
+    days = '"dates": {"from": "2024-05-06", "to": "2024-05-07"}, '
+    begun, state = desk.type(commands, **{days: ""})
+    assert (begun["id"], begun["request"]["deep"]) == (state["rounds"][0]["id"], True)
+    ended = desk.api.audit_ended()["rounds"][0]
+    assert (ended["state"], ended["counts"]["healed"]) == ("done", 1)
+    assert desk.api.study(701)["series"] == study["series"]
+
+
+@recipe("Deletes wait for a person")
+def test_deletes_are_confirmed_by_the_round_s_id(commands, desk):
+    """Of one that is stopped, and of no other; tests/integration/api/test_replays.py confirms one."""
+    [answer] = desk.type(commands, **{'"ID"': '"0"'})
+    assert answer["status"] == 404
+
+
 FAILURES = [
     ("What failed, again", "FhirRefusedError", {701, 702}),
     ("A delete that the FHIR server refuses", "DeleteRefusedError", {702}),

@@ -1,0 +1,111 @@
+"""The audit within a tick: after the feed and the replays, at a slow pace, a round a day (docs/adr/0040)."""
+
+import logging
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from shared.audit import AuditMode, Round, RoundRequest, RoundState, told
+from shared.errors import EntryError, FeedError, OutageError, TransientError, UnforeseenError
+from shared.log_lines import log_line
+from shared.sync.audit.audit_ports import AuditPorts
+from shared.sync.audit.round import RECENT, RoundWork, begun
+from shared.sync.batch import BatchOptions
+from shared.sync.bulkhead import bulkhead, tell
+from shared.sync.ports import Ports
+
+EVERY = timedelta(days=1)
+FIRST_AFTER = timedelta(hours=1)
+"""The first round of a deployment: what it was deployed for goes first."""
+LOOK_EVERY = timedelta(seconds=30)
+"""So often it is looked whether somebody wants a round, by another process: 3,000 reads of a table a day."""
+TRY_AGAIN = timedelta(seconds=60)
+GIVEN_UP_AFTER = timedelta(hours=6)
+"""A round that cannot go on for so long has failed; the next day has another."""
+
+logger = logging.getLogger(__name__)
+
+
+def run_audit(ports: Ports, options: BatchOptions, deadline: datetime) -> None:
+    """Some steps of the round that is due, if any is. Raises LeaseLostError, and OutageError of storage."""
+    audit, now = ports.audit, ports.now()
+    if audit is None or (audit.memory.rests_until and now < audit.memory.rests_until):
+        return
+    audit.memory.rests_until = now + LOOK_EVERY
+    round_ = _due(audit, options, now)
+    if round_ is None:
+        return
+    while round_.is_under_way and ports.now() < deadline and _is_caught_up(ports):
+        ports.lease.ensure_held()
+        before = round_.counts.requests
+        round_ = audit.rounds.write(_next(ports, audit, options, round_))
+        if round_.waiting_for:
+            audit.memory.rests_until = ports.now() + TRY_AGAIN
+            return
+        pause = timedelta(hours=(round_.counts.requests - before) / options.audit.requests_per_hour)
+        audit.memory.rests_until = ports.now() + pause
+        if pause > timedelta(milliseconds=100):
+            break
+    if not round_.is_under_way:
+        _log_end(round_, sum(audit.differences.counts().values()))
+
+
+def _due(audit: AuditPorts, options: BatchOptions, now: datetime) -> Round | None:
+    """The round to work on; one a day begins by itself where the setting says so."""
+    current = audit.rounds.current()
+    if current and current.is_under_way:
+        return None if current.not_before and now < current.not_before else current
+    if options.audit.mode is AuditMode.OFF:
+        return None
+    if current is None:
+        audit.rounds.create(RoundRequest(), not_before=now + FIRST_AFTER)
+        return None
+    last = next((one for one in audit.rounds.latest(RECENT) if one.request == RoundRequest()), None)
+    if last and now - (last.started or last.created) < EVERY:
+        return None
+    return audit.rounds.create(RoundRequest())
+
+
+def _is_caught_up(ports: Ports) -> bool:
+    """Whether the feed has nothing that is not read: what is new goes first."""
+    try:
+        latest = ports.feed.latest()
+    except (FeedError, OutageError):
+        return False
+    return latest is None or latest.sequence <= ports.watermarks.read().but_settling.read_through.sequence
+
+
+def _next(ports: Ports, audit: AuditPorts, options: BatchOptions, round_: Round) -> Round:
+    """The round with a step done, or with what it waits for."""
+    now = ports.now()
+    try:
+        with bulkhead():
+            if round_.state is RoundState.QUEUED:
+                round_ = begun(audit, round_, now)
+            return RoundWork(ports, audit, options, round_).step()
+    except UnforeseenError as error:
+        tell(error, RoundId=round_.id)
+        return replace(round_.waiting(str(error), now), state=RoundState.FAILED)
+    except (EntryError, FeedError, TransientError, OutageError) as error:
+        waiting = round_.waiting(str(error), now)
+        is_over = waiting.failing_since is not None and now - waiting.failing_since > GIVEN_UP_AFTER
+        return replace(waiting, state=RoundState.FAILED) if is_over else waiting
+
+
+def _log_end(round_: Round, open_: int) -> None:
+    """`open_`: differences that nobody has mended yet."""
+    counts = round_.counts
+    level = logging.WARNING if round_.state in (RoundState.STOPPED, RoundState.FAILED) else logging.INFO
+    log_line(
+        logger,
+        level,
+        f"audit {told(round_)}",
+        RoundId=round_.id,
+        State=round_.state,
+        Compared=counts.compared,
+        Differed=counts.differed,
+        Healed=counts.healed,
+        Open=open_,
+        PutOff=counts.put_off,
+        DeletesWaiting=round_.deletes_waiting,
+        Requests=counts.requests,
+    )

@@ -1,0 +1,188 @@
+"""One place of a round, read on both sides: which studies have to be looked at closely."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from urllib.parse import quote
+
+from shared.audit import Chunk, Dates, OneStudy, Phase, Place, Round, StudyKey
+from shared.errors import FeedError
+from shared.mapping.converters import MappingOptions
+from shared.mapping.study_identity import uid_of
+from shared.mapping.transaction import identifier_query
+from shared.model import ListedStudy, Resource
+from shared.sync.audit.audit_ports import AuditPorts
+from shared.sync.audit.made_by_us import MadeByUs
+from shared.sync.audit.screen import SUMMARY, Screen, day_of, subject_of, unique, values_of
+from shared.sync.audit.windows import dates_of, following, halved
+from shared.sync.ports import Ports
+
+AT_ONCE = 200
+"""Studies that FHIR is asked for together."""
+MOST_PAGES = 1_000
+"""Of one day in the archive, or of studies without one: 200,000 studies."""
+READINGS = 3
+"""Of a day whose pages repeat each other: rows move while they are read."""
+ROWS = 100
+"""Of the table of differences at once."""
+NOT_FOUND = (
+    "this FHIR server has studies, and finds none by _source or _tag of {}: "
+    "what is in FHIR, and not in DICOM, cannot be told"
+)
+
+
+class ChunkReader:
+    """Of one round. `options` are those of the default data partition."""
+
+    def __init__(self, ports: Ports, audit: AuditPorts, options: MappingOptions, round_: Round) -> None:
+        self._fhir = ports.fhir
+        self._audit = audit
+        self._options = options
+        self._round = round_
+        self._unknown: list[str] = []
+        self._is_any_held = False
+
+    def read(self) -> Chunk:
+        """What is at the round's place. Raises FeedError, OutageError, TransientError, EntryError."""
+        place, scope = replace(self._round.place, after=""), self._round.request.scope
+        if isinstance(scope, OneStudy) and place.phase is Phase.DATED:
+            one = (scope.partition, scope.study_instance_uid)
+            return self._chunk(place, [one], 1, Place(Phase.DELETES))
+        match place.phase:
+            case Phase.DATED:
+                return self._dated(place)
+            case Phase.UNDATED:
+                return self._undated(place)
+            case Phase.FHIR_UNDATED:
+                return self._undated_in_fhir(place)
+            case Phase.OPEN | Phase.DELETES:
+                return self._open(self._round.place)
+
+    def _dated(self, place: Place) -> Chunk:
+        """A window of StudyDates: halved until what both sides have of it can be read at once."""
+        options, ours = self._of_partition(place)
+        while True:
+            is_day = place.days == 1
+            listed = self._listed(place, all_pages=is_day)
+            held = None if listed is None else ours.between(*dates_of(place), all_pages=is_day)
+            if listed is not None and held is not None:
+                break
+            place = halved(place)
+        studies = unique(one for one in listed if day_of(one.study_date))
+        first, last = (day.isoformat() for day in dates_of(place))
+        only_held = [
+            uid
+            for study in held
+            if first <= str(study.get("started"))[:10] <= last
+            and (uid := uid_of(study, options))
+            and uid not in studies
+        ]
+        suspects = [*self._suspects(list(studies.values()), options), *only_held]
+        if ours.finds_none and self._is_any_held:
+            self._unknown.append(NOT_FOUND.format(options.service_url))
+        scope = self._round.request.scope
+        end = scope.last if isinstance(scope, Dates) else date.max
+        window = following(place, max(len(studies), len(held)), end)
+        found = [(place.partition, uid) for uid in dict.fromkeys(suspects)]
+        return self._chunk(place, found, len(studies), window or self._behind(place))
+
+    def _listed(self, place: Place, *, all_pages: bool) -> Sequence[ListedStudy] | None:
+        """What the archive has in the window; None where it is more than a page, and not all pages are wanted."""
+        page, is_more = self._audit.studies.page(place.partition, 0, dates_of(place))
+        if not is_more:
+            return page
+        return self._of_day(place) if all_pages else None
+
+    def _of_day(self, place: Place) -> list[ListedStudy]:
+        """All pages; once more where one repeats what another had, for then one that moved may have been passed by."""
+        found: dict[str, ListedStudy] = {}
+        for _ in range(READINGS):
+            told = list(self._pages(place))
+            found |= unique(told)
+            if len(unique(told)) == len(told):
+                break
+        return list(found.values())
+
+    def _pages(self, place: Place) -> Iterator[ListedStudy]:
+        offset = 0
+        for _ in range(MOST_PAGES):
+            page, is_more = self._audit.studies.page(place.partition, offset, dates_of(place))
+            yield from page
+            offset += len(page)
+            if not is_more:
+                return
+        raise FeedError(f"more than {offset} studies are of one StudyDate: they are not compared")
+
+    def _undated(self, place: Place) -> Chunk:
+        """A page of all studies, of which those without a day are compared: no search finds these alone."""
+        options, _ = self._of_partition(place)
+        page, is_more = self._audit.studies.page(place.partition, place.offset)
+        studies = unique(one for one in page if day_of(one.study_date) is None)
+        found = [(place.partition, uid) for uid in self._suspects(list(studies.values()), options)]
+        following_page = replace(place, offset=place.offset + len(page))
+        return self._chunk(place, found, len(studies), following_page if is_more else self._behind(place))
+
+    def _undated_in_fhir(self, place: Place) -> Chunk:
+        """Studies of ours without `started`: whether the archive has them is all that is asked."""
+        options, ours = self._of_partition(place)
+        held = ours.without_date()
+        found = [(place.partition, uid) for one in held if (uid := uid_of(one, options))]
+        return replace(self._chunk(place, found, 0, self._behind(place)), is_of_fhir=True)
+
+    def _open(self, place: Place) -> Chunk:
+        """Differences that this round has not met: FHIR may have been mended, or cannot be searched."""
+        started = self._round.started or self._round.created
+        rows = self._audit.differences.open(ROWS, place.after, seen_before=started)
+        suspects = tuple((key, row.study) for key, row in rows)
+        behind = Place(Phase.OPEN, after=rows[-1][0]) if len(rows) == ROWS else Place(Phase.DELETES)
+        return Chunk(self._round.id, replace(place, after=""), suspects, 0, behind)
+
+    def _suspects(self, studies: Sequence[ListedStudy], options: MappingOptions) -> Iterator[str]:
+        """Of these of the archive, by what FHIR says of them."""
+        for start in range(0, len(studies), AT_ONCE):
+            part = studies[start : start + AT_ONCE]
+            held = self._held([one.study_instance_uid for one in part], options)
+            screen = self._screen([study for found in held.values() for study in found])
+            for one in part:
+                if screen.is_suspect(one, held.get(one.study_instance_uid, ())):
+                    yield one.study_instance_uid
+
+    def _held(self, uids: Sequence[str], options: MappingOptions) -> Mapping[str, Sequence[Resource]]:
+        """The ImagingStudies with these UIDs, by UID. The first round of all reads their lists of series, too."""
+        is_listed = self._round.since is None or not options.extended
+        elements = f"&_elements={SUMMARY}{',series' if is_listed else ''}"
+        asked = [("ImagingStudy", identifier_query(options.uid_system, f"urn:oid:{uid}") + elements) for uid in uids]
+        held: dict[str, dict[str, Resource]] = {}
+        for found in self._fhir.search_many(asked) if asked else ():
+            for study in found:
+                if uid := uid_of(study, options):
+                    held.setdefault(uid, {})[str(study.get("id"))] = study
+        self._is_any_held |= bool(held)
+        return {uid: list(found.values()) for uid, found in held.items()}
+
+    def _screen(self, held: Sequence[Resource]) -> Screen:
+        """With the identifiers of the Patients that these studies link to."""
+        ids = [one.removeprefix("Patient/") for one in map(subject_of, held) if one.startswith("Patient/")]
+        asked = [("Patient", f"_id={quote(one, safe='')}&_elements=identifier") for one in dict.fromkeys(ids)]
+        answers = self._fhir.search_many(asked) if asked else []
+        identifiers = {f"Patient/{one.get('id')}": values_of(one) for found in answers for one in found}
+        request = self._round.request
+        return Screen(self._round.number, self._round.since, request.is_deep, identifiers)
+
+    def _of_partition(self, place: Place) -> tuple[MappingOptions, MadeByUs]:
+        options = self._options.of_partition(place.partition)
+        return options, MadeByUs(self._fhir, options, self._audit.memory.signs, self._unknown.append)
+
+    def _behind(self, place: Place) -> Place:
+        """The next phase, or the next data partition."""
+        if not self._round.is_whole:
+            return Place(Phase.DELETES)
+        phases = {Phase.DATED: Phase.UNDATED, Phase.UNDATED: Phase.FHIR_UNDATED}
+        if place.phase in phases:
+            return Place(phases[place.phase], place.partition)
+        rest = [name for name in self._audit.studies.partitions() if name > place.partition]
+        return Place(partition=rest[0]) if rest else Place(Phase.OPEN)
+
+    def _chunk(self, place: Place, suspects: Sequence[StudyKey], compared: int, behind: Place) -> Chunk:
+        keyed = tuple(sorted((uid, (partition, uid)) for partition, uid in suspects))
+        return Chunk(self._round.id, place, keyed, compared, behind, tuple(self._unknown))

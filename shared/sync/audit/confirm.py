@@ -1,0 +1,134 @@
+"""A suspicion looked at closely: what would a rebuild of this study write now? Only that is a difference.
+
+It counts once two readings say the same, and no entry of the feed that is not done yet names the study: what is on its
+way is no drift, and an answer that breaks off once invents none.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from shared.audit import Kind, StudyKey
+from shared.errors import EntryError, FeedError, TransientError
+from shared.failures import ErrorTable, digest_of_study
+from shared.mapping.converters import MappingOptions
+from shared.mapping.differences import differences
+from shared.sync.audit.audit_ports import StudyList
+from shared.sync.merge.reading import of_one_study
+from shared.sync.ports import Ports
+from shared.sync.read.plan import carried_entries
+from shared.sync.replay.rehearsal import PlannedChange, Rehearsal
+from shared.sync.replay.study_rehearsal import rehearse_study
+
+MOST_NEW = 1_000
+"""Entries of the feed that are read to see whether they name the study; where there are more it is put off."""
+KNOWN = frozenset({ErrorTable.FHIR, ErrorTable.TRANSIENT_RETRY, ErrorTable.TRANSIENT_FAILURE})
+"""The tables whose open rows say already that FHIR does not have the study as it should."""
+_COUNTED_ONLY = "StudyTooLargeError"
+_KINDS = {"subject": Kind.PATIENT, "series": Kind.SERIES, "numberOfSeries": Kind.SERIES, "modality": Kind.MODALITY}
+_KINDS |= {"numberOfInstances": Kind.SERIES}
+
+
+class Finding(Enum):
+    """What became of a suspicion. `KNOWN`: open rows tell it. `PUT_OFF`: the study is changing, or cannot be read."""
+
+    SAME = auto()
+    DIFFERS = auto()
+    KNOWN = auto()
+    PUT_OFF = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`kind` and `says` of what differs: elements and resources, no values."""
+
+    finding: Finding
+    kind: Kind = Kind.ELEMENT
+    says: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a rebuild would do. `is_empty`: the archive has told no instance. `failures`: some cannot be synced."""
+
+    changes: Sequence[PlannedChange]
+    is_empty: bool
+
+
+def confirm(ports: Ports, studies: StudyList, options: MappingOptions, study: StudyKey) -> Verdict:
+    """What is so of the study. Raises OutageError, LeaseLostError."""
+    try:
+        plan = _planned(ports, options, study)
+        if not plan.changes:
+            return Verdict(Finding.SAME)
+        verdict = _differing(plan)
+        if plan.is_empty and not is_absent(ports, studies, study):
+            return Verdict(Finding.PUT_OFF)  # the archive has it, and told no instance of it
+        again = _planned(ports, options, study)
+        if again.is_empty is not plan.is_empty or _differing(again) != verdict:
+            return Verdict(Finding.PUT_OFF)
+        if _is_on_its_way(ports, study):
+            return Verdict(Finding.PUT_OFF)
+    except (EntryError, FeedError, TransientError):
+        return Verdict(Finding.PUT_OFF)
+    return Verdict(Finding.KNOWN) if _is_known(ports, study) else verdict
+
+
+def is_absent(ports: Ports, studies: StudyList, study: StudyKey) -> bool:
+    """Whether the archive answers 404 for the study itself. Raises UnreadStudyError, OutageError."""
+    partition, uid = study
+    with of_one_study(ports.feed):
+        return studies.is_absent(uid, partition)
+
+
+def _planned(ports: Ports, options: MappingOptions, study: StudyKey) -> _Plan:
+    """Raises TransientError, FeedError, EntryError, OutageError."""
+    partition, uid = study
+    with of_one_study(ports.feed):
+        entries = list(ports.archive.instances(uid, partition))
+    fhir = Rehearsal(ports.fhir)
+    rehearse_study(ports, options, fhir, (uid, partition), entries, patients=False)
+    return _Plan(fhir.changes, not entries)
+
+
+def _differing(plan: _Plan) -> Verdict:
+    """The kind of what would be written, and what it is of."""
+    kinds: set[Kind] = set()
+    told: set[str] = set()
+    for change in plan.changes:
+        resource_type = change.write.url.partition("/")[0]
+        if resource_type != "ImagingStudy":
+            kinds.add(Kind.RESOURCE)
+            told.add(f"{change.write.method} {resource_type}")
+        elif plan.is_empty:
+            kinds.add(Kind.GONE)
+        elif change.before is None:
+            kinds.add(Kind.MISSING)
+        else:
+            paths = [one.path.partition(".")[0] for one in differences(change.before, change.after)]
+            kinds |= {_KINDS.get(path, Kind.ELEMENT) for path in paths or [""]}
+            told |= {f"ImagingStudy.{path}" for path in paths}
+    worst = next(kind for kind in Kind if kind in kinds)
+    return Verdict(Finding.DIFFERS, worst, ", ".join(sorted(told)))
+
+
+def _is_on_its_way(ports: Ports, study: StudyKey) -> bool:
+    """Whether an entry that is not done names the study: one that is carried, that settles, or that is new."""
+    stored = ports.watermarks.read()
+    if any(one.study == study for one in carried_entries(ports, stored)):
+        return True
+    if stored.holes and any(one.study == study for one in ports.feed.filled(stored.holes)[0]):
+        return True
+    latest = ports.feed.latest()
+    first = stored.read_through.sequence + 1
+    count = latest.sequence + 1 - first if latest else 0
+    if count > MOST_NEW:
+        return True
+    return count > 0 and any(one.study == study for one in ports.feed.entries(range(first, first + count)))
+
+
+def _is_known(ports: Ports, study: StudyKey) -> bool:
+    """Whether open rows say that the study could not be written, or not with its list of instances."""
+    rows = ports.errors.open_rows([study], ())
+    name = digest_of_study(*study, 0)
+    return any(row.study == name and (row.table in KNOWN or row.key[0] == _COUNTED_ONLY) for row in rows)

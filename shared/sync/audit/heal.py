@@ -1,0 +1,36 @@
+"""A difference healed: the study is rebuilt, on the road that a replay takes."""
+
+from datetime import datetime
+
+from shared.audit import StudyKey
+from shared.errors import FeedError, TransientError
+from shared.replay import Cursor, ReplayRequest, StudyRebuild
+from shared.stored_text import shortened
+from shared.sync.batch import BatchOptions
+from shared.sync.ports import Ports
+from shared.sync.queue.studies import Limits
+from shared.sync.replay.replay import run_portion
+from shared.sync.replay.replay_source import next_portion
+
+MAX_FAILURE_BYTES = 2_000
+
+
+def heal(ports: Ports, options: BatchOptions, study: StudyKey, until: datetime) -> str:
+    """Why it was not healed; empty where it was. What cannot be synced is recorded as by any replay.
+
+    Raises LeaseLostError, OutageError.
+    """
+    partition, uid = study
+    request = ReplayRequest(StudyRebuild(uid, partition))
+    try:
+        portion = next_portion(ports, request.target, Cursor(), 1)
+        limits = Limits(until, options.total_retry_seconds)
+        progress, recorder, _ = run_portion(ports, options, request, portion, limits)
+    except (FeedError, TransientError) as error:
+        return shortened(str(error), MAX_FAILURE_BYTES)
+    if progress.outage:
+        raise progress.outage
+    if recorder.waiting or progress.unfinished:
+        return shortened(recorder.waiting or "the tick's time was over", MAX_FAILURE_BYTES)
+    told = [one.message for one in recorder.errors] if not progress.studies_written else []
+    return shortened(told[0], MAX_FAILURE_BYTES) if told else ""

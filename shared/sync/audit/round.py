@@ -1,0 +1,228 @@
+"""A round of the audit, step by step: read a place on both sides, look at suspects closely, note and heal them.
+
+What is noted follows from what both sides say now. So a step that a killed host did by halves is done again without
+harm.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from shared.audit import (
+    AuditMode,
+    AuditOptions,
+    Chunk,
+    Dates,
+    Difference,
+    Kind,
+    Phase,
+    Place,
+    Round,
+    RoundState,
+    StudyKey,
+)
+from shared.errors import UnreadStudyError
+from shared.sync.audit.audit_ports import AuditPorts
+from shared.sync.audit.chunk import ChunkReader
+from shared.sync.audit.confirm import Finding, Verdict, confirm, is_absent
+from shared.sync.audit.heal import heal
+from shared.sync.batch import BatchOptions
+from shared.sync.ports import Ports
+
+STEP_SECONDS = 3
+"""What is new in the feed waits so long for a step, and for the study at work at its end."""
+MOST_ROWS = 10_000
+"""Differences of one round that become rows; more are counted, and healed."""
+PART_OF_COMPARED = 100
+"""Of so many studies compared one may be deleted without a person's word."""
+KEPT_DAYS = 90
+"""So long the row of a resolved difference is kept."""
+
+
+class RoundWork:
+    """One round, of which a host does some."""
+
+    def __init__(self, ports: Ports, audit: AuditPorts, options: BatchOptions, round_: Round) -> None:
+        self._ports = ports
+        self._audit = audit
+        self._options = options
+        self._round = round_
+
+    @property
+    def _heals(self) -> bool:
+        return self._setting.mode is AuditMode.HEAL and not self._round.request.dry_run
+
+    @property
+    def _setting(self) -> AuditOptions:
+        return self._options.audit
+
+    def step(self) -> Round:
+        """The round with some more of it done. Raises what `ChunkReader.read`, `confirm` and `heal` do."""
+        before = self._audit.requests()
+        now = self._ports.now()
+        self._round = replace(self._round, updated=now, waiting_for=None, failing_since=None)
+        if self._round.place.phase is Phase.DELETES:
+            self._delete(now)
+        else:
+            self._compare(now)
+        self._round = self._round.counting(requests=self._audit.requests() - before)
+        return self._round
+
+    def _compare(self, now: datetime) -> None:
+        chunk = self._chunk()
+        done = self._round.place.after
+        rest = [one for one in chunk.suspects if one[0] > done]
+        until = now + timedelta(seconds=STEP_SECONDS)
+        for key, study in rest:
+            self._look_at(study, is_of_fhir=chunk.is_of_fhir)
+            done = key
+            if self._ports.now() >= until:
+                break
+        if not rest or done == rest[-1][0]:
+            self._audit.memory.chunk = None
+            self._round = replace(self._round.counting(compared=chunk.compared), place=chunk.following)
+            for said in chunk.unknown:
+                self._round = self._round.not_knowing(said)
+        else:
+            self._round = replace(self._round, place=replace(chunk.place, after=done))
+
+    def _chunk(self) -> Chunk:
+        """What is at the round's place; read again by a host that does not remember it."""
+        memory, place = self._audit.memory, self._round.place
+        known = memory.chunk
+        if known is None or (known.round_id, known.place) != (self._round.id, replace(place, after="")):
+            known = ChunkReader(self._ports, self._audit, self._options.mapping, self._round).read()
+            memory.chunk = known
+        return known
+
+    def _look_at(self, study: StudyKey, *, is_of_fhir: bool) -> None:
+        if is_of_fhir and not self._is_absent(study):
+            return
+        verdict = confirm(self._ports, self._audit.studies, self._options.mapping, study)
+        match verdict.finding:
+            case Finding.SAME:
+                self._round = self._round.counting(read=1)
+                self._resolve(study, is_healed=False)
+            case Finding.KNOWN:
+                self._round = self._round.counting(read=1, known=1)
+                self._resolve(study, is_healed=False)
+            case Finding.PUT_OFF:
+                self._round = self._round.counting(put_off=1)
+            case Finding.DIFFERS:
+                self._note(study, verdict)
+
+    def _is_absent(self, study: StudyKey) -> bool:
+        """What cannot be asked is not absent."""
+        try:
+            return is_absent(self._ports, self._audit.studies, study)
+        except UnreadStudyError:
+            return False
+
+    def _note(self, study: StudyKey, verdict: Verdict) -> None:
+        """A row, and the study healed where that is wished for and deletes nothing."""
+        is_gone = verdict.kind is Kind.GONE  # no list of the archive's has counted it
+        self._round = self._round.counting(read=1, differed=1, compared=int(is_gone))
+        is_recorded = self._round.counts.differed <= MOST_ROWS
+        if is_recorded:
+            self._audit.differences.write(self._difference(study, verdict))
+        if self._heals and not is_gone:
+            self._heal(study)
+
+    def _heal(self, study: StudyKey) -> bool:
+        until = self._ports.now() + timedelta(seconds=STEP_SECONDS)
+        failure = heal(self._ports, self._options, study, until)
+        self._round = self._round.counting(**{"not_healed" if failure else "healed": 1})
+        if failure:
+            if known := self._audit.differences.of(study):
+                self._audit.differences.write(replace(known, failure=failure))
+        else:
+            self._resolve(study, is_healed=True)
+        return not failure
+
+    def _difference(self, study: StudyKey, verdict: Verdict) -> Difference:
+        """With what earlier rounds have seen. One that was resolved in between begins anew."""
+        now, known = self._ports.now(), self._audit.differences.of(study)
+        partition, uid = study
+        is_gone = verdict.kind is Kind.GONE
+        new = Difference(uid, partition, verdict.kind, verdict.says, now, now, absent_since=now if is_gone else None)
+        if known is None or known.resolved_at:
+            return new
+        is_again = known.last_seen < (self._round.started or self._round.created)
+        absent_since = known.absent_since or new.absent_since if is_gone else None
+        rounds = known.rounds + is_again
+        return replace(new, first_seen=known.first_seen, rounds=rounds, absent_since=absent_since)
+
+    def _resolve(self, study: StudyKey, *, is_healed: bool) -> None:
+        known = self._audit.differences.of(study)
+        if known and not known.resolved_at:
+            now = self._ports.now()
+            self._audit.differences.write(replace(known, resolved_at=now, is_healed=is_healed, failure=""))
+
+    def _delete(self, now: datetime) -> None:
+        """What was absent in two rounds, some time apart, unless it is so much that a person has to look first."""
+        ripe = self._ripe(now) if self._heals else []
+        done = self._round.counts.deleted
+        if len(ripe) + done > self._allowed():
+            self._round = replace(self._round, state=RoundState.STOPPED, deletes_waiting=len(ripe))
+            return
+        until = now + timedelta(seconds=STEP_SECONDS)
+        for number, difference in enumerate(ripe, 1):
+            self._delete_one(difference)
+            if number < len(ripe) and self._ports.now() >= until:
+                return
+        self._audit.differences.let_go(now - timedelta(days=KEPT_DAYS))
+        self._round = replace(self._round, state=RoundState.DONE, deletes_waiting=0)
+
+    def _delete_one(self, difference: Difference) -> None:
+        """Once more it has to be absent: a person's word may have come late."""
+        if self._is_absent(difference.study) and self._heal(difference.study):
+            self._round = self._round.counting(deleted=1)
+        elif known := self._audit.differences.of(difference.study):
+            # It is tried again by the next round, not by the next step of this one.
+            self._audit.differences.write(replace(known, absent_since=self._ports.now()))
+
+    def _ripe(self, now: datetime) -> Sequence[Difference]:
+        """What the archive has no more, by this round and by one that was long enough before."""
+        began = self._round.started or self._round.created
+        ripe_since = now - timedelta(seconds=self._setting.delete_after_seconds)
+        found: list[Difference] = []
+        after = ""
+        while rows := self._audit.differences.open(MOST_ROWS, after, kind=Kind.GONE):
+            found += [row for _, row in rows]
+            after = rows[-1][0]
+            if len(found) >= MOST_ROWS:
+                break
+        return [
+            one
+            for one in found
+            if one.rounds > 1 and one.last_seen >= began and one.absent_since and one.absent_since <= ripe_since
+        ]
+
+    def _allowed(self) -> int:
+        by_itself = min(self._setting.max_deletes, self._round.counts.compared // PART_OF_COMPARED)
+        return max(by_itself, self._round.deletes_confirmed)
+
+
+def begun(audit: AuditPorts, round_: Round, now: datetime) -> Round:
+    """The round at its first place, with what the rounds before it tell. Raises FeedError, OutageError."""
+    before = [one for one in audit.rounds.latest(RECENT) if one.id != round_.id]
+    whole = [one for one in before if one.is_whole and one.state in (RoundState.DONE, RoundState.STOPPED)]
+    audit.memory.chunk = None
+    audit.memory.signs.clear()
+    scope = round_.request.scope
+    place = Place(partition=audit.studies.partitions()[0])
+    if isinstance(scope, Dates):
+        first = scope.first.toordinal()
+        place = replace(place, first=first, days=scope.last.toordinal() - first + 1)
+    return replace(
+        round_,
+        state=RoundState.RUNNING,
+        started=now,
+        since=whole[0].started if whole else None,
+        number=max((one.number for one in before), default=0) + 1,
+        place=place,
+    )
+
+
+RECENT = 50
+"""Rounds that are looked through for the last whole one."""

@@ -1,0 +1,128 @@
+"""The cheap look at a study: what a list of the archive and a summary in FHIR say. Whatever is odd is read closely.
+
+A suspicion costs a few requests, and is none in the table: only what a rebuild would write is a difference.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from hashlib import blake2b
+
+from shared.mapping.held import objects, text
+from shared.model import ListedStudy, Resource
+
+SAMPLED = 100
+"""In so many rounds each study is read once, whatever its list says."""
+OVERLAP = timedelta(minutes=10)
+"""Clocks differ."""
+SUMMARY = "identifier,meta,started,subject,modality,numberOfSeries,numberOfInstances"
+"""The elements that are compared, and that tell whose the study is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """`number` of the round, `since`: when the round before it began, None: there was none. `is_deep`: all are read.
+
+    `identifiers`: the values of each Patient's identifiers, by reference.
+    """
+
+    number: int
+    since: datetime | None
+    is_deep: bool
+    identifiers: Mapping[str, Collection[str]]
+
+    def is_suspect(self, listed: ListedStudy, held: Sequence[Resource]) -> bool:
+        """Whether the study has to be read; `held` are the ImagingStudies with its identifier."""
+        if self.is_deep or len(held) != 1 or is_sampled(listed.study_instance_uid, self.number):
+            return True
+        (study,) = held
+        return (
+            self._has_changed(study)
+            or _differs(listed.instances, count_of(study))
+            or _differs(listed.modalities or None, _modalities(study))
+            or _differs(_as_date(listed.study_date), text(study.get("started"))[:10])
+            or self._is_of_another(listed, study)
+        )
+
+    def _has_changed(self, study: Resource) -> bool:
+        """Whether FHIR has written it since the last round: by whose hand does not matter."""
+        if self.since is None:
+            return False
+        try:
+            changed = datetime.fromisoformat(text(_object(study, "meta").get("lastUpdated")))
+        except ValueError:
+            return False
+        return changed.tzinfo is not None and changed > self.since - OVERLAP
+
+    def _is_of_another(self, listed: ListedStudy, study: Resource) -> bool:
+        known = self.identifiers.get(subject_of(study), ())
+        return bool(listed.patient_id) and listed.patient_id not in known
+
+
+def is_sampled(uid: str, number: int) -> bool:
+    """Whether the round with this number reads the study as one of its hundredth part."""
+    return int.from_bytes(blake2b(uid.encode(), digest_size=4).digest()) % SAMPLED == number % SAMPLED
+
+
+def day_of(study_date: str) -> date | None:
+    """A DA as a day; None where it is none (PS3.5 6.2)."""
+    if len(study_date) != 8 or not study_date.isascii() or not study_date.isdigit():  # noqa: PLR2004 YYYYMMDD
+        return None
+    try:
+        return date(int(study_date[:4]), int(study_date[4:6]), int(study_date[6:]))
+    except ValueError:
+        return None
+
+
+def subject_of(study: Resource) -> str:
+    """`Patient/7`; empty where there is none."""
+    return text(_object(study, "subject").get("reference")).split("/_history/")[0]
+
+
+def values_of(patient: Resource) -> frozenset[str]:
+    """The values of its identifiers, whatever their systems."""
+    return frozenset(text(one.get("value")) for one in objects(patient.get("identifier")))
+
+
+def count_of(study: Resource) -> int | None:
+    """How many instances the study lists, or says that it has; None where it does neither.
+
+    Where it says another number than it lists there is no number that could be right.
+    """
+    said = study.get("numberOfInstances")
+    said = said if isinstance(said, int) and not isinstance(said, bool) else None
+    if "series" not in study:
+        return said
+    listed = sum(map(_count_of_series, objects(study["series"])))
+    return listed if said in (None, listed) else -1
+
+
+def _count_of_series(series: Mapping[str, object]) -> int:
+    instances, said = series.get("instance"), series.get("numberOfInstances")
+    if isinstance(instances, list):
+        return len(instances)
+    return said if isinstance(said, int) else 0
+
+
+def _modalities(study: Resource) -> frozenset[str]:
+    return frozenset(text(one.get("code")) for one in objects(study.get("modality")))
+
+
+def _as_date(study_date: str) -> str | None:
+    day = day_of(study_date)
+    return day.isoformat() if day else None
+
+
+def _differs(said: object, held: object) -> bool:
+    """What the archive does not tell, or FHIR does not count, is not compared."""
+    return said is not None and held is not None and said != held
+
+
+def _object(resource: Resource, name: str) -> Mapping[str, object]:
+    found = resource.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def unique(studies: Iterable[ListedStudy]) -> dict[str, ListedStudy]:
+    """By UID: pages may repeat what pages before them had."""
+    return {one.study_instance_uid: one for one in studies}

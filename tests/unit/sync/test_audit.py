@@ -1,0 +1,703 @@
+"""The audit finds what differs, invents nothing, heals by the road of a rebuild, and deletes only what it may."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+import pytest
+
+from shared.audit import AuditMode, Dates, Kind, OneStudy, Phase, RoundState
+from shared.errors import FeedError, LeaseLostError, OutageError, TransientError
+from shared.failures import ErrorTable, FailedEntry
+from shared.mapping.sign import is_ours
+from shared.model import Action, Hole, State
+from shared.sync.audit import audit, chunk, confirm
+from shared.sync.audit.audit import run_audit
+from tests.fakes import FakeLease
+from tests.unit.sync.audited import OPTIONS, URL, World, many, of
+
+HEALING = replace(OPTIONS, audit=replace(OPTIONS.audit, mode=AuditMode.HEAL))
+LATER = {"days": 1}
+"""Longer than a study must have been absent before it is deleted."""
+
+
+def healing(**said):
+    """Options that heal."""
+    return replace(HEALING, audit=replace(HEALING.audit, **said))
+
+
+def writes(world):
+    return len(world.fhir.bundles)
+
+
+def dropped_instance(world):
+    study = world.study("1.2.7")
+    (series,) = study["series"]
+    world.edits("1.2.7", series=[{**series, "instance": series["instance"][:1]}])
+
+
+def other_instance(world):
+    study = world.study("1.2.7")
+    (series,) = study["series"]
+    first, *rest = series["instance"]
+    world.edits("1.2.7", series=[{**series, "instance": [{**first, "uid": "1.9"}, *rest]}])
+
+
+def without_patient(world):
+    patient = world.study("1.2.7")["subject"]["reference"].removeprefix("Patient/")
+    world.fhir.resources[:] = [
+        one for one in world.fhir.resources if (one["resourceType"], one["id"]) != ("Patient", patient)
+    ]
+
+
+DRIFT = [
+    ("FHIR lost the study", lambda world: world.loses("1.2.7"), Kind.MISSING),
+    ("the archive has it no more", lambda world: world.deletes("1.2.7"), Kind.GONE),
+    ("an instance was taken out of FHIR", dropped_instance, Kind.SERIES),
+    ("an instance has another UID in FHIR", other_instance, Kind.SERIES),
+    ("all series were taken out", lambda world: world.edits("1.2.7", series=None), Kind.SERIES),
+    ("the archive has an instance of which no feed told", lambda world: world.archive.studies["1.2.7"].append(of(7, instance=9)), Kind.SERIES),
+    ("another number of instances", lambda world: world.edits("1.2.7", numberOfInstances=7), Kind.SERIES),
+    ("another Patient", lambda world: world.edits("1.2.7", subject={"reference": "Patient/1"}), Kind.PATIENT),
+    ("the Patient is gone", without_patient, Kind.PATIENT),
+    ("another modality", lambda world: world.edits("1.2.7", modality=[]), Kind.MODALITY),
+    ("no date", lambda world: world.edits("1.2.7", started=None), Kind.ELEMENT),
+    ("no description", lambda world: world.edits("1.2.7", description=None), Kind.ELEMENT),
+]  # fmt: skip
+
+
+@pytest.fixture
+def world():
+    """Some studies, in sync and found to be so by a first round."""
+    return drifting()
+
+
+def drifting(options=OPTIONS, **others):
+    world = World(*many(20), of(7, day="20240108", instance=2, t00081030="Thorax"), options=options, **others)
+    world.later(hours=1)
+    assert world.audit() == {}
+    world.later(hours=1)
+    return world
+
+
+def test_what_is_in_sync_differs_in_nothing_and_is_not_written(world):
+    """However often, and however deep it is looked."""
+    written = writes(world)
+    assert world.audit() == {}
+    assert world.audit(is_deep=True) == {}
+    counts = world.rounds.current().counts
+    assert (counts.compared, counts.read, counts.put_off, writes(world)) == (20, 20, 0, written)
+
+
+@pytest.mark.parametrize(("plant", "kind"), [one[1:] for one in DRIFT], ids=[one[0] for one in DRIFT])
+def test_each_kind_of_drift_is_found_and_nothing_else(world, plant, kind):
+    """By a round that reports: nothing is written. Another round finds the same, in the same row."""
+    plant(world)
+    written = writes(world)
+    for rounds in (1, 2):
+        assert world.audit() == {"1.2.7": kind}
+        ((_, row),) = world.differences.open(10)
+        assert (row.rounds, row.partition, writes(world)) == (rounds, "Microsoft.Default", written)
+        world.later(minutes=20)
+
+
+@pytest.mark.parametrize(("plant", "kind"), [one[1:] for one in DRIFT], ids=[one[0] for one in DRIFT])
+def test_each_kind_is_healed_by_a_rebuild_and_never_twice(plant, kind):
+    """A study that the archive has no more waits for its second absence, and, among so few studies, for a person."""
+    world = drifting(HEALING)
+    plant(world)
+    found = world.audit()
+    assert found == ({"1.2.7": kind} if kind is Kind.GONE else {})
+    (row,) = world.differences.rows.values()
+    assert (row.kind, row.is_healed) == (kind, kind is not Kind.GONE)
+    written = writes(world)
+    assert world.audit() == found
+    assert writes(world) == written
+
+
+def test_a_first_round_finds_edits_too():
+    """It reads FHIR's lists of instances: nothing tells it what has changed since a round before."""
+    world = World(*many(20), of(7, day="20240108", instance=2))
+    dropped_instance(world)
+    assert world.audit() == {"1.2.7": Kind.SERIES}
+    assert world.rounds.current().counts.read == 1
+
+
+def test_what_lists_do_not_show_is_found_by_a_deep_round():
+    """A first round knows nothing of a description; a deep one reads all metadata."""
+    world = World(*many(20), of(7, day="20240108", instance=2, t00081030="Thorax"))
+    world.edits("1.2.7", description=None)
+    assert world.audit() == {}
+    assert world.audit(is_deep=True) == {"1.2.7": Kind.ELEMENT}
+
+
+def test_each_study_is_read_once_in_a_hundred_rounds():
+    """Whatever its list says: the metadata may have changed, and no list shows it."""
+    world = World(*many(20))
+    world.later(hours=1)
+    read = 0
+    for _ in range(100):
+        world.audit()
+        read += world.rounds.current().counts.read
+        world.later(hours=1)
+    assert read == 20
+
+
+def test_an_archive_that_tells_no_counts_is_compared_by_what_it_tells():
+    """The computed attributes are optional."""
+    world = drifting()
+    world.list.tells_counts = False
+    world.loses("1.2.3")
+    assert world.audit() == {"1.2.3": Kind.MISSING}
+    assert world.rounds.current().counts.read == 1
+
+
+UNDATED = [
+    ("none", None),
+    ("no date", "yesterday"),
+    ("no day", "20240230"),
+    ("a date of before DICOM", "2024.05.06"),
+]
+
+
+@pytest.mark.parametrize("day", [one[1] for one in UNDATED], ids=[one[0] for one in UNDATED])
+def test_studies_without_a_day_are_compared_too(day):
+    """No window finds them: they are found among all, page by page, and from FHIR's side."""
+    world = World(*many(5), of(6, day=day), of(7, day=day), page=3)
+    assert world.audit() == {}
+    assert world.rounds.current().counts.compared == 7
+    world.loses("1.2.6")
+    world.deletes("1.2.7")
+    assert world.audit() == {"1.2.6": Kind.MISSING, "1.2.7": Kind.GONE}
+
+
+def test_each_data_partition_is_compared():
+    """The same UID in two of them is two studies; the empty default one is gone through as well."""
+    entries = [replace(of(number), partition=name) for number in (1, 2) for name in ("north", "south")]
+    world = World(*entries, partitions=("Microsoft.Default", "north", "south"))
+    assert world.audit() == {}
+    assert world.rounds.current().counts.compared == 4
+    (lost,) = [one for one in world.fhir.resources if _is_of(one, f"{URL}/partitions/south", "1.2.1")]
+    world.fhir.resources.remove(lost)
+    world.archive.studies["1.2.2"] = [one for one in world.archive.studies["1.2.2"] if one.partition == "south"]
+    world.audit()
+    rows = {(row.partition, row.study_instance_uid): row.kind for _, row in world.differences.open(10)}
+    assert rows == {("south", "1.2.1"): Kind.MISSING, ("north", "1.2.2"): Kind.GONE}
+
+
+def _is_of(resource, system, uid):
+    names = [(one.get("system"), one["value"]) for one in resource.get("identifier", ())]
+    return resource["resourceType"] == "ImagingStudy" and (system, f"urn:oid:{uid}") in names
+
+
+@pytest.mark.parametrize("page", [1, 3, 7, 50])
+def test_windows_are_halved_until_they_fit_a_page_and_nothing_is_passed_by(page):
+    """Each study is compared once, whatever a page holds, and days on which there are more than fit."""
+    world = World(*many(60), *[of(100 + number) for number in range(12)], page=page)
+    world.audit()
+    assert world.rounds.current().counts.compared == 72
+    lost = ["1.2.1", "1.2.44", "1.2.105"]
+    for uid in lost:
+        world.loses(uid)
+    world.deletes("1.2.111")
+    assert world.audit() == dict.fromkeys(lost, Kind.MISSING) | {"1.2.111": Kind.GONE}
+
+
+def test_a_day_whose_rows_move_while_it_is_read_is_read_again(world, monkeypatch):
+    """A study that is stored meanwhile shifts the pages: one of them repeats a study, and another was passed by."""
+    world = World(*[of(number) for number in range(1, 10)], page=4)
+    world.loses("1.2.5")
+    listed, shifted = world.list.page, []
+
+    def page(partition, offset, dates=None):
+        if offset and not shifted:
+            shifted.append(offset)
+            offset -= 1
+        return listed(partition, offset, dates)
+
+    monkeypatch.setattr(world.list, "page", page)
+    monkeypatch.setattr(chunk, "READINGS", 3)
+    assert world.audit() == {"1.2.5": Kind.MISSING}
+    assert shifted
+
+
+def test_a_round_of_some_days_and_one_of_a_study():
+    """Nothing else is compared."""
+    world = World(*many(40))
+    for number in (3, 4, 5):
+        world.loses(f"1.2.{number}")
+    assert world.audit(scope=OneStudy("1.2.3")) == {"1.2.3": Kind.MISSING}
+    assert world.rounds.current().counts.compared == 1
+    assert set(world.audit(scope=Dates(date(2024, 1, 5), date(2024, 1, 5)))) == {"1.2.3", "1.2.4"}
+    assert world.rounds.current().counts.compared == 1
+    assert set(world.audit()) == {"1.2.3", "1.2.4", "1.2.5"}
+
+
+def test_a_row_is_closed_once_the_study_differs_no_more(world):
+    """By the round that finds it so, also where nothing makes it look at the study: it goes through its own rows."""
+    lost = world.study("1.2.7")
+    world.loses("1.2.7")
+    assert world.audit() == {"1.2.7": Kind.MISSING}
+    world.later(hours=1)
+    world.fhir.resources.append(lost)
+    assert world.audit() == {}
+    (row,) = world.differences.rows.values()
+    assert row.resolved_at
+    assert not row.is_healed
+    world.later(days=91)
+    world.audit()
+    assert world.differences.rows == {}
+
+
+def test_a_dry_run_heals_nothing():
+    """Whatever the setting says."""
+    world = drifting(HEALING)
+    world.loses("1.2.7")
+    assert world.audit(dry_run=True) == {"1.2.7": Kind.MISSING}
+    assert world.study("1.2.7") is None
+
+
+def unsynced(world):
+    world.stores(of(30, t00100020=None))
+    world.sync()
+
+
+def new_in_the_feed(world):
+    world.stores(of(30))
+
+
+def carried(world):
+    world.fhir.faults = [TransientError("503")] * 20
+    world.stores(of(30))
+    world.sync()
+    world.fhir.faults = []
+
+
+def refused(world):
+    world.stores(of(30))
+    world.sync()
+    world.loses("1.2.30")
+    failure = FailedEntry(ErrorTable.FHIR, 22, "1.2.30", "1.2.30.1", "1.2.30.1.1", "FhirRefusedError", "422")
+    world.errors.record([failure])
+
+
+def counted_only(world):
+    world.stores(of(30))
+    world.sync()
+    study = world.study("1.2.30")
+    (series,) = study["series"]
+    counted = {name: value for name, value in series.items() if name != "instance"}
+    world.edits("1.2.30", series=[counted])
+    failure = FailedEntry(ErrorTable.INVALID_TAG, 22, "1.2.30", "1.2.30.1", "1.2.30.1.1", "StudyTooLargeError", "413")
+    world.errors.record([failure])
+
+
+def in_a_hole(world):
+    """An entry that came behind later ones: the study is in the archive, and its entry is in the feed since now."""
+    world.stores(of(30))
+    world.ports.watermarks.stored = replace(
+        world.ports.watermarks.stored, read_through=replace(world.ports.watermarks.stored.read_through, sequence=22),
+        holes=[Hole(22, 22, "")],
+    )  # fmt: skip
+
+
+def of_another_system(world):
+    study = {
+        "resourceType": "ImagingStudy", "id": "99", "meta": {"versionId": "1", "source": "https://other.example.org"},
+        "identifier": [{"system": "urn:dicom:uid", "value": "urn:oid:1.2.30"}], "started": "2024-05-06",
+        "subject": {"reference": "Patient/1"}, "status": "available",
+    }  # fmt: skip
+    assert not is_ours(study, URL)
+    world.fhir.resources.append(study)
+
+
+NO_DRIFT = [
+    ("a study without PatientID", unsynced, "read"),
+    ("a study that is new in the feed", new_in_the_feed, "put_off"),
+    ("a study that is carried", carried, "put_off"),
+    ("an entry that fills a hole", in_a_hole, "put_off"),
+    ("a study that FHIR refuses", refused, "known"),
+    ("a study whose instances are counted only", counted_only, "known"),
+    ("a study of another system", of_another_system, None),
+]
+
+
+@pytest.mark.parametrize(("plant", "counted"), [one[1:] for one in NO_DRIFT], ids=[one[0] for one in NO_DRIFT])
+def test_what_is_known_or_on_its_way_is_no_drift(plant, counted, monkeypatch):
+    """It is counted, and becomes no row."""
+    world = drifting(HEALING)
+    plant(world)
+    monkeypatch.setattr(audit, "_is_caught_up", lambda _: True)
+    written = writes(world)
+    assert world.audit() == {}
+    assert world.differences.rows == {}
+    counts = world.rounds.current().counts
+    assert (counts.differed, writes(world)) == (0, written)
+    assert counted is None or getattr(counts, counted) >= 1
+
+
+def test_more_that_is_new_than_is_read_puts_a_study_off(monkeypatch):
+    """It may be among it."""
+    world = drifting()
+    world.loses("1.2.7")
+    world.stores(*[of(30 + number) for number in range(5)])
+    monkeypatch.setattr(audit, "_is_caught_up", lambda _: True)
+    monkeypatch.setattr(confirm, "MOST_NEW", 4)
+    assert world.audit() == {}
+    monkeypatch.setattr(confirm, "MOST_NEW", 5)
+    assert world.audit() == {"1.2.7": Kind.MISSING}
+
+
+def breaks_off(world, monkeypatch, times):
+    """The archive's account of the study ends early so many times, in a way that nobody can tell."""
+    whole, left = world.archive.instances, [times]
+
+    def instances(uid, partition, series=None):
+        found = list(whole(uid, partition, series))
+        if uid == "1.2.7" and left[0]:
+            left[0] -= 1
+            return iter(found[:1])
+        return iter(found)
+
+    monkeypatch.setattr(world.archive, "instances", instances)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_answer_that_breaks_off_takes_nothing_out(monkeypatch, times):
+    """The list of instances disagrees, or the second reading does."""
+    world = drifting(HEALING)
+    breaks_off(world, monkeypatch, times)
+    assert world.audit(is_deep=True) == {}
+    assert len(world.study("1.2.7")["series"][0]["instance"]) == 2
+
+
+@pytest.mark.parametrize("plant", [
+    lambda world: world.list.hidden.update(world.archive.studies),
+    lambda world: setattr(world.list, "_listed", lambda uid, partition: None),
+], ids=["no study is listed", "the lists are empty"])  # fmt: skip
+def test_a_list_that_lags_behind_deletes_nothing(plant):
+    """Only the 404 of the study's own metadata says that it is gone."""
+    world = drifting(healing(max_deletes=1000, delete_after_seconds=0))
+    plant(world)
+    for _ in range(3):
+        assert world.audit() == {}
+        world.later(days=2)
+    assert len(world.fhir.found("ImagingStudy", f"_source={URL}")) == 20
+
+
+def test_an_archive_that_answers_nothing_but_200_deletes_nothing(monkeypatch):
+    """An empty list of metadata is no 404."""
+    world = drifting(healing(max_deletes=1000, delete_after_seconds=0))
+    monkeypatch.setattr(world.archive, "instances", lambda *_: iter(()))
+    monkeypatch.setattr(world.list, "is_absent", lambda *_: False)
+    for _ in range(3):
+        assert world.audit(is_deep=True) == {}
+        assert world.rounds.current().counts.put_off == 20
+        world.later(days=2)
+
+
+def test_an_emptied_archive_deletes_nothing_and_waits_for_a_person():
+    """Each study is gone twice, a day apart; that all of them are is more than one in a hundred."""
+    world = drifting(HEALING)
+    world.archive.studies.clear()
+    world.audit()
+    assert world.rounds.current().state is RoundState.DONE
+    world.later(**LATER)
+    assert len(world.audit()) == 20
+    current = world.rounds.current()
+    assert (current.state, current.deletes_waiting, current.counts.deleted) == (RoundState.STOPPED, 20, 0)
+    assert len(world.fhir.found("ImagingStudy", f"_source={URL}")) == 20
+
+
+def test_a_person_s_word_deletes_what_was_told_and_no_more():
+    """What has come back since is left alone, as is what others made their own."""
+    world = drifting(HEALING)
+    kept = world.archive.studies["1.2.5"]
+    world.archive.studies.clear()
+    world.audit()
+    world.later(**LATER)
+    world.audit()
+    world.archive.studies["1.2.5"] = kept
+    assert world.rounds.confirm("another") is None
+    assert world.rounds.confirm(world.rounds.current().id)
+    assert world.ticks().state is RoundState.DONE
+    assert world.rounds.current().counts.deleted == 19
+    assert [one["identifier"][0]["value"] for one in world.fhir.found("ImagingStudy", f"_source={URL}")] == [
+        "urn:oid:1.2.5"
+    ]
+
+
+@pytest.mark.parametrize(("gone", "max_deletes", "deleted"), [(1, 10, 1), (3, 10, 3), (4, 10, 0), (3, 2, 0), (1, 0, 0)])
+def test_a_round_deletes_one_in_a_hundred_and_no_more_than_the_setting(gone, max_deletes, deleted):
+    """All that was absent, or none of it: of what is half right a person knows which half."""
+    world = World(*many(300), options=healing(max_deletes=max_deletes))
+    for number in range(gone):
+        world.deletes(f"1.2.{number + 1}")
+    world.audit()
+    assert len(world.fhir.found("ImagingStudy", f"_source={URL}")) == 300
+    world.later(**LATER)
+    world.audit()
+    assert len(world.fhir.found("ImagingStudy", f"_source={URL}")) == 300 - deleted
+    current = world.rounds.current()
+    assert (current.counts.deleted, current.deletes_waiting) == (deleted, 0 if deleted else gone)
+
+
+def test_a_study_must_be_absent_twice_and_for_long():
+    """Two rounds in one hour are not enough; one that came back in between begins anew."""
+    world = World(*many(200), options=HEALING)
+    held = world.archive.studies["1.2.7"]
+    world.deletes("1.2.7")
+    for _ in range(3):
+        assert world.audit() == {"1.2.7": Kind.GONE}
+        world.later(hours=1)
+    world.archive.studies["1.2.7"] = held
+    assert world.audit() == {}
+    world.later(**LATER)
+    world.deletes("1.2.7")
+    assert world.audit() == {"1.2.7": Kind.GONE}
+    assert world.study("1.2.7")
+    world.later(**LATER)
+    assert world.audit() == {}
+    assert world.study("1.2.7") is None
+
+
+def test_what_cannot_be_healed_says_why_and_is_tried_by_the_next_round(monkeypatch):
+    """The row stays open."""
+    world = drifting(HEALING)
+    world.loses("1.2.7")
+    world.fhir.faults = [TransientError("the server is restarting")] * 50
+    assert world.audit() == {"1.2.7": Kind.MISSING}
+    ((_, row),) = world.differences.open(10)
+    assert "restarting" in row.failure
+    assert world.rounds.current().counts.not_healed == 1
+    world.fhir.faults = []
+    world.later(hours=1)
+    assert world.audit() == {}
+
+
+def test_a_host_that_is_killed_at_any_step_leaves_nothing_out_and_counts_nothing_twice():
+    """The next one remembers nothing but the round's row."""
+    found = {}
+    one_step_at_once = replace(OPTIONS.audit, requests_per_hour=3600)
+    for killed in (False, True):
+        world = World(*many(60), page=10, options=replace(OPTIONS, audit=one_step_at_once))
+        for number in (2, 30, 31, 59):
+            world.loses(f"1.2.{number}")
+        world.deletes("1.2.40")
+        world.ask()
+        for _ in range(400):
+            run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=10))
+            world.later(minutes=2)
+            if killed:
+                world.host()
+            if not world.rounds.current().is_under_way:
+                break
+        counts = world.rounds.current().counts
+        found[killed] = (world.open(), counts.compared, counts.differed)
+    assert found[False] == found[True]
+    assert found[True][1:] == (60, 5)
+
+
+def test_a_round_goes_on_within_a_window_after_a_kill(monkeypatch):
+    """Suspects that were looked at are not looked at again, however little time a host has."""
+    world = World(*many(12))
+    looked = []
+    confirmed = confirm.confirm
+
+    def slow(ports, studies, options, study):
+        looked.append(study)
+        world.later(seconds=4)
+        return confirmed(ports, studies, options, study)
+
+    monkeypatch.setattr("shared.sync.audit.round.confirm", slow)
+    world.ask(is_deep=True)
+    for _ in range(100):
+        run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=1))
+        world.later(seconds=11)
+        world.host()
+        if not world.rounds.current().is_under_way:
+            break
+    assert len(looked) == len(set(looked)) == 12
+    assert world.rounds.current().counts.compared == 12
+
+
+@pytest.mark.parametrize("refused", [("_source",), ("_tag",), ("_source", "_tag")], ids="+".join)
+def test_a_server_that_cannot_search_by_sign_is_told(refused):
+    """What FHIR lacks is found there all the same; what DICOM has no more cannot be told where neither is taken."""
+    world = drifting()
+    world.fhir.refused = set(refused)
+    world.loses("1.2.6")
+    world.deletes("1.2.7")
+    found = world.audit()
+    is_told = len(refused) == 2
+    assert found == {"1.2.6": Kind.MISSING} | ({} if is_told else {"1.2.7": Kind.GONE})
+    assert [("cannot be told" in said) for said in world.rounds.current().unknown] == [True] * is_told
+
+
+def test_studies_without_date_of_a_server_that_does_not_search_for_them_are_told():
+    """HAPI does not, as it comes."""
+    world = World(*many(5), of(7, day=None))
+    world.fhir.refused = {"started:missing"}
+    world.deletes("1.2.7")
+    assert world.audit() == {}
+    (said,) = world.rounds.current().unknown
+    assert "without a date" in said
+
+
+def test_a_server_whose_pages_cannot_be_followed_is_asked_for_less_at_once(monkeypatch):
+    """Of a window of days: it is halved."""
+    world = World(*many(60))
+    monkeypatch.setattr("shared.sync.audit.made_by_us._FEW_PAGES", 1)
+    world.fhir.page_size = 7
+    world.deletes("1.2.40")
+    assert world.audit() == {"1.2.40": Kind.GONE}
+    assert world.rounds.current().unknown == ()
+
+
+def test_one_round_a_day_begins_by_itself_the_first_after_an_hour():
+    """The clock, not the ticks, decides; a person's round of some days is no round of all."""
+    world = World(*many(3))
+
+    def tick(**passed):
+        world.later(**passed)
+        run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=10))
+        return len(world.rounds.held), world.rounds.current().state if world.rounds.held else None
+
+    assert tick() == (1, RoundState.QUEUED)
+    assert tick(minutes=59) == (1, RoundState.QUEUED)
+    assert tick(minutes=2) == (1, RoundState.DONE)
+    assert tick(hours=23) == (1, RoundState.DONE)
+    world.ask(scope=OneStudy("1.2.1"))
+    assert tick(minutes=1) == (2, RoundState.DONE)
+    assert tick(hours=2) == (3, RoundState.DONE)
+
+
+def test_a_person_s_round_does_not_wait_for_the_first_by_itself():
+    """It takes its place."""
+    world = World(*many(3))
+    run_audit(world.ports, world.options, world.clock.at)
+    world.later(minutes=1)
+    assert world.audit() == {}
+    assert len(world.rounds.held) == 1
+
+
+def test_off_begins_no_round_and_a_person_may():
+    """What it finds is told."""
+    world = World(*many(3), options=replace(OPTIONS, audit=replace(OPTIONS.audit, mode=AuditMode.OFF)))
+    run_audit(world.ports, world.options, world.clock.at)
+    world.later(days=2)
+    run_audit(world.ports, world.options, world.clock.at)
+    assert world.rounds.held == []
+    world.loses("1.2.1")
+    assert world.audit() == {"1.2.1": Kind.MISSING}
+    assert world.study("1.2.1") is None
+
+
+def test_it_rests_as_long_as_its_requests_are_worth():
+    """An hour for as many as the setting says."""
+    world = World(*many(40), options=replace(OPTIONS, audit=replace(OPTIONS.audit, requests_per_hour=360)), page=10)
+    began = world.clock.at
+    world.audit()
+    took = (world.clock.at - began).total_seconds()
+    assert took == pytest.approx(world.rounds.current().counts.requests * 10, rel=0.3)
+
+
+def test_what_is_new_in_the_feed_goes_first():
+    """The audit waits until it is read."""
+    world = World(*many(3))
+    world.stores(of(9))
+    world.ask()
+    run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=10))
+    assert world.rounds.current().state is RoundState.QUEUED
+    world.sync()
+    assert world.ticks().counts.compared == 4
+
+
+@pytest.mark.parametrize(
+    "fault", [FeedError("no DICOM JSON"), OutageError("DICOM service", "503")], ids=["torn", "down"]
+)
+def test_a_fault_is_waited_for_and_the_round_goes_on(monkeypatch, fault):
+    """It fails where the fault lasts for hours: the next day has another."""
+    world = World(*many(3))
+    listed = world.list.page
+    monkeypatch.setattr(world.list, "page", lambda *_: (_ for _ in ()).throw(fault))
+    world.ask()
+    run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=10))
+    assert (world.rounds.current().state, world.rounds.current().waiting_for) == (RoundState.RUNNING, str(fault))
+    monkeypatch.setattr(world.list, "page", listed)
+    assert world.ticks().counts.compared == 3
+    monkeypatch.setattr(world.list, "page", lambda *_: (_ for _ in ()).throw(fault))
+    world.ask()
+    run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=10))
+    world.later(hours=7)
+    assert world.ticks().state is RoundState.FAILED
+
+
+def test_what_nobody_foresaw_ends_the_round_and_no_tick(monkeypatch, caplog):
+    """It is an ERROR line of its own."""
+    world = World(*many(3))
+    monkeypatch.setattr(world.list, "page", lambda *_: 1 / 0)
+    world.ask()
+    assert world.ticks().state is RoundState.FAILED
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_round_that_is_stopped_stays_so(monkeypatch):
+    """Also where that comes while a step is done."""
+    world = World(*many(30), page=5)
+    listed = world.list.page
+
+    def page(*asked):
+        world.rounds.cancel()
+        return listed(*asked)
+
+    monkeypatch.setattr(world.list, "page", page)
+    world.ask()
+    assert world.ticks().state is RoundState.CANCELLED
+    assert world.rounds.current().counts.compared == 0
+
+
+def test_without_the_lease_nothing_is_noted():
+    """Another host works."""
+    world = World(*many(3))
+    world.ports = replace(world.ports, lease=FakeLease(checks=0))
+    world.loses("1.2.1")
+    world.ask()
+    with pytest.raises(LeaseLostError):
+        run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=10))
+    assert world.differences.rows == {}
+
+
+def test_no_row_and_no_round_has_a_value_of_a_patient(world):
+    """UIDs, elements and resources."""
+    world.edits("1.2.7", subject={"reference": "Patient/1"}, description="Secret^Name")
+    world.audit()
+    ((_, row),) = world.differences.open(10)
+    assert row.says == "ImagingStudy.description, ImagingStudy.subject"
+    assert "Secret" not in str(world.rounds.held)
+
+
+def test_the_phases_are_gone_through_in_order(world):
+    """So that deletes are decided once all else is known."""
+    assert list(Phase)[-1] is Phase.DELETES
+    assert world.rounds.current().place.phase is Phase.DELETES
+
+
+def test_a_study_that_is_deleted_while_it_is_compared_is_on_its_way(monkeypatch):
+    """Its entry is in the feed before the answer is 404."""
+    world = drifting(HEALING)
+    asked = world.list.is_absent
+
+    def is_absent(uid, partition):
+        if world.feed.held[-1].action is not Action.DELETE:
+            gone = replace(of(7), action=Action.DELETE, state=State.DELETED, metadata=None)
+            world.feed.held = [*world.feed.held, replace(gone, sequence=len(world.feed.held) + 1)]
+        return asked(uid, partition)
+
+    monkeypatch.setattr(world.list, "is_absent", is_absent)
+    world.deletes("1.2.7")
+    world.ask()
+    run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=10))
+    assert world.open() == {}
+    world.sync()
+    world.ticks()
+    assert world.open() == {}
