@@ -8,14 +8,16 @@ from typing import Any
 from shared.audit import AuditMode
 from shared.authentication import Authentication, read_authentication, shown_authentication
 from shared.errors import SettingsError
-from shared.model import BundleProcessing, OrderLink, PatientUpdatePolicy
+from shared.model import BundleProcessing, EndpointPayload, OrderLink, PatientUpdatePolicy
 from shared.setting import (
     Setting,
     account_name,
     audit_mode,
     boolean,
     bundle_processing,
+    contact,
     duration,
+    endpoint_payload,
     identifier_type,
     is_plain_http,
     lease_duration,
@@ -31,6 +33,7 @@ from shared.setting import (
     uri,
     url,
     version,
+    viewer_url,
     whole,
     worker_switch,
 )
@@ -72,6 +75,9 @@ class Settings:
     snomed_body_site: bool
     study_uid_in_partitions: bool
     series_endpoint: bool
+    endpoint_payload: EndpointPayload
+    endpoint_contact: str
+    viewer_url: str
     generate_observations: bool
     max_instances: int
     is_study_page_on: bool
@@ -128,6 +134,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DicomCast__Features__GenerateObservations",         "generate_observations", boolean,         "false",     "`true`: radiation dose reports become Observations, a summary and one for each irradiation event"),
     Setting("DicomCast__Features__StudyPage",                    "is_study_page_on",      boolean,         "true",      "`false`: no page of a single study, and no API of it; it is all of the app that shows patient data, to who has a function key"),
     Setting("DicomCast__MaxInstancesPerStudy",                   "max_instances",         whole(0, 10**9), "0",         "an ImagingStudy of more instances has their counts alone, not their list; 0: no limit"),
+    Setting("DicomCast__EndpointPayload",                        "endpoint_payload",      endpoint_payload, "text",     "of the Endpoint that the app makes: `text`, or with a code besides: `none` as IHE MADO, `study` as IHE IMR demands; an Endpoint that is there stays as it is"),
+    Setting("DicomCast__EndpointContact",                        "endpoint_contact",      contact,         "",          "contact of the Endpoint that the app makes: `mailto:`, `tel:` or a page's URL; empty: none"),
+    Setting("DicomCast__ViewerUrl",                              "viewer_url",            viewer_url,      "",          "where a person looks at a study, `https://viewer/?study={StudyInstanceUID}`: each study has an Endpoint of it, contained; not studies of data partitions"),
     Setting("DicomCast__AccessionSystem",                        "accession_system",      uri,             "",          "system of accession numbers whose instances name no issuer: a URI; empty: none"),
     Setting("DicomCast__AccessionIssuers",                       "accession_issuers",     systems,         "{}",        'JSON: the system of accession numbers by the LocalNamespaceEntityID of their issuer, `{"HOSPITAL": "urn:oid:1.2.3"}`'),
     Setting("DicomCast__OrderLink",                              "order_link",            order_link,      "link",      "`link`: ImagingStudy.basedOn is the ServiceRequest that carries the accession number; `link-or-identifier`: where FHIR has none, the number; `off`; docs/mapping.md, Orders"),

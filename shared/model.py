@@ -150,6 +150,14 @@ class PatientUpdatePolicy(StrEnum):
     NEVER = "never"
 
 
+class EndpointPayload(StrEnum):
+    """What the DICOM service's Endpoint says of its payload besides the text: nothing, that it is any, or studies."""
+
+    TEXT = "text"
+    NONE = "none"
+    STUDY = "study"
+
+
 class OrderLink(StrEnum):
     """Whether a study is linked to the order that carries its accession number.
 

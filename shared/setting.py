@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from shared.audit import AuditMode
+from shared.mapping.endpoints import UID_IN_TEMPLATE
 from shared.mapping.identifier_system import is_absolute_uri
-from shared.model import BundleProcessing, OrderLink, PatientUpdatePolicy
+from shared.model import BundleProcessing, EndpointPayload, OrderLink, PatientUpdatePolicy
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -191,6 +192,7 @@ def _one_of(kind: type[Choice]) -> Callable[[str], Choice]:
 
 policy = _one_of(PatientUpdatePolicy)
 order_link = _one_of(OrderLink)
+endpoint_payload = _one_of(EndpointPayload)
 bundle_processing = _one_of(BundleProcessing)
 audit_mode = _one_of(AuditMode)
 
@@ -205,6 +207,9 @@ def _matching(pattern: str, fault: str) -> Callable[[str], str]:
 
 
 identifier_type = _matching(r"[A-Z]{0,4}", "a code of HL7's table 0203 is expected, MR for example")
+contact = _matching(
+    r"((mailto|tel):[!-~]{1,200}|https?://[!-~]{1,200})?", "a URI is expected: mailto:..., tel:+... or https://..."
+)
 account_name = _matching(r"[a-z0-9]{3,24}", "3 to 24 lower-case letters and digits are expected")
 """A storage account's: it becomes part of a host name."""
 # With the longest table name behind it, 63 characters are allowed (Understanding the Table service data model).
@@ -220,6 +225,14 @@ def version(value: str) -> str:
 def uri(value: str) -> str:
     if value and not is_absolute_uri(value):
         raise FaultError("a URI with its scheme is expected (urn:oid:1.2.3, https://...)")
+    return value
+
+
+def viewer_url(value: str) -> str:
+    """A template: `{StudyInstanceUID}` stands where each study's is put in."""
+    filled = value.replace(UID_IN_TEMPLATE, "1.2.3")
+    if value and (UID_IN_TEMPLATE not in value or not re.fullmatch(r"https?://[^\s{}\"<>\\^`|@]+", filled)):
+        raise FaultError(f"a URL with {UID_IN_TEMPLATE} in it is expected: https://viewer/?study={UID_IN_TEMPLATE}")
     return value
 
 

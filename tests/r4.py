@@ -35,7 +35,19 @@ def faults(resource):
         get_fhir_model_class(resource["resourceType"]).model_validate(resource)
     except ValidationError as error:
         found += [f"fhir.resources: {fault['loc']} {fault['type']}" for fault in error.errors()]
-    return found + list(_walk(resource["resourceType"], resource))
+    contained = {f"#{one.get('id')}" for one in resource.get("contained", ())}
+    told = _walk(resource["resourceType"], resource)
+    return found + list(told) + [f"{one} is not contained" for one in _inner_references(resource) - contained]
+
+
+def _inner_references(value):
+    """Those that lead to what the resource contains."""
+    if isinstance(value, list):
+        return {one for item in value for one in _inner_references(item)}
+    if not isinstance(value, dict):
+        return set()
+    own = {value["reference"]} if str(value.get("reference", "")).startswith("#") else set()
+    return own | {one for item in value.values() for one in _inner_references(item)}
 
 
 def _walk(path, value):
@@ -58,7 +70,7 @@ def _text(path, value):
         yield f"{path} is no oid"
     if path.endswith(("series.uid", "instance.uid")) and not ID.fullmatch(value):
         yield f"{path} is no id"
-    if path.endswith(".reference") and not REFERENCE.fullmatch(value):
+    if path.endswith(".reference") and not value.startswith("#") and not REFERENCE.fullmatch(value):
         yield f"{path} is no reference inside the bundle or the server"
     if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", value) or value != value.strip():
         yield f"{path} has control characters or blanks at its ends"

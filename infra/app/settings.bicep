@@ -28,6 +28,9 @@ type appSettings = {
   DicomCast__Features__StudyPage: string?
   PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY: string?
   AzureFunctionsJobHost__telemetryMode: string?
+  DicomCast__EndpointPayload: string?
+  DicomCast__EndpointContact: string?
+  DicomCast__ViewerUrl: string?
   DicomCast__AccessionSystem: string?
   DicomCast__AccessionIssuers: string?
   Fhir__BundleProcessing: string?

@@ -13,7 +13,7 @@ from uuid import NAMESPACE_URL, uuid5
 from shared.mapping.dates import TimeOfDay
 from shared.mapping.names import NameGroup, PersonName
 from shared.mapping.text import InvalidValueError
-from shared.model import DEFAULT_PARTITION, OrderLink, PatientUpdatePolicy
+from shared.model import DEFAULT_PARTITION, EndpointPayload, OrderLink, PatientUpdatePolicy
 
 DICOM_UID_SYSTEM = "urn:dicom:uid"
 URI_SYSTEM = "urn:ietf:rfc:3986"
@@ -42,7 +42,8 @@ class MappingOptions:
     `other_patient_ids`: whether a Patient has those of OtherPatientIDsSequence too. `snomed_body_site`: whether
     SNOMED CT's codes are written for body sites, which not every country is licensed to use.
     `study_uid_in_partitions`: whether a study of a data partition has an identifier of `urn:dicom:uid` besides.
-    `series_endpoint`: whether each series names the Endpoint.
+    `series_endpoint`: whether each series names the Endpoint. `endpoint_contact`: a URI. `viewer_url`: where a study is
+    looked at, with `{StudyInstanceUID}` in it; of data partitions nobody knows.
     """
 
     service_url: str
@@ -64,6 +65,9 @@ class MappingOptions:
     snomed_body_site: bool = True
     study_uid_in_partitions: bool = True
     series_endpoint: bool = False
+    endpoint_payload: EndpointPayload = EndpointPayload.TEXT
+    endpoint_contact: str = ""
+    viewer_url: str = ""
 
     @property
     def links_orders(self) -> bool:
@@ -81,7 +85,7 @@ class MappingOptions:
         if name == DEFAULT_PARTITION:
             return self
         url = f"{self.service_url}/partitions/{name}"
-        return replace(self, service_url=url, uid_system=url)
+        return replace(self, service_url=url, uid_system=url, viewer_url="")
 
 
 Converter = Callable[..., Any]

@@ -38,7 +38,17 @@ _SERIES = _Shape(
 )
 _SHAPES: Mapping[str, _Shape] = {
     "ImagingStudy": _Shape(
-        lists=("identifier", "extension", "modality", "endpoint", "note", "procedureCode", "reasonCode", "basedOn"),
+        lists=(
+            "identifier",
+            "extension",
+            "contained",
+            "modality",
+            "endpoint",
+            "note",
+            "procedureCode",
+            "reasonCode",
+            "basedOn",
+        ),
         follows={"subject": dict, "numberOfSeries": int, "numberOfInstances": int},
         stays={"referrer": dict, "encounter": dict},
         keyed={"series": _SERIES},

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.mapping.converters import MODALITY_SYSTEM
+from shared.mapping.endpoints import is_viewer_link
 from shared.mapping.held import odd_series, text
 from shared.mapping.merge import Links, apply, contains, linked, with_values
 from shared.mapping.resources import Fragment, MappedInstance, listed_by
@@ -121,7 +122,8 @@ def endpoints_of_series(
 ) -> list[Resource]:
     """Our Endpoint, where the study names others too, or always: those of its series that we know are with ours."""
     ours = [linked(one, links) for fragment in fragments for one in fragment.add.get("endpoint", ())][-1:]
-    others = [one for one in study.get("endpoint", []) if not any(contains(one, own) for own in ours)]
+    held = [one for one in study.get("endpoint", []) if not is_viewer_link(one)]
+    others = [one for one in held if not any(contains(one, own) for own in ours)]
     return ours if others or is_always else []
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from shared.mapping.accession import has_our_shape, is_of_type_accession, systems_of
 from shared.mapping.converters import SIGN_SYSTEM, MappingOptions, tag_of
+from shared.mapping.endpoints import is_viewer, is_viewer_link
 from shared.mapping.held import as_list, text
 from shared.mapping.last_applied import LINKS, mark, recorded
 from shared.mapping.last_applied import URL as RECORD
@@ -55,6 +56,8 @@ def is_only_ours(resource: Resource, options: MappingOptions, record: AbstractSe
     kind = resource["resourceType"]
     known = _NEUTRAL | {row.element for row in rows_of(kind)} | {"series", "extension"}
     if not resource.keys() <= known or any(one.get("url") != RECORD for one in resource.get("extension", ())):
+        return False
+    if not all(map(is_viewer, resource.get("contained", ()))):
         return False
     if record is not None and not _is_recorded(resource, options, record):
         return False
@@ -123,6 +126,10 @@ def _is_only(element: str) -> "_Rule":
     return lambda resource, _item, _options: len(resource[element]) == 1
 
 
+def _is_only_endpoint(study: Resource, _item: Any, _options: MappingOptions) -> bool:
+    return sum(not is_viewer_link(one) for one in study["endpoint"]) <= 1
+
+
 def _is_patient_id(patient: Resource, identifier: Mapping[str, Any], _options: MappingOptions) -> bool:
     """The only one that a Patient is found by, or one that it has besides."""
     return is_other(identifier) or sum(not is_other(one) for one in patient["identifier"]) == 1
@@ -138,7 +145,7 @@ _OWN_ITEMS: Mapping[str, Mapping[str, _Rule]] = {
     "ImagingStudy": {
         "identifier": _is_uid_or_accession,
         "note": _is_description,
-        "endpoint": _is_only("endpoint"),
+        "endpoint": _is_only_endpoint,
         "basedOn": _is_of_others,
         "encounter": _is_of_others,
     },

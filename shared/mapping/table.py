@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 
-from shared.mapping import accession, body_site, patient_id, procedures, series_and_instances, study_identity
+from shared.mapping import accession, body_site, endpoints, patient_id, procedures, series_and_instances, study_identity
 from shared.mapping import converters as to
 from shared.mapping import observation as dose
 from shared.mapping.dicom_json import Tag
@@ -102,9 +102,10 @@ TABLE: tuple[Row, ...] = (
     _row("Endpoint.status",                                   "",                                NO,  to.constant("active"),   CREATE, "`active`"),
     _row("Endpoint.name",                                     "",                                NO,  to.endpoint_name,        CREATE, "`DICOM WADO-RS endpoint <url>`; found again by it and the connection type; of a data partition `<url>/partitions/<name>`"),
     _row("Endpoint.connectionType",                           "",                                NO,  to.constant({"system": to.CONNECTION_TYPE_SYSTEM, "code": "dicom-wado-rs"}), CREATE, "`dicom-wado-rs`"),
-    _row("Endpoint.payloadType",                              "",                                NO,  to.constant([{"text": "DICOM WADO-RS"}]),  CREATE, "text `DICOM WADO-RS`"),
+    _row("Endpoint.payloadType",                              "",                                NO,  endpoints.payload_type,   CREATE, "text `DICOM WADO-RS`; with `DicomCast__EndpointPayload` a code too"),
     _row("Endpoint.payloadMimeType",                          "",                                NO,  to.constant(["application/dicom"]),        CREATE, "`application/dicom`"),
     _row("Endpoint.address",                                  "",                                NO,  to.service_url,          CREATE, "root URL of the DICOM service; another address under our name is an error"),
+    _our("Endpoint.contact",                                  "",                                NO,  endpoints.contact,       CREATE, "`DicomCast__EndpointContact`"),
 
     _row("ImagingStudy.identifier.where(system = 'urn:dicom:uid')", "(0020,000D) StudyInstanceUID", YES, study_identity.study_identifier, ADD, "value `urn:oid:<uid>`; in a data partition the system is its URL"),
     _row("ImagingStudy.identifier.where(type.coding.code = 'ACSN')", ACCESSION, NO, accession.accession_identifier, ADD, "type `v2-0203|ACSN`; system and assigner are the issuer's, else `DicomCast__AccessionSystem`, else none"),
@@ -124,6 +125,7 @@ TABLE: tuple[Row, ...] = (
     _our("ImagingStudy.procedureCode",                        PROCEDURES, NO, procedures.procedures, ADD, "the first of them that is there; a description as text"),
     _our("ImagingStudy.reasonCode",                           REASONS,                           NO,  procedures.reasons, ADD, "also those of the requests that the study answers; a text where no code says it"),
     _our("ImagingStudy.basedOn",                              ORDERS,                            NO,  accession.orders,         LINK,   "the ServiceRequest that carries the accession number, or each request's; `DicomCast__OrderLink`"),
+    _our("ImagingStudy.contained",                            "",                                NO,  to.constant(None),       DERIVE, "an Endpoint of the viewer, which ImagingStudy.endpoint names; `DicomCast__ViewerUrl`"),
     _our("ImagingStudy.encounter",                            "",                                NO,  to.constant(None),       DERIVE, "that of the ServiceRequest above, where FHIR says none"),
     _our("ImagingStudy.numberOfSeries",                       "",                                NO,  to.constant(None),       DERIVE, "counted"),
     _our("ImagingStudy.numberOfInstances",                    "",                                NO,  to.constant(None),       DERIVE, "counted"),

@@ -83,6 +83,12 @@ def test_every_fault_is_named_at_once():
         ("DicomCast__AccessionIssuers", "HOSPITAL", "a JSON object"),
         ("Fhir__BundleProcessing", "yes", "one of server, parallel, sequential"),
         ("DicomCast__OrderLink", "yes", "link-or-identifier"),
+        ("DicomCast__EndpointPayload", "wado", "one of text, none, study"),
+        ("DicomCast__EndpointContact", "pacs@example.org", "mailto:"),
+        ("DicomCast__ViewerUrl", "https://viewer.example.org", "{StudyInstanceUID}"),
+        ("DicomCast__ViewerUrl", "viewer/{StudyInstanceUID}", "https://viewer"),
+        ("DicomCast__ViewerUrl", "https://viewer/{StudyInstanceUID}/{PatientID}", "https://viewer"),
+        ("DicomCast__ViewerUrl", "javascript:open('{StudyInstanceUID}')", "https://viewer"),
         ("DicomCast__OrderLookBack", "a week", "a whole number"),
         ("Patient__IssuerSystems", '{"HOSPITAL": ""}', "a JSON object"),
         ("Patient__IdentifierType", "mr", "table 0203"),
@@ -192,6 +198,16 @@ def test_faults_of_authentication(given, named):
     except SettingsError as error:
         faults = error.faults
     assert [fault.split(":")[0] for fault in faults] == named
+
+
+def test_where_a_study_is_looked_at():
+    """As it is written, with or without a query."""
+    for url in (
+        "https://viewer/{StudyInstanceUID}",
+        "http://10.0.0.4:8080/v?requestType=STUDY&studyUID={StudyInstanceUID}",
+    ):
+        assert read_settings(ENOUGH | {"DicomCast__ViewerUrl": url}).viewer_url == url
+    assert read_settings(ENOUGH).viewer_url == ""
 
 
 def test_the_systems_of_issuers():

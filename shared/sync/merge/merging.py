@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from shared.mapping.converters import MappingOptions, urn
+from shared.mapping.endpoints import with_viewer
 from shared.mapping.last_applied import assumed, mark, recorded, with_record
 from shared.mapping.merge import Links, contains
 from shared.mapping.merge_observation import report_query
@@ -205,6 +206,8 @@ class StudyMerger:
         if merged is not None and self._is_counted_only(study, merged, wanted, asked):
             counts = self._archive.counts(uid, self.partition)
             merged = counts_only(merged, {**dict.fromkeys(asked, 0), **counts})
+        if merged is not None and (study is None or is_ours(study, self.options.service_url)):
+            merged = with_viewer(merged, self.options)
         merged, marks = self._ordered(study, merged, wanted, read, links)
         if merged is None or merged == study:
             return merged
