@@ -1,7 +1,7 @@
 """Measures how fresh FHIR is, beside the same on the code of a commit: `python -m tests.bench.fresh [ROW ...]`.
 
-Prints each row as it is measured. Ends with 1 where a bar is missed. `--write` puts the whole table into docs/freshness.md, and its
-picture beside it.
+Prints each row as it is measured. Ends with 1 where a bar is missed. `--write` puts the rows into docs/freshness.md, beside those of
+others that were measured before, and its picture.
 """
 
 import argparse
@@ -10,13 +10,15 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 
 from tests.bench import mapping
 from tests.bench.fresh.parts import Parts
-from tests.bench.fresh.report import DOCUMENT, document, draw, table
+from tests.bench.fresh.report import table, write
 from tests.bench.fresh.row import Result, Row
 from tests.bench.fresh.rows import ROWS
 from tests.bench.fresh.tree import BASELINE, HERE, baseline
+from tests.bench.report import commit
 from tests.bench.rig import rig
 
 
@@ -24,15 +26,15 @@ def main() -> None:
     arguments = _parser().parse_args()
     if unknown := set(arguments.rows) - {row.name for row in ROWS}:
         sys.exit(f"no row {', '.join(sorted(unknown))}; there are {', '.join(row.name for row in ROWS)}")
-    if arguments.write and (arguments.rows or arguments.quick or not arguments.baseline):
-        sys.exit("--write goes with all rows, their whole sizes and a baseline")
+    if arguments.write and (arguments.quick or not arguments.baseline):
+        sys.exit("--write goes with whole sizes and a baseline")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the worktree goes with us
     chosen = [row for row in ROWS if row.name in (arguments.rows or [one.name for one in ROWS])]
     results = measured(chosen, arguments.baseline, is_quick=arguments.quick)
     print("", *table(results), sep="\n")
     if arguments.write:
-        DOCUMENT.write_text(document(results, arguments.baseline, mapping.baseline()), encoding="utf-8")
-        draw(results)
+        at, unit = commit(), mapping.baseline()
+        write([replace(result, at=at, unit=unit) for result in results], arguments.baseline)
     if arguments.quick:
         print("\nsmall sizes: the bars are not held")
     sys.exit(not arguments.quick and any(result.is_missed for result in results))
@@ -57,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"all, or these: {names}")
     parser.add_argument("--baseline", metavar="COMMIT", default=BASELINE, help="measured too; empty: nothing is")
     parser.add_argument("--quick", action="store_true", help="small sizes: shows that the rows run")
-    parser.add_argument("--write", action="store_true", help="write docs/freshness.md")
+    parser.add_argument("--write", action="store_true", help="put the rows into docs/freshness.md")
     return parser
 
 

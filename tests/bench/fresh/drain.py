@@ -103,10 +103,11 @@ def _one_instance(
         host.ask("count")
         ticks = host.ask("drain", SECONDS)["ticks"]
         requests = host.ask("counted").get(str(parts.table_port), 0)
+        waited = host.ask("waited", parts.table_port)
     assert sum(tick["entries"] for tick in ticks) == work.entries, ticks
-    return Measured(
-        {"entries": work.entries / _drained(work, ticks), "table requests": requests}, note=_told(work, ticks)
-    )
+    drained = _drained(work, ticks)
+    note = f"{_told(work, ticks)}; of {drained:.1f} s {waited:.1f} s were waiting for tables"
+    return Measured({"entries": work.entries / drained, "table requests": requests}, note=note)
 
 
 def _told(work: Work, ticks: Sequence[Json]) -> str:

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +40,24 @@ class Requests:
 
     def __init__(self) -> None:
         self.sent: Counter[int] = Counter()
+        self.seconds: Counter[int] = Counter()
         self.gets: list[tuple[int, str]] = []
-        put = HTTPConnection.putrequest
+        put, get = HTTPConnection.putrequest, HTTPConnection.getresponse
+        began: dict[HTTPConnection, float] = {}
 
         def counted(connection: HTTPConnection, method: str, url: str, *rest: Any, **more: Any) -> None:
             self.sent[connection.port] += 1
             if method == "GET":
                 self.gets.append((connection.port, url))
+            began[connection] = time.monotonic()
             put(connection, method, url, *rest, **more)
 
-        HTTPConnection.putrequest = counted
+        def timed(connection: HTTPConnection) -> HTTPResponse:
+            response = get(connection)
+            self.seconds[connection.port] += time.monotonic() - began.pop(connection)
+            return response
+
+        HTTPConnection.putrequest, HTTPConnection.getresponse = counted, timed
 
 
 class Host:
@@ -146,12 +154,17 @@ class Host:
     def count(self) -> Json:
         """Counts from nought from now on."""
         self._requests.sent.clear()
+        self._requests.seconds.clear()
         self._requests.gets.clear()
         return {}
 
     def counted(self) -> Json:
         """Requests by port since `count`."""
         return {str(port): sent for port, sent in self._requests.sent.items()}
+
+    def waited(self, port: int) -> float:
+        """Seconds from each request to this port until its answer began, since `count`; of all threads together."""
+        return self._requests.seconds[port]
 
     def get_again(self, port: int) -> Json:
         """What was read from this port since `count`, once more with nothing around it."""

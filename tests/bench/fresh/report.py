@@ -3,24 +3,31 @@
 import json
 import subprocess
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter
 
 from local.stack import ROOT
-from tests.bench.fresh.row import HEADINGS, Result
+from tests.bench.fresh.row import HEADINGS, Measured, Result
+from tests.bench.fresh.rows import ROWS
 from tests.bench.others import PYTHON
-from tests.bench.report import commit, machine
+from tests.bench.report import machine
 
 DOCUMENT = ROOT / "docs/freshness.md"
 PICTURE = ROOT / "docs/images/freshness.svg"
+KEPT = ROOT / "docs/freshness.json"
+"""The figures, for a row that is measured anew to stand beside the others."""
 _HEAD = """# Freshness
 
-Written by `make bench-fresh` on {machine}, at {commit}, beside the code of {baseline} in the same run. One row:
+Written by `make bench-fresh` on {machine}, each row beside the code of {baseline} in the same run. One row:
 `make bench-fresh ROW=name`. A bar that is missed stands here as missed. "About" is before what was not measured to its end;
 the notes below the table say of what it is reckoned.
 
 The FHIR server is the benchmark's own in memory, with the latency that the row names, where no other is named; the DICOM service
 is the local one on a database file; storage is Azurite. Each is a process of its own, as the app is, and the app runs with
-its default settings; all of them share the machine. What takes time here takes mostly CPU: `json.loads` of one CT instance's
-metadata took {unit:.0f} µs in this run. Where the bars of seconds were set it took 290.
+its default settings; all of them share the machine. What takes time here takes mostly CPU, and machines differ from day to day:
+the last table says what was measured when, and how long `json.loads` of one CT instance's metadata took then. Where the bars of
+seconds were set it took 290 µs.
 
 ![Each figure as a share of its bar](images/freshness.svg)
 
@@ -62,11 +69,61 @@ def table(results: Sequence[Result]) -> Iterator[str]:
         yield from result.lines()
 
 
-def document(results: Sequence[Result], baseline: str, unit: float) -> str:
-    """docs/freshness.md. `unit`: µs of `json.loads` of one instance's metadata."""
+def write(measured: Sequence[Result], baseline: str) -> None:
+    """docs/freshness.md, its figures and its picture: these rows, and those that are kept of the others."""
+    kept = {one.row.name: one for one in (*read_kept(), *measured)}
+    results = [kept[row.name] for row in ROWS if row.name in kept]
+    KEPT.write_text(_KEPT.dump_json([_Kept.of(one) for one in results], indent=1).decode() + "\n", encoding="utf-8")
+    DOCUMENT.write_text(document(results, baseline), encoding="utf-8")
+    draw(results)
+
+
+def read_kept() -> list[Result]:
+    """Of rows that are measured still, with the figures that they tell still."""
+    if not KEPT.exists():
+        return []
+    rows = {row.name: row for row in ROWS}
+    kept = [one for one in _KEPT.validate_json(KEPT.read_bytes()) if one.row in rows]
+    return [
+        Result(rows[one.row], one.now, one.baseline, one.at, one.unit)
+        for one in kept
+        if all(bar.figure in one.now.figures for bar in rows[one.row].bars)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A result in the file; its row is known by its name."""
+
+    row: str
+    now: Measured
+    baseline: Measured | None
+    at: str
+    unit: float
+
+    @classmethod
+    def of(cls, result: Result) -> "_Kept":
+        return cls(result.row.name, result.now, result.baseline, result.at, result.unit)
+
+
+_KEPT = TypeAdapter(list[_Kept])
+
+
+def document(results: Sequence[Result], baseline: str) -> str:
+    """docs/freshness.md."""
     notes = [note for result in results for note in result.notes()]
-    head = _HEAD.format(machine=machine(), commit=commit(), baseline=baseline, unit=unit)
-    return head + "\n".join([*table(results), "", *notes]) + "\n" + capacity(results)
+    head = _HEAD.format(machine=machine(), baseline=baseline)
+    return head + "\n".join([*table(results), "", *notes]) + "\n" + capacity(results) + "\n".join(_when(results)) + "\n"
+
+
+def _when(results: Sequence[Result]) -> Iterator[str]:
+    """What was measured at which commit, and how quick the machine was."""
+    yield "\n## What was measured when\n\n| commit | `json.loads`, µs | rows |\n| :--- | ---: | :--- |"
+    runs: dict[tuple[str, float], list[str]] = {}
+    for result in results:
+        runs.setdefault((result.at, result.unit), []).append(f"`{result.row.name}`")
+    for (at, unit), names in runs.items():
+        yield f"| {at} | {unit:.0f} | {', '.join(names)} |"
 
 
 def capacity(results: Sequence[Result]) -> str:

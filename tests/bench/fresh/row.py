@@ -113,11 +113,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a row came to."""
+    """What a row came to. `at`: the commit that was measured; `unit`: µs of `json.loads` of one instance's metadata then."""
 
     row: Row
     now: Measured
     baseline: Measured | None
+    at: str = ""
+    unit: float = 0.0
 
     @property
     def is_missed(self) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.bench.fresh.parts import Parts
-from tests.bench.fresh.report import capacity
+from tests.bench.fresh.report import DOCUMENT, capacity, read_kept, table
 from tests.bench.fresh.row import Against, Bar, Measured, Result, Row
 from tests.bench.fresh.rows import ROWS
 from tests.bench.fresh.stores import nth
@@ -97,3 +97,10 @@ def test_a_row_runs(row, parts):
     """On this tree alone, at small sizes: all its figures are told."""
     told = row.measured(parts, HERE, None, is_quick=True)
     assert {bar.figure for bar in row.bars} == told.now.figures.keys()
+
+
+def test_the_document_is_made_of_the_figures():
+    """Each row's lines as the kept figures tell them now; those of a row that was renamed, or tells others, are measured anew."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert [line for line in table(read_kept()) if line not in text] == []
+    assert {result.row.name for result in read_kept()} == {row.name for row in ROWS}
