@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 import msgspec
 
 from shared.clients.http import Answer
-from shared.clients.json_body import NOT_TAKEN, json_of
+from shared.clients.json_body import NOT_TAKEN, decoded, json_of
 
 _FIELDS = (
     "Sequence",
@@ -65,7 +65,7 @@ class MetadataParser:
             self._build(metadata)
         return instances
 
-    def _build(self, metadata: dict[str, Any], parse: Callable[[msgspec.Raw], Any] = msgspec.json.decode) -> None:
+    def _build(self, metadata: dict[str, Any], parse: Callable[[msgspec.Raw], Any] = decoded) -> None:
         """Puts each element in the place of its text."""
         for key, text in metadata.items():
             last = self._last.get(key)
@@ -78,9 +78,8 @@ class MetadataParser:
         return {**entry, "Metadata": self._kept(metadata)} if isinstance(metadata, dict) else entry
 
     def _kept(self, metadata: dict[str, Any]) -> dict[str, Any]:
-        kept: dict[str, Any] = {
-            key: msgspec.Raw(json.dumps(metadata[key]).encode()) for key in self._keep & metadata.keys()
-        }
+        texts = {key: json.dumps(metadata[key], default=float).encode() for key in self._keep & metadata.keys()}
+        kept: dict[str, Any] = {key: msgspec.Raw(text) for key, text in texts.items()}
         self._build(kept, lambda text: json.loads(bytes(text)))
         return kept
 

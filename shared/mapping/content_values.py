@@ -3,6 +3,7 @@
 Each raises InvalidValueError where the value breaks a rule, or is of another kind than the template says.
 """
 
+from decimal import Decimal
 from typing import Any
 
 from shared.mapping.codes import codeable_concepts
@@ -86,8 +87,8 @@ def _measured(item: ContentItem) -> Any:
     return measured[0] if measured else None
 
 
-def _number(measured: Any) -> int | float:
-    numbers: list[int | float] = read(measured, _NUMBER) or []
+def _number(measured: Any) -> int | Decimal:
+    numbers: list[int | Decimal] = read(measured, _NUMBER) or []
     if len(numbers) != 1:
         raise InvalidValueError(f"one number is expected, {len(numbers)} are there")
     return numbers[0]

@@ -6,6 +6,7 @@ changes nothing.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from shared.errors import EndpointMismatchError
@@ -18,6 +19,8 @@ Links = Mapping[str, str]
 
 _FEW = 16
 """Items that are compared each with each: quicker than to look for them."""
+_NUMBERS = (int, float, Decimal)
+"""JSON has one kind of them."""
 _NAME_PARTS = ("family", "given", "prefix", "suffix")
 
 
@@ -106,8 +109,10 @@ def contains(existing: Any, wanted: Any) -> bool:
         return False
     if isinstance(wanted, list):
         return isinstance(existing, list) and all(any(contains(item, one) for item in existing) for one in wanted)
-    if {type(existing), type(wanted)} == {int, float}:  # JSON has one kind of number: a server may write 7.0 as 7
-        return bool(existing == wanted)
+    if (
+        type(existing) in _NUMBERS and type(wanted) in _NUMBERS
+    ):  # a server may write 7.0 as 7, 1.10 as 1.1, and few digits
+        return float(existing) == float(wanted)
     return type(existing) is type(wanted) and bool(existing == wanted)
 
 

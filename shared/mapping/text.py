@@ -5,6 +5,7 @@ No error here carries the value.
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from decimal import Context, Decimal
 from typing import Any
 
 from shared.mapping.data_dictionary import MAX_LENGTHS, PATTERNS
@@ -21,6 +22,8 @@ _IS_RANGE = range(-(2**31), 2**31)
 _MOST_RULES = 5
 """That are named of one list's items; the rest is counted."""
 _DECIMAL_LIMIT = 10**18  # FHIR: decimals of 18 digits are safe everywhere; and no NaN, no infinity
+_DIGITS = Context(prec=18)
+_WHOLE_LIMIT = 2.0**64
 
 
 class InvalidValueError(ValueError):
@@ -107,7 +110,7 @@ def tag(item: Any) -> str:
 
 def whole_number(item: Any, within: range) -> int:
     """PS3.5 6.2, VR SS, US and the like: a JSON number (PS3.18 F.2.3.1); those of 64 bits may be a string too."""
-    if (isinstance(item, str) and _WHOLE.fullmatch(item)) or (isinstance(item, float) and item.is_integer()):
+    if (isinstance(item, str) and _WHOLE.fullmatch(item)) or _is_whole(item):
         item = int(item)
     if isinstance(item, bool) or not isinstance(item, int) or item not in within:
         raise InvalidValueError(f"a whole number of {within.start} to {within.stop - 1} is expected")
@@ -117,7 +120,7 @@ def whole_number(item: Any, within: range) -> int:
 def integer_string(item: Any) -> int:
     """PS3.5 6.2, VR IS: a whole number of 32 bits; DICOM JSON allows number or string (PS3.18 F.2.3.1)."""
     if isinstance(item, bool) or not isinstance(item, int | str):
-        if isinstance(item, float) and item.is_integer() and int(item) in _IS_RANGE:
+        if _is_whole(item) and int(item) in _IS_RANGE:
             return int(item)
         raise InvalidValueError("a whole number is expected")
     if isinstance(item, str):
@@ -127,20 +130,32 @@ def integer_string(item: Any) -> int:
     return int(item)
 
 
-def decimal_string(item: Any) -> int | float:
+def _is_whole(item: Any) -> bool:
+    """Whether it is a whole number that is written with a point or an exponent, `3.0`, and small enough to look at."""
+    return isinstance(item, float | Decimal) and abs(float(item)) < _WHOLE_LIMIT and item == int(item)
+
+
+def decimal_string(item: Any) -> int | Decimal:
     """PS3.5 6.2, VR DS: a decimal number; DICOM JSON allows number or string (PS3.18 F.2.3.1).
 
-    More than 16 characters are taken: devices write them, and what the number is leaves no doubt.
+    Its digits are kept, zeros at the end too: they say how exact it is (R4 datatypes, decimal). More than 16 characters
+    are taken, since devices write them, and rounded to 18 digits, which are safe everywhere.
     """
     if isinstance(item, str):
         written = item.strip(PADDING)
         if not _REGEX["DS"].fullmatch(written):
             raise InvalidValueError("a decimal number is expected")
-        item = float(written)
-        if item.is_integer() and not set(written) & set(".eE"):
+        item = Decimal(written)
+        if not set(written) & set(".eE") and abs(item) < _DECIMAL_LIMIT:
             item = int(item)
-    if isinstance(item, bool) or not isinstance(item, int | float):
+    if isinstance(item, float):
+        item = Decimal(repr(item))
+    if isinstance(item, bool) or not isinstance(item, int | Decimal):
         raise InvalidValueError("a decimal number is expected")
-    if not -_DECIMAL_LIMIT < item < _DECIMAL_LIMIT:
+    if not -_DECIMAL_LIMIT < float(item) < _DECIMAL_LIMIT:
         raise InvalidValueError("a number of at most 18 digits is expected")
-    return item
+    return _rounded(item) if isinstance(item, Decimal) else item
+
+
+def _rounded(number: Decimal) -> Decimal:
+    return _DIGITS.plus(number) if len(number.as_tuple().digits) > _DIGITS.prec else number

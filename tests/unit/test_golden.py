@@ -8,11 +8,14 @@ fields of MappingOptions, an `archive.json` how many instances the DICOM service
 """
 
 import json
+from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from shared.clients.change_feed_entry import entry_of
+from shared.clients.json_body import json_bytes
 from shared.mapping.converters import MappingOptions
 from shared.model import Watermark
 from shared.sync.queue.study import StudySync
@@ -25,7 +28,7 @@ CASES = sorted(path for path in (Path(__file__).parents[1] / "data/cases").iterd
 
 def load(case, name):
     path = case / name
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal) if path.exists() else {}
 
 
 class CountedArchive(ArchiveOfFhir):
@@ -96,8 +99,8 @@ def main():
     for case in CASES:
         fhir = FakeFhir(resources=load(case, "existing.json"))
         run(case, fhir)
-        text = json.dumps(sent(fhir), indent=2, ensure_ascii=False)
-        (case / "bundle.json").write_text(text + "\n", encoding="utf-8")
+        text = msgspec.json.format(json_bytes(sent(fhir)), indent=2)
+        (case / "bundle.json").write_bytes(text + b"\n")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
 import json
 import sys
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.clients.http import Answer
+from shared.clients.json_body import json_bytes
 from shared.clients.metadata_parser import MetadataParser
 
 KEEP = frozenset({"00080060", "00100010", "00200013"})
@@ -40,14 +42,14 @@ def test_elements_that_repeat_are_held_once():
 def test_what_is_written_differently_is_another_element(values):
     """Though Python calls them equal."""
     read = parsed(*[f'{{"00200013":{{"Value":[{value}]}}}}' for value in values])
-    assert [json.dumps(one["00200013"]["Value"][0]) for one in read] == list(values)
+    assert [json.dumps(one["00200013"]["Value"][0], default=float) for one in read] == list(values)
 
 
 @pytest.mark.parametrize("mark", ["NaN", '"\\ud800"', "1e999"])
 def test_what_the_fast_parser_does_not_take_is_no_loss(mark):
     """In a tag that nobody reads, or in one that is read: half a surrogate pair, NaN."""
     (read,) = parsed(f'{{{MODALITY},"00100010":{mark}}}')
-    assert json.dumps(read["00100010"]) == json.dumps(json.loads(mark))
+    assert json.dumps(read["00100010"], default=float) == json.dumps(json.loads(mark))
     (read,) = parsed(f'{{{MODALITY},"00100011":{mark}}}')
     assert read == {"00080060": {"vr": "CS", "Value": ["CT"]}}
 
@@ -103,4 +105,19 @@ def test_both_parsers_tell_the_same(instances, escaped):
     wanted = [{key: one[key] for key in one.keys() & KEEP} for one in instances]
     text = json.dumps([{"Metadata": one} for one in instances], ensure_ascii=escaped)
     read = MetadataParser(KEEP).entries(answer(text.encode("utf-8", "surrogatepass")))
-    assert json.dumps([entry["Metadata"] for entry in read], sort_keys=True) == json.dumps(wanted, sort_keys=True)
+    told = json.dumps([entry["Metadata"] for entry in read], sort_keys=True, default=float)
+    assert told == json.dumps(wanted, sort_keys=True)
+
+
+def test_a_decimal_beside_what_is_no_entry():
+    """Such an answer is parsed twice: nothing is lost but how exact the number is."""
+    text = '[7,{"Metadata":{"00200013":{"Value":[1.10]}}}]'
+    assert MetadataParser(KEEP).entries(answer(text))[1] == {"Metadata": {"00200013": {"Value": [1.1]}}}
+
+
+@pytest.mark.parametrize("digits", ["1.10", "0.0", "12.0000", "1e-7", "0.1234567890123456789"])
+def test_a_decimal_keeps_its_digits(digits):
+    """They say how exact it is; what is sent to FHIR has them as they came."""
+    (read,) = parsed(f'{{"00200013":{{"Value":[{digits}]}}}}')
+    number = read["00200013"]["Value"][0]
+    assert Decimal(json_bytes(number).decode()).as_tuple() == Decimal(digits).as_tuple()

@@ -1,5 +1,7 @@
 """Dose reports: which instances are one, what is read of odd ones, and which item is to blame where less is said."""
 
+from decimal import Decimal
+
 import pytest
 from pydicom.sr._concepts_dict import concepts
 from pydicom.sr.coding import Code
@@ -89,9 +91,9 @@ def test_what_is_read_of_a_report_is_all_in_report_keys():
 DLP = "DCM 113838 DLP"
 ODD = [
     # what is odd                           the DLP item                                         value of DLP                                                                                        fault
-    ("a number as text",                    num(DLP, "151.22", "mGy.cm"),                        {"value": 151.22, "unit": "mGy.cm", "system": "http://unitsofmeasure.org", "code": "mGy.cm"},     None),
-    ("a unit that only claims to be UCUM",  num(DLP, 151.22, "mGycm"),                           {"value": 151.22, "unit": "mGy.cm", "system": "http://unitsofmeasure.org", "code": "mGy.cm"},     None),
-    ("a unit of another scheme",            num(DLP, 151.22, "99X 1 mGy*cm"),                    {"value": 151.22, "unit": "mGy*cm"},                                                                None),
+    ("a number as text",                    num(DLP, "151.22", "mGy.cm"),                        {"value": Decimal("151.22"), "unit": "mGy.cm", "system": "http://unitsofmeasure.org", "code": "mGy.cm"},     None),
+    ("a unit that only claims to be UCUM",  num(DLP, 151.22, "mGycm"),                           {"value": Decimal("151.22"), "unit": "mGy.cm", "system": "http://unitsofmeasure.org", "code": "mGy.cm"},     None),
+    ("a unit of another scheme",            num(DLP, 151.22, "99X 1 mGy*cm"),                    {"value": Decimal("151.22"), "unit": "mGy*cm"},                                                                None),
     ("no unit",                             num(DLP, 151.22, None),                              None,                                                                                               "one unit is expected, 0 are there"),
     ("no measured value",                   num(DLP, None, "mGy.cm"),                            None,                                                                                               None),
     ("text for a number",                   text(DLP, "151.22 mGy.cm"),                          None,                                                                                               "value type NUM is expected"),
@@ -143,7 +145,7 @@ def test_containers_of_one_event_are_one_observation():
     second = ct_event(1, dlp=num(DLP, 9, "mGy.cm"))
     _, event = mapped(ct(ct_event(1), second)).observations
     values = [one.get("valueQuantity", {}).get("value") for one in event.fragment.set["component"]]
-    assert values == [5.6, None, 151.22, 9]
+    assert values == [Decimal("5.6"), None, Decimal("151.22"), 9]
 
 
 def test_the_same_event_in_two_reports_is_two_observations():

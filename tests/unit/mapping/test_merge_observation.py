@@ -1,6 +1,8 @@
 """Merging a dose report: its part is right, everybody else's is untouched, and what it says no more is gone."""
 
 import copy
+import json
+from decimal import Decimal
 from urllib.parse import parse_qsl
 
 import pytest
@@ -244,3 +246,16 @@ def test_a_withdrawn_observation_whose_report_is_stored_again():
     (update,) = remove_report([held[0] | NOTE], INSTANCE, LINKS, OPTIONS)
     (again,) = merged([update.resource, held[1]], ct(ct_event(1)))
     assert again.resource == held[0] | NOTE
+
+
+@pytest.mark.parametrize("kept", [Decimal("1.10"), Decimal("1.1"), 1.1, Decimal("1.10000000000000000001")], ids=repr)
+def test_a_server_that_keeps_other_digits_is_not_written_to_again(kept):
+    """1.10 is written as it was measured; what the server makes of it is the same number."""
+    report = json.loads(json.dumps(ct(ct_event(1))).replace("151.22", "1.10"), parse_float=Decimal)
+    held = held_after(report)
+    values = [one["valueQuantity"] for resource in held for one in resource["component"] if "valueQuantity" in one]
+    (measured,) = [one for one in values if repr(one["value"]) == "Decimal('1.10')"]
+    measured["value"] = kept
+    assert merged(held, report) == []
+    measured["value"] = Decimal("1.11")
+    assert len(merged(held, report)) == 1

@@ -1,6 +1,7 @@
 """Value rules by VR: what is read, and which rule is named where it is not."""
 
 from datetime import date, timedelta, timezone
+from decimal import Decimal
 
 import pytest
 from pydicom._dicom_dict import DicomDictionary
@@ -51,10 +52,11 @@ READ = [
     ("an offset may be 59 minutes",                   dates.utc_offset,      "+0059",            timezone(timedelta(minutes=59))),
     ("an offset may be +1400",                        dates.utc_offset,      "+1400",            timezone(timedelta(hours=14))),
     ("an offset may be -1200",                        dates.utc_offset,      "-1200",            timezone(-timedelta(hours=12))),
-    ("a DS may be text",                              text.decimal_string,  " 1.07E-05",        1.07e-05),
+    ("a DS may be text",                              text.decimal_string,  " 1.07E-05",        Decimal("0.0000107")),
     ("a DS without a point is whole",                 text.decimal_string,  "515",              515),
-    ("a DS may be longer than 16",                    text.decimal_string,  "0.00015356864017123", 0.00015356864017123),
-    ("a DS may be a number",                          text.decimal_string,  7.46,               7.46),
+    ("a DS may be longer than 16",                    text.decimal_string,  "0.00015356864017123", Decimal("0.00015356864017123")),
+    ("a DS may be a number",                          text.decimal_string,  7.46,               Decimal("7.46")),
+    ("a DS of many digits is rounded to 18",          text.decimal_string,  "0.12345678901234567890", Decimal("0.123456789012345679")),
     ("a DT may be whole",                             dates.date_time,      "20240506072103.083003-0400",
      DateTime(date(2024, 5, 6), TimeOfDay(7, 21, 3, 83), timezone(-timedelta(hours=4)))),
     ("a DT may lack its seconds",                     dates.date_time,      "202405060721",     DateTime(date(2024, 5, 6), TimeOfDay(7, 21))),

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from shared.clients.fhir.capabilities import Learned
+from shared.clients.json_body import json_bytes
 from shared.errors import FhirRefusedError, PagingError, ThrottledError, TransientError
 from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
@@ -34,7 +35,7 @@ class Limited(FakeFhir):
     def transact(self, bundle):
         size, kind = len(bundle["entry"]), any("ifNoneExist" in one["request"] for one in bundle["entry"])
         is_limit = size > self.limit[kind]
-        if is_limit or (self.bad and self.bad in json.dumps(bundle)):
+        if is_limit or (self.bad and self.bad in json_bytes(bundle).decode()):
             self.refused.append(size)
             raise FhirRefusedError(
                 "400", may_be_limit=size > 3 and size > self.learned.known.limit(conditional=kind).taken
