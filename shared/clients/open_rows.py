@@ -9,6 +9,7 @@ once. A row stands here before it stands in its table, and until it is marked th
 import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from http import HTTPStatus
 from itertools import groupby, islice
@@ -28,6 +29,7 @@ _UNRESOLVED = "not (ResolvedAt gt '')"
 AFTER = "( PartitionKey gt @partition or ( PartitionKey eq @partition and RowKey gt @row ) )"
 """What comes behind a row; the SDK finds a parameter by the blanks around it."""
 MAX_ROWS, MAX_BYTES = 100, 3_500_000  # in one entity group transaction, which has 4 MiB
+TRANSACTIONS_AT_ONCE = 4
 _OF_AN_OPERATION = 1_000  # bytes of its headers
 PAGE = 1_000
 _HEAD = ("head", "head")
@@ -179,8 +181,12 @@ def last_tried(row: Mapping[str, Any]) -> str:
 
 
 def in_turns(table: Table, verb: str, rows: Sequence[Mapping[str, Any]], **options: Any) -> None:
-    """Rows of one PartitionKey, in as few transactions as they fit. What is to be changed and is not there is left."""
-    for part in _parts(rows):
+    """Rows of one PartitionKey, in as few transactions as they fit, some of these at once.
+
+    What is to be changed and is not there is left. A transaction that fails keeps none of the others from being sent.
+    """
+
+    def write(part: Sequence[Mapping[str, Any]]) -> None:
         try:
             table.submit_transaction([(verb, row, options) for row in part])
         except TableTransactionError as error:
@@ -188,6 +194,11 @@ def in_turns(table: Table, verb: str, rows: Sequence[Mapping[str, Any]], **optio
                 raise
             for row in part:  # somebody has taken rows out by hand: the rest is done one by one
                 table.one_if_there(verb, row, **options)
+
+    parts = list(_parts(rows))
+    with ThreadPoolExecutor(min(TRANSACTIONS_AT_ONCE, len(parts)) or 1) as threads:
+        for _ in threads.map(write, parts):
+            pass
 
 
 def _parts(rows: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:

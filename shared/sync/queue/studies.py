@@ -27,8 +27,8 @@ from shared.sync.record.recorder import Recorder
 from shared.sync.transact.one_study import SUSPECT_STATUSES
 from shared.sync.transact.task import StudyOutcome, StudyResult
 
-AT_ONCE = 100
-"""Studies, or rows, that are recorded together: as many rows as storage takes in one transaction."""
+AT_ONCE = 400
+"""Studies, or rows, that are recorded together: as many rows as the transactions take that are sent at once."""
 _OF_ONE_BUNDLE = frozenset({408, 500})
 """Answers to a transaction that are no word on others, where the server's store is well."""
 _NO_OUTAGE = (ConflictError, OutOfTimeError, UnreadStudyError)
