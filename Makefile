@@ -14,7 +14,7 @@ OTHER_FHIR := $(if $(filter command,$(firstword $(origin FHIR))),--fhir '$(FHIR)
 # Other ports than the usual ones, for `run` and who speaks to it.
 PORTS_ARE = $(if $(PORT),--port '$(PORT)')
 
-.PHONY: help demo run check compare stop start acceptance test test-kills soak test-model coverage test-servers servers-hapi servers-medplum test-worker test-browser mutants check-infra check-infra-faults snapshots bicep package lint bench bench-quick bench-fresh setup docs lock clean
+.PHONY: help demo run check compare stop start acceptance test test-kills soak test-model coverage test-servers servers-hapi servers-medplum check-profiles test-worker test-browser mutants check-infra check-infra-faults snapshots bicep package lint bench bench-quick bench-fresh setup docs lock clean
 
 # Python 3.13 for the language worker's own library, where there is one: by its name, or by pyenv's.
 PYTHON_313 := $(shell for python in python3.13 "env PYENV_VERSION=$$(pyenv latest 3.13 2>/dev/null) python3.13"; do \
@@ -70,6 +70,12 @@ test-servers: setup $(VENV)/dose-reports/ready  ## On HAPI FHIR (Java, Maven) an
 servers-hapi servers-medplum: servers-%:
 	@PATH="$$PATH:$(CURDIR)/$(VENV)/bin" $(RUN) -m tests.servers.server $*
 	PATH="$$PATH:$(CURDIR)/$(VENV)/bin" KILLS=$(or $(KILLS),5) $(RUN) -m pytest -rs $(SERVERS_TESTS) $(LEFT_OUT) --fhir-server $* $(if $(NEEDED),--fhir-server-needed)
+
+check-profiles: setup  ## What is written, against HL7's IPS profiles on HAPI (Java, Maven, npm): docs/profiles.md
+	@mkdir -p $(VENV)/profiles
+	@test -d $(VENV)/profiles/package || (cd $(VENV)/profiles && PATH="$$PATH:$(CURDIR)/$(VENV)/bin" npm pack --silent hl7.fhir.uv.ips@2.0.0 >/dev/null && tar xzf hl7.fhir.uv.ips-2.0.0.tgz)
+	@PATH="$$PATH:$(CURDIR)/$(VENV)/bin" $(RUN) -m tests.servers.server hapi
+	PATH="$$PATH:$(CURDIR)/$(VENV)/bin" PROFILES=$(CURDIR)/$(VENV)/profiles/package $(RUN) -m pytest -rs tests/servers/test_profiles.py --fhir-server hapi
 
 test-worker: setup  ## The app under Microsoft's language worker library, where Python 3.13 is at hand
 ifeq ($(PYTHON_313),)

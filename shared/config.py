@@ -79,6 +79,8 @@ class Settings:
     endpoint_contact: str
     viewer_url: str
     generate_observations: bool
+    dose_text: bool
+    absent_performer: bool
     max_instances: int
     is_study_page_on: bool
     ignore_json_parsing_errors: bool
@@ -132,6 +134,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DicomCast__Features__StudyUidInPartitions",         "study_uid_in_partitions", boolean,       "true",      "`false`: a study of a data partition has no identifier of system `urn:dicom:uid`, which profiles demand, besides its own; docs/mapping.md, Data partitions"),
     Setting("DicomCast__Features__SeriesEndpoint",               "series_endpoint",       boolean,         "false",     "`true`: each series names the DICOM service's Endpoint, as IHE MADO demands; `false`: only in studies that name other Endpoints too"),
     Setting("DicomCast__Features__GenerateObservations",         "generate_observations", boolean,         "false",     "`true`: radiation dose reports become Observations, a summary and one for each irradiation event"),
+    Setting("DicomCast__Features__DoseText",                     "dose_text",             boolean,         "false",     "`true`: the summary of a dose report has its doses in one text too (`valueString`), which some profiles demand; docs/profiles.md"),
+    Setting("DicomCast__Features__AbsentPerformer",              "absent_performer",      boolean,         "false",     "`true`: an Observation of a dose report that names no observer says that its performer is not known, as IPS demands one; docs/profiles.md"),
     Setting("DicomCast__Features__StudyPage",                    "is_study_page_on",      boolean,         "true",      "`false`: no page of a single study, and no API of it; it is all of the app that shows patient data, to who has a function key"),
     Setting("DicomCast__MaxInstancesPerStudy",                   "max_instances",         whole(0, 10**9), "0",         "an ImagingStudy of more instances has their counts alone, not their list; 0: no limit"),
     Setting("DicomCast__EndpointPayload",                        "endpoint_payload",      endpoint_payload, "text",     "of the Endpoint that the app makes: `text`, or with a code besides: `none` as IHE MADO, `study` as IHE IMR demands; an Endpoint that is there stays as it is"),

@@ -68,6 +68,12 @@ def text(name, value, relationship="CONTAINS"):
     return item
 
 
+def person(name, value):
+    item = _item("PNAME", name, relationship="HAS OBS CONTEXT")
+    item.PersonName = value
+    return item
+
+
 def moment(name, value, relationship="CONTAINS"):
     item = _item("DATETIME", name, relationship=relationship)
     item.DateTime = value

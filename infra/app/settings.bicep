@@ -25,6 +25,8 @@ type appSettings = {
   DicomCast__Features__StudyUidInPartitions: string?
   DicomCast__Features__SeriesEndpoint: string?
   DicomCast__Features__GenerateObservations: string?
+  DicomCast__Features__DoseText: string?
+  DicomCast__Features__AbsentPerformer: string?
   DicomCast__Features__StudyPage: string?
   PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY: string?
   AzureFunctionsJobHost__telemetryMode: string?

@@ -9,6 +9,7 @@ from typing import Any
 from shared.mapping.codes import codeable_concepts
 from shared.mapping.dates import DateTime
 from shared.mapping.dicom_json import Tag, read
+from shared.mapping.names import PersonName
 from shared.mapping.structured_report import ContentItem
 from shared.mapping.text import InvalidValueError
 from shared.mapping.units import unit_of
@@ -19,6 +20,7 @@ _UNITS = Tag.of("(0040,08EA) MeasurementUnitsCodeSequence")
 _CODE = Tag.of("(0040,A168) ConceptCodeSequence")
 _TEXT = Tag.of("(0040,A160) TextValue")
 _DATE_TIME = Tag.of("(0040,A120) DateTime")
+_PERSON = Tag.of("(0040,A123) PersonName")
 _UID = Tag.of("(0040,A124) UID")
 _VALUE_TYPE = Tag.of("(0040,A040) ValueType")
 
@@ -62,6 +64,13 @@ def plain_text(item: ContentItem) -> str | None:
     _require(item, "TEXT")
     text: str | None = read(item.elements, _TEXT)
     return text
+
+
+def person(item: ContentItem) -> PersonName | None:
+    """PNAME, parsed."""
+    _require(item, "PNAME")
+    name: PersonName | None = read(item.elements, _PERSON)
+    return name
 
 
 def date_time(item: ContentItem) -> DateTime | None:

@@ -63,6 +63,7 @@ ATTRIBUTES: Mapping[str, tuple[str, str, str]] = {
     "ValueType": ("0040A040", "CS", "1"),
     "ConceptNameCodeSequence": ("0040A043", "SQ", "1"),
     "DateTime": ("0040A120", "DT", "1"),
+    "PersonName": ("0040A123", "PN", "1"),
     "UID": ("0040A124", "UI", "1"),
     "TextValue": ("0040A160", "UT", "1"),
     "ConceptCodeSequence": ("0040A168", "SQ", "1"),

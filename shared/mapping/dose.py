@@ -25,6 +25,7 @@ from shared.mapping.converters import MappingOptions, urn
 from shared.mapping.dicom_json import Tag
 from shared.mapping.dose_report import KEYS, DoseReport
 from shared.mapping.dose_table import ACCUMULATED, COMPONENTS, EVENTS
+from shared.mapping.dose_text import dose_text
 from shared.mapping.observation import ReportInstance, own_identifier
 from shared.mapping.resources import Fragment, Scope, map_scope
 from shared.mapping.structured_report import CONTENT, ContentItem
@@ -90,6 +91,8 @@ def _observations(
     accumulated = list(report.tree.found(ACCUMULATED))
     components = report.components(accumulated, [row for row in rows if "summary" in row.of])
     summary = _said(base, component=components)
+    if options.dose_text and (told := dose_text(components)):
+        summary = replace(summary, fill={**summary.fill, "valueString": told})
     observations = [_wanted(summary, options, instance)]
     of_event = [row for row in rows if "event" in row.of]
     for event_uid, containers in events.items():
@@ -139,7 +142,10 @@ def _with_common(
     names = (dose_table.DEVICE_MAKER, dose_table.DEVICE_MODEL, dose_table.DEVICE_NAME)
     maker, model, name = (report.first(report.tree, one, content_values.plain_text) for one in names)
     device = {"device": observation.device(options, maker, model, name)} if maker or model else {}
-    return replace(base, set=said, fill={**base.fill, **device})
+    observer = report.first(report.tree, dose_table.PERSON, content_values.person)
+    performers = observation.performers(options, observer) if options.extended else []
+    performer = {"performer": performers} if performers else {}
+    return replace(base, set=said, fill={**base.fill, **device, **performer})
 
 
 def _event_start(

@@ -57,6 +57,7 @@ TARGET_REGION   = ConceptName.of("DCM", "123014", "Target Region")
 DEVICE_NAME     = ConceptName.of("DCM", "121013", "Device Observer Name")
 DEVICE_MAKER    = ConceptName.of("DCM", "121014", "Device Observer Manufacturer")
 DEVICE_MODEL    = ConceptName.of("DCM", "121015", "Device Observer Model Name")
+PERSON          = ConceptName.of("DCM", "121008", "Person Observer Name")
 SINGLE_PLANE    = "113622"
 """Acquisition Plane (PS3.16 CID 10003)."""
 

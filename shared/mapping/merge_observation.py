@@ -15,9 +15,16 @@ from shared.mapping.converters import MappingOptions, urn
 from shared.mapping.dose import MappedReport, WantedObservation
 from shared.mapping.dose_owner import is_own, of_report, shared_with, without_links
 from shared.mapping.dose_table import OUR_CODES
-from shared.mapping.held import objects
+from shared.mapping.dose_text import is_dose_text
+from shared.mapping.held import as_list, objects
 from shared.mapping.merge import Links, apply, contains
-from shared.mapping.observation import EVENT_CODE, SUMMARY_CODE, ReportInstance, own_identifier
+from shared.mapping.observation import (
+    EVENT_CODE,
+    SUMMARY_CODE,
+    ReportInstance,
+    is_performer_of_ours,
+    own_identifier,
+)
 from shared.mapping.resources import Fragment
 from shared.mapping.sign import by_id, is_only_ours, is_ours, named
 from shared.mapping.table import How, rows_of
@@ -145,7 +152,10 @@ def merge_observation(
     if existing is not None and any(name.startswith("effective") and name not in _DERIVED for name in existing):
         said.pop("effectiveDateTime", None)  # of a choice of types FHIR takes one
     base = _without_unsaid(existing, wanted, systems) if existing is not None and is_ours else existing
-    merged = apply(base, {"resourceType": "Observation"}, replace(wanted, set=said), links)
+    fill = dict(wanted.fill)
+    if any(name.startswith("value") for name in base or ()):
+        fill.pop("valueString", None)
+    merged = apply(base, {"resourceType": "Observation"}, replace(wanted, set=said, fill=fill), links)
     for element in _DERIVED:
         if element not in said:
             merged.pop(element, None)
@@ -156,7 +166,7 @@ def merge_observation(
 
 
 def _without_unsaid(observation: Resource, wanted: Fragment, systems: AbstractSet[str]) -> Resource:
-    """Without accession numbers of ours, and without a device of ours, that the report says no more.
+    """Without accession numbers, a device, performers and a text of ours that the report says no more.
 
     There is no record of what we wrote on it: ours are those of the shape, and of a system, that we write.
     """
@@ -172,6 +182,12 @@ def _without_unsaid(observation: Resource, wanted: Fragment, systems: AbstractSe
     device = left.get("device")
     if isinstance(device, dict) and device.keys() == {"display"} and device != wanted.fill.get("device"):
         del left["device"]
+    performers = as_list(left.get("performer", []))
+    if performers != wanted.fill.get("performer") and performers and all(map(is_performer_of_ours, performers)):
+        del left["performer"]
+    told = left.get("valueString")
+    if told is not None and told != wanted.fill.get("valueString") and is_dose_text(left, told):
+        del left["valueString"]
     return left
 
 

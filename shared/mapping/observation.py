@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import date, timezone
 from typing import Any
 
-from shared.mapping.converters import MODALITY_SYSTEM, SIGN_SYSTEM, MappingOptions, started, urn
+from shared.mapping.converters import MODALITY_SYSTEM, SIGN_SYSTEM, MappingOptions, as_display, started, urn
 from shared.mapping.dates import DateTime, TimeOfDay
+from shared.mapping.names import PersonName
 
 UID_TYPE_SYSTEM = "http://hl7.org/fhir/uv/radiation-dose-summary/CodeSystem/dicom-identifier-type"
 """HL7's Radiation Dose Summary guide (STU 1): it tells the UID of the report from that of an irradiation event."""
@@ -15,6 +16,10 @@ SUMMARY_CODE = {"coding": [{"system": "http://loinc.org", "code": "73569-6", "di
 EVENT_CODE = {"coding": [{"system": MODALITY_SYSTEM, "code": "113852", "display": "Irradiation Event"}]}
 CATEGORY = {
     "coding": [{"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "imaging"}],
+}
+
+ABSENT: dict[str, Any] = {
+    "extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}]
 }
 
 
@@ -72,6 +77,17 @@ def device(_options: MappingOptions, manufacturer: str | None, model: str | None
     """A Reference that names the device without pointing to a resource."""
     made = " ".join(part for part in (manufacturer, model) if part)
     return {"display": f"{made} ({name})" if made and name else made or name or ""}
+
+
+def performers(options: MappingOptions, observer: PersonName | None) -> list[dict[str, Any]]:
+    """Who observed; where the report names nobody, with the setting, that it is not known (R4 data-absent-reason)."""
+    named = as_display(options, observer) if observer else None
+    return [named] if named else [ABSENT] if options.absent_performer else []
+
+
+def is_performer_of_ours(performer: Any) -> bool:
+    """By its shape."""
+    return performer == ABSENT or (isinstance(performer, dict) and performer.keys() == {"display"})
 
 
 def effective(options: MappingOptions, moment: DateTime, offset: timezone | None) -> str | None:

@@ -10,10 +10,12 @@ from typing import Any
 
 from shared.mapping.accession import has_our_shape, is_of_type_accession, systems_of
 from shared.mapping.converters import SIGN_SYSTEM, MappingOptions, tag_of
+from shared.mapping.dose_text import is_dose_text
 from shared.mapping.endpoints import is_viewer, is_viewer_link
 from shared.mapping.held import as_list, text
 from shared.mapping.last_applied import LINKS, mark, recorded
 from shared.mapping.last_applied import URL as RECORD
+from shared.mapping.observation import is_performer_of_ours
 from shared.mapping.patient_id import is_other
 from shared.mapping.study_identity import is_study_uid
 from shared.mapping.table import elements_of, rows_of
@@ -135,6 +137,14 @@ def _is_patient_id(patient: Resource, identifier: Mapping[str, Any], _options: M
     return is_other(identifier) or sum(not is_other(one) for one in patient["identifier"]) == 1
 
 
+def _is_observer(_observation: Resource, performer: Any, _options: MappingOptions) -> bool:
+    return is_performer_of_ours(performer)
+
+
+def _is_told(observation: Resource, value: Any, _options: MappingOptions) -> bool:
+    return is_dose_text(observation, value)
+
+
 def _is_of_others(_resource: Resource, _item: Any, _options: MappingOptions) -> bool:
     """What was never written before there was a record."""
     return False
@@ -149,6 +159,11 @@ _OWN_ITEMS: Mapping[str, Mapping[str, _Rule]] = {
         "basedOn": _is_of_others,
         "encounter": _is_of_others,
     },
-    "Observation": {"identifier": _is_of_report, "partOf": _is_only("partOf")},
+    "Observation": {
+        "identifier": _is_of_report,
+        "partOf": _is_only("partOf"),
+        "performer": _is_observer,
+        "valueString": _is_told,
+    },
     "Patient": {"identifier": _is_patient_id},
 }

@@ -161,6 +161,8 @@ TABLE: tuple[Row, ...] = (
     _row("Observation.effectiveDateTime",                     STUDY_DATE,                        NO,  to.started,              DERIVE, "the report's start of irradiation or its first event's, else the study's start; of an event its own, else the day"),
     _row("Observation.issued",                                CONTENT_DATE,                      NO,  dose.issued,             DERIVE, "nothing without a time"),
     _row("Observation.device",                                DEVICE,                            NO,  dose.device,             FILL,   "display only: no Device is made; the report's Device Observer before the tags"),
+    _our("Observation.performer",                             "",                                NO,  to.constant(None),       FILL,   "display only: the report's Person Observer; `DicomCast__Features__AbsentPerformer`"),
+    _our("Observation.valueString",                           "",                                NO,  to.constant(None),       FILL,   "of the summary, with `DicomCast__Features__DoseText`: its components in one text"),
     _row("Observation.bodySite",                              "",                                NO,  to.constant(None),       DERIVE, "of an event: Target Region"),
     _row("Observation.component",                             "",                                NO,  to.constant(None),       DERIVE, "the report's dose values, by the table of docs/mapping.md; components of others stay"),
 )

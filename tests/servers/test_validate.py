@@ -5,6 +5,7 @@ import json
 import pytest
 import requests
 
+from shared.clients.json_body import json_bytes
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
 from tests.fakes import FakeFhir, ports
@@ -22,10 +23,11 @@ SINCE_R4 = {f"Unknown code '{DCM}#{code}'" for code in ("DOC",)}
 """Modalities of PS3.16 CID 29 that R4's own copy of DICOM's code system has not, and says that it is complete."""
 
 
-def issues(fhir_url, resource):
+def issues(fhir_url, resource, profile=None):
     """What the validator says of the resource, an OperationOutcome's issues."""
-    url = f"{fhir_url}/{resource['resourceType']}/$validate"
-    answer = requests.post(url, json=resource, headers={"Content-Type": "application/fhir+json"}, timeout=120).json()
+    url = f"{fhir_url}/{resource['resourceType']}/$validate" + (f"?profile={profile}" if profile else "")
+    headers = {"Content-Type": "application/fhir+json"}
+    answer = requests.post(url, data=json_bytes(resource), headers=headers, timeout=120).json()
     assert answer["resourceType"] == "OperationOutcome"
     return answer["issue"]
 
