@@ -19,6 +19,8 @@ from shared.sync.ports import Ports
 
 AT_ONCE = 200
 """Studies that FHIR is asked for together."""
+PAGES = 5
+"""Of all studies at once: few have no day."""
 MOST_PAGES = 1_000
 """Of one day in the archive, or of studies without one: 200,000 studies."""
 READINGS = 3
@@ -61,6 +63,7 @@ class ChunkReader:
     def _dated(self, place: Place) -> Chunk:
         """A window of StudyDates: halved until what both sides have of it can be read at once."""
         options, ours = self._of_partition(place)
+        asked = place
         while True:
             is_day = place.days == 1
             listed = self._listed(place, all_pages=is_day)
@@ -82,7 +85,7 @@ class ChunkReader:
             self._unknown.append(NOT_FOUND.format(options.service_url))
         scope = self._round.request.scope
         end = scope.last if isinstance(scope, Dates) else date.max
-        window = following(place, max(len(studies), len(held)), end)
+        window = following(place, max(len(studies), len(held)), end, was_halved=place != asked)
         found = [(place.partition, uid) for uid in dict.fromkeys(suspects)]
         return self._chunk(place, found, len(studies), window or self._behind(place))
 
@@ -114,12 +117,18 @@ class ChunkReader:
         raise FeedError(f"more than {offset} studies are of one StudyDate: they are not compared")
 
     def _undated(self, place: Place) -> Chunk:
-        """A page of all studies, of which those without a day are compared: no search finds these alone."""
+        """Pages of all studies, of which those without a day are compared: no search finds these alone."""
         options, _ = self._of_partition(place)
-        page, is_more = self._audit.studies.page(place.partition, place.offset)
-        studies = unique(one for one in page if day_of(one.study_date) is None)
+        listed: list[ListedStudy] = []
+        is_more = True
+        for _ in range(PAGES):
+            page, is_more = self._audit.studies.page(place.partition, place.offset + len(listed))
+            listed += page
+            if not is_more:
+                break
+        studies = unique(one for one in listed if day_of(one.study_date) is None)
         found = [(place.partition, uid) for uid in self._suspects(list(studies.values()), options)]
-        following_page = replace(place, offset=place.offset + len(page))
+        following_page = replace(place, offset=place.offset + len(listed))
         return self._chunk(place, found, len(studies), following_page if is_more else self._behind(place))
 
     def _undated_in_fhir(self, place: Place) -> Chunk:

@@ -4,7 +4,6 @@ What is noted follows from what both sides say now. So a step that a killed host
 harm.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -25,6 +24,7 @@ from shared.errors import UnreadStudyError
 from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.audit.chunk import ChunkReader
 from shared.sync.audit.confirm import Finding, Verdict, confirm, is_absent
+from shared.sync.audit.deletes import allowed_deletes, ripe_deletes
 from shared.sync.audit.heal import heal
 from shared.sync.batch import BatchOptions
 from shared.sync.ports import Ports
@@ -33,8 +33,8 @@ STEP_SECONDS = 3
 """What is new in the feed waits so long for a step, and for the study at work at its end."""
 MOST_ROWS = 10_000
 """Differences of one round that become rows; more are counted, and healed."""
-PART_OF_COMPARED = 100
-"""Of so many studies compared one may be deleted without a person's word."""
+RECENT = 50
+"""Rounds that are looked through for the last whole one."""
 KEPT_DAYS = 90
 """So long the row of a resolved difference is kept."""
 
@@ -160,9 +160,8 @@ class RoundWork:
 
     def _delete(self, now: datetime) -> None:
         """What was absent in two rounds, some time apart, unless it is so much that a person has to look first."""
-        ripe = self._ripe(now) if self._heals else []
-        done = self._round.counts.deleted
-        if len(ripe) + done > self._allowed():
+        ripe = ripe_deletes(self._audit.differences, self._round, now, self._setting) if self._heals else []
+        if self._round.counts.deleted + len(ripe) > allowed_deletes(self._round, self._setting):
             self._round = replace(self._round, state=RoundState.STOPPED, deletes_waiting=len(ripe))
             return
         until = now + timedelta(seconds=STEP_SECONDS)
@@ -180,27 +179,6 @@ class RoundWork:
         elif known := self._audit.differences.of(difference.study):
             # It is tried again by the next round, not by the next step of this one.
             self._audit.differences.write(replace(known, absent_since=self._ports.now()))
-
-    def _ripe(self, now: datetime) -> Sequence[Difference]:
-        """What the archive has no more, by this round and by one that was long enough before."""
-        began = self._round.started or self._round.created
-        ripe_since = now - timedelta(seconds=self._setting.delete_after_seconds)
-        found: list[Difference] = []
-        after = ""
-        while rows := self._audit.differences.open(MOST_ROWS, after, kind=Kind.GONE):
-            found += [row for _, row in rows]
-            after = rows[-1][0]
-            if len(found) >= MOST_ROWS:
-                break
-        return [
-            one
-            for one in found
-            if one.rounds > 1 and one.last_seen >= began and one.absent_since and one.absent_since <= ripe_since
-        ]
-
-    def _allowed(self) -> int:
-        by_itself = min(self._setting.max_deletes, self._round.counts.compared // PART_OF_COMPARED)
-        return max(by_itself, self._round.deletes_confirmed)
 
 
 def begun(audit: AuditPorts, round_: Round, now: datetime) -> Round:
@@ -222,7 +200,3 @@ def begun(audit: AuditPorts, round_: Round, now: datetime) -> Round:
         number=max((one.number for one in before), default=0) + 1,
         place=place,
     )
-
-
-RECENT = 50
-"""Rounds that are looked through for the last whole one."""

@@ -1,6 +1,6 @@
 """Windows of StudyDates that a round goes through, from the first day that DICOM knows to the last.
 
-A window that holds more than a page is halved, down to a day; one that holds little is followed by a longer one.
+A window that holds more than a page is halved, down to a day; the next is as long as would hold most of a page.
 """
 
 from dataclasses import replace
@@ -8,8 +8,11 @@ from datetime import date
 
 from shared.audit import Place
 
-FEW, SOME = 50, 100
-"""Studies in a window of which the next may be four times, or twice, as long: a page holds 200."""
+WANTED = 150
+"""Studies in a window: a page holds 200, and days are not alike."""
+FEW = 50
+"""Of so few nothing can be told of the next window."""
+MOST_LONGER = 4
 
 
 def dates_of(place: Place) -> tuple[date, date]:
@@ -24,11 +27,14 @@ def halved(place: Place) -> Place:
     return replace(place, days=(last.toordinal() - first.toordinal() + 1) // 2)
 
 
-def following(place: Place, found: int, end: date) -> Place | None:
-    """The window behind one that held so many studies; None behind `end`."""
+def following(place: Place, found: int, end: date, *, was_halved: bool) -> Place | None:
+    """The window behind one that held so many studies; None behind `end`.
+
+    Where the window was halved, what is behind it holds the rest of more than a page: as where the archive begins.
+    """
     first = dates_of(place)[1].toordinal() + 1
     if first > end.toordinal():
         return None
-    longer = 4 if found < FEW else 2 if found < SOME else 1
-    days = min(place.days * longer, end.toordinal() - first + 1)
+    longer = 1.0 if was_halved and found < FEW else min(MOST_LONGER, WANTED / max(1, found))
+    days = min(max(1, int(place.days * longer)), end.toordinal() - first + 1)
     return replace(place, first=first, days=days, after="")

@@ -17,7 +17,7 @@ from shared.sync.batch import BatchOptions, run_batch
 from tests.fakes import FakeArchive, FakeClock, FakeErrors, FakeFeed, FakeFhir, entry, ports
 
 URL = "https://dicom.example.org"
-OPTIONS = BatchOptions(MappingOptions(URL), size=1000, audit=AuditOptions(AuditMode.REPORT, requests_per_hour=10**9))
+OPTIONS = BatchOptions(MappingOptions(URL), size=10_000, audit=AuditOptions(AuditMode.REPORT, requests_per_hour=10**9))
 
 
 class SearchedFhir(FakeFhir):

@@ -534,7 +534,7 @@ def test_a_server_that_cannot_search_by_sign_is_told(refused):
 
 
 def test_studies_without_date_of_a_server_that_does_not_search_for_them_are_told():
-    """HAPI does not, as it comes."""
+    """By `:missing`, which a server need not know."""
     world = World(*many(5), of(7, day=None))
     world.fhir.refused = {"started:missing"}
     world.deletes("1.2.7")
