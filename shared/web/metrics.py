@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from shared.journal import Journal
 from shared.outcome import DURATION_BUCKETS, Outcome, TickDurations
 from shared.sync.status.seen import SYSTEMS, State
-from shared.sync.status.status import Status
+from shared.sync.status.status import AuditSeen, Status
 
 _TICKS = [outcome for outcome in Outcome if outcome is not Outcome.LEASE_HELD]
 """Who does not get the lease writes nothing down."""
@@ -74,6 +74,7 @@ class _StatusCollector(Collector):
             yield _gauge("dicom_cast_carried_studies", "Studies that wait for a later tick", len(status.carried))
         if status.replays is not None:
             yield _gauge("dicom_cast_replays", "Replays under way", len(status.replays))
+        yield from _of_the_audit(status.audit) if status.audit else ()
         if status.errors:
             yield _by(
                 "dicom_cast_open_errors",
@@ -81,6 +82,17 @@ class _StatusCollector(Collector):
                 "table",
                 {table.value: count for table, count in status.errors.counts.items()},
             )
+
+
+def _of_the_audit(audit: AuditSeen) -> Iterable[Metric]:
+    """Of rounds of all studies; before the first has ended only what is open is told."""
+    open_ = {kind.value: count for kind, count in audit.open.items()}
+    yield _by("dicom_cast_audit_open_differences", "Studies that differ, counted to 1000", "kind", open_)
+    if audit.last:
+        name = "dicom_cast_audit_last_round_timestamp_seconds"
+        yield _gauge(name, "When the last round ended", audit.last.updated)
+        yield _gauge("dicom_cast_audit_compared_studies", "Studies that it compared", audit.last.counts.compared)
+        yield _gauge("dicom_cast_audit_deletes_waiting", "Deletes that wait for a person", audit.last.deletes_waiting)
 
 
 def _of_the_ticks(journal: Journal) -> Iterable[Metric]:

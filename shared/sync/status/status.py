@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.audit import LATEST_ROUNDS, Kind, Round, RoundState
 from shared.failures import CarriedEntry, OpenErrors
 from shared.journal import Journal
 from shared.model import LeaseState, Watermark
@@ -36,6 +37,14 @@ class CarriedStudy:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditSeen:
+    """The open differences by kind, and the last round that came to its end; None: none has."""
+
+    open: Mapping[Kind, int]
+    last: Round | None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """What is not known, because a system is down, is None; `faults` says what is down, `down` the same by system."""
 
@@ -50,6 +59,7 @@ class Status:
     errors: OpenErrors | None
     carried: Sequence[CarriedStudy] | None
     replays: Sequence[Replay] | None
+    audit: AuditSeen | None
     settings: Mapping[str, str]
     fhir_server: Mapping[str, str]
     faults: Sequence[str]
@@ -79,6 +89,7 @@ def status(
             "storage: the watermark": ports.watermarks.read,
             "storage: the carried studies": lambda: _carried(ports),
             "storage: the error tables": ports.errors.open_errors,
+            "storage: the audit": lambda: _audit(ports),
             "storage: the lease": ports.lease.state,
             "DICOM service": lambda: _latest(ports),
             "lag": lambda: _lag(ports),
@@ -118,6 +129,7 @@ def status(
         errors=seen.errors,
         carried=carried,
         replays=replays,
+        audit=answers.get("storage: the audit"),
         settings=settings,
         fhir_server=ports.fhir.manners(),
         faults=list(dict.fromkeys(faults.values())),
@@ -137,6 +149,14 @@ def _latest(ports: Ports) -> Watermark:
 
 def _lag(ports: Ports) -> Lag:
     return lag_behind(ports.feed, ports.feed.latest(), ports.watermarks.read().but_settling.watermark, ports.now())
+
+
+def _audit(ports: Ports) -> AuditSeen | None:
+    if ports.audit is None:
+        return None
+    rounds = ports.audit.rounds.latest(LATEST_ROUNDS)
+    ended = [one for one in rounds if one.is_whole and one.state in (RoundState.DONE, RoundState.STOPPED)]
+    return AuditSeen(ports.audit.differences.counts(), ended[0] if ended else None)
 
 
 def _carried(ports: Ports) -> list[CarriedStudy]:

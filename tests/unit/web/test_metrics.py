@@ -9,6 +9,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from shared.audit import Kind, OneStudy
 from shared.errors import FhirRefusedError, OutageError
 from shared.mapping.converters import MappingOptions
 from shared.outcome import DURATION_BUCKETS, TickDurations
@@ -19,6 +20,7 @@ from shared.sync.status.status import status
 from shared.sync.tick import tick
 from shared.web.metrics import metrics_text
 from tests.fakes import NOW, FakeFeed, FakeFhir, FakeJournal, entry, ports
+from tests.unit.sync.audited import World, many
 
 DOCS = Path(__file__).parents[3] / "docs"
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)
@@ -80,6 +82,21 @@ def test_a_tick_that_failed_is_counted():
     assert by(found, "dicom_cast_up", "system") == {"storage": 1, "DICOM service": 1, "FHIR server": 0}
     assert by(found, "dicom_cast_state", "state") == {one: one is State.NOT_SYNCING for one in State}
     assert found["dicom_cast_state_since_timestamp_seconds",] == NOW.timestamp()
+
+
+def test_what_the_audit_left_open_is_told():
+    """By kind, with 0 for the others; and of the last round of all studies that came to its end."""
+    world = World(*many(3))
+    assert by(exposed(world.ports), "dicom_cast_audit_open_differences", "kind") == dict.fromkeys(Kind, 0)
+    assert ("dicom_cast_audit_compared_studies",) not in exposed(world.ports)
+    world.loses("1.2.1")
+    world.audit()
+    world.audit(scope=OneStudy("1.2.2"))
+    found = exposed(world.ports)
+    open_ = by(found, "dicom_cast_audit_open_differences", "kind")
+    assert {kind: count for kind, count in open_.items() if count} == {Kind.MISSING: 1}
+    assert (found["dicom_cast_audit_compared_studies",], found["dicom_cast_audit_deletes_waiting",]) == (3, 0)
+    assert found["dicom_cast_audit_last_round_timestamp_seconds",] == world.rounds.held[1].updated.timestamp()
 
 
 def test_the_version_is_told():
@@ -149,8 +166,10 @@ READY = rules() | panels()
 def all_exposed():
     """Labels and their values by metric, where all is known and some of it failed."""
     fakes = synced(entry(1), entry(2, study="1.9", t00100020=None), fhir=FakeFhir(faults=[FhirRefusedError("422")]))
+    world = World(*many(3))
+    world.audit()
     labels: dict[str, dict[str, set[str]]] = {}
-    for name, *pairs in exposed(fakes):
+    for name, *pairs in exposed(replace(fakes, audit=world.ports.audit)):
         of_name = labels.setdefault(name, {})
         for label, value in pairs:
             of_name.setdefault(label, set()).add(value)
