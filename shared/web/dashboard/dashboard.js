@@ -7,6 +7,7 @@ import { refreshErrors, showOpenRows } from "./errors.js";
 import { clock, zone } from "./format.js";
 import { hours, refreshHistory, showNow } from "./history.js";
 import { asksForKey } from "./key_form.js";
+import { refreshAudit } from "./audit.js";
 import { refreshReplays } from "./replays.js";
 import { light, showLight, showStatus } from "./status.js";
 import { showStudyLinks } from "./study_link.js";
@@ -66,6 +67,7 @@ async function parts(health, status) {
   }
   const rare = [];
   if (refreshes % (hours() > 24 ? WEEKLY : RARELY) === 0) rare.push(refreshHistory());
+  if (refreshes % RARELY === 0) rare.push(refreshAudit());
   const counts = JSON.stringify(status.value?.errors?.open ?? null);
   if (refreshes % RARELY === 0 || counts !== openCounts) {
     openCounts = counts;
