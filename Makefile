@@ -14,7 +14,7 @@ OTHER_FHIR := $(if $(filter command,$(firstword $(origin FHIR))),--fhir '$(FHIR)
 # Other ports than the usual ones, for `run` and who speaks to it.
 PORTS_ARE = $(if $(PORT),--port '$(PORT)')
 
-.PHONY: help demo run check compare stop start acceptance test test-kills soak test-model coverage test-servers servers-hapi servers-medplum check-profiles test-worker test-browser mutants check-infra check-infra-faults snapshots bicep package lint bench bench-quick bench-fresh setup docs lock clean
+.PHONY: help demo run check compare stop start acceptance test test-kills soak test-model coverage test-servers servers-hapi servers-medplum check-profiles test-worker test-browser mutants check-infra check-infra-faults snapshots bicep package lint bench bench-quick bench-fresh bench-audit setup docs lock clean
 
 # Python 3.13 for the language worker's own library, where there is one: by its name, or by pyenv's.
 PYTHON_313 := $(shell for python in python3.13 "env PYENV_VERSION=$$(pyenv latest 3.13 2>/dev/null) python3.13"; do \
@@ -188,6 +188,9 @@ bench-quick: setup ## The same at small sizes, printed (2 min)
 
 bench-fresh: setup .venv-bench/ready ## Measure how fresh FHIR is, beside the code of BASELINE=commit; write docs/freshness.md (Linux, 35 min); ROW='fresh ...' measures those and prints them
 	@$(RUN) -m tests.bench.fresh $(or $(ROW),--write) $(if $(BASELINE),--baseline $(BASELINE))
+
+bench-audit: setup ## Plant drift in STUDIES (20000), and hold the audit to what it finds, heals and deletes beside kills (40 min); WRITE=docs/audit.md
+	@$(RUN) -m tests.bench.audit --studies $(or $(STUDIES),20000) $(if $(WRITE),--write $(WRITE))
 
 .venv-bench/ready: tests/bench/requirements.txt
 	@echo "setting up .venv-bench (once, about 40 s) ..."
