@@ -19,6 +19,8 @@ FIRST_AFTER = timedelta(hours=1)
 LOOK_EVERY = timedelta(seconds=30)
 """So often it is looked whether somebody wants a round, by another process: 3,000 reads of a table a day."""
 TRY_AGAIN = timedelta(seconds=60)
+MOST_UNREAD = 500
+"""Entries that came while the tick was at work: they wait for a step, of 3 s. Behind more the audit waits."""
 GIVEN_UP_AFTER = timedelta(hours=6)
 """A round that cannot go on for so long has failed; the next day has another."""
 
@@ -34,7 +36,11 @@ def run_audit(ports: Ports, options: BatchOptions, deadline: datetime) -> None:
     round_ = _due(audit, options, now)
     if round_ is None:
         return
-    while round_.is_under_way and ports.now() < deadline and _is_caught_up(ports):
+    unread = _unread(ports)
+    if unread is None or unread > MOST_UNREAD:
+        audit.memory.rests_until = None
+        return
+    while round_.is_under_way and ports.now() < deadline:
         ports.lease.ensure_held()
         before = round_.counts.requests
         round_ = audit.rounds.write(_next(ports, audit, options, round_))
@@ -43,7 +49,7 @@ def run_audit(ports: Ports, options: BatchOptions, deadline: datetime) -> None:
             return
         pause = timedelta(hours=(round_.counts.requests - before) / options.audit.requests_per_hour)
         audit.memory.rests_until = ports.now() + pause
-        if pause > timedelta(milliseconds=100):
+        if pause > timedelta(milliseconds=100) or _unread(ports) != unread:
             break
     if not round_.is_under_way:
         _log_end(round_, sum(audit.differences.counts().values()))
@@ -65,13 +71,14 @@ def _due(audit: AuditPorts, options: BatchOptions, now: datetime) -> Round | Non
     return audit.rounds.create(RoundRequest())
 
 
-def _is_caught_up(ports: Ports) -> bool:
-    """Whether the feed has nothing that is not read: what is new goes first."""
+def _unread(ports: Ports) -> int | None:
+    """How many sequence numbers of the feed are not read yet; None where it cannot be told."""
     try:
         latest = ports.feed.latest()
     except (FeedError, OutageError):
-        return False
-    return latest is None or latest.sequence <= ports.watermarks.read().but_settling.read_through.sequence
+        return None
+    read = ports.watermarks.read().but_settling.read_through.sequence
+    return max(0, latest.sequence - read) if latest else 0
 
 
 def _next(ports: Ports, audit: AuditPorts, options: BatchOptions, round_: Round) -> Round:

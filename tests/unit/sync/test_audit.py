@@ -326,7 +326,6 @@ def test_what_is_known_or_on_its_way_is_no_drift(plant, counted, monkeypatch):
     """It is counted, and becomes no row."""
     world = drifting(HEALING)
     plant(world)
-    monkeypatch.setattr(audit, "_is_caught_up", lambda _: True)
     written = writes(world)
     assert world.audit() == {}
     assert world.differences.rows == {}
@@ -340,7 +339,6 @@ def test_more_that_is_new_than_is_read_puts_a_study_off(monkeypatch):
     world = drifting()
     world.loses("1.2.7")
     world.stores(*[of(30 + number) for number in range(5)])
-    monkeypatch.setattr(audit, "_is_caught_up", lambda _: True)
     monkeypatch.setattr(confirm, "MOST_NEW", 4)
     assert world.audit() == {}
     monkeypatch.setattr(confirm, "MOST_NEW", 5)
@@ -601,15 +599,39 @@ def test_it_rests_as_long_as_its_requests_are_worth():
     assert took == pytest.approx(world.rounds.current().counts.requests * 10, rel=0.3)
 
 
-def test_what_is_new_in_the_feed_goes_first():
-    """The audit waits until it is read."""
-    world = World(*many(3))
-    world.stores(of(9))
+def test_what_is_new_in_the_feed_goes_first(monkeypatch):
+    """Behind a backlog the audit waits, and is there with the first tick that has read it; else one step is done."""
+    world = World(*many(40), page=10)
+    world.stores(*[of(100 + number) for number in range(3)])
+    monkeypatch.setattr(audit, "MOST_UNREAD", 2)
     world.ask()
     run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=10))
     assert world.rounds.current().state is RoundState.QUEUED
     world.sync()
-    assert world.ticks().counts.compared == 4
+    run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=10))
+    assert world.rounds.current().counts.compared == 43
+
+
+def test_a_feed_that_never_rests_does_not_keep_a_round_from_its_end():
+    """Each tick does a step, whatever came meanwhile, and no more than one where something did."""
+    world = World(*many(40), page=10)
+    listed, come = world.list.page, iter(range(100, 10_000))
+
+    def page(*asked):
+        world.stores(of(next(come), day="20300101"))
+        return listed(*asked)
+
+    world.list.page = page
+    world.ask()
+    for _ in range(200):
+        world.sync()
+        run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=10))
+        world.later(seconds=2)
+        if not world.rounds.current().is_under_way:
+            break
+    assert world.rounds.current().state is RoundState.DONE
+    assert world.rounds.current().counts.compared >= 40
+    assert world.open() == {}
 
 
 @pytest.mark.parametrize(
