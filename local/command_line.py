@@ -10,9 +10,11 @@ from local.acceptance import command as acceptance
 from local.base_url import base_url
 from local.check import check
 from local.comparison import compare_running
+from local.console import console_on_stdout
 from local.demo import demo
 from local.load import load
 from local.mark import command as marking
+from local.own_audit import tell_last_audit
 from local.parts import PARTS, ask
 from local.processes import StackError
 from local.run import key_file, run
@@ -104,7 +106,11 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    return compare_running(_ports(arguments), SETTINGS, arguments.fhir)
+    code = compare_running(_ports(arguments), SETTINGS, arguments.fhir)
+    if (file := key_file(_folder(arguments))).exists():
+        functions_url = f"http://127.0.0.1:{_ports(arguments).functions}"
+        tell_last_audit(console_on_stdout(), functions_url, file.read_text(encoding="utf-8").strip())
+    return code
 
 
 def _ask(arguments: argparse.Namespace) -> int:

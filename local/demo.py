@@ -17,14 +17,20 @@ from local.comparison import tell, verdict
 from local.console import console_on_stdout
 from local.failures import recorded_failures
 from local.fhir_account import relative, search
+from local.own_audit import audited
 from local.samples import ct_study, dose_report, pydicom_files, with_invalid_tags
 from local.stack import Ports, Stack, StackOptions
 from local.stow import Fate, store
 
 DRAIN_SECONDS = 100
+AUDIT_SECONDS = 60
 _SHOWN_OF_REFERENCE = len("Patient/") + 8
 _PARTITION = "north"
-_SETTINGS = {"SyncSchedule": "* * * * * *", "DicomCast__Features__GenerateObservations": "true"}
+_SETTINGS = {
+    "SyncSchedule": "* * * * * *",
+    "DicomCast__Features__GenerateObservations": "true",
+    "DicomCast__AuditRequestsPerHour": "1000000",
+}
 _CHANGES = {
     "00100020": {"vr": "LO", "Value": ["DEMO-301"]},
     "00081030": {"vr": "LO", "Value": ["CT Thorax, of another patient"]},
@@ -33,7 +39,7 @@ _CHANGES = {
 
 
 def demo(ports: Ports, logs: Path) -> int:
-    """The exit code: 0 only if FHIR says what DICOM holds."""
+    """The exit code: 0 only if FHIR says what DICOM holds, by the comparison and by the app's own audit."""
     console = console_on_stdout()
     started = time.monotonic()
     with console.status("starting the stack"), Stack(StackOptions(ports, logs, settings=_SETTINGS)) as stack:
@@ -46,9 +52,12 @@ def demo(ports: Ports, logs: Path) -> int:
         failures = recorded_failures(stack.storage_connection)
         failed = {one.sop_instance_uid for one in failures if one.is_final}
         studies = compare(stack.dicom_url, stack.fhir_url, failed, rules=Rules.of(_SETTINGS))
+        says, is_well = audited(stack.functions_url, stack.function_key, AUDIT_SECONDS)
     tell(console, studies, failures)
     _summary(console, status, studies, time.monotonic() - started)
-    return verdict(console, studies)
+    code = verdict(console, studies)
+    console.print(f"the app's own audit: {says}", style="green" if is_well else "red")
+    return code or int(not is_well)
 
 
 def _store(console: Console, stack: Stack) -> str:
