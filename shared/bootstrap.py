@@ -118,6 +118,7 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
         dose_text=settings.dose_text,
         absent_performer=settings.absent_performer,
         max_instances=settings.max_instances,
+        coding_schemes=settings.coding_schemes,
         accession_system=settings.accession_system,
         accession_issuers=settings.accession_issuers,
         order_link=settings.order_link,

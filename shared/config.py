@@ -84,6 +84,7 @@ class Settings:
     max_instances: int
     is_study_page_on: bool
     ignore_json_parsing_errors: bool
+    coding_schemes: Mapping[str, str]
     accession_system: str
     accession_issuers: Mapping[str, str]
     order_link: OrderLink
@@ -141,6 +142,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DicomCast__EndpointPayload",                        "endpoint_payload",      endpoint_payload, "text",     "of the Endpoint that the app makes: `text`, or with a code besides: `none` as IHE MADO, `study` as IHE IMR demands; an Endpoint that is there stays as it is"),
     Setting("DicomCast__EndpointContact",                        "endpoint_contact",      contact,         "",          "contact of the Endpoint that the app makes: `mailto:`, `tel:` or a page's URL; empty: none"),
     Setting("DicomCast__ViewerUrl",                              "viewer_url",            viewer_url,      "",          "where a person looks at a study, `https://viewer/?study={StudyInstanceUID}`: each study has an Endpoint of it, contained; not studies of data partitions"),
+    Setting("DicomCast__CodingSchemes",                          "coding_schemes",        systems,         "{}",        'JSON: the system of codes by the designator of a coding scheme of the site\'s own, `{"99HOSPITAL": "https://hospital.example/codes"}`; what an instance says of its schemes goes before'),
     Setting("DicomCast__AccessionSystem",                        "accession_system",      uri,             "",          "system of accession numbers whose instances name no issuer: a URI; empty: none"),
     Setting("DicomCast__AccessionIssuers",                       "accession_issuers",     systems,         "{}",        'JSON: the system of accession numbers by the LocalNamespaceEntityID of their issuer, `{"HOSPITAL": "urn:oid:1.2.3"}`'),
     Setting("DicomCast__OrderLink",                              "order_link",            order_link,      "link",      "`link`: ImagingStudy.basedOn is the ServiceRequest that carries the accession number; `link-or-identifier`: where FHIR has none, the number; `off`; docs/mapping.md, Orders"),

@@ -33,6 +33,7 @@ type appSettings = {
   DicomCast__EndpointPayload: string?
   DicomCast__EndpointContact: string?
   DicomCast__ViewerUrl: string?
+  DicomCast__CodingSchemes: string?
   DicomCast__AccessionSystem: string?
   DicomCast__AccessionIssuers: string?
   Fhir__BundleProcessing: string?

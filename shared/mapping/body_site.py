@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.mapping.body_parts import code_of
-from shared.mapping.codes import SYSTEMS, codeable_concepts
+from shared.mapping.codes import SYSTEMS, codeable_concepts, schemes_of
 from shared.mapping.converters import MappingOptions
 from shared.mapping.text import InvalidItemsError, InvalidValueError
 
@@ -12,7 +12,10 @@ _SNOMED = frozenset({SYSTEMS["SCT"], SYSTEMS["SRT"]})
 
 
 def body_site(
-    options: MappingOptions, term: str | None, regions: Sequence[Mapping[str, Any]] | None
+    options: MappingOptions,
+    term: str | None,
+    regions: Sequence[Mapping[str, Any]] | None,
+    identified: Sequence[Mapping[str, Any]] | None,
 ) -> dict[str, str] | None:
     """AnatomicRegionSequence is a code, of which one item is permitted; BodyPartExamined a term that may have one.
 
@@ -22,7 +25,7 @@ def body_site(
     if not regions:
         return by_term
     try:
-        return _of_region(options, regions) or by_term
+        return _of_region(options, codeable_concepts(regions, schemes_of(options, identified))) or by_term
     except InvalidValueError as error:
         raise InvalidItemsError([str(error)], by_term, of_tag=1) from None
 
@@ -32,8 +35,7 @@ def _of_term(options: MappingOptions, term: str) -> dict[str, str]:
     return {"system": SYSTEMS["SCT"], "code": code, "display": term} if code else {"display": term}
 
 
-def _of_region(options: MappingOptions, regions: Sequence[Mapping[str, Any]]) -> dict[str, str] | None:
-    concepts = codeable_concepts(regions)
+def _of_region(options: MappingOptions, concepts: Sequence[Mapping[str, Any]]) -> dict[str, str] | None:
     if len(concepts) > 1:
         raise InvalidValueError(f"one item is expected, {len(concepts)} are there")
     for concept in concepts:

@@ -1,8 +1,11 @@
 """Coded entries (PS3.3 8.8, Basic Coded Entry) -> CodeableConcept."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
+from shared.mapping.converters import MappingOptions
 from shared.mapping.dicom_json import Tag, items_of, read
 from shared.mapping.text import InvalidValueError, each
 
@@ -34,13 +37,32 @@ SYSTEMS: Mapping[str, str] = {
 """CodingSchemeDesignator -> FHIR system (PS3.16 8, table 8-1). SRT's codes are SNOMED RT's, not SNOMED CT's."""
 
 
-def codeable_concepts(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One CodeableConcept per item. A scheme of the site's own has no system unless it names its UID.
+Schemes = Mapping[str, str]
+"""The systems of designators that are none of the standard's."""
+
+
+def schemes_of(options: MappingOptions, identified: Sequence[Mapping[str, Any]] | None) -> Schemes:
+    """Of an instance: what the settings say of a designator, and before them what the instance says.
+
+    `identified`: the items of CodingSchemeIdentificationSequence (PS3.3 C.12.1.1.1); a broken one identifies nothing.
+    """
+    found = dict(options.coding_schemes)
+    for item in identified or ():
+        with suppress(InvalidValueError):
+            designator, uid = read(item, _SCHEME), read(item, _SCHEME_UID)
+            if designator and uid:
+                found[designator] = f"urn:oid:{uid}"
+    return found
+
+
+def codeable_concepts(items: Sequence[Mapping[str, Any]], schemes: Schemes | None = None) -> list[dict[str, Any]]:
+    """One CodeableConcept per item. A scheme of the site's own has no system unless its item, or `schemes`, names it.
 
     A scheme without a code is as good as an empty item: the designator belongs to the code (PS3.3 8.8, type 1C), and
     worklists fill it in where an order has none. Raises InvalidItemsError, which has those of the sound items.
     """
-    return each([item for item in items if not _is_scheme_alone(item)], _codeable_concept)
+    concept = partial(_codeable_concept, schemes or {})
+    return each([item for item in items if not _is_scheme_alone(item)], concept)
 
 
 def _is_scheme_alone(item: Mapping[str, Any]) -> bool:
@@ -54,14 +76,14 @@ def _is_empty(element: Any) -> bool:
         return False
 
 
-def _codeable_concept(item: Mapping[str, Any]) -> dict[str, Any]:
+def _codeable_concept(schemes: Schemes, item: Mapping[str, Any]) -> dict[str, Any]:
     code = next((found for tag in _CODES if (found := read(item, tag))), None)
     meaning = read(item, _MEANING)
     if code is None:
         if meaning is None:
             raise InvalidValueError("an item has neither a code nor a meaning")
         return {"text": meaning}
-    coding = {"system": _system(item), "code": code, "display": meaning}
+    coding = {"system": _system(item, schemes), "code": code, "display": meaning}
     sender = {name: value for name, value in coding.items() if value}
     concept: dict[str, Any] = {"coding": [*_in_snomed_ct(coding["system"], code), sender]}
     return {**concept, "text": meaning} if meaning else concept
@@ -77,7 +99,7 @@ def _in_snomed_ct(system: str | None, code: str) -> list[dict[str, str]]:
     return [{"system": SYSTEMS["SCT"], "code": current}] if current else []
 
 
-def _system(item: Mapping[str, Any]) -> str | None:
-    known = SYSTEMS.get(read(item, _SCHEME) or "")
+def _system(item: Mapping[str, Any], schemes: Schemes) -> str | None:
+    designator = read(item, _SCHEME) or ""
     uid = read(item, _SCHEME_UID)
-    return known or (f"urn:oid:{uid}" if uid else None)
+    return SYSTEMS.get(designator) or (f"urn:oid:{uid}" if uid else schemes.get(designator))

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from shared.mapping.codes import codeable_concepts
+from shared.mapping.converters import spoken
 from shared.mapping.dates import DateTime
 from shared.mapping.dicom_json import Tag, read
 from shared.mapping.names import PersonName
@@ -53,7 +54,7 @@ def concept(item: ContentItem) -> dict[str, Any] | None:
     codes: list[Any] = read(item.elements, _CODE) or []
     if len(codes) > 1:
         raise InvalidValueError(f"one code is expected, {len(codes)} are there")
-    for found in codeable_concepts(codes):
+    for found in codeable_concepts(codes, item.schemes):
         return found
     text = read(item.elements, _TEXT)
     return {"text": text} if text else None
@@ -66,11 +67,12 @@ def plain_text(item: ContentItem) -> str | None:
     return text
 
 
-def person(item: ContentItem) -> PersonName | None:
-    """PNAME, parsed."""
-    _require(item, "PNAME")
+def person(item: ContentItem) -> str | None:
+    """PNAME -> the name as it is said; TEXT, which some devices write instead, as it is."""
+    _require(item, "PNAME", "TEXT")
     name: PersonName | None = read(item.elements, _PERSON)
-    return name
+    text: str | None = read(item.elements, _TEXT)
+    return (name and spoken(name)) or text
 
 
 def date_time(item: ContentItem) -> DateTime | None:

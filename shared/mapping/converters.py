@@ -43,7 +43,8 @@ class MappingOptions:
     SNOMED CT's codes are written for body sites, which not every country is licensed to use.
     `study_uid_in_partitions`: whether a study of a data partition has an identifier of `urn:dicom:uid` besides.
     `series_endpoint`: whether each series names the Endpoint. `endpoint_contact`: a URI. `viewer_url`: where a study is
-    looked at, with `{StudyInstanceUID}` in it; of data partitions nobody knows. `absent_performer`: whether a dose
+    looked at, with `{StudyInstanceUID}` in it; of data partitions nobody knows. `coding_schemes`: the
+    systems of codes by the designators of the site's own coding schemes. `absent_performer`: whether a dose
     report that names nobody says so; `dose_text`: whether its doses are told in a text too.
     """
 
@@ -69,6 +70,7 @@ class MappingOptions:
     endpoint_payload: EndpointPayload = EndpointPayload.TEXT
     endpoint_contact: str = ""
     viewer_url: str = ""
+    coding_schemes: Mapping[str, str] = field(default_factory=dict, hash=False)
     absent_performer: bool = False
     dose_text: bool = False
 

@@ -24,6 +24,7 @@ ATTRIBUTES: Mapping[str, tuple[str, str, str]] = {
     "CodeMeaning": ("00080104", "LO", "1"),
     "MappingResource": ("00080105", "CS", "1"),
     "CodingSchemeUID": ("0008010C", "UI", "1"),
+    "CodingSchemeIdentificationSequence": ("00080110", "SQ", "1"),
     "LongCodeValue": ("00080119", "UC", "1"),
     "URNCodeValue": ("00080120", "UR", "1"),
     "TimezoneOffsetFromUTC": ("00080201", "SH", "1"),

@@ -70,7 +70,7 @@ def map_dose_report(metadata: Mapping[str, Any], options: MappingOptions) -> Map
     if base.broken:
         raise InvalidDicomTagError(tuple(dict.fromkeys(base.broken)))
     instance = ReportInstance(*(dicom_json.read(metadata, tag) for tag in _INSTANCE))
-    report = DoseReport.of(metadata)
+    report = DoseReport.of(metadata, options)
     observations: list[WantedObservation] = []
     if report.tree.children:
         observations = _observations(instance, base, report, options)

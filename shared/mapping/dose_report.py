@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 from shared.failures import InvalidTag
 from shared.mapping import authored, content_values, dicom_json
+from shared.mapping.codes import schemes_of
+from shared.mapping.converters import MappingOptions
 from shared.mapping.dates import DateTime, TimeOfDay
 from shared.mapping.dicom_json import Tag
 from shared.mapping.dose_table import REPORTS, SINGLE_PLANE, ComponentRow, ConceptName
@@ -16,6 +18,7 @@ from shared.mapping.text import InvalidValueError
 T = TypeVar("T")
 
 _SOP_CLASS = Tag.of("(0008,0016) SOPClassUID")
+_SCHEMES = Tag.of("(0008,0110) CodingSchemeIdentificationSequence")
 _OFFSET = Tag.of("(0008,0201) TimezoneOffsetFromUTC")
 _TEMPLATE = Tag.of("(0040,A504) ContentTemplateSequence")
 _TEMPLATE_ID = Tag.of("(0040,DB00) TemplateIdentifier")
@@ -28,7 +31,7 @@ _GENERAL_SR = frozenset(f"1.2.840.10008.5.1.4.1.1.88.{last}" for last in (11, 22
 """Basic Text, Enhanced, Comprehensive, Comprehensive 3D, Extensible SR: older devices report doses in them."""
 _TEMPLATES = frozenset(["10001", "10011", "10021"])
 
-KEYS = frozenset(tag.key for tag in (_SOP_CLASS, _OFFSET, _TEMPLATE, CONCEPT_NAME, CONTENT))
+KEYS = frozenset(tag.key for tag in (_SOP_CLASS, _OFFSET, _TEMPLATE, _SCHEMES, CONCEPT_NAME, CONTENT))
 """The DICOM JSON names of what is read here."""
 
 
@@ -68,9 +71,10 @@ class DoseReport:
     faults: list[InvalidTag] = field(default_factory=list)
 
     @classmethod
-    def of(cls, metadata: Mapping[str, Any]) -> "DoseReport":
+    def of(cls, metadata: Mapping[str, Any], options: MappingOptions) -> "DoseReport":
         faults: list[InvalidTag] = []
-        tree = content_tree(metadata, faults)
+        schemes = schemes_of(options, _sound(lambda: dicom_json.read(metadata, _SCHEMES)))
+        tree = content_tree(metadata, faults, schemes)
         return cls(tree, _sound(lambda: dicom_json.read(metadata, _OFFSET)), faults)
 
     def first(self, within: ContentItem, name: ConceptName, convert: Callable[[ContentItem], T | None]) -> T | None:

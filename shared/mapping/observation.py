@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from datetime import date, timezone
 from typing import Any
 
-from shared.mapping.converters import MODALITY_SYSTEM, SIGN_SYSTEM, MappingOptions, as_display, started, urn
+from shared.mapping.converters import MODALITY_SYSTEM, SIGN_SYSTEM, MappingOptions, started, urn
 from shared.mapping.dates import DateTime, TimeOfDay
-from shared.mapping.names import PersonName
 
 UID_TYPE_SYSTEM = "http://hl7.org/fhir/uv/radiation-dose-summary/CodeSystem/dicom-identifier-type"
 """HL7's Radiation Dose Summary guide (STU 1): it tells the UID of the report from that of an irradiation event."""
@@ -79,10 +78,11 @@ def device(_options: MappingOptions, manufacturer: str | None, model: str | None
     return {"display": f"{made} ({name})" if made and name else made or name or ""}
 
 
-def performers(options: MappingOptions, observer: PersonName | None) -> list[dict[str, Any]]:
+def performers(options: MappingOptions, observer: str | None) -> list[dict[str, Any]]:
     """Who observed; where the report names nobody, with the setting, that it is not known (R4 data-absent-reason)."""
-    named = as_display(options, observer) if observer else None
-    return [named] if named else [ABSENT] if options.absent_performer else []
+    if observer:
+        return [{"display": observer}]
+    return [ABSENT] if options.absent_performer else []
 
 
 def is_performer_of_ours(performer: Any) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from shared.mapping.codes import codeable_concepts
+from shared.mapping.codes import codeable_concepts, schemes_of
 from shared.mapping.converters import MappingOptions
 from shared.mapping.dicom_json import Tag, read
 from shared.mapping.text import InvalidItemsError, each
@@ -17,21 +17,23 @@ _REASON_TEXT = Tag.of("(0040,1002) ReasonForTheRequestedProcedure")
 
 
 def procedures(
-    _options: MappingOptions,
+    options: MappingOptions,
     done: Items | None,
     requested: Items | None,
     description: str | None,
     protocol: Items | None,
+    identified: Items | None,
 ) -> list[dict[str, Any]]:
     """The procedure that was done; where no code of it is there what was requested, then the protocol.
 
     Raises InvalidItemsError, of the first sequence that is broken.
     """
+    schemes = schemes_of(options, identified)
     fault: InvalidItemsError | None = None
     found: list[dict[str, Any]] = []
     for of_tag, items in enumerate((done, requested, [], protocol)):
         try:
-            found = codeable_concepts(items or ()) if of_tag != _DESCRIPTION else _as_text(description)
+            found = codeable_concepts(items or (), schemes) if of_tag != _DESCRIPTION else _as_text(description)
         except InvalidItemsError as error:
             found = error.rest
             fault = fault or InvalidItemsError(error.rules, [], of_tag=of_tag)
@@ -48,12 +50,14 @@ def _as_text(description: str | None) -> list[dict[str, Any]]:
 
 
 def reasons(
-    _options: MappingOptions, items: Items | None, requests: Items | None, text: str | None
+    options: MappingOptions, items: Items | None, requests: Items | None, text: str | None, identified: Items | None
 ) -> list[dict[str, Any]]:
     """Reasons stand beside the study, or in each request that it answers (PS3.3 10.6); a text where no code says it."""
     rules: list[str] = []
     asked = _sound(rules, lambda: each(requests or (), lambda request: read(request, _REASON) or []))
-    found = _sound(rules, lambda: codeable_concepts([*(items or ()), *chain.from_iterable(asked)]))
+    found = _sound(
+        rules, lambda: codeable_concepts([*(items or ()), *chain.from_iterable(asked)], schemes_of(options, identified))
+    )
     texts = [text, *_sound(rules, lambda: each(requests or (), lambda request: read(request, _REASON_TEXT)))]
     coded = {one.get("text") for one in found}
     unique: dict[str, dict[str, Any]] = {}

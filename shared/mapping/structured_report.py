@@ -6,7 +6,7 @@ by reference (PS3.3 C.17.3.2.5) are passed over: no dose report may have them (P
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -38,12 +38,16 @@ class ContentHeld(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ContentItem:
-    """A content item. `concept` is None where it has no name, `relationship` '' where it has none (the root)."""
+    """A content item. `concept` is None where it has no name, `relationship` '' where it has none (the root).
+
+    `schemes`: the systems of codes by designators that are none of the standard's, the same in all of a report.
+    """
 
     concept: Concept | None
     relationship: str
     elements: Mapping[str, Any]
     children: tuple["ContentItem", ...]
+    schemes: Mapping[str, str] = field(default_factory=dict)
 
     def found(self, concepts: AbstractSet[Concept]) -> Iterator["ContentItem"]:
         """The descendants of these names, in the tree's order; nothing is looked for inside of what was found."""
@@ -65,9 +69,11 @@ def content_held(metadata: Mapping[str, Any]) -> ContentHeld:
         return ContentHeld.NONE
 
 
-def content_tree(metadata: Mapping[str, Any], faults: list[InvalidTag]) -> ContentItem:
+def content_tree(
+    metadata: Mapping[str, Any], faults: list[InvalidTag], schemes: Mapping[str, str] | None = None
+) -> ContentItem:
     """The report's root with all that is below it. What cannot be read goes into `faults`."""
-    return _item(metadata, faults, 0)
+    return _item(metadata, faults, schemes or {}, 0)
 
 
 def concept_of(elements: Mapping[str, Any]) -> Concept | None:
@@ -78,7 +84,7 @@ def concept_of(elements: Mapping[str, Any]) -> Concept | None:
     return None
 
 
-def _item(elements: Mapping[str, Any], faults: list[InvalidTag], depth: int) -> ContentItem:
+def _item(elements: Mapping[str, Any], faults: list[InvalidTag], schemes: Mapping[str, str], depth: int) -> ContentItem:
     try:
         concept = concept_of(elements)
     except InvalidValueError as error:
@@ -89,10 +95,12 @@ def _item(elements: Mapping[str, Any], faults: list[InvalidTag], depth: int) -> 
     except InvalidValueError as error:
         relationship = ""
         faults.append(_RELATIONSHIP.invalid(str(error)))
-    return ContentItem(concept, relationship, elements, tuple(_children(elements, faults, depth)))
+    return ContentItem(concept, relationship, elements, tuple(_children(elements, faults, schemes, depth)), schemes)
 
 
-def _children(elements: Mapping[str, Any], faults: list[InvalidTag], depth: int) -> Iterator[ContentItem]:
+def _children(
+    elements: Mapping[str, Any], faults: list[InvalidTag], schemes: Mapping[str, str], depth: int
+) -> Iterator[ContentItem]:
     try:
         items = dicom_json.items_of(elements.get(CONTENT.key))
     except InvalidValueError as error:
@@ -103,6 +111,6 @@ def _children(elements: Mapping[str, Any], faults: list[InvalidTag], depth: int)
         return
     for item in items:
         if isinstance(item, Mapping):
-            yield _item(item, faults, depth + 1)
+            yield _item(item, faults, schemes, depth + 1)
         else:
             faults.append(CONTENT.invalid("a sequence item that is an object is expected"))

@@ -79,14 +79,15 @@ def _our(path: str, tags: str, required: bool, convert: to.Converter, how: How, 
 PATIENT_ID  = "(0010,0020) PatientID + (0010,0021) IssuerOfPatientID + (0010,0024) IssuerOfPatientIDQualifiersSequence"
 ACCESSION   = "(0008,0050) AccessionNumber + (0008,0051) IssuerOfAccessionNumberSequence"
 ORDERS      = f"{ACCESSION} + (0040,0275) RequestAttributesSequence"
-BODY_SITE   = "(0018,0015) BodyPartExamined + (0008,2218) AnatomicRegionSequence"
+SCHEMES     = "(0008,0110) CodingSchemeIdentificationSequence"
+BODY_SITE   = f"(0018,0015) BodyPartExamined + (0008,2218) AnatomicRegionSequence + {SCHEMES}"
 STUDY_DATE  = "(0008,0020) StudyDate + (0008,0030) StudyTime + (0008,0201) TimezoneOffsetFromUTC"
 SERIES_DATE = "(0008,0021) SeriesDate + (0008,0031) SeriesTime + (0008,0201) TimezoneOffsetFromUTC"
 CONTENT_DATE = "(0008,0023) ContentDate + (0008,0033) ContentTime + (0008,0201) TimezoneOffsetFromUTC"
 DEVICE      = "(0008,0070) Manufacturer + (0008,1090) ManufacturerModelName + (0008,1010) StationName"
 INSTANCE    = "(0020,000E) SeriesInstanceUID + (0020,000D) StudyInstanceUID + (0008,0018) SOPInstanceUID"
-REASONS     = "(0040,100A) ReasonForRequestedProcedureCodeSequence + (0040,0275) RequestAttributesSequence + (0040,1002) ReasonForTheRequestedProcedure"
-PROCEDURES  = "(0008,1032) ProcedureCodeSequence + (0032,1064) RequestedProcedureCodeSequence + (0032,1060) RequestedProcedureDescription + (0040,0260) PerformedProtocolCodeSequence"
+REASONS     = f"(0040,100A) ReasonForRequestedProcedureCodeSequence + (0040,0275) RequestAttributesSequence + (0040,1002) ReasonForTheRequestedProcedure + {SCHEMES}"
+PROCEDURES  = f"(0008,1032) ProcedureCodeSequence + (0032,1064) RequestedProcedureCodeSequence + (0032,1060) RequestedProcedureDescription + (0040,0260) PerformedProtocolCodeSequence + {SCHEMES}"
 
 TABLE: tuple[Row, ...] = (
     #    FHIR path                                            (gggg,eeee) Keyword                required converter              how     note

@@ -76,7 +76,7 @@ def values(observations, code):
                 (element,) = component.keys() - {"code"}
                 value = component[element]
                 if element == "valueQuantity":
-                    yield value["value"], value["unit"]
+                    yield float(value["value"]), value["unit"]
                 else:
                     yield value if element == "valueInteger" else value["coding"][0]["code"]
 

@@ -3,9 +3,15 @@
 import pytest
 from pydicom.sr._snomed_dict import mapping
 
-from shared.mapping.codes import codeable_concepts
+from shared.mapping.codes import SYSTEMS, codeable_concepts
+from shared.mapping.converters import MappingOptions
+from shared.mapping.dose import map_dose_report
+from shared.mapping.resources import StudyMapper
 from shared.mapping.snomed_rt import codes
 from shared.mapping.text import InvalidValueError
+from tests.dose_reports import administration, coded, radiopharmaceutical
+from tests.fakes import entry
+from tests.unit.test_real_files import FILES, OPTIONS, REFUSED, entry_of_file
 
 
 def item(**values):
@@ -40,10 +46,10 @@ def test_the_retired_codes_are_the_standards():
     assert len(codes()) > 7_000
 
 
-@pytest.mark.parametrize(("rule", "entry", "coding", "text"), CONCEPTS, ids=[row[0] for row in CONCEPTS])
-def test_a_coded_entry(rule, entry, coding, text):
+@pytest.mark.parametrize(("rule", "said", "coding", "text"), CONCEPTS, ids=[row[0] for row in CONCEPTS])
+def test_a_coded_entry(rule, said, coding, text):
     """PS3.3 8.8, PS3.16 8."""
-    (concept,) = codeable_concepts([entry])
+    (concept,) = codeable_concepts([said])
     assert concept.get("coding") == ([coding] if coding else None), rule
     assert concept.get("text") == text
 
@@ -52,3 +58,55 @@ def test_an_item_that_says_nothing_is_a_fault():
     """Neither code nor meaning."""
     with pytest.raises(InvalidValueError, match="neither a code nor a meaning"):
         codeable_concepts([{}])
+
+
+SITE = MappingOptions(
+    "https://d", coding_schemes={"99SITE": "https://site.example/codes", "DCM": "https://site.example/dcm"}
+)
+IDENTIFIED = item(scheme="99SITE", uid="1.2.3")
+SCHEMES = [
+    # rule, settings, what the instance says of its schemes, the code, its system
+    ("nobody says", MappingOptions("https://d"), [], item(code="X", scheme="99SITE"), None),
+    ("the settings", SITE, [], item(code="X", scheme="99SITE"), "https://site.example/codes"),
+    ("another designator", SITE, [], item(code="X", scheme="99OTHER"), None),
+    ("the instance", MappingOptions("https://d"), [IDENTIFIED], item(code="X", scheme="99SITE"), "urn:oid:1.2.3"),
+    ("the instance before the settings", SITE, [IDENTIFIED], item(code="X", scheme="99SITE"), "urn:oid:1.2.3"),
+    ("the code before both", SITE, [IDENTIFIED], item(code="X", scheme="99SITE", uid="1.9"), "urn:oid:1.9"),
+    ("the standard before all", SITE, [item(scheme="LN", uid="1.2")], item(code="X", scheme="LN"), "http://loinc.org"),
+    ("the standard before the settings", SITE, [], item(code="X", scheme="DCM"), SYSTEMS["DCM"]),
+    ("a broken item beside a sound one", SITE, [item(scheme="99SITE", uid="no UID"), 7], item(code="X", scheme="99SITE"),
+     "https://site.example/codes"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "options", "identified", "code", "system"), SCHEMES, ids=[row[0] for row in SCHEMES])
+def test_the_system_of_a_sites_own_codes(rule, options, identified, code, system):
+    """In what was done, why, and where: the same."""
+    sequence = {"vr": "SQ", "Value": [code]}
+    tags = {"t00081032": sequence, "t0040100A": sequence, "t00082218": sequence}
+    mapped = StudyMapper(options).map(entry(t00080110={"vr": "SQ", "Value": identified}, **tags))
+    codings = [mapped.study.add[name][0]["coding"][0] for name in ("procedureCode", "reasonCode")]
+    assert [one.get("system") for one in [*codings, mapped.series.set["bodySite"]]] == [system] * 3
+
+
+def test_the_system_of_a_sites_own_codes_in_a_dose_report():
+    """Of its values, by the report's own identification of schemes."""
+    agent = coded("SCT 349358000 Radiopharmaceutical agent", "99SITE A1 Agent")
+    report = radiopharmaceutical(administration(agent)) | {"00080110": {"vr": "SQ", "Value": [IDENTIFIED]}}
+    summary = map_dose_report(report, SITE).observations[0].fragment
+    values = [
+        one["valueCodeableConcept"]["coding"][0] for one in summary.set["component"] if "valueCodeableConcept" in one
+    ]
+    assert {"system": "urn:oid:1.2.3", "code": "A1", "display": "Agent"} in values
+
+
+def test_few_codes_have_no_system():
+    """Counted, in the files inside pydicom: what is written without a system is the exception, and told here."""
+    found = []
+    for path in FILES:
+        if path.name not in REFUSED:
+            mapped = StudyMapper(OPTIONS).map(entry_of_file(path))
+            of_study = [one for name in ("procedureCode", "reasonCode") for one in mapped.study.add.get(name, ())]
+            found += [one for concept in of_study for one in concept.get("coding", ())]
+            found += [one for one in [mapped.series.set.get("bodySite")] if one and "code" in one]
+    assert (len(found), [one["code"] for one in found if "system" not in one]) == (12, [])

@@ -9,7 +9,7 @@ from shared.mapping.dose import map_dose_report
 from shared.mapping.merge_observation import merge_report
 from shared.mapping.observation import ABSENT
 from shared.mapping.sign import is_only_ours
-from tests.dose_reports import ct, ct_event, person
+from tests.dose_reports import ct, ct_event, person, text
 from tests.r4 import faults
 
 BARE = MappingOptions("https://dicom.example.org")
@@ -35,6 +35,12 @@ SAID = [
     ("nobody", ct(ct_event(1)), BARE, None),
     ("nobody, and the setting", ct(ct_event(1)), ASKED, [ABSENT]),
     ("a person", ct(ct_event(1), items=[OBSERVER]), BARE, [{"display": "Marie Curie"}]),
+    (
+        "a person, as a text",
+        ct(ct_event(1), items=[text("DCM 121008 Person Observer Name", "M. Curie")]),
+        BARE,
+        [{"display": "M. Curie"}],
+    ),
     ("a person, and the setting", ct(ct_event(1), items=[OBSERVER]), ASKED, [{"display": "Marie Curie"}]),
     ("a person, without the extended mapping", ct(ct_event(1), items=[OBSERVER]), replace(BARE, extended=False), None),
 ]

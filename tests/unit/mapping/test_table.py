@@ -20,6 +20,7 @@ DICTIONARY = """
     (0008,0060) Modality                                CS  1
     (0008,0070) Manufacturer                            LO  1
     (0008,0090) ReferringPhysicianName                  PN  1
+    (0008,0110) CodingSchemeIdentificationSequence      SQ  1
     (0008,0201) TimezoneOffsetFromUTC                   SH  1
     (0008,1010) StationName                             SH  1
     (0008,1030) StudyDescription                        LO  1
