@@ -10,7 +10,6 @@ from shared.mapping.codes import codeable_concepts
 from shared.mapping.converters import spoken
 from shared.mapping.dates import DateTime
 from shared.mapping.dicom_json import Tag, read
-from shared.mapping.names import PersonName
 from shared.mapping.structured_report import ContentItem
 from shared.mapping.text import InvalidValueError
 from shared.mapping.units import unit_of
@@ -70,7 +69,7 @@ def plain_text(item: ContentItem) -> str | None:
 def person(item: ContentItem) -> str | None:
     """PNAME -> the name as it is said; TEXT, which some devices write instead, as it is."""
     _require(item, "PNAME", "TEXT")
-    name: PersonName | None = read(item.elements, _PERSON)
+    name: Any = read(item.elements, _PERSON)
     text: str | None = read(item.elements, _TEXT)
     return (name and spoken(name)) or text
 
