@@ -65,7 +65,7 @@ def confirm(ports: Ports, studies: StudyList, options: MappingOptions, study: St
         if plan.is_empty and not is_absent(ports, studies, study):
             return Verdict(Finding.PUT_OFF)  # the archive has it, and told no instance of it
         again = _planned(ports, options, study)
-        if again.is_empty is not plan.is_empty or _differing(again) != verdict:
+        if not again.changes or again.is_empty is not plan.is_empty or _differing(again) != verdict:
             return Verdict(Finding.PUT_OFF)
         if _is_on_its_way(ports, study):
             return Verdict(Finding.PUT_OFF)

@@ -10,7 +10,7 @@ from shared.errors import FeedError, LeaseLostError, OutageError, TransientError
 from shared.failures import ErrorTable, FailedEntry
 from shared.mapping.sign import is_ours
 from shared.model import Action, Hole, State
-from shared.sync.audit import audit, chunk, confirm
+from shared.sync.audit import audit, confirm
 from shared.sync.audit.audit import run_audit
 from tests.fakes import FakeLease
 from tests.unit.sync.audited import OPTIONS, URL, World, many, of
@@ -202,22 +202,23 @@ def test_windows_are_halved_until_they_fit_a_page_and_nothing_is_passed_by(page)
     assert world.audit() == dict.fromkeys(lost, Kind.MISSING) | {"1.2.111": Kind.GONE}
 
 
-def test_a_day_whose_rows_move_while_it_is_read_is_read_again(world, monkeypatch):
-    """A study that is stored meanwhile shifts the pages: one of them repeats a study, and another was passed by."""
+def test_a_day_whose_rows_move_while_it_is_read_is_read_again(monkeypatch):
+    """A study that comes meanwhile shifts them: a page repeats a study, and another study has been passed by."""
     world = World(*[of(number) for number in range(1, 10)], page=4)
-    world.loses("1.2.5")
-    listed, shifted = world.list.page, []
+    listed, read = world.list.page, []
 
     def page(partition, offset, dates=None):
-        if offset and not shifted:
-            shifted.append(offset)
-            offset -= 1
-        return listed(partition, offset, dates)
+        found, is_more = listed(partition, offset, dates)
+        if dates and dates[0] == dates[1] and offset == 4 and not read:
+            read.append(found[-1].study_instance_uid)
+            repeated, _ = listed(partition, 0, dates)
+            return [*found[:-1], repeated[-1]], is_more
+        return found, is_more
 
     monkeypatch.setattr(world.list, "page", page)
-    monkeypatch.setattr(chunk, "READINGS", 3)
-    assert world.audit() == {"1.2.5": Kind.MISSING}
-    assert shifted
+    world.audit()
+    assert read
+    assert world.rounds.current().counts.compared == 9
 
 
 def test_a_round_of_some_days_and_one_of_a_study():
@@ -723,3 +724,53 @@ def test_a_study_that_is_deleted_while_it_is_compared_is_on_its_way(monkeypatch)
     world.sync()
     world.ticks()
     assert world.open() == {}
+
+
+def test_one_reading_alone_is_no_difference(monkeypatch):
+    """An answer that is wrong once, in a way that a rebuild would write: the second says otherwise."""
+    world = drifting(HEALING)
+    whole, left = world.archive.instances, [1]
+
+    def instances(uid, partition, series=None):
+        for one in whole(uid, partition, series):
+            if uid == "1.2.7" and left[0]:
+                yield replace(one, metadata={**one.metadata, "00081030": {"vr": "LO", "Value": ["Abdomen"]}})
+            else:
+                yield one
+        left[0] -= uid == "1.2.7" and left[0] > 0
+
+    monkeypatch.setattr(world.archive, "instances", instances)
+    written = writes(world)
+    assert world.audit(scope=OneStudy("1.2.7")) == {}
+    assert (world.rounds.current().counts.put_off, writes(world)) == (1, written)
+    assert world.audit(scope=OneStudy("1.2.7")) == {}
+    assert world.rounds.current().counts.put_off == 0
+
+
+def test_absent_in_one_round_is_not_deleted_however_short_the_time():
+    """Two rounds have to say it, also where the setting has them follow at once."""
+    world = World(*many(200), options=healing(delete_after_seconds=0))
+    world.deletes("1.2.7")
+    assert world.audit() == {"1.2.7": Kind.GONE}
+    assert world.study("1.2.7")
+    assert world.audit() == {}
+    assert world.study("1.2.7") is None
+
+
+def test_a_server_that_answers_with_everything_makes_nobody_elses_studies_gone(monkeypatch):
+    """One that ignores a parameter: of what it finds only what bears our sign is asked for in the archive."""
+    world = drifting(HEALING)
+    of_another_system(world)
+    found = world.fhir.found
+
+    def ignoring(resource_type, query):
+        rest = "&".join(one for one in query.split("&") if not one.startswith(("_source", "_tag")))
+        return found(resource_type, rest if "started" in rest else query)
+
+    monkeypatch.setattr(world.fhir, "found", ignoring)
+    asked = []
+    absent = world.list.is_absent
+    monkeypatch.setattr(world.list, "is_absent", lambda *study: asked.append(study) or absent(*study))
+    assert world.audit() == {}
+    assert asked == []
+    assert world.rounds.current().counts.read == 0
