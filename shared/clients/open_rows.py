@@ -197,8 +197,9 @@ def in_turns(table: Table, verb: str, rows: Sequence[Mapping[str, Any]], **optio
 
     parts = list(_parts(rows))
     with ThreadPoolExecutor(min(TRANSACTIONS_AT_ONCE, len(parts)) or 1) as threads:
-        for _ in threads.map(write, parts):
-            pass
+        sent = [threads.submit(write, part) for part in parts]
+    for one in sent:
+        one.result()
 
 
 def _parts(rows: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
