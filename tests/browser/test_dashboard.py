@@ -289,16 +289,16 @@ def test_a_dry_run_that_would_write_nothing_is_not_offered_to_be_run(stored, stu
 
 def test_what_the_audit_found_is_told(board, api):
     """The last round in a sentence, and each study that differs; the button begins a round, which heals it here."""
-    api.store(430, instances=1)
+    api.store(440, instances=1)
     api.drained()
-    requests.delete(f"{api.stack.fhir_url}/ImagingStudy/{api.study(430)['id']}", timeout=30).raise_for_status()
-    api.audited(study="1.2.430", dryRun=True)
+    requests.delete(f"{api.stack.fhir_url}/ImagingStudy/{api.study(440)['id']}", timeout=30).raise_for_status()
+    api.audited(study="1.2.440", dryRun=True)
     board.open(api.stack.functions_url)
-    board.awaited_text("audit", "1 studies compared, 1 differed", "1.2.430", "not in FHIR", "Study page")
+    board.awaited_text("audit", "1 studies compared, 1 differed", "1.2.440", "not in FHIR", "Study page")
     board.at_all_widths("audit")
     board.press("Begin a round of the audit")
     board.awaited_text("audit", "No difference is open.", seconds=60)
-    assert api.study(430)
+    assert api.study(440)
 
 
 def test_a_replay_is_watched_and_cancelled(board, api, monkeypatch):
