@@ -124,19 +124,16 @@ def identities(patient):
 
 
 def text(value):
-    return json.dumps(value, sort_keys=True)
+    return json.dumps(value, sort_keys=True, default=float)
 
 
 def plain(fhir, study):
-    """The study without what a server adds, references as what they lead to, lists in an order of their own.
-
-    Nor with the identifier by which the default partition's is created if another partition has its UID (ADR 38).
-    """
+    """The study without what a server adds, references as what they lead to, lists in an order of their own."""
     said = {name: value for name, value in study.items() if name not in ("id", "meta", "resourceType")}
     said["subject"] = _led_to(fhir, said["subject"])
     said["endpoint"] = [_led_to(fhir, one) for one in said.get("endpoint", [])]
     said["extension"] = [one for one in said.get("extension", []) if one["url"] != RECORD]
-    said["identifier"] = [one for one in said["identifier"] if one.get("system") != URL]
+    said["identifier"] = _identifiers(said)
     for name in LISTS:
         said[name] = sorted(text(one) for one in said.get(name, []))
     series = {one["uid"]: one for one in said.pop("series", [])}
@@ -262,7 +259,12 @@ def _observation(fhir, one):
 
 
 def _uid(study):
-    return [text(one) for one in study["identifier"] if str(one.get("value", "")).startswith("urn:oid:")]
+    return [text(one) for one in _identifiers(study) if str(one.get("value", "")).startswith("urn:oid:")]
+
+
+def _identifiers(study):
+    """Without the one by which the default partition's is created if another partition has its UID (ADR 38)."""
+    return [one for one in study["identifier"] if one.get("system") != URL]
 
 
 def _short(observation):
