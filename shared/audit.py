@@ -265,7 +265,8 @@ class AuditState:
 def told(round_: Round) -> str:
     """The round in a sentence."""
     counts = round_.counts
-    said = f"{counts.compared:,} studies compared, {counts.differed:,} differed, {counts.healed:,} healed"
+    studies = "study" if counts.compared == 1 else "studies"
+    said = f"{counts.compared:,} {studies} compared, {counts.differed:,} differed, {counts.healed:,} healed"
     if counts.put_off:
         said += f", {counts.put_off:,} were changing"
     match round_.state:

@@ -1,6 +1,7 @@
 """The dashboard as a person uses it: headless Chromium by its own driver, and axe-core to judge the markup."""
 
 import os
+import re
 import shutil
 import time
 from base64 import b64decode
@@ -208,10 +209,12 @@ class Page:
             yield scheme
 
     def fits(self, picture):
-        """Nothing is wider than the window, and no word breaks inside."""
+        """Nothing is wider than the window, no word breaks inside, and no value shows that the page does not have."""
         wide, broken = self.script(WIDE), self.script(BROKEN)
         assert not wide, f"{picture}: {wide}"
         assert not broken, f"{picture}: {broken}"
+        missing = re.findall(r"\b(?:null|undefined|NaN)\b", self.script("return document.body.innerText"))
+        assert not missing, f"{picture}: {missing}"
 
     def at_all_widths(self, picture, *, is_judged=True):
         """It fits a phone, a tablet, a desktop; in the widest, where all is seen, axe-core judges too.

@@ -294,7 +294,7 @@ def test_what_the_audit_found_is_told(board, api):
     requests.delete(f"{api.stack.fhir_url}/ImagingStudy/{api.study(440)['id']}", timeout=30).raise_for_status()
     api.audited(study="1.2.440", dryRun=True)
     board.open(api.stack.functions_url)
-    board.awaited_text("audit", "1 studies compared, 1 differed", "1.2.440", "not in FHIR", "Study page")
+    board.awaited_text("audit", "1 study compared, 1 differed", "1.2.440", "not in FHIR", "Study page")
     board.at_all_widths("audit")
     board.press("Begin a round of the audit")
     board.awaited_text("audit", "No difference is open.", seconds=60)

@@ -39,7 +39,7 @@ function overview({ mode, rounds, open, differences, next }) {
       isUnderWay && !current.notBefore ? button("Stop", "the round", asks(() => remove("audit"))) : button("Begin a round", "of the audit", asks(() => post("audit", {}))),
       current?.state === "stopped" ? button("Delete them", "the studies that DICOM has no more", asks(() => post("audit", { confirm: current.id }), question(current))) : null),
     differences.length ? found(open, differences, next) : element("p", { class: "muted" }, "No difference is open."),
-  ];
+  ].filter(Boolean);
 }
 
 const sentence = ({ says }) => `${says[0].toUpperCase()}${says.slice(1)}.`;
