@@ -4,20 +4,26 @@ The current row is written by the host that holds the lease, and by whoever begi
 tells one that the other came first.
 """
 
-import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from azure.core import MatchConditions
-from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
-from azure.data.tables import TableEntity, TableTransactionError, UpdateMode
+from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
+from azure.data.tables import TableEntity
 from pydantic import TypeAdapter
 
 from shared.audit import Round, RoundRequest, RoundState
-from shared.clients.tables import Table, Tables, record_of, storage_faults
+from shared.clients.tables import (
+    UNCHANGED,
+    Table,
+    Tables,
+    newest_first,
+    record_of,
+    storage_faults,
+    unless_another_came_first,
+)
 from shared.errors import LeaseLostError, RoundUnderWayError
 
 TABLE = "AuditTable"
@@ -26,7 +32,6 @@ CURRENT = "!current"  # sorts before all ids, which are hexadecimal
 MAX_KEPT = 100
 """So many rounds are kept besides the current one."""
 _ROUND = TypeAdapter(Round)
-_UNCHANGED: dict[str, Any] = {"mode": UpdateMode.REPLACE, "match_condition": MatchConditions.IfNotModified}
 
 
 class AuditTable:
@@ -57,22 +62,19 @@ class AuditTable:
 
     def create(self, request: RoundRequest, not_before: datetime | None = None) -> Round:
         """A new current round, in place of one that has ended or only waits for its time. Raises RoundUnderWayError."""
-        while True:
-            before = self.current()
-            if before and before.is_under_way and not before.not_before:
-                raise RoundUnderWayError
-            now = self._now()
-            # Tables sort by key: the time that is left until the year 2527, so that the newest comes first.
-            round_id = f"{16**11 - int(now.timestamp() * 1000):011x}-{secrets.token_hex(4)}"
-            new = Round(round_id, request, RoundState.QUEUED, created=now, updated=now, not_before=not_before)
-            kept = before if before and not before.is_under_way else None
-            with storage_faults():
-                try:
-                    self._replace(new, kept)
-                except (ResourceExistsError, ResourceModifiedError, TableTransactionError):
-                    continue  # another was made at this very moment
-                self._let_go_of_old()
-            return new
+        with storage_faults():
+            return self._create(request, not_before)
+
+    @unless_another_came_first
+    def _create(self, request: RoundRequest, not_before: datetime | None) -> Round:
+        before = self.current()
+        if before and before.is_under_way and not before.not_before:
+            raise RoundUnderWayError
+        now = self._now()
+        new = Round(newest_first(now), request, RoundState.QUEUED, created=now, updated=now, not_before=not_before)
+        self._replace(new, before if before and not before.is_under_way else None)
+        self._let_go_of_old()
+        return new
 
     def write(self, round_: Round) -> Round:
         """The round, or as it was cancelled meanwhile. Raises LeaseLostError where another host has written it."""
@@ -120,7 +122,7 @@ class AuditTable:
         return None
 
     def _update(self, round_: Round) -> None:
-        answer = self._table.update_entity(_row(CURRENT, round_), etag=self._etag, **_UNCHANGED)
+        answer = self._table.update_entity(_row(CURRENT, round_), etag=self._etag, **UNCHANGED)
         self._etag = str(answer["etag"])
 
     def _replace(self, new: Round, before: Round | None) -> None:
@@ -130,7 +132,7 @@ class AuditTable:
             self._update(new)
         else:
             kept = ("upsert", _row(before.id, before))
-            current = ("update", _row(CURRENT, new), {**_UNCHANGED, "etag": self._etag})
+            current = ("update", _row(CURRENT, new), {**UNCHANGED, "etag": self._etag})
             self._table.submit_transaction([kept, current])
             self.current()  # a transaction tells no ETag
 

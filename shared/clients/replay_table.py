@@ -4,21 +4,25 @@ A row is written by the host that holds the lease, and by whoever cancels it; it
 first. One more row is written with every new replay, so that the same request twice at once is one replay.
 """
 
-import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
-from http import HTTPStatus
 from itertools import islice
 from typing import Any
 
-from azure.core import MatchConditions
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
-from azure.data.tables import TableEntity, TableTransactionError, UpdateMode
+from azure.data.tables import TableEntity
 from pydantic import TypeAdapter
-from tenacity import retry, retry_if_exception, stop_after_attempt
 
-from shared.clients.tables import Table, Tables, record_of, storage_faults
+from shared.clients.tables import (
+    UNCHANGED,
+    Table,
+    Tables,
+    newest_first,
+    record_of,
+    storage_faults,
+    unless_another_came_first,
+)
 from shared.errors import LeaseLostError, TooManyReplaysError
 from shared.replay import Replay, ReplayRequest, ReplayState
 
@@ -26,19 +30,9 @@ TABLE = "ReplayTable"
 PARTITION_KEY = "Replay"
 CREATION = "~creation"  # sorts behind all ids, which are hexadecimal
 MAX_UNDER_WAY = 10
-MAX_ATTEMPTS = 100
-"""Each attempt to create a replay that fails has seen another one made at that very moment."""
 MAX_KEPT = 100
 """So many replays are kept; older ones that have ended are let go."""
 _REPLAY = TypeAdapter(Replay)
-_UNCHANGED: dict[str, Any] = {"mode": UpdateMode.REPLACE, "match_condition": MatchConditions.IfNotModified}
-
-
-def _another_came_first(error: BaseException) -> bool:
-    return isinstance(error, TableTransactionError) and error.status_code in (
-        HTTPStatus.CONFLICT,
-        HTTPStatus.PRECONDITION_FAILED,
-    )
 
 
 class ReplayTable:
@@ -54,7 +48,7 @@ class ReplayTable:
         with storage_faults():
             return self._create(request)
 
-    @retry(retry=retry_if_exception(_another_came_first), stop=stop_after_attempt(MAX_ATTEMPTS), reraise=True)
+    @unless_another_came_first
     def _create(self, request: ReplayRequest) -> Replay:
         creation = next(iter(self._rows(f"RowKey eq '{CREATION}'")), None)
         under_way = self.under_way()
@@ -92,7 +86,7 @@ class ReplayTable:
         """The replay, or as it was cancelled meanwhile. Raises LeaseLostError where another host has written it."""
         with storage_faults():
             try:
-                answer = self._table.update_entity(_row(replay), etag=self._etags[replay.id], **_UNCHANGED)
+                answer = self._table.update_entity(_row(replay), etag=self._etags[replay.id], **UNCHANGED)
             except (ResourceModifiedError, ResourceNotFoundError):
                 current = self.read(replay.id)
                 if current and current.state is ReplayState.CANCELLED:
@@ -107,7 +101,7 @@ class ReplayTable:
             cancelled = replace(replay, state=ReplayState.CANCELLED, updated=self._now(), waiting_for=None)
             with storage_faults():
                 try:
-                    self._table.update_entity(_row(cancelled), etag=self._etags[replay_id], **_UNCHANGED)
+                    self._table.update_entity(_row(cancelled), etag=self._etags[replay_id], **UNCHANGED)
                 except ResourceModifiedError:  # the host that works on it has just written
                     continue
             return cancelled
@@ -128,9 +122,7 @@ class ReplayTable:
 
     def _new(self, request: ReplayRequest) -> Replay:
         now = self._now()
-        # Tables sort by key: the time that is left until the year 2527, so that the newest comes first.
-        replay_id = f"{16**11 - int(now.timestamp() * 1000):011x}-{secrets.token_hex(4)}"
-        return Replay(replay_id, request, ReplayState.QUEUED, created=now, updated=now)
+        return Replay(newest_first(now), request, ReplayState.QUEUED, created=now, updated=now)
 
     def _let_go_of_old(self) -> None:
         old = islice(self._rows(f"RowKey lt '{CREATION}'"), MAX_KEPT, None)
@@ -151,4 +143,4 @@ def _counted(creation: TableEntity | None, replay_id: str) -> tuple[Any, ...]:
     row = {"PartitionKey": PARTITION_KEY, "RowKey": CREATION, "Latest": replay_id}
     if creation is None:
         return ("create", row)
-    return ("update", row, {**_UNCHANGED, "etag": creation.metadata["etag"]})
+    return ("update", row, {**UNCHANGED, "etag": creation.metadata["etag"]})

@@ -1,12 +1,16 @@
 """Azure Table storage: tables that are made when first needed, and again when somebody has deleted them."""
 
 import logging
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
+from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
+from azure.core import MatchConditions
 from azure.core.exceptions import (
     AzureError,
     HttpResponseError,
@@ -16,13 +20,26 @@ from azure.core.exceptions import (
     ServiceResponseError,
     ServiceResponseTimeoutError,
 )
-from azure.data.tables import EdmType, EntityProperty, TableClient, TableEntity, TableErrorCode, TableServiceClient
+from azure.data.tables import (
+    EdmType,
+    EntityProperty,
+    TableClient,
+    TableEntity,
+    TableErrorCode,
+    TableServiceClient,
+    UpdateMode,
+)
 from pydantic import TypeAdapter
+from tenacity import retry, retry_if_exception, stop_after_attempt
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from shared.errors import OutageError
 
 Found = TypeVar("Found")
+UNCHANGED: dict[str, Any] = {"mode": UpdateMode.REPLACE, "match_condition": MatchConditions.IfNotModified}
+"""Of an update that is to be refused once somebody else has written the row; its ETag stands beside."""
+MAX_ATTEMPTS = 100
+"""Each that fails has seen another one succeed at that very moment."""
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +125,23 @@ def _is_table_gone(error: HttpResponseError) -> bool:
     if (code := getattr(error, "error_code", None)) is not None:
         return bool(code == TableErrorCode.TABLE_NOT_FOUND)
     return error.status_code == requests.codes.not_found and TableErrorCode.TABLE_NOT_FOUND.value in str(error)
+
+
+def _another_came_first(error: BaseException) -> bool:
+    """Of any other refusal the same would be said again."""
+    refusals = (HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED)
+    return isinstance(error, HttpResponseError) and error.status_code in refusals
+
+
+unless_another_came_first = retry(
+    retry=retry_if_exception(_another_came_first), stop=stop_after_attempt(MAX_ATTEMPTS), reraise=True
+)
+"""Reads and writes again after somebody else has written what was read."""
+
+
+def newest_first(now: datetime) -> str:
+    """A new id. Tables sort by key: it begins with the time that is left until the year 2527, in milliseconds."""
+    return f"{16**11 - int(now.timestamp() * 1000):011x}-{secrets.token_hex(4)}"
 
 
 def int64(value: int) -> EntityProperty:

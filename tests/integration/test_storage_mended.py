@@ -8,7 +8,8 @@ import pytest
 from azure.data.tables import EdmType, EntityProperty, TableServiceClient
 from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 
-from shared.clients import replay_table
+from shared.audit import OneStudy, RoundRequest, RoundState
+from shared.clients import audit_table, replay_table
 from shared.clients import tables as storage_tables
 from shared.clients.lease import CONTAINER
 from shared.clients.watermark import PARTITION_KEY, ROW_KEY, TABLE
@@ -116,6 +117,16 @@ def test_a_replay_that_storage_refuses_is_an_outage(storage):
         replays = replay_table.ReplayTable(tables, lambda: datetime.now(UTC))
         with pytest.raises(OutageError, match="answered 4"):
             replays.create(ReplayRequest(StudyRebuild("1" * 70_000)))
+
+
+def test_a_round_that_storage_refuses_is_an_outage(storage):
+    """Likewise: a tick that asked again without end would keep the feed waiting."""
+    with TableServiceClient.from_connection_string(storage) as service:
+        tables = storage_tables.Tables(service, f"t{secrets.token_hex(4)}", [audit_table.TABLE])
+        rounds = audit_table.AuditTable(tables, lambda: datetime.now(UTC))
+        rounds.write(replace(rounds.create(RoundRequest()), state=RoundState.DONE))
+        with pytest.raises(OutageError, match="answered 4"):
+            rounds.create(RoundRequest(OneStudy("1" * 70_000)))
 
 
 def test_a_lease_without_end_is_told(world, storage):
