@@ -1,18 +1,18 @@
-"""The timer, and the HTTP triggers of shared/api.py."""
+"""The timer, and the HTTP triggers of shared/web/triggers.py."""
 
 import logging
 
 import azure.functions as func
 
-from shared.garbage import collect_seldom
-from shared.log_lines import quiet_libraries
+from shared.process.garbage_collector import collect_seldom
+from shared.process.log_lines import quiet_libraries
 
 collect_seldom()  # before the imports, of which nothing is garbage
 quiet_libraries()  # before the app's own imports: for more than a second telemetry that is on already would log itself
 
 from shared import bootstrap  # noqa: E402
-from shared.api import api  # noqa: E402
 from shared.errors import SettingsError  # noqa: E402
+from shared.web.triggers import api  # noqa: E402
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 app.register_functions(api)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from docs import rooms
 from docs.cost import cost_table
-from shared.authentication import CREDENTIALS, SWITCHES
-from shared.config import SETTINGS
-from shared.mapping.dose_table import COMPONENTS
+from shared.mapping.dose.components import COMPONENTS
 from shared.mapping.table import TABLE, Row
-from shared.transport import TRANSPORT
+from shared.settings.authentication import CREDENTIALS, SWITCHES
+from shared.settings.config import SETTINGS
+from shared.settings.transport import TRANSPORT
 
 MAPPING = Path(__file__).parent / "mapping.md"
 DEPLOY = Path(__file__).parent / "deploy.md"

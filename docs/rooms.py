@@ -5,10 +5,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-ROOMS_OF_SYNC = ("read", "map", "merge", "transact", "record", "queue", "replay", "audit", "status")
-"""In the road's order."""
-RECORDS = "records, errors, settings"
-"""The modules that stand in no room and lead into none of those that do something."""
+ROOMS_WITHIN = {
+    "sync": ("read", "map", "merge", "transact", "record", "queue", "replay", "audit", "status"),
+    "mapping": ("dose",),
+    "clients": ("dicom", "fhir", "azure"),
+}
+"""Those of sync in the road's order."""
+RECORDS = "model, settings, errors, process"
+"""What all may use, and what leads into none of the rooms that do something."""
 _DOING = {"clients", "sync", "web"}
 
 
@@ -24,7 +28,7 @@ def imports() -> Mapping[str, set[str]]:
 
 def picture() -> str:
     """The rooms as a Mermaid flowchart; what all may use stands apart, without arrows."""
-    of_all, road = imports(), " ~~~ ".join(f'{one}["{one}"]' for one in ROOMS_OF_SYNC)
+    of_all, road = imports(), " ~~~ ".join(f'{one}["{one}"]' for one in ROOMS_WITHIN["sync"])
     acting = _acting(of_all)
     lines = ["flowchart TD", '  subgraph sync["sync"]', f"    direction LR\n    {road}", "  end"]
     lines += [f'  {room}["{room}"]' for room in sorted(acting - {"sync"})]
@@ -39,7 +43,8 @@ def table() -> str:
     of_all = imports()
     acting = _acting(of_all)
     rooms = [(f"`{one}`", _says(one), ", ".join(sorted(of_all[one] & acting))) for one in sorted(acting)]
-    rooms += [(f"`sync/{one}`", _says(f"sync/{one}"), "") for one in ROOMS_OF_SYNC]
+    within = [f"{room}/{one}" for room, ones in ROOMS_WITHIN.items() for one in ones]
+    rooms += [(f"`{one}`", _says(one), "") for one in within]
     rooms += [(f"`{one}`", _says(one), "") for one in sorted(of_all.keys() - acting)]
     head = "| room, or module | what it is | imports of the rooms |\n| :--- | :--- | :--- |\n"
     return head + "".join(f"| {' | '.join(row)} |\n" for row in rooms)

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from local.functions_host.settings import read_app_settings
+from shared.clients.connections import fhir_access, fhir_server
 from shared.clients.http import HttpService
-from shared.config import Settings, read_settings
-from shared.connections import AT_WORK, fhir_access, fhir_server
-from shared.deadline import Deadline
+from shared.process.deadline import Deadline
+from shared.settings.config import Settings, read_settings
+from shared.settings.timeouts import TICK
 
 _TAKEN = ("fhir__", "dicomcast__allowplainhttp", "dicomcast__maxconcurrency")
 """Settings of the user's file that are taken over, by the beginning of their names in lower case."""
@@ -28,4 +29,4 @@ def read_with(file: Path | None, fhir_url: str, dicom_url: str) -> Settings:
 
 def reached(settings: Settings) -> HttpService:
     """The FHIR server of the settings."""
-    return fhir_server(settings, fhir_access(settings), AT_WORK, Deadline())
+    return fhir_server(settings, fhir_access(settings), TICK, Deadline())

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from shared.audit import LATEST_ROUNDS, AuditState, DifferenceQuery, Round
 from shared.errors import SwitchedOffError
-from shared.failures import ErrorCount, ErrorQuery, ErrorRow, ErrorTable
-from shared.journal import Slot
-from shared.outcome import TickRecord
-from shared.replay import Replay
+from shared.model.audit import LATEST_ROUNDS, AuditState, DifferenceQuery, Round, RoundRequest
+from shared.model.change_feed import FeedEntry
+from shared.model.failures import ErrorCount, ErrorQuery, ErrorRow, ErrorTable
+from shared.model.journal import Slot
+from shared.model.outcome import TickRecord
+from shared.model.replay import Replay, ReplayRequest
 from shared.sync.batch import BatchOptions
 from shared.sync.ports import Ports
 from shared.sync.status.check import Check, Question, run_check, run_step
@@ -89,11 +90,13 @@ class App:
         self.watch.errors.close(rows)
         return bool(rows)
 
-    def start_replay(self, body: bytes) -> Replay:
-        """The replay that the body asks for. Raises RequestError, OutageError, FeedError."""
-        from shared.sync.replay.replay_request import parse_request  # noqa: PLC0415 a tick asks for no replay
+    def latest_entry(self) -> FeedEntry | None:
+        """The change feed's newest: no replay begins behind it. Raises OutageError, FeedError."""
+        return self.watch.feed.latest()
 
-        return self.watch.replays.create(parse_request(body, self.watch.feed.latest()))
+    def start_replay(self, asked: ReplayRequest) -> Replay:
+        """A new replay, or the one under way that was asked for likewise. Raises OutageError, TooManyReplaysError."""
+        return self.watch.replays.create(asked)
 
     def replays(self) -> list[Replay]:
         """The latest. Raises OutageError."""
@@ -113,14 +116,11 @@ class App:
         rounds, rows = kept.rounds.latest(LATEST_ROUNDS), kept.differences.page(query)
         return AuditState(self.options.audit.mode, rounds, kept.differences.counts(), rows)
 
-    def start_round(self, body: bytes) -> Round | None:
-        """The round that the body asks for, or confirms: None where none is stopped by that id.
+    def start_round(self, asked: RoundRequest | str) -> Round | None:
+        """A new round; or the stopped one of this id, whose deletes are confirmed: None if there is none.
 
-        Raises RequestError, OutageError.
+        Raises RoundUnderWayError, OutageError.
         """
-        from shared.sync.audit.audit_request import parse_round  # noqa: PLC0415 a tick asks for no round
-
-        asked = parse_round(body)
         rounds = self._audit().rounds
         begun = rounds.confirm(asked) if isinstance(asked, str) else rounds.create(asked)
         if self.ports.audit:

@@ -10,47 +10,43 @@ from typing import TYPE_CHECKING
 from azure.storage.blob import BlobServiceClient
 
 from shared.app import App
-from shared.audit import AuditOptions
-from shared.clients import audit_table, difference_table, journal_table, open_rows, replay_table, watermark
-from shared.clients.audit_table import AuditTable
-from shared.clients.change_feed import ChangeFeed
-from shared.clients.change_feed_reader import FeedReader
-from shared.clients.dicomweb import DicomWeb
-from shared.clients.difference_table import DifferenceTable
-from shared.clients.error_tables import ErrorTables
-from shared.clients.fhir.capabilities import Learned
-from shared.clients.fhir.client import FhirClient
-from shared.clients.http import HttpService
-from shared.clients.journal_table import JournalTable
-from shared.clients.lease import CONTAINER, BlobLease
-from shared.clients.replay_table import ReplayTable
-from shared.clients.study_list import StudyList
-from shared.clients.tables import Tables
-from shared.clients.telemetry import SILENT, Telemetry
-from shared.clients.watermark import TableWatermarkStore
-from shared.config import Settings, read_settings, shown_settings
-from shared.connections import (
-    AT_WORK,
-    CHECKING,
-    LOOKING,
-    WATCHING,
+from shared.clients.azure import audit_table, difference_table, journal_table, open_rows, replay_table, watermark
+from shared.clients.azure.audit_table import AuditTable
+from shared.clients.azure.difference_table import DifferenceTable
+from shared.clients.azure.error_tables import ErrorTables
+from shared.clients.azure.journal_table import JournalTable
+from shared.clients.azure.lease import CONTAINER, BlobLease
+from shared.clients.azure.replay_table import ReplayTable
+from shared.clients.azure.tables import Tables
+from shared.clients.azure.watermark import TableWatermarkStore
+from shared.clients.connections import (
     Access,
-    Patience,
     dicom_access,
     dicom_service,
     fhir_access,
     fhir_server,
     storage,
 )
-from shared.deadline import Deadline, ThreadDeadline
+from shared.clients.dicom.change_feed import ChangeFeed
+from shared.clients.dicom.change_feed_reader import FeedReader
+from shared.clients.dicom.dicomweb import DicomWeb
+from shared.clients.dicom.study_list import StudyList
+from shared.clients.fhir.capabilities import Learned
+from shared.clients.fhir.client import FhirClient
+from shared.clients.http import HttpService
+from shared.clients.telemetry import SILENT, Telemetry
 from shared.errors import SettingsError
-from shared.failures import ErrorTable
-from shared.garbage import settle
-from shared.log_lines import quiet_libraries
 from shared.mapping.converters import MappingOptions
-from shared.mapping.dose import REPORT_KEYS
+from shared.mapping.dose.mapped_report import REPORT_KEYS
 from shared.mapping.resources import MAPPED_KEYS, map_endpoint
 from shared.mapping.transaction import endpoint_query
+from shared.model.audit import AuditOptions
+from shared.model.failures import ErrorTable
+from shared.process.deadline import Deadline, ThreadDeadline
+from shared.process.garbage_collector import settle
+from shared.process.log_lines import quiet_libraries
+from shared.settings.config import Settings, read_settings, shown_settings
+from shared.settings.timeouts import CHECK, STATUS, STUDY_PAGE, TICK, Timeouts
 from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.batch import BatchOptions
 from shared.sync.handover import Handover
@@ -125,8 +121,8 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
     )
     dicom, fhir, learned = dicom_access(settings), fhir_access(settings), Learned()
     return App(
-        ports=_ports(settings, dicom, fhir, AT_WORK, Deadline(), _telemetry(settings), learned),
-        watch=_ports(settings, dicom, fhir, WATCHING, ThreadDeadline(), SILENT, learned),
+        ports=_ports(settings, dicom, fhir, TICK, Deadline(), _telemetry(settings), learned),
+        watch=_ports(settings, dicom, fhir, STATUS, ThreadDeadline(), SILENT, learned),
         options=BatchOptions(
             mapping,
             size=settings.batch_size,
@@ -159,7 +155,7 @@ def _study_page(
     def study_page() -> "StudyPage":
         from shared.sync.status.study_page import StudyPage  # noqa: PLC0415 a tick shows no study
 
-        ports = _ports(settings, dicom, fhir, LOOKING, ThreadDeadline(), SILENT, learned)
+        ports = _ports(settings, dicom, fhir, STUDY_PAGE, ThreadDeadline(), SILENT, learned)
         return StudyPage(ports, mapping, settings.fhir_url)
 
     return study_page
@@ -177,16 +173,16 @@ def _ports(
     settings: Settings,
     dicom: Access,
     fhir: Access,
-    patience: Patience,
+    timeouts: Timeouts,
     deadline: Deadline,
     telemetry: Telemetry,
     learned: Learned,
 ) -> Ports:
-    blobs, tables = storage(settings, patience)
+    blobs, tables = storage(settings, timeouts)
     stored = Tables(tables, settings.table_name_prefix, TABLES)
-    service = dicom_service(settings, dicom, patience, deadline, telemetry)
+    service = dicom_service(settings, dicom, timeouts, deadline, telemetry)
     archive = DicomWeb(service, settings.dicom_api_version, _keys(settings))
-    server = _fhir(settings, fhir_server(settings, fhir, patience, deadline, telemetry), learned)
+    server = _fhir(settings, fhir_server(settings, fhir, timeouts, deadline, telemetry), learned)
     return Ports(
         feed=_change_feed(settings, service),
         archive=archive,
@@ -214,15 +210,15 @@ def _ports(
 def _self_check(settings: Settings, mapping: MappingOptions, learned: Learned) -> "SelfCheck":
     from shared.clients.self_check import SelfCheck, Sought  # noqa: PLC0415 a tick checks nothing
 
-    blobs, tables = storage(settings, CHECKING)
+    blobs, tables = storage(settings, CHECK)
     deadline = ThreadDeadline()
     endpoint = map_endpoint(mapping).create
     connection = endpoint["connectionType"]
     return SelfCheck(
         Tables(tables, settings.table_name_prefix, TABLES),
         _lease(settings, blobs, "check.lock"),
-        _change_feed(settings, dicom_service(settings, dicom_access(settings), CHECKING, deadline)),
-        _fhir(settings, fhir_server(settings, fhir_access(settings), CHECKING, deadline), learned),
+        _change_feed(settings, dicom_service(settings, dicom_access(settings), CHECK, deadline)),
+        _fhir(settings, fhir_server(settings, fhir_access(settings), CHECK, deadline), learned),
         Sought(endpoint["name"], endpoint_query(endpoint["name"], connection["system"], connection["code"])),
         deadline,
         links_orders=mapping.links_orders,

@@ -36,7 +36,7 @@ DicomCastError
 from collections.abc import Sequence
 from typing import ClassVar
 
-from shared.failures import ErrorTable, InvalidTag
+from shared.model.failures import ErrorTable, InvalidTag
 
 
 class DicomCastError(Exception):

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from shared.mapping.accession import has_our_shape
-from shared.model import Action, ChangeFeedEntry, Resource, State
+from shared.model.change_feed import Action, ChangeFeedEntry, State
+from shared.model.fhir import Resource
 from tests.fakes import FakeFeed, FakeFhir, ReadByInstances
 
 

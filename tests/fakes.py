@@ -9,7 +9,8 @@ from urllib.parse import parse_qsl, unquote
 
 from shared.clients.telemetry import SILENT
 from shared.errors import ConflictError, LeaseLostError
-from shared.failures import (
+from shared.model.change_feed import Action, ChangeFeedEntry, FeedPage, State
+from shared.model.failures import (
     CarriedEntry,
     ErrorCount,
     ErrorQuery,
@@ -21,21 +22,12 @@ from shared.failures import (
     digest,
     digest_of_study,
 )
-from shared.journal import Journal, Slot
-from shared.model import (
-    Action,
-    ChangeFeedEntry,
-    FeedPage,
-    Hole,
-    LeaseState,
-    Resource,
-    State,
-    StoredWatermark,
-    Watermark,
-    Written,
-)
-from shared.outcome import TickRecord
-from shared.replay import Replay, ReplayRequest, ReplayState
+from shared.model.fhir import Resource, Written
+from shared.model.journal import Journal, Slot
+from shared.model.lease import LeaseState
+from shared.model.outcome import TickRecord
+from shared.model.replay import Replay, ReplayRequest, ReplayState
+from shared.model.watermark import Hole, StoredWatermark, Watermark
 from shared.sync.ports import Ports
 
 NOW = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)

@@ -11,7 +11,7 @@ from local.acceptance.promises import BrokenError
 from local.acceptance.scene import Scene
 from local.acceptance.server import FAULTS
 from shared.errors import OutageError
-from shared.outcome import Outcome
+from shared.model.outcome import Outcome
 
 _WRITTEN = "identifier, note and extension"
 

@@ -1,6 +1,5 @@
 """The app as the run has it: built from the user's settings for their FHIR server, ticked until it has caught up."""
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +9,9 @@ from local.acceptance.promises import BrokenError
 from local.acceptance.traffic import Traffic
 from local.fhir_settings import settings_of
 from shared import bootstrap
-from shared.config import read_settings
-from shared.outcome import Outcome, TickRecord
+from shared.model.outcome import Outcome, TickRecord
+from shared.model.replay import ReplayRequest, SequenceRange
+from shared.settings.config import read_settings
 
 CATCH_UP_SECONDS = 120
 _HOPELESS = 4  # ticks that fail one after the other
@@ -69,8 +69,7 @@ class Host:
         """Runs the whole feed again; how many entries, and how many of them failed. Raises BrokenError."""
         latest = self.app.ports.feed.latest()
         assert latest
-        asked = {"sequence": {"from": 1, "to": latest.sequence}}
-        replay = self.app.start_replay(json.dumps(asked).encode())
+        replay = self.app.start_replay(ReplayRequest(SequenceRange(1, latest.sequence)))
         deadline = time.monotonic() + CATCH_UP_SECONDS
         while replay.is_under_way:
             if time.monotonic() > deadline:

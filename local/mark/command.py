@@ -13,7 +13,7 @@ from local.processes import StackError
 from shared.clients.fhir.client import FhirClient
 from shared.errors import DicomCastError
 from shared.mapping.converters import MappingOptions
-from shared.model import DEFAULT_PARTITION
+from shared.model.change_feed import DEFAULT_PARTITION
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

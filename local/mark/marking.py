@@ -7,7 +7,7 @@ from shared.clients.fhir.client import FhirClient
 from shared.errors import CheckError, ConflictError, FhirRefusedError, TransientError
 from shared.mapping.sign import bears_no_sign, is_ours, signed
 from shared.mapping.transaction import Update, reference_of, transaction_bundle
-from shared.model import Resource
+from shared.model.fhir import Resource
 
 TOGETHER = 20
 """Resources of one search by id, and of one transaction."""

@@ -7,11 +7,11 @@ from local.fhir_account import relative
 from shared.clients.fhir.client import FhirClient
 from shared.errors import CheckError
 from shared.mapping.converters import MappingOptions
-from shared.mapping.observation import EVENT_CODE, SUMMARY_CODE
+from shared.mapping.dose.observation import EVENT_CODE, SUMMARY_CODE
 from shared.mapping.resources import map_endpoint
 from shared.mapping.sign import bears_no_sign, is_ours
 from shared.mapping.transaction import endpoint_query, reference_of
-from shared.model import Resource
+from shared.model.fhir import Resource
 
 MAX_PAGES = 100_000
 """Of one search: twenty million resources. Only references are held of what is read."""

@@ -14,14 +14,15 @@ from shared.clients.http_faults import HttpFaults
 from shared.clients.said_times import retry_after_seconds
 from shared.clients.session import refusal_on_the_way, session_by
 from shared.clients.telemetry import SILENT, Telemetry
-from shared.deadline import Deadline
 from shared.errors import ForbiddenError, OutageError, OutOfTimeError, TransientError
-from shared.transport import DIRECT, Transport
+from shared.process.deadline import Deadline
+from shared.settings.timeouts import TICK
+from shared.settings.transport import DIRECT, Transport
 
-TIMEOUTS_SECONDS = (5, 100)
+TIMEOUTS_SECONDS = TICK.http
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-MOST_BYTES = 2**26
+MOST_BYTES = TICK.most_bytes_of_fhir
 """Of an answer that is held as a whole; a study of 40,000 instances is an ImagingStudy of 10 MB."""
 MOST_STREAMED_BYTES = 2**31
 """Of one that is read in pieces: the metadata of some 400,000 instances."""

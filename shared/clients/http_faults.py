@@ -5,9 +5,9 @@ from urllib3.exceptions import ReadTimeoutError
 
 from shared.clients.bounds import Bounds, OverlongError
 from shared.clients.session import causes_of, cut_off, transport_fault
-from shared.deadline import Deadline
 from shared.errors import OutageError, OutOfTimeError, OverlongAnswerError, TransientError
-from shared.transport import Transport
+from shared.process.deadline import Deadline
+from shared.settings.transport import Transport
 
 SILENT_REQUESTS = 3
 """So many in a row without a whole answer, of all that are sent to a service: it is down."""

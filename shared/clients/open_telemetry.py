@@ -15,8 +15,8 @@ from azure.core.settings import settings as azure_sdk
 from opentelemetry import context, metrics, trace
 
 from shared.clients.telemetry import Telemetry
-from shared.outcome import Outcome, TickRecord
-from shared.replay import Replay
+from shared.model.outcome import Outcome, TickRecord
+from shared.model.replay import Replay
 
 NAME = "dicom_cast"
 KNOWN_WORDS = frozenset({

@@ -9,18 +9,17 @@ from uuid import uuid4
 
 from azure.core.exceptions import ResourceNotFoundError
 
-from shared.clients.change_feed import ChangeFeed
-from shared.clients.change_feed_entry import hundred_nanoseconds
-from shared.clients.change_feed_reader import V1
+from shared.clients.azure.lease import BlobLease
+from shared.clients.azure.tables import Tables, storage_faults
+from shared.clients.azure.watermark import TableWatermarkStore
+from shared.clients.dicom.change_feed import ChangeFeed
+from shared.clients.dicom.change_feed_entry import hundred_nanoseconds
+from shared.clients.dicom.change_feed_reader import V1
 from shared.clients.fhir.client import FhirClient
 from shared.clients.fhir.trial import Trial
 from shared.clients.http import HttpService
 from shared.clients.identity import BearerAuth
-from shared.clients.lease import BlobLease
 from shared.clients.said_times import clock_of
-from shared.clients.tables import Tables, storage_faults
-from shared.clients.watermark import TableWatermarkStore
-from shared.deadline import Deadline
 from shared.errors import (
     CheckError,
     EntryError,
@@ -30,6 +29,7 @@ from shared.errors import (
     OutageError,
     TransientError,
 )
+from shared.process.deadline import Deadline
 
 MAX_SKEW_SECONDS = 60
 """A gap's grace, back-off and the age of the lag are told by comparing clocks."""

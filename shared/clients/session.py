@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import requests
 
 from shared.clients.bounds import BoundedAdapter
-from shared.transport import Transport, file_faults
+from shared.settings.transport import Transport, file_faults
 
 _WRONG_HOST = frozenset({62, 64})  # X509_V_ERR_HOSTNAME_MISMATCH, ..._IP_ADDRESS_MISMATCH
 _WRONG_TIME = frozenset({9, 10})  # X509_V_ERR_CERT_NOT_YET_VALID, ..._CERT_HAS_EXPIRED

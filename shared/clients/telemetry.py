@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from shared.outcome import TickRecord
-from shared.replay import Replay
+from shared.model.outcome import TickRecord
+from shared.model.replay import Replay
 
 
 class Telemetry:

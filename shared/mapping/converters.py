@@ -13,7 +13,8 @@ from uuid import NAMESPACE_URL, uuid5
 from shared.mapping.dates import TimeOfDay
 from shared.mapping.names import NameGroup, PersonName
 from shared.mapping.text import InvalidValueError
-from shared.model import DEFAULT_PARTITION, EndpointPayload, OrderLink, PatientUpdatePolicy
+from shared.model.change_feed import DEFAULT_PARTITION
+from shared.model.options import EndpointPayload, OrderLink, PatientUpdatePolicy
 
 DICOM_UID_SYSTEM = "urn:dicom:uid"
 URI_SYSTEM = "urn:ietf:rfc:3986"

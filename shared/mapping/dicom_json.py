@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.failures import InvalidTag
 from shared.mapping import values
 from shared.mapping.data_dictionary import ATTRIBUTES
 from shared.mapping.text import PADDING, InvalidValueError, each
+from shared.model.failures import InvalidTag
 
 _DEEPEST = 8
 """Levels of sequences in which a value is looked for before an item is called empty."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from shared.mapping.held import objects, text
 from shared.mapping.last_applied import URL
-from shared.model import Resource
+from shared.model.fhir import Resource
 
 _KEYED = ("series", "instance")
 """Lists whose items are told apart by `uid`."""

@@ -10,7 +10,8 @@ from typing import Any
 from shared.mapping.converters import CONNECTION_TYPE_SYSTEM, MODALITY_SYSTEM, MappingOptions
 from shared.mapping.held import text
 from shared.mapping.study_identity import uid_of
-from shared.model import EndpointPayload, Resource
+from shared.model.fhir import Resource
+from shared.model.options import EndpointPayload
 
 UID_IN_TEMPLATE = "{StudyInstanceUID}"
 _VIEWER = "dicom-cast-viewer"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.errors import MalformedResourceError
-from shared.model import Resource
+from shared.model.fhir import Resource
 
 ODD = "urn:dicom-cast:odd"
 """The name under which a resource with oddities carries what it was. No write has it."""

@@ -14,7 +14,7 @@ import msgspec
 from shared.mapping.accession import is_accession
 from shared.mapping.resources import Fragment
 from shared.mapping.table import elements_of
-from shared.model import Resource
+from shared.model.fhir import Resource
 
 URL = "urn:dicom-cast:last-applied"
 LINKS = frozenset({"subject", "endpoint"})

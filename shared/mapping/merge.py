@@ -12,7 +12,8 @@ from typing import Any
 from shared.errors import EndpointMismatchError
 from shared.mapping.patients import filling, script_of
 from shared.mapping.resources import Fragment
-from shared.model import PatientUpdatePolicy, Resource
+from shared.model.fhir import Resource
+from shared.model.options import PatientUpdatePolicy
 
 Links = Mapping[str, str]
 """Name inside the bundle (`urn:uuid:...`) -> the reference to write: `Patient/7`, or the name itself."""

@@ -12,7 +12,8 @@ from shared.mapping.endpoints import is_viewer_link
 from shared.mapping.held import odd_series, text
 from shared.mapping.merge import Links, apply, contains, linked, with_values
 from shared.mapping.resources import Fragment, MappedInstance, listed_by
-from shared.model import ChangeFeedEntry, Resource
+from shared.model.change_feed import ChangeFeedEntry
+from shared.model.fhir import Resource
 
 _DICOM_SYSTEMS = (MODALITY_SYSTEM, "DCM", "urn:oid:1.2.840.10008.2.16.4")
 """Of the codes of DICOM (PS3.16 D): as FHIR names them, as DICOM Cast wrote it, and by their UID."""

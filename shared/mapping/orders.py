@@ -16,7 +16,7 @@ from shared.mapping.last_applied import mark
 from shared.mapping.merge import added, contains
 from shared.mapping.resources import Fragment
 from shared.mapping.transaction import identifier_query, reference_of, value_query
-from shared.model import Resource
+from shared.model.fhir import Resource
 
 BASED_ON, ENCOUNTER = "basedOn", "encounter"
 

@@ -7,7 +7,7 @@ from typing import Any
 from shared.mapping.converters import NAME_REPRESENTATION, MappingOptions, urn
 from shared.mapping.held import objects, text
 from shared.mapping.resources import Fragment, MappedInstance, Scope, map_scope
-from shared.model import Resource
+from shared.model.fhir import Resource
 
 _IDENTIFIER = Scope.of("Patient", element="identifier")
 

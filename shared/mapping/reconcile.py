@@ -13,7 +13,7 @@ from shared.mapping.last_applied import LINKS, mark
 from shared.mapping.merge import Links, added, contains, linked, put
 from shared.mapping.resources import Fragment, MappedInstance
 from shared.mapping.table import Elements
-from shared.model import Resource
+from shared.model.fhir import Resource
 
 InstanceKey = tuple[str, str]
 """SeriesInstanceUID and SOPInstanceUID."""

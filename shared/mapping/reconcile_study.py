@@ -18,7 +18,7 @@ from shared.mapping.merge_study import (
 from shared.mapping.reconcile import Said, StudyRead, reconciled
 from shared.mapping.resources import Fragment, MappedInstance, listed_by
 from shared.mapping.table import elements_of
-from shared.model import Resource
+from shared.model.fhir import Resource
 
 _INSTANCE = elements_of("ImagingStudy.series.instance")
 

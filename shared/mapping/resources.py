@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import InvalidDicomTagError
-from shared.failures import InvalidTag
 from shared.mapping import authored, dicom_json
 from shared.mapping.converters import MappingOptions
 from shared.mapping.table import ADD, CREATE, DERIVE, FILL, LINK, Row, rows_of
 from shared.mapping.text import InvalidItemsError, InvalidValueError
-from shared.model import ChangeFeedEntry
+from shared.model.change_feed import ChangeFeedEntry
+from shared.model.failures import InvalidTag
 
 MOST_ITEMS = 100
 """Of one list, from one instance. A sender may put thousands there, and each costs FHIR and its readers."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from shared.mapping.accession import is_of_type_accession
 from shared.mapping.held import as_list, objects, text
-from shared.model import Resource
+from shared.model.fhir import Resource
 
 Changed = Callable[[str], bool]
 """Whether the merge, run dry, changes anything at or below a path of the ImagingStudy, or of the Patient."""

@@ -10,16 +10,16 @@ from typing import Any
 
 from shared.mapping.accession import has_our_shape, is_of_type_accession, systems_of
 from shared.mapping.converters import SIGN_SYSTEM, MappingOptions, tag_of
-from shared.mapping.dose_text import is_dose_text
+from shared.mapping.dose.observation import is_performer_of_ours
+from shared.mapping.dose.value_string import is_dose_text
 from shared.mapping.endpoints import is_viewer, is_viewer_link
 from shared.mapping.held import as_list, text
 from shared.mapping.last_applied import LINKS, mark, recorded
 from shared.mapping.last_applied import URL as RECORD
-from shared.mapping.observation import is_performer_of_ours
 from shared.mapping.patient_id import is_other
 from shared.mapping.study_identity import is_study_uid
 from shared.mapping.table import elements_of, rows_of
-from shared.model import Resource
+from shared.model.fhir import Resource
 
 _NEUTRAL = {"resourceType", "id", "meta", "text", "implicitRules", "language"}
 """What every resource has, or a server adds by itself."""

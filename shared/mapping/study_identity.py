@@ -9,7 +9,8 @@ from typing import Any
 
 from shared.mapping.converters import DICOM_UID_SYSTEM, MODALITY_SYSTEM, MappingOptions
 from shared.mapping.held import objects, text
-from shared.model import DEFAULT_PARTITION, Resource
+from shared.model.change_feed import DEFAULT_PARTITION
+from shared.model.fhir import Resource
 
 _CODE = "110180"
 TYPE: Mapping[str, Any] = {"coding": [{"system": MODALITY_SYSTEM, "code": _CODE, "display": "Study Instance UID"}]}

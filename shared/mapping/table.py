@@ -19,8 +19,8 @@ from functools import cache
 
 from shared.mapping import accession, body_site, endpoints, patient_id, procedures, series_and_instances, study_identity
 from shared.mapping import converters as to
-from shared.mapping import observation as dose
 from shared.mapping.dicom_json import Tag
+from shared.mapping.dose import observation as dose
 
 
 class How(StrEnum):

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from shared.mapping.held import ODD, text, whole
-from shared.model import Resource, Written
+from shared.model.fhir import Resource, Written
 
 _LINKS = ("subject", "endpoint")
 """Where an ImagingStudy points to what may be made beside it."""

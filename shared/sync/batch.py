@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from shared.audit import AuditOptions
 from shared.errors import FeedError, OutageError
-from shared.failures import ErrorTable
-from shared.journal import TOTALS
 from shared.mapping.converters import MappingOptions
-from shared.model import StoredWatermark
-from shared.outcome import BatchResult, Outcome
+from shared.model.audit import AuditOptions
+from shared.model.failures import ErrorTable
+from shared.model.journal import TOTALS
+from shared.model.outcome import BatchResult, Outcome
+from shared.model.watermark import StoredWatermark
 from shared.sync.ports import Ports
 from shared.sync.queue.studies import Limits, Progress, StudyQueue
 from shared.sync.queue.study import StudySync

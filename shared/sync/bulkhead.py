@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from shared.errors import DicomCastError, UnforeseenError
-from shared.log_lines import Dimension, log_line
+from shared.process.log_lines import Dimension, log_line
 
 logger = logging.getLogger(__name__)
 

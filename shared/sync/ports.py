@@ -6,23 +6,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from shared.deadline import Deadline
-from shared.failures import CarriedEntry, ErrorCount, ErrorQuery, ErrorRow, FailedEntry, OpenErrors, OpenRow
-from shared.journal import Journal, Slot
-from shared.model import (
-    ChangeFeedEntry,
-    FeedEntry,
-    FeedPage,
-    Hole,
-    LeaseState,
-    ListedStudy,
-    Resource,
-    StoredWatermark,
-    Watermark,
-    Written,
-)
-from shared.outcome import TickRecord
-from shared.replay import Replay, ReplayRequest
+from shared.model.change_feed import ChangeFeedEntry, FeedEntry, FeedPage
+from shared.model.failures import CarriedEntry, ErrorCount, ErrorQuery, ErrorRow, FailedEntry, OpenErrors, OpenRow
+from shared.model.fhir import Resource, Written
+from shared.model.journal import Journal, Slot
+from shared.model.lease import LeaseState
+from shared.model.listed_study import ListedStudy
+from shared.model.outcome import TickRecord
+from shared.model.replay import Replay, ReplayRequest
+from shared.model.watermark import Hole, StoredWatermark, Watermark
+from shared.process.deadline import Deadline
 from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.handover import Handover
 from shared.sync.merge.known import KnownResources

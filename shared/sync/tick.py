@@ -5,9 +5,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.errors import DicomCastError, FeedError, LeaseLostError, OutageError, UnforeseenTickError, WatermarkError
-from shared.journal import TOTALS, Journal
-from shared.log_lines import log_line
-from shared.outcome import BatchResult, Lag, Outcome, TickRecord
+from shared.model.journal import TOTALS, Journal
+from shared.model.outcome import BatchResult, Lag, Outcome, TickRecord
+from shared.process.log_lines import log_line
 from shared.sync.audit.audit import run_audit
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.bulkhead import bulkhead, tell

@@ -7,12 +7,13 @@ from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from shared.audit import AuditState, Dates, OneStudy, Round, RoundRequest, told
-from shared.failures import ErrorCount, ErrorRow
-from shared.journal import Slot
-from shared.model import DEFAULT_PARTITION, LeaseState
-from shared.outcome import TickRecord
-from shared.replay import Replay, ReplayRequest, SequenceRange, StoredErrors, StudyRebuild, TimeRange
+from shared.model.audit import AuditState, Dates, OneStudy, Round, RoundRequest, told
+from shared.model.change_feed import DEFAULT_PARTITION
+from shared.model.failures import ErrorCount, ErrorRow
+from shared.model.journal import Slot
+from shared.model.lease import LeaseState
+from shared.model.outcome import TickRecord
+from shared.model.replay import Replay, ReplayRequest, SequenceRange, StoredErrors, StudyRebuild, TimeRange
 from shared.sync.status.check import Check
 from shared.sync.status.reasons import OpenReasons
 from shared.sync.status.status import Status

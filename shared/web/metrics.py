@@ -14,8 +14,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from shared.journal import Journal
-from shared.outcome import DURATION_BUCKETS, Outcome, TickDurations
+from shared.model.journal import Journal
+from shared.model.outcome import DURATION_BUCKETS, Outcome, TickDurations
 from shared.sync.status.seen import SYSTEMS, State
 from shared.sync.status.status import AuditSeen, Status
 

@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from shared.audit import DifferenceQuery, Kind
 from shared.errors import RequestError
-from shared.failures import ErrorQuery, ErrorRow, ErrorTable
 from shared.mapping.text import InvalidValueError, uid
-from shared.model import DEFAULT_PARTITION
+from shared.model.audit import DifferenceQuery, Kind
+from shared.model.change_feed import DEFAULT_PARTITION
+from shared.model.failures import ErrorQuery, ErrorRow, ErrorTable
+from shared.web.json_object import json_object
 
 MAX_PAGE, DEFAULT_PAGE = 200, 50
 MAX_HOURS, DEFAULT_HOURS = 168, 24
@@ -82,12 +83,7 @@ def study_of(route_params: Mapping[str, str], params: Mapping[str, str]) -> tupl
 
 def search_of(body: bytes) -> tuple[str, str | None]:
     """What a study is searched by, and the data partition. It stands in the body: a PatientID is for no URL."""
-    try:
-        given = json.loads(body)
-    except (ValueError, RecursionError):
-        raise RequestError(["the body is not JSON"]) from None
-    if not isinstance(given, dict):
-        raise RequestError(["the body is not a JSON object"])
+    given = json_object(body)
     said = {"text": "", **{str(name): value if isinstance(value, str) else "\0" for name, value in given.items()}}
     read = _read(said, {"text": _searched, "partition": _partition}, partition=None)
     return read["text"], read["partition"]

@@ -1,6 +1,6 @@
 """What to do about an open error row, in a sentence: docs/runbook.md says more."""
 
-from shared.failures import ErrorTable
+from shared.model.failures import ErrorTable
 
 _REPLAY = "then replay the rows"
 _BY_TABLE = {

@@ -18,7 +18,7 @@ import requests
 
 from shared import bootstrap
 from shared.clients.fhir.exchange import FHIR_JSON
-from shared.config import read_settings
+from shared.settings.config import read_settings
 from shared.sync.queue.lanes import FIRST_LANES
 from tests.bench.worker import ADVANCES, Json, serve
 from tests.bench.workloads import ROOT_UID

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from local.dicom_service.instance import read_instance
 from local.samples import pydicom_files
 from shared.bootstrap import settle
+from shared.clients.dicom.metadata_parser import MetadataParser
 from shared.clients.http import Answer
-from shared.clients.metadata_parser import MetadataParser
 from shared.mapping.converters import MappingOptions
 from shared.mapping.merge_study import merge_study
 from shared.mapping.resources import MAPPED_KEYS, StudyMapper
-from shared.model import Action, ChangeFeedEntry, State
+from shared.model.change_feed import Action, ChangeFeedEntry, State
 
 SIZES = (1_000, 10_000, 40_000)
 SERIES_LENGTH = 500

@@ -18,11 +18,11 @@ from tempfile import TemporaryDirectory
 from azure.data.tables import TableServiceClient
 
 from local.stack import Ports, Stack, StackOptions
-from shared.clients.error_tables import ErrorTables
-from shared.clients.open_rows import OPEN, TABLE, entity_of
-from shared.clients.tables import Tables, int64
-from shared.failures import ErrorTable, FailedEntry
-from shared.model import DEFAULT_PARTITION
+from shared.clients.azure.error_tables import ErrorTables
+from shared.clients.azure.open_rows import OPEN, TABLE, entity_of
+from shared.clients.azure.tables import Tables, int64
+from shared.model.change_feed import DEFAULT_PARTITION
+from shared.model.failures import ErrorTable, FailedEntry
 from tests.bench.bars import Bar
 
 STUDIES = 500

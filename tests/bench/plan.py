@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from local.compare import compare
 from local.compare_rules import Rules
-from shared.config import SETTINGS
+from shared.settings.config import SETTINGS
 from tests.bench import measure
 from tests.bench.measure import Setup
 from tests.bench.rig import Rig

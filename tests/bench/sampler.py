@@ -27,10 +27,10 @@ STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("FHIR JSON", ("shared/clients/fhir", "shared/mapping/transaction", "reference.py:_json", "reference.py:_bundle")),
     ("merge", ("shared/mapping/merge", "reference_mapping.py:merge")),
     ("map", ("shared/mapping/", "reference_mapping.py")),
-    ("feed JSON", ("shared/clients/change_feed", "shared/clients/dicomweb", "reference.py:feed")),
+    ("feed JSON", ("shared/clients/dicom/", "reference.py:feed")),
     (
         "storage",
-        ("site-packages/azure/", *(f"shared/clients/{name}" for name in ("tables", "lease", "watermark", "error_"))),
+        ("site-packages/azure/", "shared/clients/azure/"),
     ),
 )
 """A stack is of the first stage that one of its functions, from the inside out, belongs to: by `path:function`."""

@@ -12,7 +12,7 @@ from local.compare import compare
 from local.compare_rules import Rules
 from local.dicom_service import store
 from shared import bootstrap
-from shared.config import read_settings
+from shared.settings.config import read_settings
 from tests.bench import hapi
 from tests.bench.bars import Bar
 from tests.bench.hapi_worker import renumbered
@@ -144,10 +144,10 @@ def test_an_unknown_parameter_is_refused(fhir):
     [
         (["shared/mapping/text.py:uid", "shared/mapping/resources.py:map"], "map"),
         (["shared/mapping/merge_study.py:put", "shared/sync/queue/study.py:_merge"], "merge"),
-        (["/json/decoder.py:raw_decode", "shared/clients/json_body.py:json_of", "shared/clients/change_feed_reader.py:_json"], "feed JSON"),
+        (["/json/decoder.py:raw_decode", "shared/clients/json_body.py:json_of", "shared/clients/dicom/change_feed_reader.py:_json"], "feed JSON"),
         (["/json/encoder.py:iterencode", "shared/clients/fhir.py:transact"], "FHIR JSON"),
-        (["/socket.py:readinto", "site-packages/requests/sessions.py:send", "shared/clients/change_feed_reader.py:_get"], "HTTP"),
-        (["/socket.py:readinto", "site-packages/azure/core/x.py:send", "shared/clients/watermark.py:write"], "storage"),
+        (["/socket.py:readinto", "site-packages/requests/sessions.py:send", "shared/clients/dicom/change_feed_reader.py:_get"], "HTTP"),
+        (["/socket.py:readinto", "site-packages/azure/core/x.py:send", "shared/clients/azure/watermark.py:write"], "storage"),
         (["shared/sync/read/plan.py:by_study"], "rest"),
     ],
 )  # fmt: skip

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from shared import bootstrap
-from shared.config import read_settings
-from shared.outcome import Outcome
+from shared.model.outcome import Outcome
+from shared.settings.config import read_settings
 from tests.bench.reference import Reference
 from tests.bench.sampler import Sampler
 from tests.bench.workloads import warm_up

@@ -7,12 +7,12 @@ import pytest
 import requests
 from azure.data.tables import TableServiceClient
 
-from shared.clients import replay_table
-from shared.clients.error_tables import ErrorTables
-from shared.clients.open_rows import TABLE
-from shared.clients.tables import Tables
-from shared.failures import ErrorTable, FailedEntry
-from shared.replay import Replay, ReplayError, ReplayRequest, ReplayState, SequenceRange
+from shared.clients.azure import replay_table
+from shared.clients.azure.error_tables import ErrorTables
+from shared.clients.azure.open_rows import TABLE
+from shared.clients.azure.tables import Tables
+from shared.model.failures import ErrorTable, FailedEntry
+from shared.model.replay import Replay, ReplayError, ReplayRequest, ReplayState, SequenceRange
 from tests.integration.faults.proxy import Fault, frozen
 
 pytest.importorskip("selenium", reason="make test-browser installs it")

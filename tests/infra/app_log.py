@@ -6,11 +6,11 @@ import threading
 from contextlib import contextmanager
 from dataclasses import replace
 
-from shared.audit import AuditMode
 from shared.clients.fhir.client import FhirClient
 from shared.clients.http import HttpService
 from shared.errors import FhirRefusedError, OutageError, TransientError
 from shared.mapping.converters import MappingOptions
+from shared.model.audit import AuditMode
 from shared.sync.batch import BatchOptions
 from shared.sync.status.outages import OutageLog
 from shared.sync.tick import tick

@@ -2,9 +2,9 @@
 
 import itertools
 
-from shared.authentication import CREDENTIALS, SWITCHES
-from shared.config import SERVICES, SETTINGS
-from shared.transport import TRANSPORT
+from shared.settings.authentication import CREDENTIALS, SWITCHES
+from shared.settings.config import SERVICES, SETTINGS
+from shared.settings.transport import TRANSPORT
 
 HOST = {
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",

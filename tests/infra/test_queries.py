@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from shared.failures import ErrorTable
-from shared.outcome import Outcome
+from shared.model.failures import ErrorTable
+from shared.model.outcome import Outcome
 from tests.infra.app_log import captured
 from tests.infra.posture import ALERT
 from tests.infra.snapshots import INFRA, SAMPLES, stored_snapshot

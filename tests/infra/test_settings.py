@@ -3,9 +3,9 @@
 import re
 
 from docs.readme_tables import settings_table
-from shared.clients import audit_table, difference_table, journal_table, lease, replay_table, watermark
-from shared.config import SETTINGS
-from shared.failures import ErrorTable
+from shared.clients.azure import audit_table, difference_table, journal_table, lease, replay_table, watermark
+from shared.model.failures import ErrorTable
+from shared.settings.config import SETTINGS
 from tests.infra.settings import VALUES, faults, of_app
 from tests.infra.snapshots import INFRA, SAMPLES, stored_snapshot
 

@@ -7,12 +7,12 @@ from uuid import uuid4
 import pytest
 from azure.data.tables import TableServiceClient
 
-from shared.audit import Difference, DifferenceQuery, Kind, Phase, Place, RoundRequest, RoundState
-from shared.clients import audit_table, difference_table
-from shared.clients.audit_table import AuditTable
-from shared.clients.difference_table import DifferenceTable
-from shared.clients.tables import Tables
+from shared.clients.azure import audit_table, difference_table
+from shared.clients.azure.audit_table import AuditTable
+from shared.clients.azure.difference_table import DifferenceTable
+from shared.clients.azure.tables import Tables
 from shared.errors import LeaseLostError, RoundUnderWayError
+from shared.model.audit import Difference, DifferenceQuery, Kind, Phase, Place, RoundRequest, RoundState
 
 NOW = datetime(2024, 5, 6, 7, 8, 9, 123456, tzinfo=UTC)
 

@@ -11,12 +11,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from shared.clients.dicomweb import PAGE, DicomWeb
+from shared.clients.dicom.dicomweb import PAGE, DicomWeb
+from shared.clients.dicom.study_list import StudyList
 from shared.clients.http import HttpService
-from shared.clients.study_list import StudyList
 from shared.errors import FeedError, OutageError
 from shared.mapping.resources import MAPPED_KEYS
-from shared.model import DEFAULT_PARTITION, Action, ChangeFeedEntry, State
+from shared.model.change_feed import DEFAULT_PARTITION, Action, ChangeFeedEntry, State
 from tests.fakes import metadata
 from tests.integration.dicom_service_client import dicom_file, running
 

@@ -8,9 +8,9 @@ import requests
 from shared.clients.fhir.client import FhirClient
 from shared.clients.http import HttpService
 from shared.mapping.converters import MappingOptions, urn
-from shared.mapping.dose import map_dose_report
-from shared.mapping.merge_observation import merge_report, remove_report, report_query
-from shared.mapping.observation import ReportInstance
+from shared.mapping.dose.mapped_report import map_dose_report
+from shared.mapping.dose.merge_observation import merge_report, remove_report, report_query
+from shared.mapping.dose.observation import ReportInstance
 from shared.mapping.transaction import Create, transaction_bundle
 from tests.dose_reports import ct, ct_event, num
 

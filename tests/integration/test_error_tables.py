@@ -7,10 +7,10 @@ from uuid import uuid4
 import pytest
 from azure.data.tables import TableServiceClient, UpdateMode
 
-from shared.clients import open_rows
-from shared.clients.error_tables import ErrorTables
-from shared.clients.tables import Tables
-from shared.failures import ErrorCount, ErrorQuery, ErrorTable, FailedEntry, digest
+from shared.clients.azure import open_rows
+from shared.clients.azure.error_tables import ErrorTables
+from shared.clients.azure.tables import Tables
+from shared.model.failures import ErrorCount, ErrorQuery, ErrorTable, FailedEntry, digest
 
 ORIGINALS = ("PartitionKey", "RowKey", "StudyUid", "SeriesUid", "InstanceUid", "ChangeFeedSequence", "Exception")
 START = datetime(2024, 5, 6, tzinfo=UTC)

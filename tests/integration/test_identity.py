@@ -12,13 +12,13 @@ import requests
 from starlette.responses import JSONResponse, PlainTextResponse
 
 from shared import bootstrap
-from shared.authentication import Authentication, AuthenticationType
+from shared.clients.connections import DICOM_AUDIENCE
 from shared.clients.http import HttpService
 from shared.clients.identity import BearerAuth, token_source
-from shared.config import read_settings
-from shared.connections import DICOM_AUDIENCE
 from shared.errors import OutageError
-from shared.outcome import Outcome
+from shared.model.outcome import Outcome
+from shared.settings.authentication import Authentication, AuthenticationType
+from shared.settings.config import read_settings
 from tests.integration.dicom_service_client import dicom_file, running
 from tests.integration.faults.proxy import proxy_to
 from tests.integration.token_endpoint import IDENTITY_HEADER, TokenEndpoint

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from shared import bootstrap
-from shared.log_lines import CHATTY
+from shared.process.log_lines import CHATTY
 
 MOST_BYTES = 300
 """Of an idle tick; docs/deploy.md reckons with it."""

@@ -9,8 +9,8 @@ import requests
 
 from local.fhir_account import search
 from shared import bootstrap
-from shared.config import read_settings
-from shared.model import Watermark
+from shared.model.watermark import Watermark
+from shared.settings.config import read_settings
 from tests.integration.dicom_service_client import dicom_file
 
 ACSN = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "ACSN"}]}

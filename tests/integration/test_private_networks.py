@@ -18,13 +18,13 @@ from starlette.routing import Route
 
 from local.processes import free_port
 from shared import bootstrap
-from shared.authentication import Authentication, AuthenticationType
 from shared.clients.http import HttpService
 from shared.clients.identity import BearerAuth, token_source
-from shared.config import read_settings, shown_settings
 from shared.errors import OutageError
-from shared.outcome import Outcome
-from shared.transport import Transport
+from shared.model.outcome import Outcome
+from shared.settings.authentication import Authentication, AuthenticationType
+from shared.settings.config import read_settings, shown_settings
+from shared.settings.transport import Transport
 from tests.integration.dicom_service_client import dicom_file, running
 from tests.integration.private_network import Authority, behind_tls, forward_proxy, resetting
 from tests.integration.token_endpoint import IDENTITY_HEADER, TokenEndpoint

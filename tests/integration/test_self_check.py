@@ -15,8 +15,8 @@ from starlette.routing import Route
 from local.fhir_account import search
 from local.processes import free_port
 from shared import bootstrap
-from shared.config import read_settings
-from shared.model import StoredWatermark, Watermark
+from shared.model.watermark import StoredWatermark, Watermark
+from shared.settings.config import read_settings
 from tests.integration.dicom_service_client import dicom_file, running
 from tests.integration.faults.proxy import Fault, proxy_to
 

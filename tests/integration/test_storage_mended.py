@@ -8,16 +8,16 @@ import pytest
 from azure.data.tables import EdmType, EntityProperty, TableServiceClient
 from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 
-from shared.audit import OneStudy, RoundRequest, RoundState
-from shared.clients import audit_table, replay_table
-from shared.clients import tables as storage_tables
-from shared.clients.lease import CONTAINER
-from shared.clients.watermark import PARTITION_KEY, ROW_KEY, TABLE
+from shared.clients.azure import audit_table, replay_table
+from shared.clients.azure import tables as storage_tables
+from shared.clients.azure.lease import CONTAINER
+from shared.clients.azure.watermark import PARTITION_KEY, ROW_KEY, TABLE
 from shared.errors import OutageError
-from shared.failures import ErrorTable
-from shared.model import Hole, Watermark
-from shared.outcome import Outcome
-from shared.replay import ReplayRequest, StudyRebuild
+from shared.model.audit import OneStudy, RoundRequest, RoundState
+from shared.model.failures import ErrorTable
+from shared.model.outcome import Outcome
+from shared.model.replay import ReplayRequest, SequenceRange, StudyRebuild
+from shared.model.watermark import Hole, Watermark
 from shared.web.as_json import status_json
 from tests.integration.whole_feed import World
 
@@ -60,13 +60,13 @@ def test_a_table_that_was_deleted_is_made_again(world, tables, name):
     """While the app runs: the ticks go on, rows are written, a replay can be asked for, and the status answers."""
     world.dicom.store(world.file(1))
     world.synced()
-    world.app.start_replay(b'{"sequence": {"from": 1, "to": 1}, "dryRun": true}')
+    world.app.start_replay(ReplayRequest(SequenceRange(1, 1), dry_run=True))
     tables.delete(name)
     world.dicom.store(world.file(2), world.file(3, SeriesInstanceUID=f"{world.study}.2", Modality=None))
     world.synced()
     assert world.imaging_study()["numberOfInstances"] == 2
     assert world.app.status().faults == []
-    assert world.app.start_replay(b'{"sequence": {"from": 1, "to": 2}}').is_under_way
+    assert world.app.start_replay(ReplayRequest(SequenceRange(1, 2))).is_under_way
 
 
 MALFORMED = [

@@ -13,9 +13,9 @@ from pydicom.data import get_charset_files
 
 from local.fhir_account import search
 from shared import bootstrap
-from shared.config import read_settings
-from shared.model import Watermark
-from shared.outcome import Outcome
+from shared.model.outcome import Outcome
+from shared.model.watermark import Watermark
+from shared.settings.config import read_settings
 from tests.integration.dicom_service_client import dicom_file
 
 

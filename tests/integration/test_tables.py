@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 from azure.data.tables import TableServiceClient
 
-from shared.clients.tables import Tables
+from shared.clients.azure.tables import Tables
 
 ROW = {"PartitionKey": "P", "RowKey": "R"}
 

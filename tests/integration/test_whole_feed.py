@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 import requests
 
+from shared.model.replay import ReplayRequest, SequenceRange, StudyRebuild
 from tests.integration.faults.proxy import Fault, proxy_to
 from tests.integration.whole_feed import World
 
@@ -34,7 +35,7 @@ def test_an_update_is_followed(world):
     assert world.subject(study)["name"][0]["family"] == "Adler"
     assert study["numberOfInstances"] == 3
     world.build()
-    replay = world.app.start_replay(json.dumps({"study": world.study}).encode())
+    replay = world.app.start_replay(ReplayRequest(StudyRebuild(world.study)))
     world.app.tick()
     assert world.app.replay(replay.id).progress.unchanged == 3
     assert world.imaging_study()["meta"]["versionId"] == study["meta"]["versionId"]
@@ -96,7 +97,7 @@ def test_a_study_of_a_partition_is_rebuilt_from_there(world):
     url = f"{world.dicom.url}/partitions/south"
     study = world.imaging_study(url)
     requests.delete(f"{world.fhir_url}/ImagingStudy/{study['id']}", timeout=30)
-    replay = world.app.start_replay(json.dumps({"study": world.study, "partition": "south"}).encode())
+    replay = world.app.start_replay(ReplayRequest(StudyRebuild(world.study, "south")))
     world.app.tick()
     assert world.app.replay(replay.id).progress.written == 2
     assert world.imaging_study(url)["numberOfInstances"] == 2
@@ -114,7 +115,7 @@ def test_a_dose_report_becomes_observations(world):
     for one in found:
         assert one["derivedFrom"] == [{"reference": f"ImagingStudy/{study['id']}"}]
         assert one["subject"] == study["subject"]
-    world.app.start_replay(json.dumps({"study": world.study}).encode())
+    world.app.start_replay(ReplayRequest(StudyRebuild(world.study)))
     world.app.tick()
     again = world.search("Observation", f"urn:dicom:uid|urn:oid:{report}")
     assert {one["meta"]["versionId"] for one in again} == {"1"}
@@ -167,7 +168,7 @@ def test_a_large_study_is_counted(world):
     world.synced()
     assert counted(world) == (3, {second: 3})
     version = world.imaging_study()["meta"]["versionId"]
-    world.app.start_replay(b'{"sequence": {"from": 1, "to": 6}}')
+    world.app.start_replay(ReplayRequest(SequenceRange(1, 6)))
     world.app.tick()
     assert world.imaging_study()["meta"]["versionId"] == version
     requests.delete(f"{world.dicom.url}/v2/studies/{world.study}", timeout=30)
@@ -193,7 +194,7 @@ def test_a_study_that_the_server_takes_only_without_its_lists(world):
     assert (row.table, row.sequence) == ("InvalidDicomTagExceptionTable", 3)
     assert row.reason.startswith("ImagingStudy.series.instance: left out, the series keep their counts; status 413")
     world.build(Fhir__Endpoint=world.fhir_url)
-    world.app.start_replay(json.dumps({"study": world.study}).encode())
+    world.app.start_replay(ReplayRequest(StudyRebuild(world.study)))
     world.app.tick()
     assert len(world.imaging_study()["series"][0]["instance"]) == 3
     assert world.differences() == []

@@ -10,9 +10,9 @@ from starlette.routing import Route
 
 from local.processes import free_port
 from shared import bootstrap
-from shared.config import read_settings
-from shared.model import Watermark
-from shared.outcome import Outcome
+from shared.model.outcome import Outcome
+from shared.model.watermark import Watermark
+from shared.settings.config import read_settings
 from tests.integration.dicom_service_client import running
 
 ENTRY = {

@@ -10,8 +10,8 @@ from local.compare_rules import Rules
 from local.failures import recorded_failures
 from local.fhir_account import search
 from shared import bootstrap
-from shared.config import read_settings
-from shared.outcome import Outcome
+from shared.model.outcome import Outcome
+from shared.settings.config import read_settings
 from tests.dose_reports import ct, ct_event
 from tests.integration.dicom_service_client import dicom_file, written
 

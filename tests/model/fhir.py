@@ -4,7 +4,7 @@ import copy
 from collections import Counter
 
 from shared.errors import ConflictError, FhirRefusedError, TransientError
-from shared.model import Written
+from shared.model.fhir import Written
 from tests.fakes import FakeFhir, _resolve, is_of_endpoint
 
 

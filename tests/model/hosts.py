@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from inspect import isgenerator
 from itertools import cycle
 
-from shared.clients.change_feed import ChangeFeed
-from shared.clients.change_feed_reader import FeedReader
-from shared.clients.dicomweb import DicomWeb
+from shared.clients.dicom.change_feed import ChangeFeed
+from shared.clients.dicom.change_feed_reader import FeedReader
+from shared.clients.dicom.dicomweb import DicomWeb
 from shared.clients.http import HttpService
 from shared.clients.telemetry import SILENT
 from shared.errors import (
@@ -20,10 +20,11 @@ from shared.errors import (
     ThrottledError,
     TransientError,
 )
-from shared.mapping.dose import REPORT_KEYS
+from shared.mapping.dose.mapped_report import REPORT_KEYS
 from shared.mapping.resources import MAPPED_KEYS
-from shared.model import FeedPage, Watermark
-from shared.replay import ReplayRequest
+from shared.model.change_feed import FeedPage
+from shared.model.replay import ReplayRequest
+from shared.model.watermark import Watermark
 from shared.sync.handover import Handover
 from shared.sync.merge.known import KnownResources
 from shared.sync.ports import Ports

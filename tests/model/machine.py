@@ -6,9 +6,9 @@ from dataclasses import replace
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from shared.failures import ErrorTable
-from shared.model import PatientUpdatePolicy
-from shared.replay import SequenceRange, StoredErrors, StudyRebuild, TimeRange
+from shared.model.failures import ErrorTable
+from shared.model.options import PatientUpdatePolicy
+from shared.model.replay import SequenceRange, StoredErrors, StudyRebuild, TimeRange
 from tests.model.hosts import OF_PORT, Fault
 from tests.model.oracle import ViolatedError, studies_of
 from tests.model.vocabulary import DEFAULT, IMAGES, OTHER, REPORTS, STUDIES, UPDATED, VALUES, OfSeries, Place, Said

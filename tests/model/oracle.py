@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, field
 
-from shared.model import Action, ChangeFeedEntry, State
+from shared.model.change_feed import Action, ChangeFeedEntry, State
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
 from shared.sync.transact.task import StudyResult

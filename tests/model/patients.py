@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from shared.mapping.converters import GENDERS
 from shared.mapping.patient_id import patient_identifier
-from shared.model import PatientUpdatePolicy
+from shared.model.options import PatientUpdatePolicy
 from tests.model.oracle import PATIENT_TAGS, ViolatedError, identities, text
 
 

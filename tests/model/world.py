@@ -4,12 +4,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from shared.errors import OutageError
-from shared.failures import ErrorQuery, ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.mapping.sign import is_ours
-from shared.model import PatientUpdatePolicy
-from shared.outcome import Outcome
-from shared.replay import SequenceRange, StoredErrors, StudyRebuild, TimeRange
+from shared.model.failures import ErrorQuery, ErrorTable
+from shared.model.options import PatientUpdatePolicy
+from shared.model.outcome import Outcome
+from shared.model.replay import SequenceRange, StoredErrors, StudyRebuild, TimeRange
 from shared.sync.batch import BatchOptions
 from shared.sync.merge.patient_links import SEVERAL
 from tests.model.archive import Archive, Clock

@@ -6,8 +6,8 @@ import pytest
 import requests
 
 from shared import bootstrap
-from shared.audit import DifferenceQuery, Kind, RoundState
-from shared.config import read_settings
+from shared.model.audit import DifferenceQuery, Kind, RoundRequest, RoundState
+from shared.settings.config import read_settings
 from tests.integration.dicom_service_client import dicom_file
 
 DAYS = [*[f"202405{day:02}" for day in range(1, 11)], "19991231", None]
@@ -52,9 +52,9 @@ class Audited:
         url = f"{self.fhir_url}/ImagingStudy/{study['id']}"
         requests.request(method, url, json={**study, **changed}, headers=JSON, timeout=30).raise_for_status()
 
-    def round(self, body=b"{}"):
+    def round(self):
         """Once it has ended."""
-        assert self.app.start_round(body)
+        assert self.app.start_round(RoundRequest())
         for _ in range(20):
             assert self.app.tick().error is None
             state = self.app.audit(DifferenceQuery())

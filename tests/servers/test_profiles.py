@@ -12,8 +12,8 @@ import pytest
 import requests
 
 from shared.mapping.converters import MappingOptions
-from shared.mapping.dose import map_dose_report
-from shared.mapping.merge_observation import merge_report
+from shared.mapping.dose.mapped_report import map_dose_report
+from shared.mapping.dose.merge_observation import merge_report
 from tests.servers.test_validate import SINCE_R4, issues
 from tests.unit.test_dose_golden import CASES as REPORTS
 from tests.unit.test_golden import CASES

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.rooms import ROOMS_OF_SYNC
+from docs.rooms import ROOMS_WITHIN
 
 ROOT = Path(__file__).parents[2]
 PURE_LIBRARIES = {
@@ -21,39 +21,19 @@ PURE_LIBRARIES = {
     "opentelemetry",
 }
 
-RECORDS = {"model", "failures", "outcome"}
-
 # room -> the rooms of the app that it may import from
 ALLOWED = {
-    "model": set(),
-    "failures": {"model"},
-    "outcome": {"failures", "model"},
-    "errors": {"failures"},
-    "journal": {"outcome", "model", "stored_text"},
-    "replay": {"failures", "model", "stored_text"},
-    "audit": {"model", "stored_text"},
-    "stored_text": set(),
-    "log_lines": set(),
-    "garbage": set(),
-    "deadline": set(),
-    "setting": {"audit", "mapping", "model"},
-    "authentication": {"setting"},
-    "transport": {"setting"},
-    "config": {"audit", "authentication", "transport", "setting", "errors", "model"},
-    "mapping": {"mapping", "failures", "model", "errors"},
-    "sync": RECORDS
-    | {"sync", "mapping", "journal", "replay", "log_lines", "errors", "deadline"}
-    | {"audit", "stored_text"},
-    "clients": RECORDS
-    | {"clients", "authentication", "transport", "setting", "journal", "replay", "stored_text", "errors", "deadline"}
-    | {"audit"},
-    "web": RECORDS | {"web", "sync", "mapping", "journal", "replay", "audit", "errors"},
-    "app": RECORDS | {"sync", "journal", "replay", "audit", "errors"},
-    "connections": {"clients", "config", "authentication", "transport", "deadline"},
-    "bootstrap": {"app", "connections", "sync", "clients", "mapping", "config", "errors", "failures", "deadline"}
-    | {"log_lines", "garbage", "audit"},
-    "api": {"bootstrap", "web", "errors"},
-    "function_app": {"bootstrap", "api", "log_lines", "garbage", "errors"},
+    "model": {"model"},
+    "errors": {"model"},
+    "process": {"process"},
+    "settings": {"settings", "mapping", "model", "errors"},
+    "mapping": {"mapping", "model", "errors"},
+    "sync": {"sync", "mapping", "model", "errors", "process"},
+    "clients": {"clients", "settings", "model", "errors", "process"},
+    "web": {"web", "bootstrap", "sync", "mapping", "model", "errors"},
+    "app": {"sync", "model", "errors"},
+    "bootstrap": {"app", "sync", "clients", "mapping", "settings", "model", "errors", "process"},
+    "function_app": {"bootstrap", "web", "errors", "process"},
 }
 
 
@@ -75,12 +55,12 @@ def imports(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_run_one_way(path):
-    """function_app -> api -> bootstrap -> {sync, clients}, sync -> mapping; records and errors for all; never back."""
+    """function_app -> web -> bootstrap -> {sync, clients}, sync -> mapping; records and errors for all; never back."""
     own = {name.split(".")[1] for name in imports(path) if name.startswith("shared.")}
     assert own <= ALLOWED[room(path)]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "shared/mapping").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "shared/mapping").rglob("*.py")), ids=lambda path: path.name)
 def test_the_mapping_is_pure(path):
     """No I/O, clock, environment or logger in mapping/."""
     assert not {name.split(".")[0] for name in imports(path)} & PURE_LIBRARIES
@@ -106,8 +86,28 @@ def test_the_app_never_imports_what_is_not_deployed():
     assert not foreign
 
 
-def test_the_rooms_of_sync_are_the_words_of_the_road():
-    """Beside them stand the batch and the tick, what they need of the world, and what bounds a fault."""
-    rooms = {path.name for path in (ROOT / "shared/sync").iterdir() if path.is_dir() and path.name != "__pycache__"}
-    loose = {path.stem for path in (ROOT / "shared/sync").glob("*.py")}
-    assert (rooms, loose) == (set(ROOMS_OF_SYNC), {"__init__", "batch", "bulkhead", "handover", "ports", "tick"})
+LOOSE = {
+    ".": {"__init__", "app", "bootstrap", "errors"},
+    "sync": {"__init__", "batch", "bulkhead", "handover", "ports", "tick"},
+}
+
+
+@pytest.mark.parametrize("room", [*ROOMS_WITHIN, "."])
+def test_the_rooms_are_those_of_the_architecture_s_page(room):
+    """In sync the words of the road; beside them stand the batch, the tick, what they need, and what bounds a fault."""
+    place = ROOT / "shared" / room
+    rooms = {path.name for path in place.iterdir() if path.is_dir() and path.name not in {"__pycache__", "dashboard"}}
+    assert rooms == set(ROOMS_WITHIN.get(room, ALLOWED.keys() - {"function_app", *LOOSE["."]}))
+    assert room not in LOOSE or {path.stem for path in place.glob("*.py")} == LOOSE[room]
+
+
+@pytest.mark.parametrize("room", ROOMS_WITHIN["clients"])
+def test_a_client_knows_nothing_of_the_others(room):
+    """What they share stands in clients/ itself."""
+    others = {f"shared.clients.{one}" for one in ROOMS_WITHIN["clients"]} - {f"shared.clients.{room}"}
+    used = {
+        ".".join(name.split(".")[:3])
+        for path in (ROOT / "shared/clients" / room).glob("*.py")
+        for name in imports(path)
+    }
+    assert not used & others

@@ -22,7 +22,7 @@ LATER = [
     ("prometheus_client",                      "a scraper asks for it"),
     ("opentelemetry",                          "telemetry is off"),
     ("shared.clients.self_check",              "an operator asks for it"),
-    ("shared.sync.replay.replay_request",      "an operator asks for a replay"),
+    ("shared.web.replay_request",              "an operator asks for a replay"),
     ("shared.sync.status.study_page",          "a person looks at a study"),
     ("shared.sync.status.study_view",          "a person looks at a study"),
 ]  # fmt: skip

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.config import SETTINGS, read_settings, shown_settings
 from shared.errors import SettingsError
+from shared.settings.config import SETTINGS, read_settings, shown_settings
 
 ENOUGH = {
     "AzureWebJobsStorage": "UseDevelopmentStorage=true",

@@ -13,8 +13,8 @@ import pytest
 
 from shared.clients.json_body import json_bytes
 from shared.mapping.converters import MappingOptions
-from shared.mapping.dose import map_dose_report
-from shared.mapping.merge_observation import merge_report
+from shared.mapping.dose.mapped_report import map_dose_report
+from shared.mapping.dose.merge_observation import merge_report
 from tests.dose_reports import (
     XRAY_REPORT,
     administration,

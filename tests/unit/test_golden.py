@@ -14,10 +14,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from shared.clients.change_feed_entry import entry_of
+from shared.clients.dicom.change_feed_entry import entry_of
 from shared.clients.json_body import json_bytes
 from shared.mapping.converters import MappingOptions
-from shared.model import Watermark
+from shared.model.watermark import Watermark
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
 from tests.archive_of_fhir import ArchiveOfFhir

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.journal import RECENT, SLOTS, Journal, Slot
-from shared.model import Watermark
-from shared.outcome import BatchResult, Lag, Outcome, TickRecord
+from shared.model.journal import RECENT, SLOTS, Journal, Slot
+from shared.model.outcome import BatchResult, Lag, Outcome, TickRecord
+from shared.model.watermark import Watermark
 from tests.fakes import NOW
 
 

@@ -5,9 +5,9 @@ import logging
 import pytest
 
 from local.functions_host.readable import ReadableFilter, ReadableFormatter
-from shared.log_lines import log_line
-from shared.model import Watermark
-from shared.outcome import BatchResult, Lag, Outcome, TickRecord
+from shared.model.outcome import BatchResult, Lag, Outcome, TickRecord
+from shared.model.watermark import Watermark
+from shared.process.log_lines import log_line
 from shared.sync import tick
 from shared.sync.status.seen import State, SyncState
 from tests.fakes import NOW

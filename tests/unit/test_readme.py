@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from docs.readme_tables import TABLES, written
-from shared.config import SETTINGS
+from shared.settings.config import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

@@ -12,10 +12,10 @@ import pytest
 
 from local.dicom_service.instance import read_instance
 from shared.mapping.converters import MappingOptions
-from shared.mapping.dose import map_dose_report
-from shared.mapping.dose_report import is_dose_report
-from shared.mapping.merge_observation import merge_report
-from shared.mapping.structured_report import ContentHeld, content_held
+from shared.mapping.dose.mapped_report import map_dose_report
+from shared.mapping.dose.merge_observation import merge_report
+from shared.mapping.dose.report import is_dose_report
+from shared.mapping.dose.structured_report import ContentHeld, content_held
 from tests.dose_reports import REAL_FILES
 from tests.r4 import faults
 

@@ -6,9 +6,9 @@ import pytest
 
 from local.dicom_service.instance import read_instance
 from local.samples import pydicom_files
-from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
-from shared.model import Action, ChangeFeedEntry, State
+from shared.model.change_feed import Action, ChangeFeedEntry, State
+from shared.model.failures import ErrorTable
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
 from tests.fakes import NOW, FakeFhir, ports

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import TypeAdapter
 
-from shared.replay import PlannedWrite, Replay, ReplayError, ReplayRequest, ReplayState, SequenceRange
-from shared.stored_text import stored_bytes
+from shared.model.replay import PlannedWrite, Replay, ReplayError, ReplayRequest, ReplayState, SequenceRange
+from shared.model.stored_text import stored_bytes
 from tests.fakes import NOW
 
 REPLAY = Replay("1", ReplayRequest(SequenceRange(1, 9)), ReplayState.RUNNING, NOW, NOW)

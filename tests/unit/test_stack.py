@@ -6,7 +6,7 @@ import pytest
 
 from local.processes import StackError
 from local.stack import Ports, Stack, StackOptions
-from shared.config import read_settings
+from shared.settings.config import read_settings
 
 OF_A_HOSPITAL = {
     "AzureWebJobsStorage__accountName": "hospital",

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from shared.stored_text import json_bytes, shortened, stored_bytes
+from shared.model.stored_text import json_bytes, shortened, stored_bytes
 
 
 @pytest.mark.parametrize("sign", ["x", "é", "語", "😀", '"', "\n"])

@@ -4,9 +4,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from shared.config import read_settings, shown_settings
 from shared.errors import SettingsError
-from shared.transport import Transport
+from shared.settings.config import read_settings, shown_settings
+from shared.settings.transport import Transport
 from tests.integration.private_network import Authority, key_pem
 from tests.unit.test_config import ENOUGH
 

@@ -89,7 +89,7 @@ def test_the_worker_indexes_the_functions(worker):
         "FUNCTION",
     )
     assert (answer["type"], answer["name"]) == ("http", "$return")
-    routes = re.findall(r"^def (\w+)\(req: ", (ROOT / "shared/api.py").read_text("utf-8"), re.MULTILINE)
+    routes = re.findall(r"^def (\w+)\(req: ", (ROOT / "shared/web/triggers.py").read_text("utf-8"), re.MULTILINE)
     assert set(bindings) == {"sync", *routes}
 
 

@@ -10,7 +10,7 @@ import requests
 
 from shared.clients.fhir.answers import Statement
 from shared.errors import FhirRefusedError
-from shared.model import Resource
+from shared.model.fhir import Resource
 
 MAX_ENTRIES = 500
 """Entries of one transaction: more Azure's service does not take."""

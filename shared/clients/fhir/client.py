@@ -18,7 +18,8 @@ from shared.errors import (
     OutageError,
     TransientError,
 )
-from shared.model import BundleProcessing, Resource, Written
+from shared.model.fhir import Resource, Written
+from shared.model.options import BundleProcessing
 
 
 class FhirClient:

@@ -7,7 +7,8 @@ from shared.clients.fhir.probe import Probe
 from shared.clients.http import Answer, HttpService
 from shared.clients.json_body import json_bytes, json_of
 from shared.errors import FhirRefusedError, ForbiddenError, OverlongAnswerError, TransientError
-from shared.model import BundleProcessing, Resource
+from shared.model.fhir import Resource
+from shared.model.options import BundleProcessing
 
 FHIR_JSON = "application/fhir+json"
 BUNDLE_PROCESSING = "x-bundle-processing-logic"

@@ -6,7 +6,7 @@ from shared.clients.fhir import answers
 from shared.clients.fhir.capabilities import Learned
 from shared.clients.fhir.exchange import Exchange
 from shared.errors import FhirRefusedError, TransientError
-from shared.model import Resource
+from shared.model.fhir import Resource
 
 _ANY = "_count=2&_elements=id"
 _NOT_TAKEN = frozenset({requests.codes.not_found, requests.codes.method_not_allowed, requests.codes.not_implemented})

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.clients.fhir.resource_types import RESOURCE_TYPES
-from shared.model import Resource
+from shared.model.fhir import Resource
 
 SEVERITIES = frozenset(("fatal", "error", "warning", "information"))
 """http://hl7.org/fhir/R4/valueset-issue-severity.html"""

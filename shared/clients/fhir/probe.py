@@ -10,7 +10,7 @@ from shared.clients.fhir.outcomes import refusal_of
 from shared.clients.http import Answer, HttpService
 from shared.clients.json_body import json_bytes, json_of
 from shared.errors import DicomCastError, OutageError, TransientError
-from shared.model import Resource
+from shared.model.fhir import Resource
 
 _CONNECTION = "http://terminology.hl7.org/CodeSystem/endpoint-connection-type"
 SYSTEM = "urn:dicom-cast:self-check"

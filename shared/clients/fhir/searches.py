@@ -11,7 +11,7 @@ from shared.clients.fhir.exchange import Exchange
 from shared.clients.fhir.forms import Forms
 from shared.clients.fhir.links import followed
 from shared.errors import FhirRefusedError, PagingError, ThrottledError, TransientError
-from shared.model import Resource
+from shared.model.fhir import Resource
 
 MAX_URL = 1_500
 """Characters of a search by GET: servers and proxies refuse from 2,000 (nginx 8,000) on; more is asked by POST."""

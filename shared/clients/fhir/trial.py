@@ -9,7 +9,7 @@ from shared.clients.fhir.answers import objects
 from shared.clients.fhir.client import FhirClient
 from shared.clients.fhir.probe import NOT_JUDGED, SYSTEM, endpoint, found_by
 from shared.errors import CheckError, ConflictError, DicomCastError, FhirRefusedError, TransientError
-from shared.model import Resource
+from shared.model.fhir import Resource
 
 REFUSED = (ConflictError, FhirRefusedError, TransientError)
 """How servers refuse a stale If-Match: 412 by R4, 409, and 500 too."""

@@ -4,9 +4,9 @@ import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared.audit import AuditMode, Round, RoundRequest, RoundState, told
 from shared.errors import EntryError, FeedError, OutageError, TransientError, UnforeseenError
-from shared.log_lines import log_line
+from shared.model.audit import AuditMode, Round, RoundRequest, RoundState, told
+from shared.process.log_lines import log_line
 from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.audit.round import RECENT, RoundWork, begun
 from shared.sync.batch import BatchOptions

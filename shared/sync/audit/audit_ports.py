@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Protocol
 
-from shared.audit import Chunk, Difference, DifferenceQuery, Kind, Round, RoundRequest, StudyKey
-from shared.model import ListedStudy
+from shared.model.audit import Chunk, Difference, DifferenceQuery, Kind, Round, RoundRequest, StudyKey
+from shared.model.listed_study import ListedStudy
 
 
 class StudyList(Protocol):

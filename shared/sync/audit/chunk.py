@@ -5,12 +5,13 @@ from dataclasses import replace
 from datetime import date
 from urllib.parse import quote
 
-from shared.audit import Chunk, Dates, OneStudy, Phase, Place, Round, StudyKey
 from shared.errors import FeedError
 from shared.mapping.converters import MappingOptions
 from shared.mapping.study_identity import uid_of
 from shared.mapping.transaction import identifier_query
-from shared.model import ListedStudy, Resource
+from shared.model.audit import Chunk, Dates, OneStudy, Phase, Place, Round, StudyKey
+from shared.model.fhir import Resource
+from shared.model.listed_study import ListedStudy
 from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.audit.made_by_us import MadeByUs
 from shared.sync.audit.screen import SUMMARY, Screen, day_of, subject_of, unique, values_of

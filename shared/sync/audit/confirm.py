@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from shared.audit import Kind, StudyKey
 from shared.errors import EntryError, FeedError, TransientError
-from shared.failures import ErrorTable, digest_of_study
 from shared.mapping.converters import MappingOptions
 from shared.mapping.differences import differences
+from shared.model.audit import Kind, StudyKey
+from shared.model.failures import ErrorTable, digest_of_study
 from shared.sync.audit.audit_ports import StudyList
 from shared.sync.merge.reading import of_one_study
 from shared.sync.ports import Ports

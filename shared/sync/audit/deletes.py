@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from shared.audit import AuditOptions, Difference, Kind, Round
+from shared.model.audit import AuditOptions, Difference, Kind, Round
 from shared.sync.audit.audit_ports import DifferenceStore
 
 AT_ONCE = 1_000

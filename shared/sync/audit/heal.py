@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from shared.audit import StudyKey
 from shared.errors import FeedError, TransientError
-from shared.replay import Cursor, ReplayRequest, StudyRebuild
-from shared.stored_text import shortened
+from shared.model.audit import StudyKey
+from shared.model.replay import Cursor, ReplayRequest, StudyRebuild
+from shared.model.stored_text import shortened
 from shared.sync.batch import BatchOptions
 from shared.sync.ports import Ports
 from shared.sync.queue.studies import Limits

@@ -12,7 +12,7 @@ from shared.mapping.converters import SIGN_SYSTEM, MappingOptions
 from shared.mapping.held import readable
 from shared.mapping.sign import is_ours
 from shared.mapping.transaction import source_query, tag_query
-from shared.model import Resource
+from shared.model.fhir import Resource
 from shared.sync.ports import FhirServer
 
 _ELEMENTS = "_elements=identifier,meta,started"

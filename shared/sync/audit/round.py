@@ -7,7 +7,8 @@ harm.
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared.audit import (
+from shared.errors import UnreadStudyError
+from shared.model.audit import (
     AuditMode,
     AuditOptions,
     Chunk,
@@ -20,7 +21,6 @@ from shared.audit import (
     RoundState,
     StudyKey,
 )
-from shared.errors import UnreadStudyError
 from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.audit.chunk import ChunkReader
 from shared.sync.audit.confirm import Finding, Verdict, confirm, is_absent

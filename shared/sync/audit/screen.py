@@ -9,7 +9,8 @@ from datetime import date, datetime, timedelta
 from hashlib import blake2b
 
 from shared.mapping.held import objects, text
-from shared.model import ListedStudy, Resource
+from shared.model.fhir import Resource
+from shared.model.listed_study import ListedStudy
 
 SAMPLED = 100
 """In so many rounds each study is read once, whatever its list says."""

@@ -6,7 +6,7 @@ A window that holds more than a page is halved, down to a day; the next is as lo
 from dataclasses import replace
 from datetime import date
 
-from shared.audit import Place
+from shared.model.audit import Place
 
 WANTED = 150
 """Studies in a window: a page holds 200, and days are not alike."""

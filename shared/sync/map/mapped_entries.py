@@ -13,16 +13,17 @@ from shared.errors import (
     UnforeseenMappingError,
     UnversionedResourceError,
 )
-from shared.failures import ErrorTable, FailedEntry, InvalidTag
 from shared.mapping.converters import MappingOptions
-from shared.mapping.dose import MappedReport, map_dose_report
-from shared.mapping.dose_report import is_dose_report
+from shared.mapping.dose.mapped_report import MappedReport, map_dose_report
+from shared.mapping.dose.report import is_dose_report
+from shared.mapping.dose.structured_report import ContentHeld, content_held
 from shared.mapping.merge_study import RemovedInstance, counted_series
 from shared.mapping.orders import OrderNumber
 from shared.mapping.reconcile import InstanceKey, StudyRead
 from shared.mapping.resources import MappedInstance, StudyMapper
-from shared.mapping.structured_report import ContentHeld, content_held
-from shared.model import Action, ChangeFeedEntry, Resource, State
+from shared.model.change_feed import Action, ChangeFeedEntry, State
+from shared.model.failures import ErrorTable, FailedEntry, InvalidTag
+from shared.model.fhir import Resource
 from shared.sync.bulkhead import bulkhead, tell
 from shared.sync.ports import Archive
 from shared.sync.read.plan import ChangedInstance

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from shared.failures import OF_STUDY, InstanceOfRow
 from shared.mapping.reconcile import InstanceKey, StudyRead
-from shared.model import Resource
+from shared.model.failures import OF_STUDY, InstanceOfRow
+from shared.model.fhir import Resource
 from shared.sync.map.mapped_entries import Changes, key_of, listed
 
 

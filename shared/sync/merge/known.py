@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from threading import Condition, Lock
 
 from shared.mapping.held import instances_of
-from shared.model import Resource
+from shared.model.fhir import Resource
 
 MAX_WEIGHT = 60_000
 """Of all that is remembered: some 40 MB."""

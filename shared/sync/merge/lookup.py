@@ -12,17 +12,17 @@ from shared.errors import (
     TransientError,
 )
 from shared.mapping.converters import MappingOptions
+from shared.mapping.dose.merge_observation import report_query
 from shared.mapping.held import as_list, objects, readable, text, version_of
 from shared.mapping.identifier_system import spellings
 from shared.mapping.merge import contains, has_address
-from shared.mapping.merge_observation import report_query
 from shared.mapping.orders import OrderNumber
 from shared.mapping.patient_id import is_other
 from shared.mapping.resources import Fragment
 from shared.mapping.sign import are_doubles, by_id, named
 from shared.mapping.study_identity import is_of_another_partition, study_identifier, uid_of
 from shared.mapping.transaction import endpoint_query, identifier_query, reference_of
-from shared.model import Resource
+from shared.model.fhir import Resource
 from shared.sync.merge.known import GONE, KnownResources
 from shared.sync.merge.survivors import survivors
 from shared.sync.ports import FhirServer

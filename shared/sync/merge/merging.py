@@ -4,10 +4,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from shared.mapping.converters import MappingOptions, urn
+from shared.mapping.dose.merge_observation import report_query
 from shared.mapping.endpoints import with_viewer
 from shared.mapping.last_applied import assumed, mark, recorded, with_record
 from shared.mapping.merge import Links, contains
-from shared.mapping.merge_observation import report_query
 from shared.mapping.merge_study import (
     cancelled,
     counted_series,
@@ -32,7 +32,7 @@ from shared.mapping.transaction import (
     identifier_query,
     reference_of,
 )
-from shared.model import Resource
+from shared.model.fhir import Resource
 from shared.sync.map.mapped_entries import Changes, newcomers, there
 from shared.sync.merge.gone import Gone
 from shared.sync.merge.lookup import Lookup, Search

@@ -13,7 +13,8 @@ from shared.mapping.orders import FoundOrders, OrderNumber, encounter_of, logica
 from shared.mapping.patient_id import is_other
 from shared.mapping.sign import named
 from shared.mapping.transaction import reference_of
-from shared.model import OrderLink, Resource
+from shared.model.fhir import Resource
+from shared.model.options import OrderLink
 from shared.sync.merge.lookup import Lookup, Search
 from shared.sync.merge.patients import StudyPatient
 from shared.sync.merge.survivors import survivors

@@ -10,7 +10,7 @@ from shared.mapping.held import text
 from shared.mapping.merge import contains, merge_endpoint
 from shared.mapping.resources import map_endpoint
 from shared.mapping.transaction import Create, identifier_query, reference_of
-from shared.model import Resource
+from shared.model.fhir import Resource
 from shared.sync.merge.lookup import Lookup, Search
 from shared.sync.ports import Ports
 from shared.sync.transact.transact import transact

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from shared.failures import FailedEntry
 from shared.mapping.converters import MappingOptions
 from shared.mapping.merge import contains, merge_patient
 from shared.mapping.patients import several_patients
@@ -11,7 +10,8 @@ from shared.mapping.reconcile import InstanceKey, StudyRead
 from shared.mapping.resources import MappedInstance
 from shared.mapping.sign import named
 from shared.mapping.transaction import Create, Update, Write, name_of, reference_of
-from shared.model import Resource
+from shared.model.failures import FailedEntry
+from shared.model.fhir import Resource
 from shared.sync.map.mapped_entries import Change, Changes, key_of
 from shared.sync.merge.lookup import Lookup
 from shared.sync.merge.patients import StudyPatient, patients_among, patients_of

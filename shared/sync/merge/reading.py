@@ -13,7 +13,8 @@ from shared.mapping.converters import MappingOptions
 from shared.mapping.merge_study import RemovedInstance, counted_series
 from shared.mapping.reconcile import InstanceKey, StudyRead
 from shared.mapping.resources import MappedInstance, StudyMapper
-from shared.model import ChangeFeedEntry, Resource
+from shared.model.change_feed import ChangeFeedEntry
+from shared.model.fhir import Resource
 from shared.sync.map.mapped_entries import Changes, key_of, map_entries, newcomers
 from shared.sync.ports import Archive, Feed, Ports
 from shared.sync.read.plan import instance_of

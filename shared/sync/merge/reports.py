@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 
 from shared.mapping.converters import MappingOptions
-from shared.mapping.dose_report import may_be_dose_report
+from shared.mapping.dose.merge_observation import merge_report, remove_report
+from shared.mapping.dose.observation import ReportInstance
+from shared.mapping.dose.report import may_be_dose_report
 from shared.mapping.held import text
 from shared.mapping.merge import Links
-from shared.mapping.merge_observation import merge_report, remove_report
 from shared.mapping.merge_study import RemovedInstance
-from shared.mapping.observation import ReportInstance
 from shared.mapping.reconcile import StudyRead
 from shared.mapping.transaction import Write, name_of, reference_of
-from shared.model import Resource
+from shared.model.fhir import Resource
 from shared.sync.map.mapped_entries import Change, Changes, gone, key_of
 from shared.sync.merge.lookup import Lookup
 

@@ -7,7 +7,7 @@ from shared.errors import ReplacedPatientError
 from shared.mapping.held import readable
 from shared.mapping.patients import replaced_by
 from shared.mapping.transaction import reference_of
-from shared.model import Resource
+from shared.model.fhir import Resource
 
 MOST_HOPS = 10
 """Merges one after the other: more than any registry has shown."""

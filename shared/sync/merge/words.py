@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 
 from shared.mapping.patients import PatientIdentity
-from shared.model import Watermark
+from shared.model.watermark import Watermark
 
 MAX_CARRIED = 20_000
 """Carried entries whose place in the feed is remembered: some 10 MB. What is let go only fills when it is tried."""

@@ -4,7 +4,7 @@ from collections import Counter, deque
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 
 from shared.mapping.patients import PatientIdentity, Patients
-from shared.model import ChangeFeedEntry
+from shared.model.change_feed import ChangeFeedEntry
 from shared.sync.merge.words import Words
 from shared.sync.read.plan import ChangedInstance, Study, instance_of
 

@@ -14,8 +14,8 @@ from shared.errors import (
     TransientError,
     UnreadStudyError,
 )
-from shared.model import ChangeFeedEntry
-from shared.outcome import STUDIES_OF_AN_OUTAGE
+from shared.model.change_feed import ChangeFeedEntry
+from shared.model.outcome import STUDIES_OF_AN_OUTAGE
 from shared.sync.ports import Ports
 from shared.sync.queue.lanes import Lanes, Turn
 from shared.sync.queue.pending import PendingStudies

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from shared.errors import UnreadStudyError
-from shared.failures import FailedEntry
 from shared.mapping.converters import MappingOptions
 from shared.mapping.patients import Patients
-from shared.model import Action, PatientUpdatePolicy
+from shared.model.change_feed import Action
+from shared.model.failures import FailedEntry
+from shared.model.options import PatientUpdatePolicy
 from shared.sync.map.mapped_entries import Changes, key_of, map_entries
 from shared.sync.merge.merging import StudyMerger
 from shared.sync.merge.reading import is_gone, of_one_study

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from shared.failures import CarriedEntry
-from shared.model import Action, ChangeFeedEntry, FeedEntry, FeedPage, Hole, StoredWatermark, TornEntry, Watermark
+from shared.model.change_feed import Action, ChangeFeedEntry, FeedEntry, FeedPage, TornEntry
+from shared.model.failures import CarriedEntry
+from shared.model.watermark import Hole, StoredWatermark, Watermark
 from shared.sync.ports import Ports
 from shared.sync.queue.retry import Attempts
 

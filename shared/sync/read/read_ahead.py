@@ -7,7 +7,8 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
-from shared.model import FeedEntry, FeedPage, Hole, Watermark
+from shared.model.change_feed import FeedEntry, FeedPage
+from shared.model.watermark import Hole, Watermark
 from shared.sync.ports import Feed
 
 PAGES_AHEAD = 20

@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from shared.mapping.patients import PatientIdentity, Patients
-from shared.model import Action, ChangeFeedEntry, Hole, StoredWatermark
+from shared.model.change_feed import Action, ChangeFeedEntry
+from shared.model.watermark import Hole, StoredWatermark
 
 if TYPE_CHECKING:  # they know the ports, of which this is one
     from shared.sync.read.plan import Plan, Study

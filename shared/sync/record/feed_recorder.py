@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from shared.failures import CarriedEntry, ErrorTable, FailedEntry
-from shared.model import ChangeFeedEntry, FeedEntry, TornEntry
+from shared.model.change_feed import ChangeFeedEntry, FeedEntry, TornEntry
+from shared.model.failures import CarriedEntry, ErrorTable, FailedEntry
 from shared.sync.record.past import DoneStudy, of_entries
 from shared.sync.record.recorder import GONE, not_synced, torn_failures, transient_failures
 from shared.sync.record.rows import ErrorRows

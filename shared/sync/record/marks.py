@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from shared.model import FeedEntry, Hole, Marks, StoredWatermark, Watermark
+from shared.model.change_feed import FeedEntry
+from shared.model.watermark import Hole, Marks, StoredWatermark, Watermark
 from shared.sync.read.plan import Plan
 
 MOST_HOLES = 300

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from shared.failures import ErrorTable, FailedEntry, InstanceOfRow, OpenRow, digest, digest_of_study
-from shared.model import Action, ChangeFeedEntry, FeedEntry, State
+from shared.model.change_feed import Action, ChangeFeedEntry, FeedEntry, State
+from shared.model.failures import ErrorTable, FailedEntry, InstanceOfRow, OpenRow, digest, digest_of_study
 from shared.sync.read.plan import instance_of
 
 

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Protocol
 
 from shared.errors import TornEntryError, TransientError
-from shared.failures import ErrorTable, FailedEntry
-from shared.model import ChangeFeedEntry, FeedEntry, TornEntry
+from shared.model.change_feed import ChangeFeedEntry, FeedEntry, TornEntry
+from shared.model.failures import ErrorTable, FailedEntry
 from shared.sync.record.past import DoneStudy
 
 GONE = "the feed has the entry no more; replay its study instead"

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from shared.errors import TransientError
-from shared.failures import ErrorQuery, ErrorRow, ErrorTable, FailedEntry, OpenRow
-from shared.model import ChangeFeedEntry, FeedEntry, TornEntry
-from shared.replay import ReplayError, ReplayRequest, StudyRebuild
+from shared.model.change_feed import ChangeFeedEntry, FeedEntry, TornEntry
+from shared.model.failures import ErrorQuery, ErrorRow, ErrorTable, FailedEntry, OpenRow
+from shared.model.replay import ReplayError, ReplayRequest, StudyRebuild
 from shared.sync.ports import ErrorStore, Ports
 from shared.sync.record.past import DoneStudy, after_rebuild, of_entries
 from shared.sync.record.recorder import not_synced, torn_failures, transient_failures

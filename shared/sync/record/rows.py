@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from shared.errors import LeaseLostError
-from shared.failures import ErrorTable, FailedEntry, OpenRow
-from shared.log_lines import log_line
-from shared.model import FeedEntry, Hole, Marks, StoredWatermark
+from shared.model.change_feed import FeedEntry
+from shared.model.failures import ErrorTable, FailedEntry, OpenRow
+from shared.model.watermark import Hole, Marks, StoredWatermark
+from shared.process.log_lines import log_line
 from shared.sync.ports import Ports
 from shared.sync.record.past import DoneStudy, past_of
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.errors import EntryError, TransientError
-from shared.log_lines import log_line
 from shared.mapping.accession import is_of_type_accession
 from shared.mapping.converters import MappingOptions
 from shared.mapping.held import objects, readable, text
@@ -16,7 +15,8 @@ from shared.mapping.orders import OrderNumber
 from shared.mapping.sign import is_ours
 from shared.mapping.study_identity import place_of
 from shared.mapping.transaction import identifier_query, reference_of
-from shared.model import Resource
+from shared.model.fhir import Resource
+from shared.process.log_lines import log_line
 from shared.sync.batch import BatchOptions
 from shared.sync.map.mapped_entries import Changes
 from shared.sync.merge.known import KnownResources

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from shared.mapping.held import objects
 from shared.mapping.transaction import reference_of
-from shared.model import LeaseState, Resource, Written
-from shared.replay import PlannedWrite
+from shared.model.fhir import Resource, Written
+from shared.model.lease import LeaseState
+from shared.model.replay import PlannedWrite
 from shared.sync.ports import FhirServer
 
 

@@ -6,11 +6,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.errors import FeedError, OutageError, TransientError, UnforeseenError
-from shared.log_lines import log_line
 from shared.mapping.study_identity import is_study, study_identifier
 from shared.mapping.transaction import identifier_query
-from shared.model import Watermark
-from shared.replay import (
+from shared.model.replay import (
     Cursor,
     PlannedWrite,
     Replay,
@@ -20,6 +18,8 @@ from shared.replay import (
     ReplayState,
     StudyRebuild,
 )
+from shared.model.watermark import Watermark
+from shared.process.log_lines import log_line
 from shared.sync.batch import BatchOptions
 from shared.sync.bulkhead import bulkhead, tell
 from shared.sync.merge.known import KnownResources

@@ -6,9 +6,10 @@ from itertools import takewhile
 from typing import TypeVar
 
 from shared.errors import UnreadStudyError
-from shared.failures import ErrorQuery, ErrorRow, ErrorTable
-from shared.model import FeedEntry, FeedPage, TornEntry, Watermark
-from shared.replay import Cursor, ReplayError, ReplayTarget, SequenceRange, StoredErrors, StudyRebuild, TimeRange
+from shared.model.change_feed import FeedEntry, FeedPage, TornEntry
+from shared.model.failures import ErrorQuery, ErrorRow, ErrorTable
+from shared.model.replay import Cursor, ReplayError, ReplayTarget, SequenceRange, StoredErrors, StudyRebuild, TimeRange
+from shared.model.watermark import Watermark
 from shared.sync.merge.reading import of_one_study
 from shared.sync.ports import Ports
 from shared.sync.read.plan import Study, by_study, of_these, updated_instances

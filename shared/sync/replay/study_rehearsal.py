@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from shared.errors import TransientError
-from shared.failures import FailedEntry
 from shared.mapping.converters import MappingOptions
-from shared.model import ChangeFeedEntry, Watermark
+from shared.model.change_feed import ChangeFeedEntry
+from shared.model.failures import FailedEntry
+from shared.model.watermark import Watermark
 from shared.sync.merge.known import KnownResources
 from shared.sync.merge.words import Words
 from shared.sync.ports import Ports

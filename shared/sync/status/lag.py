@@ -3,8 +3,9 @@
 from datetime import datetime
 
 from shared.errors import FeedEndsEarlyError
-from shared.model import FeedEntry, Watermark
-from shared.outcome import Lag
+from shared.model.change_feed import FeedEntry
+from shared.model.outcome import Lag
+from shared.model.watermark import Watermark
 from shared.sync.ports import Feed
 
 

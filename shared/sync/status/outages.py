@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from shared.errors import OutageError
-from shared.log_lines import log_line
+from shared.process.log_lines import log_line
 from shared.sync.status.seen import State, SyncState
 
 logger = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from shared.failures import ErrorQuery, ErrorRow, ErrorTable
+from shared.model.failures import ErrorQuery, ErrorRow, ErrorTable
 from shared.sync.ports import ErrorStore
 
 MAX_ROWS = 1_000

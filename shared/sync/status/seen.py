@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from shared.failures import OpenErrors
-from shared.journal import Journal
-from shared.model import LeaseState, Watermark
-from shared.outcome import Lag, TickRecord
+from shared.model.failures import OpenErrors
+from shared.model.journal import Journal
+from shared.model.lease import LeaseState
+from shared.model.outcome import Lag, TickRecord
+from shared.model.watermark import Watermark
 
 STORAGE, DICOM_SERVICE, FHIR_SERVER = "storage", "DICOM service", "FHIR server"
 SYSTEMS = (STORAGE, DICOM_SERVICE, FHIR_SERVER)

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from shared.failures import MAX_COUNT, ErrorTable
-from shared.journal import Journal
-from shared.outcome import Outcome
+from shared.model.failures import MAX_COUNT, ErrorTable
+from shared.model.journal import Journal
+from shared.model.outcome import Outcome
 from shared.sync.status.seen import DICOM_SERVICE, FHIR_SERVER, STORAGE, Seen, State, SyncState
 
 STUCK_SECONDS = 60

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.audit import LATEST_ROUNDS, Kind, Round, RoundState
-from shared.failures import CarriedEntry, OpenErrors
-from shared.journal import Journal
-from shared.model import LeaseState, Watermark
-from shared.outcome import Lag
-from shared.replay import Replay
+from shared.model.audit import LATEST_ROUNDS, Kind, Round, RoundState
+from shared.model.failures import CarriedEntry, OpenErrors
+from shared.model.journal import Journal
+from shared.model.lease import LeaseState
+from shared.model.outcome import Lag
+from shared.model.replay import Replay
+from shared.model.watermark import Watermark
 from shared.sync.ports import Ports
 from shared.sync.read.plan import carried_entries
 from shared.sync.status.lag import lag_behind

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from shared.errors import DicomCastError, FeedError, UnforeseenError
-from shared.failures import ErrorQuery, ErrorRow, ErrorTable
-from shared.log_lines import log_line
 from shared.mapping.converters import MappingOptions
 from shared.mapping.held import text
 from shared.mapping.study_identity import is_study, study_identifier
 from shared.mapping.transaction import identifier_query
-from shared.model import DEFAULT_PARTITION, ChangeFeedEntry, Resource
+from shared.model.change_feed import DEFAULT_PARTITION, ChangeFeedEntry
+from shared.model.failures import ErrorQuery, ErrorRow, ErrorTable
+from shared.model.fhir import Resource
+from shared.process.log_lines import log_line
 from shared.sync.bulkhead import bulkhead, tell
 from shared.sync.ports import Ports
 from shared.sync.replay.rehearsal import Rehearsal

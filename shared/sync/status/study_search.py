@@ -10,7 +10,8 @@ from shared.mapping.held import objects, text
 from shared.mapping.study_identity import places_of
 from shared.mapping.text import InvalidValueError, uid
 from shared.mapping.transaction import reference_of, value_query
-from shared.model import DEFAULT_PARTITION, Resource
+from shared.model.change_feed import DEFAULT_PARTITION
+from shared.model.fhir import Resource
 from shared.sync.ports import Ports
 
 MOST_FOUND = 50

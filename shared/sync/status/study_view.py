@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.errors import InvalidDicomTagError
-from shared.failures import ErrorRow
 from shared.mapping.converters import MappingOptions
 from shared.mapping.differences import ElementChange, differences
 from shared.mapping.held import objects, text
@@ -16,7 +15,9 @@ from shared.mapping.patients import PatientIdentity
 from shared.mapping.resources import MappedInstance, StudyMapper
 from shared.mapping.side_by_side import Changed, Line, SeriesLine, Side, lines, series_lines
 from shared.mapping.transaction import reference_of
-from shared.model import ChangeFeedEntry, Resource
+from shared.model.change_feed import ChangeFeedEntry
+from shared.model.failures import ErrorRow
+from shared.model.fhir import Resource
 from shared.sync.replay.rehearsal import PlannedChange
 
 MOST_ELEMENTS = 200

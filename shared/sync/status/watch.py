@@ -7,8 +7,8 @@ from concurrent.futures import TimeoutError as NoAnswerError
 from threading import Lock, Thread
 from typing import Any
 
-from shared.deadline import Deadline
 from shared.errors import DicomCastError
+from shared.process.deadline import Deadline
 
 
 class UnderWay:

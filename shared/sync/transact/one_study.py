@@ -12,10 +12,10 @@ from shared.errors import (
     TransientError,
     UnforeseenError,
 )
-from shared.failures import ErrorTable, FailedEntry
 from shared.mapping.merge_study import RemovedInstance
 from shared.mapping.transaction import Write
-from shared.model import Action, ChangeFeedEntry, State
+from shared.model.change_feed import Action, ChangeFeedEntry, State
+from shared.model.failures import ErrorTable, FailedEntry
 from shared.sync.bulkhead import bulkhead
 from shared.sync.map.mapped_entries import Changes, failed
 from shared.sync.ports import Ports

@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from shared.errors import TransientError
-from shared.failures import ErrorTable, FailedEntry, InstanceOfRow
 from shared.mapping.resources import MappedInstance
+from shared.model.failures import ErrorTable, FailedEntry, InstanceOfRow
 from shared.sync.map.mapped_entries import Changes
 from shared.sync.merge.merging import StudyMerger
 from shared.sync.merge.patient_links import DOUBLED, SEVERAL

@@ -15,7 +15,7 @@ from shared.mapping.transaction import (
     transaction_bundle,
     written,
 )
-from shared.model import Written
+from shared.model.fhir import Written
 from shared.sync.merge.known import KnownResources
 from shared.sync.ports import FhirServer, Lease
 

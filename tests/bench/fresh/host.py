@@ -24,9 +24,19 @@ import requests
 
 from local.functions_host.timer import Schedule
 from shared import bootstrap
-from shared.config import SETTINGS, read_settings
-from shared.failures import ErrorTable, FailedEntry
-from shared.model import Watermark
+
+try:
+    from shared.model.failures import ErrorTable, FailedEntry
+    from shared.model.watermark import Watermark
+    from shared.settings.config import SETTINGS, read_settings
+    from shared.web.replay_request import replay_of
+except ModuleNotFoundError:  # of a commit that has other rooms
+    from shared.config import SETTINGS, read_settings
+    from shared.failures import ErrorTable, FailedEntry
+
+    from shared.model import Watermark
+
+    replay_of = None
 
 Json = dict[str, Any]
 LANES = 8
@@ -129,7 +139,9 @@ class Host:
         return {"seconds": lag.seconds if lag else None}
 
     def start_replay(self, body: Json) -> Json:
-        return {"id": self._app.start_replay(json.dumps(body).encode()).id}
+        asked = json.dumps(body).encode()
+        asked = replay_of(asked, self._app.latest_entry()) if replay_of else asked
+        return {"id": self._app.start_replay(asked).id}
 
     def replayed(self, replay_id: str) -> Json:
         replay = self._app.replay(replay_id)

@@ -14,7 +14,7 @@ from local.compare import compare
 from local.failures import recorded_failures
 from local.stack import Ports, Stack, StackOptions
 from local.stow import multipart
-from shared.clients.lease import CONTAINER
+from shared.clients.azure.lease import CONTAINER
 from tests.integration.dicom_service_client import dicom_file, studies_path
 
 SETTINGS = {

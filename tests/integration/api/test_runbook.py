@@ -16,13 +16,13 @@ from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 
 from local.stack import ROOT
 from shared import bootstrap
-from shared.clients import open_rows
-from shared.clients.error_tables import ErrorTables
-from shared.clients.tables import Tables
-from shared.config import read_settings
+from shared.clients.azure import open_rows
+from shared.clients.azure.error_tables import ErrorTables
+from shared.clients.azure.tables import Tables
 from shared.errors import WatermarkError
-from shared.failures import ErrorTable, FailedEntry
-from shared.outcome import Outcome
+from shared.model.failures import ErrorTable, FailedEntry
+from shared.model.outcome import Outcome
+from shared.settings.config import read_settings
 from tests.integration.azure_cli import ACCOUNT, AzureCli, served
 
 RUNBOOK = (Path(__file__).parents[3] / "docs/runbook.md").read_text(encoding="utf-8")

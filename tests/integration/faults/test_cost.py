@@ -1,7 +1,7 @@
 """What an idle tick asks of storage: docs/cost.py computes with it what a deployment costs."""
 
 from docs import cost
-from shared.outcome import Outcome
+from shared.model.outcome import Outcome
 
 
 def test_an_idle_tick_asks_no_more_of_storage_than_the_costs_say(world):

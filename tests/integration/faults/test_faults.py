@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from local.failures import TABLES, recorded_failures
-from shared.outcome import Outcome
+from shared.model.outcome import Outcome
 from tests.integration.faults.proxy import Fault
 from tests.integration.faults.world import PLANTED
 

@@ -7,9 +7,9 @@ from uuid import uuid4
 import pytest
 from azure.storage.blob import BlobClient, BlobLeaseClient, BlobServiceClient
 
-from shared.clients.lease import CONTAINER, BlobLease
+from shared.clients.azure.lease import CONTAINER, BlobLease
 from shared.errors import LeaseLostError
-from shared.outcome import Outcome
+from shared.model.outcome import Outcome
 from tests.integration.awaiting import await_
 from tests.integration.faults.proxy import Fault
 
@@ -150,7 +150,7 @@ def test_how_far_a_tick_is_stands_with_the_lease(storage, monkeypatch):
         lease.tell(3, 8)
         lease.tell(8, 8)
         assert told() == (True, None, None), "a short tick tells nothing"
-        monkeypatch.setattr("shared.clients.lease.TELL_SECONDS", 0.0)
+        monkeypatch.setattr("shared.clients.azure.lease.TELL_SECONDS", 0.0)
         lease.tell(3, 8)
         assert told() == (True, 3, 8)
         monkeypatch.undo()

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from local.failures import recorded_failures
-from shared.clients.open_rows import TABLE as INDEX
-from shared.outcome import Outcome
+from shared.clients.azure.open_rows import TABLE as INDEX
+from shared.model.outcome import Outcome
 
 PASS = {"DicomCast__Features__IgnoreJsonParsingErrors": "true"}
 STUDIES, INSTANCES = 3, 4

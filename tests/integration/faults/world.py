@@ -13,7 +13,7 @@ from local.compare_rules import Rules
 from local.failures import recorded_failures
 from local.fhir_account import search
 from shared import bootstrap
-from shared.config import read_settings
+from shared.settings.config import read_settings
 from tests.integration.dicom_service_client import dicom_file
 from tests.integration.fhir_versions import times_written
 

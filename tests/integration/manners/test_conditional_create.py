@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from local.fhir_account import search
-from shared.outcome import Outcome
+from shared.model.outcome import Outcome
 from tests.integration.manners import manners as m
 
 pytestmark = pytest.mark.timeout(120)

@@ -6,7 +6,7 @@ import requests
 
 from local.failures import recorded_failures
 from local.fhir_account import search
-from shared.clients.open_rows import TABLE as INDEX
+from shared.clients.azure.open_rows import TABLE as INDEX
 from tests.integration.faults.world import World
 from tests.integration.manners.manners import TAG_SYSTEM
 from tests.integration.whole_feed import dose_file

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
-from shared.clients.change_feed import ChangeFeed
-from shared.clients.change_feed_reader import FeedReader
+from shared.clients.dicom.change_feed import ChangeFeed
+from shared.clients.dicom.change_feed_reader import FeedReader
 from shared.clients.http import Answer
 from shared.errors import OutageError
 

@@ -7,12 +7,12 @@ import tracemalloc
 
 import pytest
 
-from shared.authentication import Authentication, AuthenticationType
 from shared.clients.fhir.client import FhirClient
 from shared.clients.http import HttpService
 from shared.clients.identity import BearerAuth, Token, token_source
-from shared.deadline import Deadline, ThreadDeadline
 from shared.errors import FeedError, FhirRefusedError, OutageError, OutOfTimeError, OverlongAnswerError, TransientError
+from shared.process.deadline import Deadline, ThreadDeadline
+from shared.settings.authentication import Authentication, AuthenticationType
 from tests.raw_server import HEAD, bomb, dripping, endless, raw_server, silent, whole
 
 SOON, LONG = 0.4, 10.0

@@ -5,12 +5,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from shared.clients.change_feed import ChangeFeed
-from shared.clients.change_feed_entry import entry_of, hundred_nanoseconds, torn_entry_of
-from shared.clients.feed_order import MOST_WATCHED, still_open, young_holes
-from shared.clients.feed_window import WindowRead
+from shared.clients.dicom.change_feed import ChangeFeed
+from shared.clients.dicom.change_feed_entry import entry_of, hundred_nanoseconds, torn_entry_of
+from shared.clients.dicom.feed_order import MOST_WATCHED, still_open, young_holes
+from shared.clients.dicom.feed_window import WindowRead
 from shared.errors import FeedError
-from shared.model import Action, Hole, State, TornEntry, Watermark
+from shared.model.change_feed import Action, State, TornEntry
+from shared.model.watermark import Hole, Watermark
 from tests.fakes import NOW, entry
 
 URL = "https://d/v1/changefeed"

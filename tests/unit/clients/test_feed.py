@@ -5,7 +5,8 @@ from itertools import count
 import pytest
 
 from shared.errors import FeedEndsEarlyError, FeedError, OutageError
-from shared.model import TornEntry, Watermark
+from shared.model.change_feed import TornEntry
+from shared.model.watermark import Watermark
 from tests.unit.clients.feed_service import NOW, FeedService, steady
 
 

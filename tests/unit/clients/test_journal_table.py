@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from shared.clients.journal_table import TABLE, JournalTable
-from shared.journal import Journal
-from shared.stored_text import stored_bytes
+from shared.clients.azure.journal_table import TABLE, JournalTable
+from shared.model.journal import Journal
+from shared.model.stored_text import stored_bytes
 from tests.unit.test_journal import Outcome, record
 
 

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from shared.clients import journal_table, replay_table
-from shared.clients.journal_table import JournalTable
-from shared.clients.replay_table import ReplayTable
-from shared.journal import Journal
+from shared.clients.azure import journal_table, replay_table
+from shared.clients.azure.journal_table import JournalTable
+from shared.clients.azure.replay_table import ReplayTable
+from shared.model.journal import Journal
 from tests.fakes import NOW
 
 GOOD = {

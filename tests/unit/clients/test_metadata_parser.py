@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.clients.dicom.metadata_parser import MetadataParser
 from shared.clients.http import Answer
 from shared.clients.json_body import json_bytes
-from shared.clients.metadata_parser import MetadataParser
 
 KEEP = frozenset({"00080060", "00100010", "00200013"})
 MODALITY = '"00080060":{"vr":"CS","Value":["CT"]}'

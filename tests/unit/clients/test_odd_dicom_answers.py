@@ -9,13 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.clients.change_feed import ChangeFeed
-from shared.clients.change_feed_reader import FeedReader
-from shared.clients.dicomweb import DicomWeb
+from shared.clients.dicom.change_feed import ChangeFeed
+from shared.clients.dicom.change_feed_reader import FeedReader
+from shared.clients.dicom.dicomweb import DicomWeb
+from shared.clients.dicom.study_list import StudyList
 from shared.clients.http import Answer, Stream
-from shared.clients.study_list import StudyList
 from shared.errors import DicomCastError, FeedError
-from shared.model import DEFAULT_PARTITION, Watermark
+from shared.model.change_feed import DEFAULT_PARTITION
+from shared.model.watermark import Watermark
 from shared.sync.status.lag import lag_behind
 from tests.fakes import entry, metadata
 

@@ -18,9 +18,9 @@ from shared.clients.fhir.client import FhirClient
 from shared.clients.http import HttpService
 from shared.clients.open_telemetry import OpenTelemetry, route_of
 from shared.errors import OutageError
-from shared.failures import ErrorTable
-from shared.model import Watermark
-from shared.outcome import BatchResult, Lag, Outcome, TickRecord
+from shared.model.failures import ErrorTable
+from shared.model.outcome import BatchResult, Lag, Outcome, TickRecord
+from shared.model.watermark import Watermark
 from tests.fakes import NOW
 
 ROOT = Path(__file__).parents[3]

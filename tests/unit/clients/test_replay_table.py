@@ -3,8 +3,8 @@
 import json
 from types import SimpleNamespace
 
-from shared.clients.replay_table import TABLE, ReplayTable
-from shared.replay import ReplayRequest, SequenceRange
+from shared.clients.azure.replay_table import TABLE, ReplayTable
+from shared.model.replay import ReplayRequest, SequenceRange
 from tests.fakes import NOW
 
 

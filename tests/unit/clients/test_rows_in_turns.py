@@ -4,7 +4,7 @@ from threading import Barrier, Lock
 
 import pytest
 
-from shared.clients.open_rows import MAX_ROWS, TRANSACTIONS_AT_ONCE, in_turns
+from shared.clients.azure.open_rows import MAX_ROWS, TRANSACTIONS_AT_ONCE, in_turns
 
 ROWS = [{"PartitionKey": "open", "RowKey": str(number)} for number in range(2 * TRANSACTIONS_AT_ONCE * MAX_ROWS)]
 

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from shared.clients.self_check import SelfCheck
-from shared.deadline import Deadline
 from shared.errors import CheckError, IncompatibleServerError, OutageError
+from shared.process.deadline import Deadline
 
 SAID = "this is Azure API for FHIR"
 

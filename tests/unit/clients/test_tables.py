@@ -3,7 +3,7 @@
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 
-from shared.clients.tables import Table
+from shared.clients.azure.tables import Table
 
 ROW = {"PartitionKey": "P", "RowKey": "R"}
 ON_TABLES = {

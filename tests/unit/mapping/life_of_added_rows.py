@@ -6,7 +6,7 @@ from dataclasses import replace
 from shared.mapping.authored import rule_broken
 from shared.mapping.converters import MappingOptions
 from shared.mapping.resources import StudyMapper
-from shared.model import Action
+from shared.model.change_feed import Action
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
 from tests.fakes import STUDY, FakeArchive, FakeFhir, entry, ports

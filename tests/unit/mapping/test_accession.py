@@ -4,7 +4,7 @@ import pytest
 
 from shared.mapping.accession import has_our_shape
 from shared.mapping.converters import MappingOptions
-from shared.mapping.dose import map_dose_report
+from shared.mapping.dose.mapped_report import map_dose_report
 from shared.mapping.resources import StudyMapper
 from tests.dose_reports import ct
 from tests.fakes import entry

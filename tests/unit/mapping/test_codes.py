@@ -5,7 +5,7 @@ from pydicom.sr._snomed_dict import mapping
 
 from shared.mapping.codes import SYSTEMS, codeable_concepts
 from shared.mapping.converters import MappingOptions
-from shared.mapping.dose import map_dose_report
+from shared.mapping.dose.mapped_report import map_dose_report
 from shared.mapping.resources import StudyMapper
 from shared.mapping.snomed_rt import codes
 from shared.mapping.text import InvalidValueError

@@ -5,7 +5,7 @@ import pytest
 from shared.mapping.converters import MappingOptions, urn
 from shared.mapping.merge_study import counted_series, counts_only, merge_study
 from shared.mapping.resources import StudyMapper, map_endpoint
-from shared.model import DEFAULT_PARTITION
+from shared.model.change_feed import DEFAULT_PARTITION
 from tests.fakes import entry
 
 URL = "https://dicom.example.org"

@@ -7,11 +7,11 @@ from pydicom.sr._concepts_dict import concepts
 from pydicom.sr.coding import Code
 
 from shared.errors import InvalidDicomTagError
-from shared.mapping import dose_table
 from shared.mapping.converters import MappingOptions, urn
-from shared.mapping.dose import REPORT_KEYS, map_dose_report
-from shared.mapping.dose_report import is_dose_report
-from shared.mapping.dose_table import COMPONENTS, ConceptName
+from shared.mapping.dose import components as dose_table
+from shared.mapping.dose.components import COMPONENTS, ConceptName
+from shared.mapping.dose.mapped_report import REPORT_KEYS, map_dose_report
+from shared.mapping.dose.report import is_dose_report
 from tests.dose_reports import (
     ENHANCED_SR,
     NM_REPORT,

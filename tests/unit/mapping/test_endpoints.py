@@ -6,7 +6,7 @@ from shared.mapping.converters import MappingOptions
 from shared.mapping.endpoints import with_viewer
 from shared.mapping.resources import map_endpoint
 from shared.mapping.sign import is_only_ours
-from shared.model import EndpointPayload
+from shared.model.options import EndpointPayload
 from shared.sync.batch import BatchOptions, run_batch
 from tests.fakes import FakeFhir, entry, ports
 from tests.r4 import faults

@@ -10,7 +10,8 @@ from shared.mapping.merge import contains, merge_endpoint, merge_patient
 from shared.mapping.merge_study import RemovedInstance, merge_study
 from shared.mapping.resources import StudyMapper, map_endpoint
 from shared.mapping.table import TABLE
-from shared.model import Action, PatientUpdatePolicy, State
+from shared.model.change_feed import Action, State
+from shared.model.options import PatientUpdatePolicy
 from tests.fakes import entry
 
 OPTIONS = MappingOptions("https://dicom.example.org")

@@ -15,7 +15,7 @@ from shared.mapping.merge_study import (
 )
 from shared.mapping.resources import StudyMapper
 from shared.mapping.sign import is_only_ours, is_ours
-from shared.model import Action, State
+from shared.model.change_feed import Action, State
 from tests.fakes import INSTANCE, SERIES, STUDY, entry
 
 OPTIONS = MappingOptions("https://dicom.example.org")

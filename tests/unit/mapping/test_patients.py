@@ -8,7 +8,7 @@ from shared.mapping.converters import MappingOptions
 from shared.mapping.merge import merge_patient
 from shared.mapping.patients import PatientIdentity, Patients, several_patients
 from shared.mapping.resources import StudyMapper
-from shared.model import PatientUpdatePolicy
+from shared.model.options import PatientUpdatePolicy
 from tests.fakes import entry, metadata
 
 OPTIONS = MappingOptions("https://dicom.example.org")

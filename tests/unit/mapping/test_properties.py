@@ -11,7 +11,8 @@ from shared.mapping.merge import apply, merge_patient
 from shared.mapping.merge_study import RemovedInstance, merge_study
 from shared.mapping.resources import StudyMapper
 from shared.mapping.table import TABLE
-from shared.model import Action, ChangeFeedEntry, PatientUpdatePolicy, State
+from shared.model.change_feed import Action, ChangeFeedEntry, State
+from shared.model.options import PatientUpdatePolicy
 from tests.fakes import INSTANCE, NOW, SERIES, STUDY, entry, metadata
 from tests.r4 import faults
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.mapping.structured_report import CONTENT, ContentHeld, content_held, content_tree
+from shared.mapping.dose.structured_report import CONTENT, ContentHeld, content_held, content_tree
 from tests.dose_reports import ct, ct_event
 
 DLP = frozenset([("DCM", "113838")])

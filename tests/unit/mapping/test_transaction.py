@@ -12,7 +12,7 @@ from shared.mapping.transaction import (
     transaction_bundle,
     written,
 )
-from shared.model import Written
+from shared.model.fhir import Written
 
 
 def test_each_write_is_guarded():

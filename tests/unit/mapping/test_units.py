@@ -2,8 +2,8 @@
 
 import pytest
 
+from shared.mapping.dose.units import UCUM_SYSTEM, unit_of
 from shared.mapping.text import InvalidValueError
-from shared.mapping.units import UCUM_SYSTEM, unit_of
 
 
 def unit(scheme, code, meaning=None):

@@ -6,11 +6,12 @@ from dataclasses import replace
 from datetime import date, timedelta
 from urllib.parse import parse_qsl
 
-from shared.audit import AuditMode, AuditOptions, DifferenceQuery, Kind, Round, RoundRequest, RoundState
 from shared.errors import FhirRefusedError, PagingError, RoundUnderWayError
-from shared.failures import digest
 from shared.mapping.converters import MappingOptions
-from shared.model import DEFAULT_PARTITION, ListedStudy
+from shared.model.audit import AuditMode, AuditOptions, DifferenceQuery, Kind, Round, RoundRequest, RoundState
+from shared.model.change_feed import DEFAULT_PARTITION
+from shared.model.failures import digest
+from shared.model.listed_study import ListedStudy
 from shared.sync.audit.audit import run_audit
 from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.batch import BatchOptions, run_batch

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from shared.model import DEFAULT_PARTITION, Action, FeedPage, State, Watermark
+from shared.model.change_feed import DEFAULT_PARTITION, Action, FeedPage, State
+from shared.model.watermark import Watermark
 from tests.fakes import ReadByInstances, entry
 
 PATIENTS = 30

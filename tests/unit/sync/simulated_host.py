@@ -13,8 +13,8 @@ from inspect import isgenerator
 
 from shared.clients.telemetry import SILENT
 from shared.errors import DicomCastError
-from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
+from shared.model.failures import ErrorTable
 from shared.sync.batch import BatchOptions
 from shared.sync.ports import Ports
 from shared.sync.status.outages import OutageLog

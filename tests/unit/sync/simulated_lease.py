@@ -43,7 +43,7 @@ class LeaseService:
 
 
 class HostLease:
-    """A host's side of it, by the rules of shared/clients/lease.py. One renewal in ten does not come through."""
+    """A host's side of it, by the rules of shared/clients/azure/lease.py. One renewal in ten does not come through."""
 
     def __init__(self, host, service, chance) -> None:
         self._host, self._service, self._chance, self._clock = host, service, chance, host.clock

@@ -5,11 +5,12 @@ from datetime import date, timedelta
 
 import pytest
 
-from shared.audit import AuditMode, Dates, Kind, OneStudy, Phase, RoundState
 from shared.errors import FeedError, LeaseLostError, OutageError, TransientError
-from shared.failures import ErrorTable, FailedEntry
 from shared.mapping.sign import is_ours
-from shared.model import Action, Hole, State
+from shared.model.audit import AuditMode, Dates, Kind, OneStudy, Phase, RoundState
+from shared.model.change_feed import Action, State
+from shared.model.failures import ErrorTable, FailedEntry
+from shared.model.watermark import Hole
 from shared.sync.audit import audit, confirm
 from shared.sync.audit.audit import run_audit
 from tests.fakes import FakeLease

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from shared.errors import ConflictError, LeaseLostError, OutageError
-from shared.failures import ErrorTable, FailedEntry
 from shared.mapping.converters import MappingOptions
-from shared.model import StoredWatermark, TornEntry, Watermark
-from shared.outcome import Outcome
+from shared.model.change_feed import TornEntry
+from shared.model.failures import ErrorTable, FailedEntry
+from shared.model.outcome import Outcome
+from shared.model.watermark import StoredWatermark, Watermark
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.record.marks import before_first, placed
 from tests.fakes import NOW, FakeFeed, FakeFhir, FakeLease, FakeWatermarks, entry, ports

@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import DicomCastError, OutageError, UnforeseenError
-from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
-from shared.outcome import Outcome
-from shared.replay import ReplayRequest, ReplayState, SequenceRange, StudyRebuild
+from shared.model.failures import ErrorTable
+from shared.model.outcome import Outcome
+from shared.model.replay import ReplayRequest, ReplayState, SequenceRange, StudyRebuild
 from shared.sync.batch import BatchOptions, run_slice
 from shared.sync.bulkhead import bulkhead
 from shared.sync.read.read_ahead import ReadAhead

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import FhirRefusedError, OutageError, ThrottledError, TransientError
-from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
-from shared.model import TornEntry
+from shared.model.change_feed import TornEntry
+from shared.model.failures import ErrorTable
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.queue.retry import Attempts, delay_seconds
 from tests.fakes import NOW, FakeClock, FakeErrors, FakeFeed, FakeFhir, entry, is_of_endpoint, ports

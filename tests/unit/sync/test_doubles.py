@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from shared.errors import LeaseLostError
-from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
-from shared.model import Action, State
+from shared.model.change_feed import Action, State
+from shared.model.failures import ErrorTable
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.merge.known import MAX_AGE_SECONDS, KnownResources
 from tests.dose_reports import ct, ct_event

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from shared.mapping.converters import MappingOptions
-from shared.model import Action, State
+from shared.model.change_feed import Action, State
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
 from tests.dose_reports import ct, ct_event

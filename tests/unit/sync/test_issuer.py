@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
-from shared.model import PatientUpdatePolicy
+from shared.model.failures import ErrorTable
+from shared.model.options import PatientUpdatePolicy
 from shared.sync.batch import BatchOptions, run_batch
 from tests.fakes import FakeErrors, FakeFeed, FakeFhir, entry, ports
 from tests.r4 import faults

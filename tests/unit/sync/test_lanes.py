@@ -9,8 +9,8 @@ import pytest
 from shared.errors import FeedError, FhirRefusedError, ThrottledError, TransientError
 from shared.mapping.converters import MappingOptions
 from shared.mapping.patients import Patients
-from shared.model import Action, State
-from shared.outcome import Outcome
+from shared.model.change_feed import Action, State
+from shared.model.outcome import Outcome
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.merge.known import WEIGHT_OF_ITSELF, KnownResources
 from shared.sync.queue.lanes import REST, Lanes, Pace, Turn

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from shared.errors import FhirRefusedError, StudyTooLargeError
-from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
-from shared.model import DEFAULT_PARTITION, Action, State
+from shared.model.change_feed import DEFAULT_PARTITION, Action, State
+from shared.model.failures import ErrorTable
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
 from shared.sync.replay.rehearsal import Rehearsal

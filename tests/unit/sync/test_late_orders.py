@@ -8,8 +8,8 @@ import pytest
 
 from shared.errors import FhirRefusedError, LeaseLostError, TransientError
 from shared.mapping.converters import MappingOptions
-from shared.model import OrderLink
-from shared.outcome import Outcome
+from shared.model.options import OrderLink
+from shared.model.outcome import Outcome
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.replay import late_orders
 from shared.sync.replay.late_orders import link_late_orders

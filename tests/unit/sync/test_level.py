@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import ConflictError, FeedError, FhirRefusedError, OutageError, UnreadStudyError
-from shared.failures import ErrorTable
 from shared.mapping.accession import is_of_type_accession
 from shared.mapping.converters import MappingOptions
-from shared.model import DEFAULT_PARTITION, Action, State
-from shared.replay import ReplayRequest, SequenceRange
+from shared.model.change_feed import DEFAULT_PARTITION, Action, State
+from shared.model.failures import ErrorTable
+from shared.model.replay import ReplayRequest, SequenceRange
 from shared.sync.batch import BatchOptions, run_batch, run_slice
 from shared.sync.merge.known import KnownResources
 from shared.sync.queue.study import StudySync

@@ -7,9 +7,9 @@ import pytest
 from shared.clients.fhir.capabilities import Learned
 from shared.clients.json_body import json_bytes
 from shared.errors import FhirRefusedError, PagingError, ThrottledError, TransientError
-from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
-from shared.model import Action, State
+from shared.model.change_feed import Action, State
+from shared.model.failures import ErrorTable
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
 from shared.sync.transact.task import StudyResult

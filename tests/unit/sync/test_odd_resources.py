@@ -7,10 +7,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.errors import TransientError
-from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
 from shared.mapping.transaction import reference_of
-from shared.model import Action, State, Watermark, Written
+from shared.model.change_feed import Action, State
+from shared.model.failures import ErrorTable
+from shared.model.fhir import Written
+from shared.model.watermark import Watermark
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
 from tests.dose_reports import ct, ct_event

@@ -3,9 +3,9 @@
 import pytest
 
 from shared.errors import ConflictError, PagingError, TransientError
-from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
-from shared.model import DEFAULT_PARTITION
+from shared.model.change_feed import DEFAULT_PARTITION
+from shared.model.failures import ErrorTable
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
 from shared.sync.transact.parts import MAX_PARTS

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from shared.errors import FhirRefusedError, OutageError, ThrottledError, TransientError
-from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
-from shared.model import Action, OrderLink
+from shared.model.change_feed import Action
+from shared.model.failures import ErrorTable
+from shared.model.options import OrderLink
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study

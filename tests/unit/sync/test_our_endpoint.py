@@ -7,7 +7,7 @@ import pytest
 
 from shared.errors import ConflictError, EndpointMismatchError, FhirRefusedError, TransientError
 from shared.mapping.converters import MappingOptions
-from shared.model import Written
+from shared.model.fhir import Written
 from shared.sync.merge.lookup import Lookup
 from shared.sync.merge.our_endpoint import OurEndpoint
 from shared.sync.queue.study import StudySync

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import ConflictError, FhirRefusedError, OutageError, ThrottledError, TransientError
-from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
+from shared.model.failures import ErrorTable
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.merge.known import KnownResources
 from shared.sync.queue.retry import TRIES_IN_A_TICK

@@ -7,10 +7,10 @@ import pytest
 
 from shared.app import App
 from shared.errors import FhirRefusedError, OutageError, TransientError
-from shared.failures import ErrorTable, FailedEntry
 from shared.mapping.converters import MappingOptions
-from shared.model import Action, State
-from shared.replay import ReplayRequest, SequenceRange, StoredErrors, StudyRebuild
+from shared.model.change_feed import Action, State
+from shared.model.failures import ErrorTable, FailedEntry
+from shared.model.replay import ReplayRequest, SequenceRange, StoredErrors, StudyRebuild
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.record.past import after_rebuild, after_sync
 from shared.sync.replay.replay import run_replays

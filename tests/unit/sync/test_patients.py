@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import FhirRefusedError, OutageError, TransientError
-from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
-from shared.model import DEFAULT_PARTITION, Action, PatientUpdatePolicy
-from shared.replay import ReplayRequest, SequenceRange, StoredErrors, StudyRebuild
+from shared.model.change_feed import DEFAULT_PARTITION, Action
+from shared.model.failures import ErrorTable
+from shared.model.options import PatientUpdatePolicy
+from shared.model.replay import ReplayRequest, SequenceRange, StoredErrors, StudyRebuild
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.merge.words import Words
 from shared.sync.queue.lanes import Pace

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.failures import CarriedEntry, ErrorTable, FailedEntry
-from shared.model import StoredWatermark, Watermark
+from shared.model.failures import CarriedEntry, ErrorTable, FailedEntry
+from shared.model.watermark import StoredWatermark, Watermark
 from shared.sync.queue.retry import Attempts
 from shared.sync.read import plan as plan_module
 from shared.sync.read.plan import attempts_of, make_plan

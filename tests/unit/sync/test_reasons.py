@@ -7,7 +7,7 @@ import pytest
 
 from shared import errors
 from shared.errors import EntryError, UnforeseenError
-from shared.failures import OF_STUDY, ErrorRow, ErrorTable
+from shared.model.failures import OF_STUDY, ErrorRow, ErrorTable
 from shared.sync.status import reasons
 from shared.sync.status.reasons import OpenReasons, open_reasons, reasons_of
 from shared.web import remedies

@@ -6,10 +6,11 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import FeedError, LeaseLostError, OutageError, TransientError
-from shared.failures import ErrorTable, FailedEntry
 from shared.mapping.converters import MappingOptions
-from shared.model import Action, State, StoredWatermark, Watermark
-from shared.replay import ReplayRequest, ReplayState, SequenceRange, StoredErrors, StudyRebuild, TimeRange
+from shared.model.change_feed import Action, State
+from shared.model.failures import ErrorTable, FailedEntry
+from shared.model.replay import ReplayRequest, ReplayState, SequenceRange, StoredErrors, StudyRebuild, TimeRange
+from shared.model.watermark import StoredWatermark, Watermark
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.queue.lanes import Pace
 from shared.sync.replay import replay as replays

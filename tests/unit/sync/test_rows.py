@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from shared.errors import LeaseLostError
-from shared.failures import ErrorTable, FailedEntry
+from shared.model.failures import ErrorTable, FailedEntry
 from shared.sync.record.rows import ErrorRows
 from tests.fakes import FakeErrors, FakeLease, entry, ports
 

@@ -7,8 +7,8 @@ import pytest
 
 from shared.errors import LeaseLostError, OutageError, TransientError
 from shared.mapping.converters import MappingOptions
-from shared.model import DEFAULT_PARTITION, Action, State
-from shared.outcome import Outcome
+from shared.model.change_feed import DEFAULT_PARTITION, Action, State
+from shared.model.outcome import Outcome
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.read.settling import Settling
 from shared.sync.status.outages import OutageLog

@@ -6,10 +6,11 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import LeaseLostError, TransientError
-from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
-from shared.model import TornEntry, Watermark
-from shared.outcome import BatchResult, Outcome
+from shared.model.change_feed import TornEntry
+from shared.model.failures import ErrorTable
+from shared.model.outcome import BatchResult, Outcome
+from shared.model.watermark import Watermark
 from shared.sync.batch import BatchOptions, run_batch, together
 from shared.sync.record.marks import before_first, placed
 from tests.fakes import NOW, FakeClock, FakeFeed, FakeFhir, FakeLease, entry, ports

@@ -6,11 +6,12 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import OutageError
-from shared.failures import ErrorTable, OpenErrors
-from shared.journal import Journal
 from shared.mapping.converters import MappingOptions
-from shared.model import LeaseState, Watermark
-from shared.outcome import BatchResult, Lag, Outcome, TickRecord
+from shared.model.failures import ErrorTable, OpenErrors
+from shared.model.journal import Journal
+from shared.model.lease import LeaseState
+from shared.model.outcome import BatchResult, Lag, Outcome, TickRecord
+from shared.model.watermark import Watermark
 from shared.sync.batch import BatchOptions
 from shared.sync.status.outages import OutageLog
 from shared.sync.status.seen import Seen, State

@@ -6,9 +6,9 @@ import json
 import pytest
 
 from shared.errors import ConflictError, FhirRefusedError, OutageError, TransientError
-from shared.failures import ErrorTable
 from shared.mapping.converters import MappingOptions
-from shared.model import Action, State
+from shared.model.change_feed import Action, State
+from shared.model.failures import ErrorTable
 from shared.sync.map.mapped_entries import Changes
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from shared.errors import FeedError, OutageError
-from shared.failures import ErrorTable, FailedEntry
 from shared.mapping.converters import MappingOptions
 from shared.mapping.side_by_side import Mark
-from shared.model import PatientUpdatePolicy
-from shared.replay import ReplayRequest, StudyRebuild
+from shared.model.failures import ErrorTable, FailedEntry
+from shared.model.options import PatientUpdatePolicy
+from shared.model.replay import ReplayRequest, StudyRebuild
 from shared.sync.batch import BatchOptions
 from shared.sync.replay.replay import run_replays
 from shared.sync.status import study_page

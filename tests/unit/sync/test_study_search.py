@@ -7,7 +7,7 @@ import pytest
 
 from shared.errors import FeedError, FhirRefusedError
 from shared.mapping.converters import MappingOptions
-from shared.model import ListedStudy
+from shared.model.listed_study import ListedStudy
 from shared.sync.status.study_page import StudyPage
 from shared.sync.status.study_search import MOST_FOUND, MOST_PATIENTS
 from tests.fakes import FakeFhir, ports

@@ -16,9 +16,9 @@ from shared.errors import (
     TransientError,
 )
 from shared.mapping.converters import MappingOptions
-from shared.model import StoredWatermark, Watermark
-from shared.outcome import Outcome
-from shared.replay import ReplayRequest, ReplayState, SequenceRange
+from shared.model.outcome import Outcome
+from shared.model.replay import ReplayRequest, ReplayState, SequenceRange
+from shared.model.watermark import StoredWatermark, Watermark
 from shared.sync.batch import BatchOptions
 from shared.sync.handover import Handover
 from shared.sync.status.outages import OutageLog

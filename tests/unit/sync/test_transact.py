@@ -13,7 +13,7 @@ from shared.errors import (
     UnversionedResourceError,
 )
 from shared.mapping.transaction import Create, Delete, Update
-from shared.model import Written
+from shared.model.fhir import Written
 from shared.sync.merge.known import GONE, KnownResources
 from shared.sync.transact.transact import Size, together, transact
 from tests.fakes import FakeFhir, FakeLease

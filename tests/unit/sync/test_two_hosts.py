@@ -7,8 +7,8 @@ import pytest
 
 from shared.errors import LeaseLostError, TransientError
 from shared.mapping.merge import contains
-from shared.model import Action
-from shared.outcome import Outcome
+from shared.model.change_feed import Action
+from shared.model.outcome import Outcome
 from tests.fakes import FakeErrors, FakeFhir, FakeJournal, FakeReplays, FakeWatermarks
 from tests.unit.sync.simulated_archive import Archive
 from tests.unit.sync.simulated_host import Clock, Host

@@ -7,9 +7,9 @@ import pytest
 
 from shared.clients.fhir.client import FhirClient
 from shared.clients.http import HttpService
-from shared.deadline import Deadline, ThreadDeadline
 from shared.mapping.converters import MappingOptions
-from shared.outcome import Outcome
+from shared.model.outcome import Outcome
+from shared.process.deadline import Deadline, ThreadDeadline
 from shared.sync import tick as tick_module
 from shared.sync.batch import BatchOptions
 from shared.sync.queue.lanes import Pace

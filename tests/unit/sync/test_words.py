@@ -1,7 +1,7 @@
 """What this host remembers of the feed's words on patients, from batch to batch."""
 
 from shared.mapping.patients import PatientIdentity
-from shared.model import Watermark
+from shared.model.watermark import Watermark
 from shared.sync.merge import words as module
 from shared.sync.merge.words import Words
 

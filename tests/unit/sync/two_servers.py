@@ -11,12 +11,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import requests
 
-from shared.clients.change_feed import ChangeFeed
-from shared.clients.change_feed_reader import FeedReader
-from shared.clients.dicomweb import DicomWeb
+from shared.clients.dicom.change_feed import ChangeFeed
+from shared.clients.dicom.change_feed_reader import FeedReader
+from shared.clients.dicom.dicomweb import DicomWeb
 from shared.clients.fhir.client import FhirClient
 from shared.clients.http import HttpService
-from shared.mapping.dose import REPORT_KEYS
+from shared.mapping.dose.mapped_report import REPORT_KEYS
 from shared.mapping.resources import MAPPED_KEYS
 from tests.bench.memory_fhir import MemoryFhir, RefusedError
 from tests.fakes import ports

@@ -9,10 +9,10 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from shared.audit import Kind, OneStudy
 from shared.errors import FhirRefusedError, OutageError
 from shared.mapping.converters import MappingOptions
-from shared.outcome import DURATION_BUCKETS, TickDurations
+from shared.model.audit import Kind, OneStudy
+from shared.model.outcome import DURATION_BUCKETS, TickDurations
 from shared.sync.batch import BatchOptions
 from shared.sync.status.outages import OutageLog
 from shared.sync.status.seen import State

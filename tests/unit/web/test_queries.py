@@ -6,9 +6,9 @@ import json
 import pytest
 
 from shared.errors import RequestError
-from shared.failures import ErrorTable
-from shared.sync.replay.replay_request import parse_request
+from shared.model.failures import ErrorTable
 from shared.web.queries import page_of, row_of, search_of, study_of
+from shared.web.replay_request import replay_of
 
 
 def place(value):
@@ -53,7 +53,7 @@ def test_a_place_is_read():
 def test_a_body_that_is_none_is_named(body):
     """However it is nested."""
     with pytest.raises(RequestError):
-        parse_request(body, None)
+        replay_of(body, None)
 
 
 @pytest.mark.parametrize("sequence", ["0", "-1", "x", "", "9223372036854775808", "1.0", "1_0"])

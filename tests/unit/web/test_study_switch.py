@@ -7,7 +7,7 @@ import azure.functions as func
 import pytest
 
 from shared import bootstrap
-from shared.config import read_settings
+from shared.settings.config import read_settings
 from tests.triggers import functions
 
 ENOUGH = {

@@ -20,7 +20,7 @@ from shared.clients.fhir.answers import (
     written_of,
 )
 from shared.clients.fhir.outcomes import refusal_of
-from shared.model import Written
+from shared.model.fhir import Written
 
 
 def statement(*codes, **more):

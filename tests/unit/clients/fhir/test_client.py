@@ -15,7 +15,8 @@ from shared.errors import (
     ThrottledError,
     TransientError,
 )
-from shared.model import BundleProcessing, Written
+from shared.model.fhir import Written
+from shared.model.options import BundleProcessing
 from tests.unit.clients.fhir.http_fake import BASE, FakeHttp, answer
 
 QUERY = "identifier=%7CP-1"

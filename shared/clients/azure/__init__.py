@@ -1,0 +1,1 @@
+"""Azure Storage: the lease on a blob, and the tables."""

@@ -1,0 +1,61 @@
+"""The journal of the ticks: a table of the app's own beside DICOM Cast's. One row, and a ring of a week's slots."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from azure.core.exceptions import ResourceNotFoundError
+from azure.data.tables import UpdateMode
+from pydantic import TypeAdapter
+
+from shared.clients.azure.tables import Tables, record_of, storage_faults
+from shared.model.journal import Journal, Slot
+from shared.model.stored_text import stored_bytes
+
+TABLE = "TickTable"
+PARTITION_KEY = "Tick"
+ROW_KEY = "Journal"
+MAX_BYTES = 64_000  # a string property holds 64 KiB
+_JOURNAL = TypeAdapter(Journal)
+_SLOT = TypeAdapter(Slot)
+
+
+class JournalTable:
+    """Rows hold JSON, since only this module reads them."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def read(self) -> Journal:
+        """An empty one before the first tick, and where the row cannot be read: the next tick writes it anew."""
+        with storage_faults():
+            try:
+                row = self._tables[TABLE].get_entity(PARTITION_KEY, ROW_KEY)
+            except ResourceNotFoundError:
+                return Journal()
+        return record_of(_JOURNAL, TABLE, row) or Journal()
+
+    def write(self, journal: Journal) -> None:
+        """Replaces the row, and the slot that its last tick belongs to, at once."""
+        rows = [(ROW_KEY, _fitting(journal))]
+        if journal.slot:
+            rows.append((f"Slot-{journal.slot.number:04d}", _SLOT.dump_json(journal.slot).decode()))
+        entities = [{"PartitionKey": PARTITION_KEY, "RowKey": key, "Record": json} for key, json in rows]
+        with storage_faults():
+            self._tables[TABLE].submit_transaction(
+                [("upsert", entity, {"mode": UpdateMode.REPLACE}) for entity in entities]
+            )
+
+    def history(self, since: datetime) -> list[Slot]:
+        """The slots that began at `since` or later, oldest first."""
+        query = "PartitionKey eq @partition and RowKey ge 'Slot-' and RowKey lt 'Slot-A'"
+        with storage_faults():
+            rows = self._tables[TABLE].query_entities(query, parameters={"partition": PARTITION_KEY})
+            slots = [record_of(_SLOT, TABLE, row) for row in rows]
+        return sorted((slot for slot in slots if slot and slot.start >= since), key=lambda slot: slot.start)
+
+
+def _fitting(journal: Journal) -> str:
+    """As JSON; of ticks whose texts are long the oldest go first, as they would a few ticks later."""
+    while stored_bytes(said := _JOURNAL.dump_json(journal).decode()) > MAX_BYTES and journal.recent:
+        journal = replace(journal, recent=journal.recent[:-1])
+    return said

@@ -1,0 +1,146 @@
+"""Replays: a table of the app's own, a row per replay, the newest first.
+
+A row is written by the host that holds the lease, and by whoever cancels it; its ETag tells one that the other came
+first. One more row is written with every new replay, so that the same request twice at once is one replay.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
+from azure.data.tables import TableEntity
+from pydantic import TypeAdapter
+
+from shared.clients.azure.tables import (
+    UNCHANGED,
+    Table,
+    Tables,
+    newest_first,
+    record_of,
+    storage_faults,
+    unless_another_came_first,
+)
+from shared.errors import LeaseLostError, TooManyReplaysError
+from shared.model.replay import Replay, ReplayRequest, ReplayState
+
+TABLE = "ReplayTable"
+PARTITION_KEY = "Replay"
+CREATION = "~creation"  # sorts behind all ids, which are hexadecimal
+MAX_UNDER_WAY = 10
+MAX_KEPT = 100
+"""So many replays are kept; older ones that have ended are let go."""
+_REPLAY = TypeAdapter(Replay)
+
+
+class ReplayTable:
+    """`now` is the clock that ids are made of."""
+
+    def __init__(self, tables: Tables, now: Callable[[], datetime]) -> None:
+        self._tables = tables
+        self._now = now
+        self._etags: dict[str, str] = {}
+
+    def create(self, request: ReplayRequest) -> Replay:
+        """A new replay, or the one under way for the same request. Raises TooManyReplaysError."""
+        with storage_faults():
+            return self._create(request)
+
+    @unless_another_came_first
+    def _create(self, request: ReplayRequest) -> Replay:
+        creation = next(iter(self._rows(f"RowKey eq '{CREATION}'")), None)
+        under_way = self.under_way()
+        if same := next((one for one in under_way if one.request == request), None):
+            return same
+        if len(under_way) >= MAX_UNDER_WAY:
+            raise TooManyReplaysError(MAX_UNDER_WAY)
+        replay = self._new(request)
+        self._table.submit_transaction([_counted(creation, replay.id), ("create", _row(replay))])
+        self._let_go_of_old()
+        return replay
+
+    def read(self, replay_id: str) -> Replay | None:
+        """None where there is none of this id, or its row cannot be read."""
+        with storage_faults():
+            try:
+                row = self._table.get_entity(PARTITION_KEY, replay_id)
+            except ResourceNotFoundError:
+                return None
+        return self._seen(row)
+
+    def latest(self, count: int) -> list[Replay]:
+        """The newest first."""
+        with storage_faults():
+            seen = map(self._seen, self._rows(f"RowKey lt '{CREATION}'"))
+            return list(islice(filter(None, seen), count))
+
+    def under_way(self) -> list[Replay]:
+        """Oldest first."""
+        states = f"State eq '{ReplayState.QUEUED}' or State eq '{ReplayState.RUNNING}'"
+        with storage_faults():
+            return [one for row in self._rows(states) if (one := self._seen(row))][::-1]
+
+    def write(self, replay: Replay) -> Replay:
+        """The replay, or as it was cancelled meanwhile. Raises LeaseLostError where another host has written it."""
+        with storage_faults():
+            try:
+                answer = self._table.update_entity(_row(replay), etag=self._etags[replay.id], **UNCHANGED)
+            except (ResourceModifiedError, ResourceNotFoundError):
+                current = self.read(replay.id)
+                if current and current.state is ReplayState.CANCELLED:
+                    return current
+                raise LeaseLostError(f"another host works on replay {replay.id}") from None
+        self._etags[replay.id] = str(answer["etag"])
+        return replay
+
+    def cancel(self, replay_id: str) -> Replay | None:
+        """The replay, None where there is none. One that has ended stays as it is."""
+        while (replay := self.read(replay_id)) and replay.is_under_way:
+            cancelled = replace(replay, state=ReplayState.CANCELLED, updated=self._now(), waiting_for=None)
+            with storage_faults():
+                try:
+                    self._table.update_entity(_row(cancelled), etag=self._etags[replay_id], **UNCHANGED)
+                except ResourceModifiedError:  # the host that works on it has just written
+                    continue
+            return cancelled
+        return replay
+
+    @property
+    def _table(self) -> Table:
+        return self._tables[TABLE]
+
+    def _rows(self, query: str) -> Iterable[TableEntity]:
+        return self._table.query_entities(f"PartitionKey eq '{PARTITION_KEY}' and ({query})")
+
+    def _seen(self, row: TableEntity) -> Replay | None:
+        """None where the row cannot be read, or is another replay's."""
+        self._etags[row["RowKey"]] = str(row.metadata["etag"])
+        replay = record_of(_REPLAY, TABLE, row)
+        return replay if replay and replay.id == row["RowKey"] else None
+
+    def _new(self, request: ReplayRequest) -> Replay:
+        now = self._now()
+        return Replay(newest_first(now), request, ReplayState.QUEUED, created=now, updated=now)
+
+    def _let_go_of_old(self) -> None:
+        old = islice(self._rows(f"RowKey lt '{CREATION}'"), MAX_KEPT, None)
+        for row in [row for row in old if not ((replay := record_of(_REPLAY, TABLE, row)) and replay.is_under_way)]:
+            self._table.delete_entity(row)
+
+
+def _row(replay: Replay) -> dict[str, Any]:
+    return {
+        "PartitionKey": PARTITION_KEY,
+        "RowKey": replay.id,
+        "State": replay.state.value,
+        "Record": _REPLAY.dump_json(replay).decode(),
+    }
+
+
+def _counted(creation: TableEntity | None, replay_id: str) -> tuple[Any, ...]:
+    row = {"PartitionKey": PARTITION_KEY, "RowKey": CREATION, "Latest": replay_id}
+    if creation is None:
+        return ("create", row)
+    return ("update", row, {**UNCHANGED, "etag": creation.metadata["etag"]})

@@ -1,0 +1,99 @@
+"""How the outside systems are reached, by the settings: URLs, identities, and timeouts."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+from azure.data.tables import TableServiceClient
+from azure.storage.blob import BlobServiceClient, LinearRetry
+
+from shared.clients.http import HttpService
+from shared.clients.identity import BearerAuth, platform_credential, token_source
+from shared.clients.telemetry import SILENT, Telemetry
+from shared.process.deadline import Deadline
+from shared.settings.authentication import Authentication, AuthenticationType
+from shared.settings.config import Settings
+from shared.settings.timeouts import Timeouts
+from shared.settings.transport import Transport
+
+DICOM_AUDIENCE = "https://dicom.healthcareapis.azure.com"
+"""Of every DICOM service of Azure Health Data Services; a FHIR service's audience is its own URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How the app proves itself to one service, and what to do where it is refused. Its token is kept and shared."""
+
+    auth: requests.auth.AuthBase | None
+    remedy: str
+    transport: Transport
+
+
+def dicom_access(settings: Settings) -> Access:
+    """Of the DICOM service."""
+    authentication, transport = settings.dicom_authentication, settings.dicom_transport
+    return _access("DICOM service", authentication, transport, DICOM_AUDIENCE, "DICOM Data Reader")
+
+
+def fhir_access(settings: Settings) -> Access:
+    """Of the FHIR server."""
+    authentication, transport = settings.fhir_authentication, settings.fhir_transport
+    return _access("FHIR server", authentication, transport, settings.fhir_url, "FHIR Data Writer")
+
+
+def _access(name: str, authentication: Authentication | None, transport: Transport, audience: str, role: str) -> Access:
+    prefix = f"{transport.service}__Authentication__"
+    if authentication is None:
+        return Access(None, f"the app sends no token; {prefix}Enabled turns it on", transport)
+    if authentication.kind is AuthenticationType.BASIC:
+        remedy = f"mend {prefix}BasicCredential__Username and __Password, or give this user the right to read and write"
+        return Access(_basic(authentication), remedy, transport)
+    audience = authentication.resource or audience
+    if authentication.kind is not AuthenticationType.MANAGED_IDENTITY:
+        audience = authentication.resource or authentication.scope or "not asked for"
+    remedy = f"give the app's identity the role {role}; the token's audience was {audience}"
+    return Access(BearerAuth(token_source(name, authentication, audience, transport)), remedy, transport)
+
+
+def _basic(authentication: Authentication) -> requests.auth.HTTPBasicAuth:
+    """In UTF-8 (RFC 7617, 2.1). A 401 is final: there is nothing to renew."""
+    username, password = authentication.username or "", authentication.password or ""
+    return requests.auth.HTTPBasicAuth(username.encode(), password.encode())
+
+
+def dicom_service(
+    settings: Settings, access: Access, timeouts: Timeouts, deadline: Deadline, telemetry: Telemetry = SILENT
+) -> HttpService:
+    """The DICOM service, by its private URL where it has one."""
+    url, most = settings.dicom_private_url or settings.dicom_url, timeouts.most_bytes_of_dicom
+    way = (access.auth, access.remedy, timeouts.http, telemetry, access.transport)
+    return HttpService("DICOM service", url, *way, deadline, most)
+
+
+def fhir_server(
+    settings: Settings, access: Access, timeouts: Timeouts, deadline: Deadline, telemetry: Telemetry = SILENT
+) -> HttpService:
+    """The FHIR server."""
+    way = (access.auth, access.remedy, timeouts.http, telemetry, access.transport)
+    return HttpService("FHIR server", settings.fhir_url, *way, deadline, timeouts.most_bytes_of_fhir)
+
+
+def storage(settings: Settings, timeouts: Timeouts) -> tuple[BlobServiceClient, TableServiceClient]:
+    """Blobs and tables of the storage account, by connection string or by the app's identity."""
+    connect, read = timeouts.storage
+    common: dict[str, Any] = {"connection_timeout": connect, "read_timeout": read, "permit_redirects": False}
+    # The blob SDK's default waits 15 s and more between two tries.
+    blobs = common | {"retry_policy": LinearRetry(backoff=1, retry_total=timeouts.retries, random_jitter_range=0)}
+    tables = common | {"retry_total": timeouts.retries}
+    if settings.storage_connection:
+        return (
+            BlobServiceClient.from_connection_string(settings.storage_connection, **blobs),
+            TableServiceClient.from_connection_string(settings.storage_connection, **tables),
+        )
+    assert settings.blob_service_url
+    assert settings.table_service_url
+    credential = platform_credential(settings.storage_client_id)
+    return (
+        BlobServiceClient(settings.blob_service_url, credential=credential, **blobs),
+        TableServiceClient(endpoint=settings.table_service_url, credential=credential, **tables),
+    )

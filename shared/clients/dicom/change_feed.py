@@ -1,0 +1,164 @@
+"""The DICOM service's change feed, followed by sequence number (API v1); API v2 is asked for a replay of a time.
+
+Sequence numbers come from a database sequence: a rolled-back write leaves a hole for ever, a slow one shows up after
+higher numbers. So a hole beside young entries is told with them, and asked for until it is old.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from shared.clients.dicom.change_feed_entry import hundred_nanoseconds, moment
+from shared.clients.dicom.change_feed_reader import V1, FeedReader
+from shared.clients.dicom.feed_jump import EMPTY_WINDOWS, V1_WINDOW, V2_PAGE, Jump, windows
+from shared.clients.dicom.feed_order import is_behind, place_of, reached, still_open, young_holes
+from shared.clients.dicom.feed_window import Window
+from shared.clients.http import HttpService
+from shared.clients.in_order import in_order
+from shared.errors import FeedEndsEarlyError, FeedError, TornAnswerError
+from shared.model.change_feed import FeedEntry, FeedPage
+from shared.model.watermark import Hole, Watermark
+
+SLOW = "entries that cannot be read are told apart from those around them: the next tick goes on"
+
+
+class ChangeFeed:
+    """By sequence number: a window is (offset, offset + limit]. A hole beside young entries may still fill."""
+
+    def __init__(self, reader: FeedReader, gap_grace_seconds: float) -> None:
+        self._reader = reader
+        self._grace = timedelta(seconds=gap_grace_seconds)
+        self._jump = Jump(reader, self._grace)
+
+    @property
+    def service(self) -> HttpService:
+        """Where it is read from."""
+        return self._reader.service
+
+    def latest(self) -> FeedEntry | None:
+        """The entry of the highest sequence, without metadata, None where the feed is empty."""
+        return self._reader.latest()
+
+    def pages(self, after: Watermark, at_once: int = 1) -> Iterator[FeedPage]:
+        """Windows up to the entry that was the latest when the reading began. An empty window is not the end."""
+        end, clock = self._end(after)
+        place = after.sequence
+        while place < end:
+            empty = 0
+            for read in in_order(self._reader.read, windows(V1, place, end), at_once):
+                place, clock = read.end, read.as_of
+                settled, holes, held_by = young_holes(read.entries, after, read.as_of, self._grace)
+                after = reached(settled, after)
+                held_by = held_by or (SLOW if read.is_cut else None)
+                if settled or held_by:
+                    yield FeedPage(settled, after, held_by, holes)
+                if held_by:
+                    return
+                empty = 0 if read.entries else empty + 1
+                if empty == EMPTY_WINDOWS:
+                    break
+            if place >= end:
+                return
+            if (first := self._jump.first_behind(place, after)) is not None:
+                place = first - 1
+                continue
+            place, is_there = self._jump.on(place, end)
+            if not is_there:
+                yield self._in_a_jump(after, place, end, clock)
+                return
+
+    def first_after(self, watermark: Watermark) -> FeedEntry | None:
+        """The first entry behind the watermark, without metadata; None where none is there, or far behind a jump."""
+        end, _ = self._end(watermark)
+        place = watermark.sequence
+        for window in windows(V1, place, min(end, place + EMPTY_WINDOWS * V1_WINDOW), metadata=False):
+            if entries := self._reader.read(window).entries:
+                return entries[0]
+            place = window.offset + window.limit
+        first = self._jump.first_behind(place, watermark) if place < end else None
+        return next(iter(self._reader.read(Window(V1, first - 1, 1, metadata=False)).entries), None) if first else None
+
+    def entries(self, sequences: Collection[int]) -> list[FeedEntry]:
+        """These entries as they are now."""
+        wanted = sorted(sequences)
+        found: list[FeedEntry] = []
+        while wanted:
+            offset = wanted[0] - 1
+            read = self._reader.read(Window(V1, offset, min(V1_WINDOW, wanted[-1] - offset)))
+            found += [entry for entry in read.entries if entry.sequence in sequences]
+            wanted = [sequence for sequence in wanted if sequence > read.end]
+        return found
+
+    def filled(self, holes: Sequence[Hole]) -> tuple[list[FeedEntry], list[Hole]]:
+        """The entries that have come into holes, and what of them may still fill."""
+        found: list[FeedEntry] = []
+        left: list[Hole] = []
+        for hole in holes:
+            read = self._reader.read(Window(V1, hole.first - 1, len(hole.sequences)))
+            found += read.entries
+            left += [hole] if read.is_cut else still_open(hole, {one.sequence for one in read.entries}, read.as_of)
+        return found, left
+
+    def by_sequence(self, by_time: Watermark) -> Watermark:
+        """Where a mark of API v2's order, by time, has to stand in that of sequences: before all that is behind it.
+
+        A release of before followed API v2. What was written at the same time may stand the other way round.
+        """
+        if not by_time.timestamp:
+            return by_time
+        end = moment(by_time.timestamp) + self._grace
+        try:
+            pages = list(self.between(by_time, end.isoformat(), metadata=False))
+        except FeedError:  # no API v2, by which such a mark would have been made
+            return by_time
+        first = min((entry.sequence for page in pages for entry in page.entries), default=by_time.sequence + 1)
+        return replace(by_time, sequence=min(by_time.sequence, first - 1))
+
+    def between(self, after: Watermark, end: str, *, metadata: bool = True) -> Iterator[FeedPage]:
+        """Entries behind `after`, which has a time, whose Timestamp is before `end`; pages of v2: v1 knows no time."""
+        start = after.timestamp or ""
+        if moment(start) >= moment(end):
+            return
+        window = {"startTime": start, "endTime": end}
+        begin, done = after.sequence, (hundred_nanoseconds(start), after.sequence)
+        offset = 0
+        seen: set[int] = set()
+        while True:
+            read = self._reader.read(Window("/v2/changefeed", offset, V2_PAGE, window, metadata))
+            told = {entry.sequence for entry in read.entries}
+            if told and told <= seen:
+                raise FeedError(
+                    f"{self._reader.service.url}/v2/changefeed: the page at offset {offset} repeats another"
+                )
+            fresh = [entry for entry in read.entries if entry.sequence not in seen and is_behind(entry, done, begin)]
+            seen |= told
+            if fresh:
+                if timed := [entry for entry in fresh if entry.timestamp]:
+                    done, after = place_of(timed[-1]), Watermark(timed[-1].sequence, timed[-1].timestamp)
+                yield FeedPage(fresh, after, SLOW if read.is_cut else None)
+            if read.is_cut or len(read.entries) < V2_PAGE:
+                return
+            offset += len(read.entries)
+
+    def _in_a_jump(self, after: Watermark, place: int, end: int, clock: datetime | None) -> FeedPage:
+        """Nothing was found up to `place`: the watermark may stand there once nothing can come before it any more."""
+        latest = self.latest()
+        is_old = bool(clock and latest and latest.timestamp and moment(latest.timestamp) <= clock - self._grace)
+        said = (
+            f"no entry of the sequences {after.sequence + 1} to {place}, and {end} is the latest: the next tick goes on"
+        )
+        return FeedPage((), Watermark(place, after.timestamp) if is_old else after, said)
+
+    def _end(self, after: Watermark) -> tuple[int, datetime | None]:
+        """The highest sequence, and the service's clock. Raises FeedEndsEarlyError.
+
+        A newest entry of which not even the number can be read is as good as one right behind `after`.
+        """
+        try:
+            latest, clock = self._reader.latest_with_clock()
+        except TornAnswerError:
+            return after.sequence + V1_WINDOW, None
+        highest = latest.sequence if latest else 0
+        if highest < after.sequence:
+            raise FeedEndsEarlyError(highest, after.sequence)
+        return highest, clock

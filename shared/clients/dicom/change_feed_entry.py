@@ -1,0 +1,102 @@
+"""One entry of the change feed out of its JSON, and its timestamp, which is finer than a datetime."""
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from shared.errors import TornAnswerError
+from shared.model.change_feed import DEFAULT_PARTITION, Action, ChangeFeedEntry, State, TornEntry
+
+_PARTITION = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_MOST = 2**63 - 1
+"""What a column of the watermark's row can hold."""
+_IDENTITY = ("StudyInstanceUid", "SeriesInstanceUid", "SopInstanceUid")
+
+
+def entry_of(item: Any, url: str) -> ChangeFeedEntry:
+    """One entry out of its JSON. Raises TornAnswerError naming the URL, the sequence and the field."""
+    sequence = sequence_of(item, url)
+    try:
+        return ChangeFeedEntry(
+            sequence=sequence,
+            study_instance_uid=_field(item, "StudyInstanceUid"),
+            series_instance_uid=_field(item, "SeriesInstanceUid"),
+            sop_instance_uid=_field(item, "SopInstanceUid"),
+            action=Action(_field(item, "Action").lower()),
+            state=State(_field(item, "State").lower()),
+            timestamp=_timestamp(item),
+            partition=_partition(item),
+            metadata=_metadata(item),
+        )
+    except ValueError as error:
+        raise TornAnswerError(f"{url}: entry {sequence}: {error}") from None
+
+
+def sequence_of(item: Any, url: str) -> int:
+    """The entry's number. Raises TornAnswerError."""
+    if not isinstance(item, Mapping):
+        raise TornAnswerError(f"{url}: a change feed entry is not a JSON object")
+    sequence = item.get("Sequence")
+    if not isinstance(sequence, int) or isinstance(sequence, bool) or not 1 <= sequence <= _MOST:
+        raise TornAnswerError(f"{url}: an entry's Sequence is not a positive whole number of 64 bits")
+    return sequence
+
+
+def torn_entry_of(item: Any, url: str, message: str) -> TornEntry:
+    """What can be read of an entry that is at fault. Raises TornAnswerError where its number cannot."""
+    sequence = sequence_of(item, url)
+    said = {name: item[name] for name in _IDENTITY if isinstance(item.get(name), str)}
+    timestamp, partition = None, DEFAULT_PARTITION
+    with suppress(ValueError):
+        timestamp = _timestamp(item)
+    with suppress(ValueError):
+        partition = _partition(item)
+    study, series, instance = (said.get(name, "") for name in _IDENTITY)
+    return TornEntry(sequence, timestamp, message, study, series, instance, partition)
+
+
+def _field(item: Mapping[str, Any], name: str) -> str:
+    value = item.get(name)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} is missing or not a string")
+    if not value.isascii():  # UIDs, words and times; JSON can say half of a surrogate pair, which no UTF-8 can
+        raise ValueError(f"{name} is not ASCII text")
+    return value
+
+
+def _partition(item: Mapping[str, Any]) -> str:
+    if not item.get("PartitionName"):
+        return DEFAULT_PARTITION
+    name = _field(item, "PartitionName")
+    if not _PARTITION.fullmatch(name):
+        raise ValueError("PartitionName is not 1 to 64 letters, digits, dots, hyphens and underscores")
+    return name
+
+
+def _timestamp(item: Mapping[str, Any]) -> str:
+    text = _field(item, "Timestamp")
+    if moment(text).tzinfo is None:
+        raise ValueError("Timestamp has no offset")
+    return text
+
+
+def _metadata(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    metadata = item.get("Metadata")
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise ValueError("Metadata is not a JSON object")
+    return metadata
+
+
+def moment(timestamp: str) -> datetime:
+    """ISO 8601 with an offset; what is finer than a microsecond is cut."""
+    return datetime.fromisoformat(timestamp)
+
+
+def hundred_nanoseconds(timestamp: str) -> int:
+    """100 ns since the epoch, exactly: the feed's order is finer than a datetime."""
+    whole = moment(timestamp).replace(microsecond=0)
+    fraction = timestamp.partition(".")[2]
+    digits = fraction[: next((i for i, char in enumerate(fraction) if not char.isdigit()), len(fraction))]
+    return int(whole.timestamp()) * 10_000_000 + int(digits.ljust(7, "0")[:7] or "0")

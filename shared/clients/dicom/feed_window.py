@@ -1,0 +1,87 @@
+"""A window of the change feed: what is asked for, what was read of it, and that the answer is to what was asked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from shared.clients.dicom.change_feed_entry import hundred_nanoseconds
+from shared.errors import FeedError
+from shared.model.change_feed import FeedEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """`limit` places behind `offset`: sequence numbers in API v1; in v2 those of the answer that `params` ask for.
+
+    `metadata`: whether the entries are to carry theirs.
+    """
+
+    path: str
+    offset: int
+    limit: int
+    params: dict[str, str] | None = None
+    metadata: bool = True
+
+    def halves(self) -> tuple["Window", "Window"]:
+        """The two parts of a window of more than one."""
+        half = self.limit // 2
+        return replace(self, limit=half), replace(self, offset=self.offset + half, limit=self.limit - half)
+
+    def without_metadata(self) -> "Window":
+        """The same entries by their identities alone."""
+        return replace(self, metadata=False)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRead:
+    """What was read of a window, and the service's clock. `places`: how many of its places, from its first on."""
+
+    window: Window
+    entries: Sequence[FeedEntry]
+    as_of: datetime
+    places: int
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it was not read to its end: to find what is at fault took all the requests that it may take."""
+        return self.places < self.window.limit
+
+    @property
+    def end(self) -> int:
+        """The last place that was read."""
+        return self.window.offset + self.places
+
+
+def asked_for(entries: Sequence[FeedEntry], window: Window, url: str) -> list[FeedEntry]:
+    """The entries in the feed's order, each once. Raises FeedError where one of them was not asked for.
+
+    Such an answer is another question's (of a cache, a proxy, a service that does not read the parameters): to believe
+    it would move the watermark over what was not seen.
+    """
+    if window.params is None:
+        return _by_sequence(entries, window, url)
+    return _by_time(entries, window, url)
+
+
+def _by_sequence(entries: Sequence[FeedEntry], window: Window, url: str) -> list[FeedEntry]:
+    first, last = window.offset + 1, window.offset + window.limit
+    for entry in entries:
+        if not first <= entry.sequence <= last:
+            raise FeedError(f"{url}: entry {entry.sequence} was answered where {first} to {last} were asked for")
+    return sorted({entry.sequence: entry for entry in entries}.values(), key=lambda entry: entry.sequence)
+
+
+def _by_time(entries: Sequence[FeedEntry], window: Window, url: str) -> list[FeedEntry]:
+    if len(entries) > window.limit:
+        raise FeedError(f"{url}: {len(entries)} entries were answered where {window.limit} were asked for")
+    limits = {name: hundred_nanoseconds(text) for name, text in (window.params or {}).items()}
+    earliest = limits.get("startTime", 0)
+    for entry in entries:
+        if entry.timestamp is None:
+            continue
+        time = hundred_nanoseconds(entry.timestamp)
+        if time < earliest or time >= limits.get("endTime", time + 1):
+            said = f"entry {entry.sequence} of {entry.timestamp}"
+            raise FeedError(f"{url}: {said} is outside of the time that was asked for, or out of its order")
+        earliest = time
+    return list(entries)

@@ -1,0 +1,95 @@
+"""The DICOM service's list of its studies: QIDO-RS by StudyDate, page by page, in each data partition (PS3.18 10.6)."""
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+from shared.clients.dicom.dicomweb import PAGE, DicomWeb, is_followed, uid_of, value_of
+from shared.clients.http import HttpService
+from shared.clients.json_body import json_of
+from shared.errors import FeedError
+from shared.model.change_feed import DEFAULT_PARTITION
+from shared.model.listed_study import ListedStudy
+
+MOST_PARTITIONS = 10_000
+_STUDY_UID, _PATIENT_ID, _STUDY_DATE, _DESCRIPTION = "0020000D", "00100020", "00080020", "00081030"
+_MODALITIES, _INSTANCES = "00080061", "00201208"
+"""ModalitiesInStudy, NumberOfStudyRelatedInstances: computed, and told where they are asked for."""
+_COUNT = re.compile(r"[0-9]{1,9}")
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+class StudyList:
+    """One DICOM service. `version` is that of its API."""
+
+    def __init__(self, service: HttpService, version: str, dicomweb: DicomWeb) -> None:
+        self._service = service
+        self._version = version
+        self._dicomweb = dicomweb
+
+    def partitions(self) -> list[str]:
+        """The names of the data partitions; the default one where the service has none. Raises FeedError, OutageError.
+
+        Azure answers 400 where they are not turned on (Enable data partitioning); other services know no such path.
+        """
+        path = f"/{self._version}/partitions"
+        answer = self._service.fetch(path)
+        if answer.status_code != requests.codes.ok:
+            return [DEFAULT_PARTITION]
+        try:
+            found = json_of(answer)
+            names = [one["PartitionName"] for one in found][:MOST_PARTITIONS]
+        except (ValueError, TypeError, KeyError):
+            raise FeedError(f"{self._service.url}{path}: the answer is no list of data partitions") from None
+        if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in names):
+            raise FeedError(f"{self._service.url}{path}: a data partition has no name that Azure allows")
+        return sorted({*names, DEFAULT_PARTITION})
+
+    def page(
+        self, partition: str, offset: int, dates: tuple[date, date] | None = None
+    ) -> tuple[list[ListedStudy], bool]:
+        """The studies from `offset` on, and whether there are more. Raises FeedError, OutageError.
+
+        `dates`: of the first and the last StudyDate. A study whose StudyDate is missing, or no date, is found by none.
+        """
+        params: dict[str, str | list[str]] = {"limit": str(PAGE), "includefield": [_MODALITIES, _INSTANCES]}
+        if dates:
+            params["StudyDate"] = "-".join(_as_da(one) for one in dates)
+        if offset:
+            params["offset"] = str(offset)
+        answer = self._dicomweb.fetch(partition, "studies", params)
+        found = self._dicomweb.items_of(answer, "studies")
+        return [_listed(one) for one in found], is_followed(answer, len(found))
+
+    def is_absent(self, study_instance_uid: str, partition: str) -> bool:
+        """Whether the study's metadata is answered with 404: no list that lacks the study says so."""
+        path = f"studies/{quote(study_instance_uid, safe='')}/metadata"
+        with self._dicomweb.opened(partition, path) as stream:
+            return bool(stream.status_code == requests.codes.not_found)
+
+
+def _as_da(day: date) -> str:
+    """Four digits of the year, which strftime does not promise."""
+    return day.isoformat().replace("-", "")
+
+
+def _listed(found: Mapping[str, Any]) -> ListedStudy:
+    count = value_of(found, _INSTANCES)
+    return ListedStudy(
+        uid_of(found, _STUDY_UID, "studies"),
+        value_of(found, _STUDY_DATE).strip(" \0"),
+        value_of(found, _DESCRIPTION),
+        patient_id=value_of(found, _PATIENT_ID).strip(" \0"),
+        instances=int(count) if _COUNT.fullmatch(count) else None,
+        modalities=_modalities(found),
+    )
+
+
+def _modalities(found: Mapping[str, Any]) -> frozenset[str]:
+    element = found.get(_MODALITIES)
+    values = element.get("Value") if isinstance(element, Mapping) else None
+    return frozenset(one for one in values if isinstance(one, str)) if isinstance(values, list) else frozenset()

@@ -1,0 +1,1 @@
+"""The records that pass between the rooms of the app: frozen, and without I/O."""

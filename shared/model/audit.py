@@ -1,0 +1,285 @@
+"""The audit: FHIR held against what the archive holds, round by round. Records only; `sync/audit/` runs it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from enum import StrEnum
+
+from shared.model.change_feed import DEFAULT_PARTITION
+from shared.model.stored_text import shortened
+
+MAX_MESSAGE_BYTES = 2_000
+LATEST_ROUNDS = 10
+MAX_UNKNOWN = 10
+
+StudyKey = tuple[str, str]
+"""Data partition and StudyInstanceUID."""
+
+
+class AuditMode(StrEnum):
+    """What a round does with a difference that it finds."""
+
+    OFF = "off"
+    REPORT = "report"
+    HEAL = "heal"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditOptions:
+    """`max_deletes` of one round without a person's word. `requests_per_hour`: to both servers together, on average.
+
+    `delete_after_seconds`: how long a study must have been absent.
+    """
+
+    mode: AuditMode = AuditMode.OFF
+    max_deletes: int = 10
+    delete_after_seconds: float = 86_400
+    requests_per_hour: int = 2_000
+
+
+class Kind(StrEnum):
+    """What differs. Of several the first in this order is told."""
+
+    MISSING = "missing"
+    """The archive has the study, FHIR does not."""
+    GONE = "gone"
+    """FHIR has the study, the archive does not."""
+    PATIENT = "patient"
+    """The study links to another Patient."""
+    SERIES = "series"
+    """Series or instances: their number, their UIDs, or what is said of them."""
+    MODALITY = "modality"
+    ELEMENT = "element"
+    """Another element of the ImagingStudy."""
+    RESOURCE = "resource"
+    """The Patient, the Endpoint or an Observation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A study in which FHIR differs from what a rebuild would write; one row of the table.
+
+    `says`: the elements and resources concerned, never a value. `rounds` have seen it. `absent_since`: when the archive
+    answered 404 for it first, and has ever since. `resolved_at`: None while it is open; `is_healed`: by the audit.
+    `failure`: why it could not be healed.
+    """
+
+    study_instance_uid: str
+    partition: str
+    kind: Kind
+    says: str
+    first_seen: datetime
+    last_seen: datetime
+    rounds: int = 1
+    absent_since: datetime | None = None
+    resolved_at: datetime | None = None
+    is_healed: bool = False
+    failure: str = ""
+
+    @property
+    def study(self) -> StudyKey:
+        """Data partition and StudyInstanceUID."""
+        return self.partition, self.study_instance_uid
+
+
+@dataclass(frozen=True, slots=True)
+class DifferenceQuery:
+    """Rows of the table to be told, behind the one of key `after`; `kind` None: of any."""
+
+    only_open: bool = True
+    kind: Kind | None = None
+    size: int = 50
+    after: str = ""
+
+
+class RoundState(StrEnum):
+    """Where a round stands. `stopped`: deletes wait for a person."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    STOPPED = "stopped"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Dates:
+    """StudyDates from `first` to `last`, both included."""
+
+    first: date
+    last: date
+
+
+@dataclass(frozen=True, slots=True)
+class OneStudy:
+    """One study."""
+
+    study_instance_uid: str
+    partition: str = DEFAULT_PARTITION
+
+
+Scope = Dates | OneStudy | None
+"""None: all studies."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRequest:
+    """`is_deep`: each study's metadata is read. `dry_run`: nothing is healed, whatever the setting says."""
+
+    scope: Scope = None
+    is_deep: bool = False
+    dry_run: bool = False
+
+
+class Phase(StrEnum):
+    """What a round is at, in this order; the first three once for each data partition."""
+
+    DATED = "studies by StudyDate"
+    UNDATED = "studies without a StudyDate in DICOM"
+    FHIR_UNDATED = "studies without a date in FHIR"
+    OPEN = "differences of earlier rounds"
+    DELETES = "deletes"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a round goes on.
+
+    `first` is the day that the window begins with, as a proleptic ordinal, `days` its length; `offset`: of the page
+    where there are no dates. `after`: the UID of the last suspect of the window that is done.
+    """
+
+    phase: Phase = Phase.DATED
+    partition: str = DEFAULT_PARTITION
+    first: int = date.min.toordinal()
+    days: int = date.max.toordinal()
+    offset: int = 0
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What was read at one place of a round.
+
+    `suspects`: what has to be looked at closely, each with the key that it is sorted by. `compared` counts studies.
+    `following`: the place behind it. `is_of_fhir`: only whether the archive has them is asked.
+    """
+
+    round_id: str
+    place: Place
+    suspects: tuple[tuple[str, StudyKey], ...]
+    compared: int
+    following: Place
+    unknown: tuple[str, ...] = ()
+    is_of_fhir: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """In studies. `read`: their metadata was read, and their rebuild run dry. `known`: they differ as open rows tell.
+
+    `put_off`: they were changing, and the next round compares them. `gone`: DICOM has them no more.
+    `requests`: to both servers.
+    """
+
+    compared: int = 0
+    read: int = 0
+    differed: int = 0
+    healed: int = 0
+    not_healed: int = 0
+    known: int = 0
+    put_off: int = 0
+    deleted: int = 0
+    requests: int = 0
+
+    def plus(self, **more: int) -> "Counts":
+        """With these besides."""
+        return replace(self, **{name: getattr(self, name) + count for name, count in more.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round. `since`: when the last whole one began; what FHIR has changed since is read, None: there is none.
+
+    `number` counts rounds: another part of all studies is read in each. `deletes_waiting`: for a person;
+    `deletes_confirmed`: by one. `unknown`: what cannot be told on this FHIR server. `not_before`: it waits until then.
+    `waiting_for`: why it does not go on, `failing_since` then.
+    """
+
+    id: str
+    request: RoundRequest
+    state: RoundState
+    created: datetime
+    updated: datetime
+    number: int = 0
+    not_before: datetime | None = None
+    started: datetime | None = None
+    since: datetime | None = None
+    place: Place = field(default_factory=Place)
+    counts: Counts = field(default_factory=Counts)
+    unknown: tuple[str, ...] = ()
+    deletes_waiting: int = 0
+    deletes_confirmed: int = 0
+    waiting_for: str | None = None
+    failing_since: datetime | None = None
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether there is more to do."""
+        return self.state in (RoundState.QUEUED, RoundState.RUNNING)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it went, or goes, through all studies."""
+        return self.request.scope is None
+
+    def counting(self, **more: int) -> "Round":
+        """With these counted."""
+        return replace(self, counts=self.counts.plus(**more))
+
+    def not_knowing(self, said: str) -> "Round":
+        """With what cannot be told."""
+        known = dict.fromkeys((*self.unknown, shortened(said, MAX_MESSAGE_BYTES)))
+        return replace(self, unknown=tuple(known)[:MAX_UNKNOWN])
+
+    def waiting(self, reason: str, now: datetime) -> "Round":
+        """With why it does not go on."""
+        since = self.failing_since or now
+        return replace(self, waiting_for=shortened(reason, MAX_MESSAGE_BYTES), failing_since=since, updated=now)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditState:
+    """The setting, the latest rounds, the open differences by kind, and a page of the rows, each with its key.
+
+    Of more than a thousand open differences the first thousand are counted.
+    """
+
+    mode: AuditMode
+    rounds: Sequence[Round]
+    open: Mapping[Kind, int]
+    differences: Sequence[tuple[str, Difference]] = ()
+
+
+def told(round_: Round) -> str:
+    """The round in a sentence."""
+    counts = round_.counts
+    studies = "study" if counts.compared == 1 else "studies"
+    said = f"{counts.compared:,} {studies} compared, {counts.differed:,} differed, {counts.healed:,} healed"
+    if counts.put_off:
+        said += f", {counts.put_off:,} were changing"
+    match round_.state:
+        case RoundState.STOPPED:
+            return f"stopped: {round_.deletes_waiting:,} deletes wait for a person; {said}"
+        case RoundState.FAILED:
+            return f"failed: {round_.waiting_for}; {said}"
+        case RoundState.RUNNING:
+            where = f"; {round_.place.phase}"
+            return f"running: {said}{where}" + (f"; waits: {round_.waiting_for}" if round_.waiting_for else "")
+        case RoundState.QUEUED:
+            return f"begins at {round_.not_before.isoformat(timespec='minutes')}" if round_.not_before else "begins"
+        case RoundState.DONE:
+            return f"as of {round_.updated.isoformat(timespec='minutes')}, {said}"
+        case RoundState.CANCELLED:
+            return f"stopped by a person: {said}"

@@ -1,0 +1,142 @@
+"""What the ticks did, kept for the status, the health and the plots: bounded, however long the app runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from shared.model.outcome import BatchResult, Outcome, TickDurations, TickRecord
+from shared.model.stored_text import shortened
+from shared.model.watermark import Watermark
+
+SLOT_SECONDS = 300
+SLOTS = 2016
+"""A week of slots; then the oldest is written over."""
+RECENT = 20
+"""So many ticks are kept whole, but for what is too long to be stored."""
+MAX_TEXT_BYTES = 2_000
+TOTALS = ("entries", "studies", "written", "unchanged", "failed", "invalid_tags", "carried", "fhir_calls")
+_NOTHING = BatchResult(Outcome.FAILED, Watermark())
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The ticks that began within five minutes, added up; the lag is the largest seen, None where none was."""
+
+    start: datetime
+    ticks: int = 0
+    failed_ticks: int = 0
+    entries: int = 0
+    written: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    fhir_calls: int = 0
+    busy_seconds: float = 0.0
+    lag_entries: int | None = None
+    lag_seconds: float | None = None
+
+    @classmethod
+    def of(cls, moment: datetime) -> "Slot":
+        """An empty slot that the moment falls into."""
+        return cls(datetime.fromtimestamp(moment.timestamp() // SLOT_SECONDS * SLOT_SECONDS, UTC))
+
+    @property
+    def number(self) -> int:
+        """Its place in the week's ring, 0 to 2015."""
+        return int(self.start.timestamp()) // SLOT_SECONDS % SLOTS
+
+    def with_tick(self, record: TickRecord) -> "Slot":
+        """The slot with one more tick."""
+        result = record.result or _NOTHING
+        lag = record.lag
+        return replace(
+            self,
+            ticks=self.ticks + 1,
+            failed_ticks=self.failed_ticks + (not record.ended_well),
+            entries=self.entries + result.entries,
+            written=self.written + result.written,
+            unchanged=self.unchanged + result.unchanged,
+            failed=self.failed + result.failed,
+            fhir_calls=self.fhir_calls + result.fhir_calls,
+            busy_seconds=round(self.busy_seconds + record.duration_seconds, 3),
+            lag_entries=max(self.lag_entries or 0, lag.entries) if lag else self.lag_entries,
+            lag_seconds=max(self.lag_seconds or 0.0, lag.seconds) if lag else self.lag_seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """The last tick, those before it that did anything (newest first), sums over all, and the slot of now.
+
+    `durations`: of all ticks, by how they ended. `well_at`: when a tick last ended well. `still_ticks`: so many,
+    one after the other, brought nothing on though the feed goes on. `failing_since`: when the first of the ticks
+    began that have failed in a row, up to the last. `unwritten_since`: likewise of those after which entries
+    waited, and none of which wrote any, or found it in FHIR, or recorded it as failed. Where only a few studies
+    that fail by themselves wait, they do not count: what else came could be written.
+    """
+
+    last: TickRecord | None = None
+    recent: tuple[TickRecord, ...] = ()
+    totals: Mapping[str, int] = field(default_factory=dict)
+    slot: Slot | None = None
+    well_at: datetime | None = None
+    still_ticks: int = 0
+    failing_since: datetime | None = None
+    unwritten_since: datetime | None = None
+    durations: Mapping[Outcome, TickDurations] = field(default_factory=dict)
+
+    def is_repeated_by(self, record: TickRecord, seconds: float) -> bool:
+        """Whether the tick found nothing to do, like all since the last that is written, and that was just now."""
+        return record.is_quiet and self.is_quiet_at(record.ended, seconds)
+
+    def is_quiet_at(self, moment: datetime, seconds: float) -> bool:
+        """Whether the last tick that is written found nothing to do, less than so many seconds before."""
+        return self.last is not None and self.last.is_quiet and moment - self.last.ended < timedelta(seconds=seconds)
+
+    def with_tick(self, record: TickRecord) -> "Journal":
+        """The journal with one more tick; idle ones are kept as the last only."""
+        record = _shortened(record)
+        result = record.result or _NOTHING
+        totals = {name: self.totals.get(name, 0) + getattr(result, name) for name in TOTALS}
+        durations = self.durations.get(record.outcome, TickDurations()).with_tick(record.duration_seconds)
+        slot = Slot.of(record.started)
+        if self.slot is not None and self.slot.start == slot.start:
+            slot = self.slot
+        return Journal(
+            last=record,
+            recent=((record, *self.recent) if record.is_worth_telling else self.recent)[:RECENT],
+            totals={"ticks": self.totals.get("ticks", 0) + 1, **totals},
+            slot=slot.with_tick(record),
+            well_at=record.ended if record.ended_well else self.well_at,
+            still_ticks=self._still_ticks(record),
+            failing_since=self._failing_since(record),
+            unwritten_since=self._unwritten_since(record),
+            durations={**self.durations, record.outcome: durations},
+        )
+
+    def _still_ticks(self, record: TickRecord) -> int:
+        if record.stood_still or record.outcome is Outcome.STANDSTILL:
+            return self.still_ticks + 1
+        return 0 if record.ended_well else self.still_ticks
+
+    def _failing_since(self, record: TickRecord) -> datetime | None:
+        if record.outcome is Outcome.FAILED:
+            return self.failing_since or record.started
+        return self.failing_since if record.outcome is Outcome.STOPPED else None  # another host works: it will tell
+
+    def _unwritten_since(self, record: TickRecord) -> datetime | None:
+        result = record.result
+        if result and result.ended:
+            return None
+        if record.lag is None:  # whether any entry waits is not known
+            return self.unwritten_since
+        if not record.lag.entries or record.waits_for_few:
+            return None
+        return self.unwritten_since or record.started
+
+
+def _shortened(record: TickRecord) -> TickRecord:
+    """A server's own words may be as long as it likes."""
+    result = record.result
+    if result and result.held_by:
+        result = replace(result, held_by=shortened(result.held_by, MAX_TEXT_BYTES))
+    return replace(record, result=result, error=record.error and shortened(record.error, MAX_TEXT_BYTES))

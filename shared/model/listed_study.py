@@ -1,0 +1,18 @@
+"""A study as a search of the DICOM service lists it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ListedStudy:
+    """A study as a search of the DICOM service lists it. `study_date` is a DA, empty where there is none.
+
+    `instances` and `modalities` are computed, and told where they are asked for: None, and empty, where they are not.
+    """
+
+    study_instance_uid: str
+    study_date: str
+    description: str
+    patient_id: str = ""
+    instances: int | None = None
+    modalities: frozenset[str] = frozenset()

@@ -1,0 +1,38 @@
+"""The values of settings that the mapping and the sync know."""
+
+from enum import StrEnum
+
+
+class PatientUpdatePolicy(StrEnum):
+    """What a sync may change on a Patient that the FHIR server holds already."""
+
+    OVERWRITE = "overwrite"
+    FILL = "fill"
+    NEVER = "never"
+
+
+class EndpointPayload(StrEnum):
+    """What the DICOM service's Endpoint says of its payload besides the text: nothing, that it is any, or studies."""
+
+    TEXT = "text"
+    NONE = "none"
+    STUDY = "study"
+
+
+class OrderLink(StrEnum):
+    """Whether a study is linked to the order that carries its accession number.
+
+    `link-or-identifier`: where the server has no such order the study names it by its number.
+    """
+
+    OFF = "off"
+    LINK = "link"
+    LINK_OR_IDENTIFIER = "link-or-identifier"
+
+
+class BundleProcessing(StrEnum):
+    """How Azure's FHIR service works through the entries of a Bundle; `server`: as it does by default."""
+
+    SERVER = "server"
+    PARALLEL = "parallel"
+    SEQUENTIAL = "sequential"

@@ -1,0 +1,152 @@
+"""How a batch and a tick ended."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from shared.model.failures import ErrorTable
+from shared.model.watermark import Watermark
+
+DURATION_BUCKETS = ("0.5", "1.0", "2.5", "5.0", "10.0", "30.0", "60.0", "120.0", "240.0", "+Inf")
+"""Upper bounds in seconds, as Prometheus writes them: an idle tick takes tenths, the longest has 240 s by default."""
+
+STUDIES_OF_AN_OUTAGE = 3
+"""So many studies that fail, each by itself, and none that succeeds: it is the server, not the study."""
+
+
+class Outcome(StrEnum):
+    """How a tick ended. `standstill`: it ended as it should, and like some before it brought nothing on."""
+
+    SYNCED = "synced"
+    IDLE = "idle"
+    LEASE_HELD = "leaseHeld"
+    STANDSTILL = "standstill"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What one batch did. Counts are of entries, but `studies` (groups) and `fhir_calls` (HTTP requests).
+
+    `carried` entries wait for a later tick; until then the watermark stands before the first of them.
+    """
+
+    outcome: Outcome
+    watermark: Watermark
+    entries: int = 0
+    studies: int = 0
+    written: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    invalid_tags: int = 0
+    carried: int = 0
+    fhir_calls: int = 0
+    held_by: str | None = None
+    """Why the watermark stands before the end of what was read, None where it does not."""
+    recorded: Mapping[ErrorTable, int] = field(default_factory=dict)
+    """Rows written, by error table."""
+    brought_on: bool = True
+    """Whether a study was synced or waits for its next try, a row was written, or the next tick reads further on."""
+    waiting: int = 0
+    """Entries that wait for another try at the end of the batch, those of earlier ticks too."""
+    waiting_studies: int = 0
+    """The studies that these are of."""
+    read_through: Watermark | None = None
+    """Up to where the feed was read, by this batch or earlier ones; None: an older release wrote the record."""
+    but_settling: Watermark | None = None
+    """Where the watermark would stand if no study settled, from which the lag counts; None as above."""
+
+    @property
+    def ended(self) -> int:
+        """Entries that are in FHIR or recorded as failed; one that waits for another try has not ended."""
+        return self.written + self.unchanged + self.failed
+
+    @property
+    def done(self) -> Watermark:
+        """What settles is not behind."""
+        return self.but_settling or self.watermark
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far the sync is behind the feed: sequence numbers, and the age of the oldest entry that is not synced."""
+
+    entries: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TickDurations:
+    """How long ticks took: how many by bucket, and the sum in seconds. A bucket holds those above the one before it."""
+
+    buckets: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def ticks(self) -> int:
+        """How many ticks."""
+        return sum(self.buckets.get(bucket, 0) for bucket in DURATION_BUCKETS)
+
+    def with_tick(self, seconds: float) -> "TickDurations":
+        """With one more tick."""
+        bucket = next(bucket for bucket in DURATION_BUCKETS if seconds <= float(bucket))
+        buckets = {**self.buckets, bucket: self.buckets.get(bucket, 0) + 1}
+        return TickDurations(buckets, round(self.seconds + seconds, 3))
+
+
+@dataclass(frozen=True, slots=True)
+class TickRecord:
+    """One tick. `result` is None where its batch did not end, `lag` where the feed could not be asked.
+
+    `system`: which one `error` is about, None where it is about none.
+    """
+
+    started: datetime
+    duration_seconds: float
+    outcome: Outcome
+    result: BatchResult | None = None
+    error: str | None = None
+    lag: Lag | None = None
+    system: str | None = None
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether it did what a tick is for."""
+        return self.outcome in (Outcome.SYNCED, Outcome.IDLE)
+
+    @property
+    def ended(self) -> datetime:
+        """When it was over."""
+        return self.started + timedelta(seconds=self.duration_seconds)
+
+    @property
+    def stood_still(self) -> bool:
+        """Whether it ended well, and of what the feed holds brought nothing on: no study was so much as tried."""
+        result = self.result
+        is_behind = self.lag is not None and self.lag.entries > 0
+        return self.ended_well and is_behind and result is not None and not result.brought_on
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether there was nothing to do, and nothing waits."""
+        return self.outcome is Outcome.IDLE and self.lag is not None and self.lag.entries == 0
+
+    @property
+    def unread(self) -> int | None:
+        """Sequence numbers of the feed that no tick has read yet; None where that is not known."""
+        result = self.result
+        if result is None or self.lag is None or result.read_through is None:
+            return None
+        return max(0, self.lag.entries - (result.read_through.sequence - result.done.sequence))
+
+    @property
+    def waits_for_few(self) -> bool:
+        """Whether nothing waits but studies that were tried, so few that it is they and not the FHIR server."""
+        return self.unread == 0 and self.result is not None and self.result.waiting_studies < STUDIES_OF_AN_OUTAGE
+
+    @property
+    def is_worth_telling(self) -> bool:
+        """Whether it did anything, or failed."""
+        return self.outcome is not Outcome.IDLE

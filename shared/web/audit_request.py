@@ -1,0 +1,55 @@
+"""What a round of the audit is asked with: a JSON body, every fault of it named at once."""
+
+from datetime import date
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from shared.errors import RequestError
+from shared.mapping.text import uid
+from shared.model.audit import Dates, OneStudy, RoundRequest, Scope
+from shared.model.change_feed import DEFAULT_PARTITION
+from shared.web.json_request import JsonRequest
+
+_Day = Annotated[date, Field(strict=False)]
+
+
+class _Dates(JsonRequest):
+    first: _Day = Field(alias="from")
+    last: _Day = Field(alias="to")
+
+
+class _Body(JsonRequest):
+    dates: _Dates | None = None
+    study: Annotated[str, AfterValidator(uid)] | None = None
+    partition: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    deep: bool = False
+    dry_run: bool = Field(default=False, alias="dryRun")
+    confirm: str | None = Field(default=None, pattern=r"^[0-9a-f-]{1,64}$")
+
+
+def round_of(text: bytes) -> RoundRequest | str:
+    """The round that is asked for, or the id of a stopped one whose deletes are confirmed. Raises RequestError."""
+    body = _Body.of(text or b"{}")
+    if faults := _faults(body):
+        raise RequestError(faults)
+    return body.confirm or RoundRequest(_scope(body), body.deep, body.dry_run)
+
+
+def _faults(body: _Body) -> list[str]:
+    faults = []
+    if body.confirm and len(body.model_fields_set) > 1:
+        faults.append("confirm: it stands alone")
+    if body.dates and body.study:
+        faults.append("one of dates, study is expected; both are given")
+    if body.dates and body.dates.first > body.dates.last:
+        faults.append("dates: from is after to")
+    if body.partition and not body.study:
+        faults.append("partition: it says where a study is, and none is given")
+    return faults
+
+
+def _scope(body: _Body) -> Scope:
+    if body.dates:
+        return Dates(body.dates.first, body.dates.last)
+    return OneStudy(body.study, body.partition or DEFAULT_PARTITION) if body.study else None
