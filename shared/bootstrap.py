@@ -19,14 +19,7 @@ from shared.clients.azure.lease import CONTAINER, BlobLease
 from shared.clients.azure.replay_table import ReplayTable
 from shared.clients.azure.tables import Tables
 from shared.clients.azure.watermark import TableWatermarkStore
-from shared.clients.connections import (
-    Access,
-    dicom_access,
-    dicom_service,
-    fhir_access,
-    fhir_server,
-    storage,
-)
+from shared.clients.connections import Access, dicom_access, dicom_service, fhir_access, fhir_server, storage
 from shared.clients.dicom.change_feed import ChangeFeed
 from shared.clients.dicom.change_feed_reader import FeedReader
 from shared.clients.dicom.dicomweb import DicomWeb
@@ -43,7 +36,7 @@ from shared.mapping.transaction import endpoint_query
 from shared.model.audit import AuditOptions
 from shared.model.failures import ErrorTable
 from shared.process.deadline import Deadline, ThreadDeadline
-from shared.process.garbage_collector import settle
+from shared.process.garbage_collector import freeze_startup_objects
 from shared.process.log_lines import quiet_libraries
 from shared.settings.config import Settings, read_settings, shown_settings
 from shared.settings.timeouts import CHECK, STATUS, STUDY_PAGE, TICK, Timeouts
@@ -75,14 +68,14 @@ def app() -> App:
     """The app of this process. Raises SettingsError."""
     quiet_libraries()
     made = build(read_settings(os.environ), shown_settings(os.environ))
-    settle()
+    freeze_startup_objects()
     return made
 
 
 def check(number: int | None = None) -> Check:
-    """The self-check, or its step of that number. Where the settings are at fault they are its only step.
+    """The self-check, or one step of it by its number. If the settings are at fault, they are its only step.
 
-    Raises RequestError.
+    Raises RequestError if there is no such step.
     """
     try:
         return app().check(number)
@@ -92,7 +85,7 @@ def check(number: int | None = None) -> Check:
 
 
 def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
-    """The app as the settings want it; nothing is called yet. `shown` are the settings as an operator may see them."""
+    """The app for these settings. It sends no request yet. `shown`: the settings as an operator may see them."""
     mapping = MappingOptions(
         service_url=settings.dicom_url,
         patient_system=settings.patient_system,
@@ -227,7 +220,7 @@ def _self_check(settings: Settings, mapping: MappingOptions, learned: Learned) -
 
 
 def _identity(settings: Settings) -> list[str]:
-    """The settings that give a PatientID its system."""
+    """The names of the settings that are given and provide the system of a PatientID."""
     given = {
         "Patient__PatientSystemId": bool(settings.patient_system) and not settings.is_issuer_used,
         "Patient__IsIssuerIdUsed": settings.is_issuer_used,
@@ -246,7 +239,7 @@ def _fhir(settings: Settings, server: HttpService, learned: Learned) -> FhirClie
 
 
 def _keys(settings: Settings) -> frozenset[str]:
-    """The tags that are read of an instance's metadata."""
+    """Keys of the tags to read from an instance's metadata (DICOM JSON)."""
     return MAPPED_KEYS | REPORT_KEYS if settings.generate_observations else MAPPED_KEYS
 
 

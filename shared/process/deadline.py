@@ -1,4 +1,4 @@
-"""When the work at hand has to be over: what begins, and what is waited for, heeds it."""
+"""The moment by which the work at hand must be over. Requests and waits are cut to what is left until then."""
 
 import math
 import threading
@@ -8,14 +8,14 @@ from contextlib import contextmanager
 
 
 class Deadline:
-    """One for all threads: that of a tick. There is none until it is set."""
+    """One for all threads, which is what a tick needs. Until it is set, the time is unlimited."""
 
     def __init__(self) -> None:
         self._end = math.inf
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """So long from now on, or as long as is left of one that is set already."""
+        """Sets it to so many seconds from now, unless an earlier one is set already; lifts it at the end."""
         before = self._end
         self._end = min(before, time.monotonic() + seconds)
         try:
@@ -25,9 +25,9 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds; below 0 once it is over."""
+        """Seconds until it; negative once it has passed."""
         return self._end - time.monotonic()
 
 
 class ThreadDeadline(Deadline, threading.local):
-    """One for each thread: that of the question which the thread answers."""
+    """One for each thread, for HTTP requests to the app, each of which has a thread of its own."""

@@ -3,19 +3,19 @@
 import gc
 
 THRESHOLD = 50_000
-"""Objects that are made between two looks for cycles; Python's own is 700 to 2,000."""
+"""New objects between two collections; Python's default is 700 to 2,000."""
 
 
 def collect_seldom() -> None:
-    """To be called before the imports: of the 80,000 objects that they make, all but a thousand stay."""
+    """Raises the threshold. Call it before the imports: nearly all of the 80,000 objects that they make stay."""
     gc.set_threshold(THRESHOLD)
 
 
-def settle() -> None:
-    """Spares the garbage collector what stays for good: the libraries' own objects, and those of the app.
+def freeze_startup_objects() -> None:
+    """Exempts all objects that exist now from collection, for good: those of the libraries and of the app.
 
-    A page of the feed is tens of thousands of objects that no cycle holds; each look at them walked all else too.
-    What is garbage already stays as well: at a start that is less than the search for it costs.
+    A page of the feed makes tens of thousands of objects, none of them in a cycle, and each collection on the way would
+    walk through the libraries' objects too. Garbage that exists now stays too, which costs less than a search for it.
     """
     gc.freeze()
     collect_seldom()

@@ -1,7 +1,7 @@
-"""Log lines for a person and for a query: a text, and behind it what it speaks of as compact JSON.
+"""Log lines for people and for queries: a text, followed by its dimensions as compact JSON.
 
-The Functions host carries only a line's text to Application Insights, where a query parses the JSON out of `message`.
-Where OpenTelemetry is on the same names are its `customDimensions` as well.
+The Functions host sends only the text of a line to Application Insights, where a query parses the JSON in `message`.
+If OpenTelemetry is on, the dimensions are the line's `customDimensions` too.
 """
 
 import json
@@ -9,16 +9,16 @@ import logging
 
 Dimension = str | int | float | None
 CHATTY = ("azure", "msal")
-"""At INFO azure-core logs each request and its answer with all headers: 7 kB in a tick that has nothing to do."""
+"""At INFO azure-core logs each request and answer with all headers: 7 kB in a tick that has nothing to do."""
 
 
 def quiet_libraries() -> None:
-    """The language worker sets the root logger to INFO, and host.json's logLevel cannot reach a Python logger."""
+    """Sets these loggers to WARNING: the language worker sets the root logger to INFO, whatever host.json says."""
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def log_line(logger: logging.Logger, level: int, text: str, **dimensions: Dimension) -> None:
-    """One line. Names are in PascalCase, which no attribute of a LogRecord is."""
-    said = json.dumps(dimensions, separators=(",", ":"), ensure_ascii=False)
-    logger.log(level, "%s %s", text, said, extra=dimensions)
+    """Logs one line. The dimensions' names are in PascalCase, so that none is an attribute of LogRecord."""
+    as_json = json.dumps(dimensions, separators=(",", ":"), ensure_ascii=False)
+    logger.log(level, "%s %s", text, as_json, extra=dimensions)

@@ -57,7 +57,7 @@ def _lease_json(lease: LeaseState) -> dict[str, Any]:
 
 def tick_json(tick: TickRecord) -> dict[str, Any]:
     """`Tick`: the record and its batch's counts side by side."""
-    said = {"started", "duration_seconds", "outcome", "error"}
+    own = ("started", "duration_seconds", "outcome", "error")
     counts = {
         "held_by",
         "entries",
@@ -71,7 +71,7 @@ def tick_json(tick: TickRecord) -> dict[str, Any]:
     }
     result = {name: value for name, value in _plain(tick.result or {}).items() if name in set(map(_camel, counts))}
     failures = {"failures": _plain(tick.result.recorded)} if tick.result else {}
-    return {_camel(name): _plain(getattr(tick, name)) for name in said} | result | failures
+    return {_camel(name): _plain(getattr(tick, name)) for name in own} | result | failures
 
 
 def slot_json(slot: Slot) -> dict[str, Any]:
@@ -86,20 +86,20 @@ def error_json(row: ErrorRow) -> dict[str, Any]:
 
 
 def error_page_json(rows: Sequence[ErrorRow], size: int, count: ErrorCount | None) -> dict[str, Any]:
-    """Rows, and where the next page begins; a page that is not full is the last. `count` stands with the first."""
+    """`ErrorPage`. Only a full page has a `next`, and only the first page a `count`."""
     following = {"next": place_of(rows[-1])} if len(rows) == size else {}
     counted = {"total": count.rows, "exceptions": list(count.exceptions)} if count else {}
     return {"rows": [error_json(row) for row in rows], **following, **counted}
 
 
 def reasons_json(found: OpenReasons) -> dict[str, Any]:
-    """`OpenReasons`: each with what to do."""
+    """`OpenReasons`: each reason with its remedy."""
     reasons = [_plain(one) | {"remedy": remedy_of(one.table, one.exception, one.message)} for one in found.reasons]
     return {**_plain(found), "reasons": reasons}
 
 
 def replay_json(replay: Replay) -> dict[str, Any]:
-    """`Replay`: without what only the sync needs."""
+    """`Replay`, without the fields that only the sync needs."""
     names = (
         "id",
         "state",
@@ -112,12 +112,12 @@ def replay_json(replay: Replay) -> dict[str, Any]:
         "more_errors",
         "more_writes",
     )
-    told = {_camel(name): _plain(getattr(replay, name)) for name in names}
-    return told | {"request": request_json(replay.request)}
+    of_replay = {_camel(name): _plain(getattr(replay, name)) for name in names}
+    return of_replay | {"request": request_json(replay.request)}
 
 
 def request_json(request: ReplayRequest) -> dict[str, Any]:
-    """`ReplayRequest`, as it could be sent again."""
+    """`ReplayRequest`: it can be sent as it is."""
     body: dict[str, Any]
     match request.target:
         case SequenceRange(first, last):
@@ -134,7 +134,7 @@ def request_json(request: ReplayRequest) -> dict[str, Any]:
 
 
 def audit_json(state: AuditState, size: int) -> dict[str, Any]:
-    """`Audit`. A page that is not full is the last."""
+    """`Audit`. Only a full page of differences has a `next`."""
     rows = [_plain(row) for _, row in state.differences]
     following = {"next": state.differences[-1][0]} if len(rows) == size else {}
     rounds = [round_json(one) for one in state.rounds]
@@ -142,7 +142,7 @@ def audit_json(state: AuditState, size: int) -> dict[str, Any]:
 
 
 def round_json(round_: Round) -> dict[str, Any]:
-    """`Round`: without what only the audit needs."""
+    """`Round`, without the fields that only the audit needs."""
     names = (
         "id",
         "state",
@@ -156,11 +156,15 @@ def round_json(round_: Round) -> dict[str, Any]:
         "waiting_for",
     )
     of_round = {_camel(name): _plain(getattr(round_, name)) for name in names}
-    return of_round | {"says": told(round_), "phase": round_.place.phase.value, "request": _asked_json(round_.request)}
+    return of_round | {
+        "says": told(round_),
+        "phase": round_.place.phase.value,
+        "request": _round_request_json(round_.request),
+    }
 
 
-def _asked_json(request: RoundRequest) -> dict[str, Any]:
-    """`RoundRequest`, as it could be sent again."""
+def _round_request_json(request: RoundRequest) -> dict[str, Any]:
+    """`RoundRequest`: it can be sent as it is."""
     body: dict[str, Any] = {}
     match request.scope:
         case Dates(first, last):
@@ -196,7 +200,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Decimal):
-        return float(value)  # as whoever reads JSON takes it
+        return float(value)  # JSON readers have no decimals
     return value.value if isinstance(value, Enum) else value
 
 

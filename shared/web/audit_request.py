@@ -1,4 +1,4 @@
-"""What a round of the audit is asked with: a JSON body, every fault of it named at once."""
+"""The JSON body of `POST /api/audit` -> RoundRequest."""
 
 from datetime import date
 from typing import Annotated
@@ -29,7 +29,7 @@ class _Body(JsonRequest):
 
 
 def round_of(text: bytes) -> RoundRequest | str:
-    """The round that is asked for, or the id of a stopped one whose deletes are confirmed. Raises RequestError."""
+    """The round to start, or the id of the stopped round whose deletes are confirmed. Raises RequestError."""
     body = _Body.of(text or b"{}")
     if faults := _faults(body):
         raise RequestError(faults)

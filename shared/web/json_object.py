@@ -1,4 +1,4 @@
-"""The JSON object that a request's body is to be."""
+"""The body of a request that must be a JSON object."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ from shared.errors import RequestError
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """Its members, which may be anything. Raises RequestError."""
+    """The members of the object, unchecked. Raises RequestError if the body is anything else."""
     try:
         given = json.loads(body)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Requests that come as JSON, by pydantic: every fault of one is named at once, and no value is told."""
+"""JSON requests, checked by pydantic. An error names every fault of a request, and none of its values."""
 
 from typing import Any, Self
 
@@ -9,7 +9,7 @@ from shared.web.json_object import json_object
 
 
 class JsonRequest(BaseModel):
-    """A JSON object with these members and no others, each of its own type."""
+    """Base of the requests: other members than a model declares are faults, and so are values of other types."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -21,10 +21,10 @@ class JsonRequest(BaseModel):
             return cls.model_validate(given)
         except ValidationError as error:
             faults = error.errors(include_input=False, include_url=False)
-            raise RequestError([_told(fault) for fault in faults]) from None
+            raise RequestError([_message(fault) for fault in faults]) from None
 
 
-def _told(fault: Any) -> str:
+def _message(fault: Any) -> str:
     place = ".".join(map(str, fault["loc"]))
-    message = fault["msg"].removeprefix("Value error, ")
-    return f"{place}: {message[:1].lower()}{message[1:]}" if place else message
+    text = fault["msg"].removeprefix("Value error, ")
+    return f"{place}: {text[:1].lower()}{text[1:]}" if place else text

@@ -20,13 +20,13 @@ from shared.sync.status.seen import SYSTEMS, State
 from shared.sync.status.status import AuditSeen, Status
 
 _TICKS = [outcome for outcome in Outcome if outcome is not Outcome.LEASE_HELD]
-"""Who does not get the lease writes nothing down."""
+"""A host that does not get the lease keeps no record of its tick."""
 _ENTRIES = ("written", "unchanged", "failed")
-"""How a change feed entry ends, by the totals' names. One that waits for another try has not ended."""
+"""How a change feed entry ends, by the names of the totals. A carried entry has not ended yet."""
 
 
 def metrics_text(status: Status) -> str:
-    """The whole exposition; a metric whose system is down is left out."""
+    """The whole exposition, without the metrics that a system which is down would have to give."""
     registry = CollectorRegistry()
     registry.register(_StatusCollector(status))
     return generate_latest(registry).decode()
@@ -45,10 +45,12 @@ class _StatusCollector(Collector):
             yield from _of_the_ticks(self._status.journal)
 
     def _of_the_state(self) -> Iterable[Metric]:
-        said, down = self._status.state, self._status.down
-        yield _by("dicom_cast_state", "1 for the state of the sync", "state", {one: one is said.state for one in State})
-        if said.since:
-            yield _gauge("dicom_cast_state_since_timestamp_seconds", "When the state began", said.since)
+        state, down = self._status.state, self._status.down
+        yield _by(
+            "dicom_cast_state", "1 for the state of the sync", "state", {one: one is state.state for one in State}
+        )
+        if state.since:
+            yield _gauge("dicom_cast_state_since_timestamp_seconds", "When the state began", state.since)
         yield _by("dicom_cast_up", "1 where the system answers", "system", {one: one not in down for one in SYSTEMS})
 
     def _of_the_feed(self) -> Iterable[Metric]:
@@ -85,7 +87,7 @@ class _StatusCollector(Collector):
 
 
 def _of_the_audit(audit: AuditSeen) -> Iterable[Metric]:
-    """Of rounds of all studies; before the first has ended only what is open is told."""
+    """Of rounds through all studies. Until the first has ended there are only the open differences."""
     open_ = {kind.value: count for kind, count in audit.open.items()}
     yield _by("dicom_cast_audit_open_differences", "Studies that differ, counted to 1000", "kind", open_)
     if audit.last:
@@ -96,7 +98,7 @@ def _of_the_audit(audit: AuditSeen) -> Iterable[Metric]:
 
 
 def _of_the_ticks(journal: Journal) -> Iterable[Metric]:
-    """A counter is there from the first tick on, at 0: an increase from nothing would not be seen."""
+    """All counters exist from the first tick on, at 0, because `increase()` does not see a counter appear."""
     ticks = CounterMetricFamily("dicom_cast_ticks", "Ticks that held the lease", labels=["outcome"])
     took = HistogramMetricFamily("dicom_cast_tick_duration_seconds", "How long these ticks took", labels=["outcome"])
     for outcome in _TICKS:
@@ -123,6 +125,6 @@ def _gauge(name: str, text: str, value: float | datetime) -> Metric:
 
 def _by(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
     family = GaugeMetricFamily(name, text, labels=[label])
-    for said, value in values.items():
-        family.add_metric([said], float(value))
+    for label_value, value in values.items():
+        family.add_metric([label_value], float(value))
     return family

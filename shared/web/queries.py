@@ -1,4 +1,4 @@
-"""What stands in a request's path and query. Raises RequestError naming every fault."""
+"""The parameters in the path and query of requests. Each function raises RequestError, which names every fault."""
 
 import base64
 import json
@@ -21,7 +21,7 @@ MAX_KEY = 512  # characters of a table's key, which has 1 KiB
 
 
 def wants_metrics(params: Mapping[str, str]) -> bool:
-    """`format` of the status."""
+    """Whether the `format` of the status is Prometheus's text instead of JSON."""
     return bool(_read(params, {"format": _one_of("json", "prometheus")}, format="json")["format"] == "prometheus")
 
 
@@ -37,7 +37,7 @@ def step_of(params: Mapping[str, str]) -> int | None:
 
 
 def page_of(table: str | None, params: Mapping[str, str]) -> tuple[ErrorQuery, int, tuple[str, str] | None] | None:
-    """Which rows, how many, and behind which; None where there is no such table."""
+    """The rows to read, the size of the page, and the key of the row before it. None if there is no such table."""
     if table not in list(ErrorTable):
         return None
     readers = {
@@ -53,7 +53,7 @@ def page_of(table: str | None, params: Mapping[str, str]) -> tuple[ErrorQuery, i
 
 
 def differences_of(params: Mapping[str, str]) -> DifferenceQuery:
-    """Which of the audit's differences, and how many."""
+    """The audit's differences to read, and how many."""
     readers = {
         "open": _one_of("true", "false"),
         "kind": _one_of(*Kind),
@@ -65,7 +65,7 @@ def differences_of(params: Mapping[str, str]) -> DifferenceQuery:
 
 
 def row_of(route_params: Mapping[str, str]) -> tuple[ErrorTable, int] | None:
-    """Table and sequence; None where there is no such table."""
+    """Table and sequence number. None if there is no such table."""
     table = route_params.get("table")
     if table not in list(ErrorTable):
         return None
@@ -74,18 +74,21 @@ def row_of(route_params: Mapping[str, str]) -> tuple[ErrorTable, int] | None:
 
 
 def study_of(route_params: Mapping[str, str], params: Mapping[str, str]) -> tuple[str, str, bool]:
-    """StudyInstanceUID, data partition, and whether the rebuild that is run dry may overwrite Patients."""
-    said = {**params, "uid": route_params.get("uid", "")}
+    """StudyInstanceUID, data partition, and whether the rebuild that is shown may overwrite Patients."""
+    given = {**params, "uid": route_params.get("uid", "")}
     readers = {"uid": uid, "partition": _partition, "patients": _one_of("true", "false")}
-    read = _read(said, readers, partition=DEFAULT_PARTITION, patients="false")
+    read = _read(given, readers, partition=DEFAULT_PARTITION, patients="false")
     return read["uid"], read["partition"], read["patients"] == "true"
 
 
 def search_of(body: bytes) -> tuple[str, str | None]:
-    """What a study is searched by, and the data partition. It stands in the body: a PatientID is for no URL."""
+    """The text to search studies by, and the data partition.
+
+    They come in the body, because URLs are logged and a PatientID must not be.
+    """
     given = json_object(body)
-    said = {"text": "", **{str(name): value if isinstance(value, str) else "\0" for name, value in given.items()}}
-    read = _read(said, {"text": _searched, "partition": _partition}, partition=None)
+    texts = {"text": "", **{str(name): value if isinstance(value, str) else "\0" for name, value in given.items()}}
+    read = _read(texts, {"text": _searched, "partition": _partition}, partition=None)
     return read["text"], read["partition"]
 
 
@@ -97,7 +100,7 @@ def id_of(route_params: Mapping[str, str]) -> str:
 
 
 def place_of(row: ErrorRow) -> str:
-    """`next` of a page: what the next one's `after` is to be."""
+    """The `next` of a page that ends with this row; the next page is asked for with it as `after`."""
     return base64.urlsafe_b64encode(json.dumps(row.key).encode()).decode()
 
 
@@ -146,7 +149,7 @@ def _digest(text: str) -> str:
 
 
 def _searched(text: str) -> str:
-    """LO has 64 characters, SH and UI no more (PS3.5 6.2)."""
+    """At most as long as a value of VR LO; SH and UI are no longer (PS3.5 6.2)."""
     if not (text := text.strip()) or len(text) > MAX_SEARCHED or not text.isprintable() or "\\" in text:
         raise InvalidValueError(f"1 to {MAX_SEARCHED} characters are expected, and no backslash")
     return text

@@ -1,4 +1,4 @@
-"""What a replay is asked with: a JSON body, every fault of it named at once."""
+"""The JSON body of `POST /api/replay` -> ReplayRequest."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -23,7 +23,7 @@ class _Sequence(JsonRequest):
     last: int | None = Field(default=None, alias="to", ge=1)
 
     def within(self, newest: int) -> SequenceRange:
-        """Up to the feed's end where `to` is not given, or lies beyond it."""
+        """The range, which ends at the feed's end if `to` is missing or lies beyond it."""
         return SequenceRange(self.first, newest if self.last is None else min(self.last, newest))
 
 
@@ -59,7 +59,10 @@ class _Body(JsonRequest):
 
 
 def replay_of(text: bytes, latest: FeedEntry | None) -> ReplayRequest:
-    """The request. `latest` is the feed's newest entry: a range must begin there or before. Raises RequestError."""
+    """The request in a JSON body. Raises RequestError.
+
+    `latest` is the newest entry of the feed: a range of sequence numbers or times must not begin after it.
+    """
     body = _Body.of(text)
     if faults := [*_kind_faults(body), *_range_faults(body, latest)]:
         raise RequestError(faults)
@@ -74,8 +77,8 @@ def _kind_faults(body: _Body) -> list[str]:
     given = [kind for kind in _KINDS if getattr(body, kind) is not None]
     faults = []
     if given not in (["sequence"], ["time"], ["study"], ["errors"], ["study", "errors"]):
-        said = f"; {' and '.join(given)} are given" if given else ""
-        faults.append(f"exactly one of {', '.join(_KINDS)} is expected (a study may stand beside errors){said}")
+        but = f"; {' and '.join(given)} are given" if given else ""
+        faults.append(f"exactly one of {', '.join(_KINDS)} is expected (a study may stand beside errors){but}")
     if body.exception and body.errors is None:
         faults.append("exception: it narrows errors down, and errors is not given")
     if body.partition and (body.study is None or body.errors is not None):
@@ -93,8 +96,8 @@ def _range_faults(body: _Body, latest: FeedEntry | None) -> list[str]:
         elif asked.first > newest:
             faults.append(f"sequence.from: the change feed ends at {newest}")
         elif asked.last - asked.first >= MAX_ENTRIES:
-            said = f"sequence: at most {MAX_ENTRIES:,} sequence numbers at once"
-            faults.append(f"{said}, and the change feed ends at {newest}: give a smaller to")
+            limit = f"at most {MAX_ENTRIES:,} sequence numbers at once"
+            faults.append(f"sequence: {limit}, and the change feed ends at {newest}: give a smaller to")
     if (time := body.time) is not None:
         if time.start >= time.end:
             faults.append("time: from is not before to")

@@ -52,7 +52,7 @@ class HapiWorker:
         )
         self._app = bootstrap.build(settings)
         gc.collect()
-        bootstrap.settle()
+        bootstrap.freeze_startup_objects()
         self._lanes = min(settings.max_concurrency, FIRST_LANES)
         self._sent = []
         fhir: Any = self._app.ports.fhir

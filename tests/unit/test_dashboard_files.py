@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from shared.web import answers
+from shared.web import responses
 
 WEB = Path(__file__).parents[2] / "shared/web"
 FILES = {path.name: path for path in (WEB / "dashboard").iterdir()}
@@ -26,7 +26,7 @@ def test_every_file_is_served_and_described():
     [parameter] = description["paths"]["/dashboard/{file}"]["get"]["parameters"]
     served = FILES.keys() - {"dashboard.html", "uPlot.LICENSE.txt"}
     assert set(parameter["schema"]["enum"]) == {name.removesuffix(".html") for name in served}
-    assert {answers.page(name).status_code for name in parameter["schema"]["enum"]} == {HTTPStatus.OK}
+    assert {responses.page(name).status_code for name in parameter["schema"]["enum"]} == {HTTPStatus.OK}
 
 
 @pytest.mark.parametrize(("page", "where"), [("dashboard.html", "dashboard/"), ("study.html", "")])

@@ -1,4 +1,4 @@
-"""HTTP answers: JSON, problems (RFC 9457), text and the page's files."""
+"""HTTP responses: JSON, problems (RFC 9457), plain text and the files of the pages."""
 
 import functools
 import json
@@ -25,47 +25,48 @@ PAGE_POLICY = (
 _HERE = Path(__file__).parent
 _PAGE = "dashboard"
 STUDY_PAGE = "study"
-"""The page of one study, as the dashboard's file of this name."""
+"""Name of the page of one study; its file stands among the dashboard's."""
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".yaml": "application/yaml"}
-_EVERY_ANSWER = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+_EVERY_RESPONSE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
 _STATUSES = {SwitchedOffError: HTTPStatus.NOT_FOUND, OutageError: HTTPStatus.SERVICE_UNAVAILABLE}
 
 Trigger = Callable[[func.HttpRequest], func.HttpResponse]
 
 
-def json_answer(body: Any, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> func.HttpResponse:
-    """The body as JSON; underscores in a header's name stand for hyphens."""
-    return _answer(json.dumps(body), status, "application/json", headers)  # in ASCII, as half a surrogate is no UTF-8
+def json_response(body: Any, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> func.HttpResponse:
+    """The body as JSON. An underscore in the name of a header stands for a hyphen."""
+    text = json.dumps(body)  # in ASCII, because half of a surrogate pair cannot be encoded in UTF-8
+    return _response(text, status, "application/json", headers)
 
 
-def text_answer(text: str, status: HTTPStatus = HTTPStatus.OK) -> func.HttpResponse:
+def text_response(text: str, status: HTTPStatus = HTTPStatus.OK) -> func.HttpResponse:
     """Plain text."""
-    return _answer(text, status, "text/plain", {})
+    return _response(text, status, "text/plain", {})
 
 
 def found(body: Any) -> func.HttpResponse:
-    """The body, or 404 where it is None."""
-    return problem(HTTPStatus.NOT_FOUND, "there is none of this name") if body is None else json_answer(body)
+    """The body as JSON, or 404 if it is None."""
+    return problem(HTTPStatus.NOT_FOUND, "there is none of this name") if body is None else json_response(body)
 
 
 def moved(where: str) -> func.HttpResponse:
-    """Sends the caller to another URL, which may be relative."""
-    return _answer("", HTTPStatus.PERMANENT_REDIRECT, "text/plain", {"Location": where})
+    """A permanent redirect to another URL, which may be relative."""
+    return _response("", HTTPStatus.PERMANENT_REDIRECT, "text/plain", {"Location": where})
 
 
 def problem(status: HTTPStatus, detail: str, faults: Sequence[str] = ()) -> func.HttpResponse:
-    """What is wrong and what to do."""
-    said = {"title": status.phrase, "status": status.value, "detail": detail}
-    body = said | ({"errors": list(faults)} if faults else {})
-    return _answer(json.dumps(body, ensure_ascii=False), status, "application/problem+json", {})
+    """A problem as JSON: what is wrong, and every fault by itself if there are several."""
+    body = {"title": status.phrase, "status": status.value, "detail": detail}
+    errors = {"errors": list(faults)} if faults else {}
+    return _response(json.dumps(body | errors, ensure_ascii=False), status, "application/problem+json", {})
 
 
-def told(trigger: Trigger) -> Trigger:
-    """The trigger, whose known errors become problems."""
+def with_problems(trigger: Trigger) -> Trigger:
+    """Turns the errors that the app knows into problems, each with the status that fits it."""
 
     @functools.wraps(trigger)
-    def answer(req: func.HttpRequest) -> func.HttpResponse:
+    def respond(req: func.HttpRequest) -> func.HttpResponse:
         try:
             return trigger(req)
         except TooManyReplaysError as error:
@@ -78,11 +79,11 @@ def told(trigger: Trigger) -> Trigger:
             known = (status for kind, status in _STATUSES.items() if isinstance(error, kind))
             return problem(next(known, HTTPStatus.BAD_GATEWAY), str(error))
 
-    return answer
+    return respond
 
 
 def page(name: str | None) -> func.HttpResponse:
-    """The dashboard, the page of one study, or one of the files that they load; 404 for any other."""
+    """The dashboard, the page of one study, or a file that they load. 404 for any other name."""
     files = {path.name.removesuffix(".html"): path for path in (_HERE / "dashboard").iterdir() if path.suffix in _TYPES}
     path = files.get(name or _PAGE)
     if path is None:
@@ -96,11 +97,10 @@ def openapi() -> func.HttpResponse:
 
 
 def _file(path: Path) -> func.HttpResponse:
-    return _answer(
-        path.read_text(encoding="utf-8"), HTTPStatus.OK, _TYPES[path.suffix], {"Content-Security-Policy": PAGE_POLICY}
-    )
+    text = path.read_text(encoding="utf-8")
+    return _response(text, HTTPStatus.OK, _TYPES[path.suffix], {"Content-Security-Policy": PAGE_POLICY})
 
 
-def _answer(body: str, status: HTTPStatus, mimetype: str, headers: dict[str, str]) -> func.HttpResponse:
+def _response(body: str, status: HTTPStatus, mimetype: str, headers: dict[str, str]) -> func.HttpResponse:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return func.HttpResponse(body, status_code=status, mimetype=mimetype, headers=_EVERY_ANSWER | named)
+    return func.HttpResponse(body, status_code=status, mimetype=mimetype, headers=_EVERY_RESPONSE | named)
