@@ -44,7 +44,7 @@ from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.batch import BatchOptions
 from shared.sync.handover import Handover
 from shared.sync.ports import Ports
-from shared.sync.queue.lanes import Pace
+from shared.sync.queue.concurrency import ConcurrencyLimit
 from shared.sync.status.check import Check, Question, Step, StepState
 from shared.sync.status.outages import OutageLog
 
@@ -188,7 +188,7 @@ def _ports(
         telemetry=telemetry,
         now=_utc_now,
         sleep=time.sleep,
-        pace=Pace(settings.max_concurrency),
+        concurrency=ConcurrencyLimit(settings.max_concurrency),
         handover=Handover(settings.search_delay_seconds),
         deadline=deadline,
         audit=AuditPorts(

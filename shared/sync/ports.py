@@ -21,7 +21,7 @@ from shared.sync.handover import Handover
 from shared.sync.merge.known import KnownResources
 from shared.sync.merge.order_searches import OrderSearches
 from shared.sync.merge.words import Words
-from shared.sync.queue.lanes import Pace
+from shared.sync.queue.concurrency import ConcurrencyLimit
 from shared.sync.read.settling import Settling
 
 
@@ -29,34 +29,34 @@ class Feed(Protocol):
     """The DICOM service's change feed."""
 
     def pages(self, after: Watermark, at_once: int = 1) -> Iterator[FeedPage]:
-        """What follows `after`, page by page, to the end; so many may be asked for before one is wanted.
+        """The pages behind `after`, to the end of the feed; `at_once` of them are requested at a time.
 
         Raises FeedError, OutageError.
         """
         ...
 
     def entries(self, sequences: Collection[int]) -> Sequence[FeedEntry]:
-        """These entries as they are now, in the feed's order, but for those that the feed has no more."""
+        """These entries as they are now, in the feed's order; those that the feed no longer has are left out."""
         ...
 
     def filled(self, holes: Sequence[Hole]) -> tuple[Sequence[FeedEntry], Sequence[Hole]]:
-        """The entries that have come into holes, and what of them may still fill. Raises FeedError, OutageError."""
+        """The entries that now fill holes, and the holes that may still fill. Raises FeedError, OutageError."""
         ...
 
     def latest(self) -> FeedEntry | None:
-        """The entry of the highest sequence, without metadata; None where the feed is empty."""
+        """The entry of the highest sequence, without metadata; None if the feed is empty."""
         ...
 
     def between(self, after: Watermark, end: str) -> Iterator[FeedPage]:
-        """What follows `after` and whose Timestamp is before `end`, page by page."""
+        """The pages of entries behind `after` whose Timestamp is before `end` (ISO 8601)."""
         ...
 
     def by_sequence(self, by_time: Watermark) -> Watermark:
-        """Where a mark of API v2's order, by time, has to stand in that of sequences. Raises FeedError, OutageError."""
+        """The mark by sequence number for one that follows API v2's order, by time. Raises FeedError, OutageError."""
         ...
 
     def first_after(self, watermark: Watermark) -> FeedEntry | None:
-        """The first entry behind the watermark, without metadata; None where there is none."""
+        """The first entry behind the watermark, without metadata; None if there is none."""
         ...
 
 
@@ -66,40 +66,40 @@ class Archive(Protocol):
     def instances(
         self, study_instance_uid: str, partition: str, series_instance_uid: str | None = None
     ) -> Iterator[ChangeFeedEntry]:
-        """All instances that it holds of a study or of one series, as entries of sequence 0; none where it is gone.
+        """All instances that it holds of a study or of one series, as entries of sequence 0; none if it is gone.
 
-        They come while they are read. Raises FeedError, OutageError, also in their midst: all of them are then unread.
+        They are yielded while they are read. Raises FeedError or OutageError at any of them: then discard them all.
         """
         ...
 
     def series(self, study_instance_uid: str, partition: str) -> Sequence[str]:
-        """The SeriesInstanceUIDs of a study, each once; none where it is gone. Raises FeedError, OutageError."""
+        """The SeriesInstanceUIDs of a study, each once; none if it is gone. Raises FeedError, OutageError."""
         ...
 
     def one_of(self, study_instance_uid: str, series_instance_uid: str, partition: str) -> ChangeFeedEntry | None:
-        """Any one instance of the series, as an entry of sequence 0; None where there is none.
+        """Any one instance of the series, as an entry of sequence 0; None if there is none.
 
         Raises FeedError, OutageError.
         """
         ...
 
     def listed(self, study_instance_uid: str, series_instance_uid: str, partition: str) -> frozenset[str]:
-        """The SOPInstanceUIDs of a series, as a search finds them; none where it is gone.
+        """The SOPInstanceUIDs of a series, as a search finds them; none if it is gone.
 
         Raises FeedError, OutageError.
         """
         ...
 
     def metadata(self, entry: ChangeFeedEntry) -> Mapping[str, Any] | None:
-        """The instance's whole metadata, None where it is gone. Raises FeedError, OutageError."""
+        """The instance's whole metadata, None if it is gone. Raises FeedError, OutageError."""
         ...
 
     def counts(self, study_instance_uid: str, partition: str) -> Mapping[str, int]:
-        """How many instances each series of the study has, by SeriesInstanceUID. Raises FeedError, OutageError."""
+        """The number of instances of each series, by SeriesInstanceUID. Raises FeedError, OutageError."""
         ...
 
     def studies(self, keyword: str, value: str, partition: str, most: int) -> Sequence[ListedStudy]:
-        """So many of the studies at most that have this value of StudyInstanceUID, AccessionNumber or PatientID.
+        """At most `most` studies that have this value of `keyword`: StudyInstanceUID, AccessionNumber or PatientID.
 
         Raises FeedError, OutageError.
         """
@@ -116,11 +116,11 @@ class FhirServer(Protocol):
 
     @property
     def quickest(self) -> float:
-        """Seconds that the quickest answer so far took; 0 before the first."""
+        """Seconds that the quickest response so far took; 0 before the first."""
         ...
 
     def manners(self) -> Mapping[str, str]:
-        """What is known by now of what the server does, in words."""
+        """What has been learned so far of how the server behaves, in words, for the status."""
         ...
 
     def check(self) -> None:
@@ -140,11 +140,11 @@ class FhirServer(Protocol):
         ...
 
     def search_many(self, searches: Sequence[tuple[str, str]]) -> list[list[Resource]]:
-        """The same for many, in one request where the server takes that: types and queries."""
+        """The matches of each search (type and query), in one request if the server accepts that."""
         ...
 
     def pages(self, resource_type: str, query: str, most: int) -> Iterator[list[Resource]]:
-        """The matches page by page. Raises PagingError once there are more than `most` pages, or no way to the next."""
+        """The matches page by page. Raises PagingError beyond `most` pages, or if the next cannot be got."""
         ...
 
     def first(self, resource_type: str, query: str) -> list[Resource]:
@@ -152,19 +152,19 @@ class FhirServer(Protocol):
         ...
 
     def read(self, reference: str) -> Resource | None:
-        """One resource, `Patient/7`, as it is now, whatever searches say of it yet; None: it is gone."""
+        """The resource `Patient/7` as it is now, even if searches still lag behind; None if it is gone."""
         ...
 
     def transact(self, bundle: Resource) -> list[Written]:
-        """What became of each entry sent, in their order. Raises also ConflictError."""
+        """What became of each entry, in the order sent. Raises what `search` does, and ConflictError."""
         ...
 
     def most_entries(self, *, conditional: bool) -> int:
-        """Entries that a transaction may have, with `ifNoneExist` or without."""
+        """How many entries a transaction may have, with `ifNoneExist` or without."""
         ...
 
     def too_many_entries(self, size: int, *, conditional: bool) -> None:
-        """A transaction of so many was refused, and its parts were taken: it is remembered."""
+        """Remembers that a transaction of `size` entries was refused although its parts were accepted."""
         ...
 
 
@@ -174,7 +174,7 @@ class WatermarkStore(Protocol):
     def read(self) -> StoredWatermark: ...
 
     def write(self, stored: StoredWatermark) -> StoredWatermark:
-        """The row as it is now. Raises LeaseLostError where another host has written it since this one was read."""
+        """The row as it is now. Raises LeaseLostError if another host has written it since it was read."""
         ...
 
 
@@ -182,7 +182,7 @@ class ErrorStore(Protocol):
     """The error tables."""
 
     def begin(self) -> None:
-        """A tick begins, under the lease: another host may have worked since the last one."""
+        """To be called as a tick begins, under the lease: another host may have worked since the last one."""
         ...
 
     def record(self, failures: Sequence[FailedEntry]) -> None:
@@ -190,7 +190,7 @@ class ErrorStore(Protocol):
         ...
 
     def carried(self, most: int) -> list[CarriedEntry]:
-        """The entries that are open in the table of transient faults, wherever in the feed: at most so many."""
+        """The carried entries, wherever they are in the feed: at most `most`."""
         ...
 
     @property
@@ -199,15 +199,15 @@ class ErrorStore(Protocol):
         ...
 
     def disown(self) -> None:
-        """What was written last came too late: whoever holds the lease now is to read anew what is open."""
+        """The last write came after the lease was lost: whoever holds it now must read the open rows again."""
         ...
 
     def open_rows(self, studies: Collection[tuple[str, str]], sequences: Collection[int]) -> list[OpenRow]:
-        """Those of these studies (data partition, UID), and those of no study of these sequences."""
+        """The open rows of these studies (data partition, UID), and of these sequences if their study is not known."""
         ...
 
     def torn(self, sequence: int) -> list[OpenRow]:
-        """The open rows of a sequence of which no study is known. No tick need have begun."""
+        """The open rows of a sequence whose study is not known. Needs no `begin`."""
         ...
 
     def close(self, rows: Collection[OpenRow]) -> None:
@@ -215,7 +215,7 @@ class ErrorStore(Protocol):
         ...
 
     def open_errors(self) -> OpenErrors:
-        """What an operator has to look at."""
+        """The counts and the newest of the open rows."""
         ...
 
     def page(self, query: ErrorQuery, size: int, after: tuple[str, str] | None = None) -> list[ErrorRow]:
@@ -223,12 +223,12 @@ class ErrorStore(Protocol):
         ...
 
     def count(self, query: ErrorQuery) -> ErrorCount:
-        """How many rows the query has, and what its table can be narrowed down to."""
+        """How many rows match the query, and which exceptions its table can be filtered by."""
         ...
 
 
 class JournalStore(Protocol):
-    """What the ticks did."""
+    """The record of what the ticks did."""
 
     def read(self) -> Journal: ...
 
@@ -243,7 +243,7 @@ class ReplayStore(Protocol):
     """The replays."""
 
     def create(self, request: ReplayRequest) -> Replay:
-        """A new one, or the one under way for the same request. Raises TooManyReplaysError."""
+        """A new replay, or the one under way for the same request. Raises TooManyReplaysError."""
         ...
 
     def read(self, replay_id: str) -> Replay | None: ...
@@ -257,11 +257,11 @@ class ReplayStore(Protocol):
         ...
 
     def write(self, replay: Replay) -> Replay:
-        """The replay, or as it was cancelled meanwhile. Raises LeaseLostError where another host has written it."""
+        """The replay as stored, which may be cancelled. Raises LeaseLostError if another host has written it."""
         ...
 
     def cancel(self, replay_id: str) -> Replay | None:
-        """The replay, None where there is none. One that has ended stays as it is."""
+        """The replay, None if there is none. One that has ended stays as it is."""
         ...
 
 
@@ -269,15 +269,15 @@ class Lease(Protocol):
     """The singleton lock."""
 
     def acquire(self) -> bool:
-        """False where another host holds it. While held it renews itself."""
+        """False if another host holds it. While held it renews itself."""
         ...
 
     def ensure_held(self) -> None:
-        """Raises LeaseLostError once it is ours no more."""
+        """Raises LeaseLostError once this host no longer holds it."""
         ...
 
     def tell(self, done: int, entries: int) -> None:
-        """So many entries of the slice are done, for whoever looks at the status. Never raises."""
+        """Publishes for the status that `done` of the slice's entries are done. Never raises."""
         ...
 
     def release(self) -> None: ...
@@ -306,12 +306,11 @@ class Telemetry(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """All of them. `now` is the host's clock, in UTC; `sleep` waits so many seconds.
+    """What the loop works with. `now` returns the host's time in UTC; `sleep` waits for a number of seconds.
 
-    `known`, `order_searches`, `pace` and `handover` are what the host remembers of the FHIR server from batch to batch,
-    `words` what it remembers of the feed, `settling` what it has read of studies that grow.
-    `audit`: None where no audit is made.
-    `deadline` is heeded by every request to the DICOM service and the FHIR server.
+    `known`, `order_searches`, `concurrency` and `handover` hold what the host remembers of the FHIR server from batch
+    to batch, `words` what it remembers of the feed, `settling` what it has read of growing studies.
+    `audit`: None if no audit is made. `deadline`: every request to the DICOM service and the FHIR server keeps to it.
     """
 
     feed: Feed
@@ -326,7 +325,7 @@ class Ports:
     now: Callable[[], datetime]
     sleep: Callable[[float], None]
     known: KnownResources = field(default_factory=KnownResources)
-    pace: Pace = field(default_factory=Pace)
+    concurrency: ConcurrencyLimit = field(default_factory=ConcurrencyLimit)
     handover: Handover = field(default_factory=Handover)
     deadline: Deadline = field(default_factory=Deadline)
     words: Words = field(default_factory=Words)

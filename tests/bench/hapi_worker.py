@@ -2,7 +2,7 @@
 
 `python -m tests.bench.hapi_worker '{"storage": ..., "fhir": ...}'` takes commands as worker.py does: `begin` (the app anew), `sync`
 (it ticks until nothing is left, its requests are seen as they leave it) and `replay` (the transactions of the last `sync`, with other
-UIDs and PatientIDs in them, as many at once as the app has lanes to begin with).
+UIDs and PatientIDs in them, as many at once as the app has workers to begin with).
 """
 
 import gc
@@ -19,7 +19,7 @@ import requests
 from shared import bootstrap
 from shared.clients.fhir.exchange import FHIR_JSON
 from shared.settings.config import read_settings
-from shared.sync.queue.lanes import FIRST_LANES
+from shared.sync.queue.concurrency import FIRST_WORKERS
 from tests.bench.worker import ADVANCES, Json, serve
 from tests.bench.workloads import ROOT_UID
 
@@ -36,7 +36,7 @@ class HapiWorker:
         self._told = told
         self._app: App | None = None
         self._sent: list[bytes] = []
-        self._lanes = 0
+        self._workers = 0
         self._lock = Lock()
 
     def begin(self, name: str, dicom: str) -> Json:
@@ -53,7 +53,7 @@ class HapiWorker:
         self._app = bootstrap.build(settings)
         gc.collect()
         bootstrap.freeze_startup_objects()
-        self._lanes = min(settings.max_concurrency, FIRST_LANES)
+        self._workers = min(settings.max_concurrency, FIRST_WORKERS)
         self._sent = []
         fhir: Any = self._app.ports.fhir
         fhir.check()
@@ -99,8 +99,8 @@ class HapiWorker:
             return sum(entry["response"]["status"].startswith("201") for entry in answer.json()["entry"])
 
         started = time.perf_counter()
-        with ThreadPoolExecutor(self._lanes) as lanes:
-            created = sum(lanes.map(post, bodies))
+        with ThreadPoolExecutor(self._workers) as pool:
+            created = sum(pool.map(post, bodies))
         return {"seconds": time.perf_counter() - started, "created": created}
 
     def _saw(self, response: requests.Response, *_: Any, **__: Any) -> None:

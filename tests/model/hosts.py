@@ -28,7 +28,7 @@ from shared.model.watermark import Watermark
 from shared.sync.handover import Handover
 from shared.sync.merge.known import KnownResources
 from shared.sync.ports import Ports
-from shared.sync.queue.lanes import Pace
+from shared.sync.queue.concurrency import ConcurrencyLimit
 from shared.sync.status.outages import OutageLog
 from shared.sync.tick import tick
 from tests.fakes import FakeErrors, FakeJournal, FakeLease, FakeReplays, FakeWatermarks
@@ -308,7 +308,7 @@ class Host:
             now=self.clock.now,
             sleep=self.clock.sleep,
             known=KnownResources(),
-            pace=Pace(self.setup.lanes),
+            concurrency=ConcurrencyLimit(self.setup.lanes),
             handover=Handover(),
         )
         self.feed.words = self.ports.words

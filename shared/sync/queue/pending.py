@@ -1,4 +1,4 @@
-"""Studies that wait for a lane: never two that share a patient at once, several small ones together."""
+"""Studies that wait for a worker: never two that share a patient at once, several small ones together."""
 
 from collections import Counter, deque
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ _WORDS = ("00100010", "00100040")
 class PendingStudies:
     """A queue for each patient. A study stands in those of all patients that its entries name, in one order.
 
-    It may go once it is the first in all of them, and stays there until a lane has brought it back. The order is the
+    It may go once it is the first in all of them, and stays there until a worker has brought it back. The order is the
     batch's; with `words`, which studies have the newest ones is heeded too.
     """
 
@@ -52,12 +52,12 @@ class PendingStudies:
         for study in studies:
             self._left.pop(id(study), None)
 
-    def next_group(self, lanes: int = 1) -> list[Study]:
+    def next_group(self, workers: int = 1) -> list[Study]:
         """The next studies, of patients who are at work nowhere and in one of them only; empty where there are none.
 
-        Few enough for so many lanes to share what is left.
+        Few enough for `workers` to share what is left.
         """
-        most = min(max(MIN_STUDIES, self._untried // lanes), MAX_STUDIES)
+        most = min(max(MIN_STUDIES, self._untried // workers), MAX_STUDIES)
         group: list[Study] = []
         entries = 0
         while self._free and len(group) < most:
@@ -68,7 +68,7 @@ class PendingStudies:
         return group
 
     def tried(self, study: Study) -> None:
-        """A lane has brought the study back: the next of its patients can go."""
+        """A worker has brought the study back: the next of its patients can go."""
         self._untried -= 1
         for patient in self._patients.get(id(study), ()):
             queue = self._queues[patient]

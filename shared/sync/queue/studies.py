@@ -17,7 +17,7 @@ from shared.errors import (
 from shared.model.change_feed import ChangeFeedEntry
 from shared.model.outcome import STUDIES_OF_AN_OUTAGE
 from shared.sync.ports import Ports
-from shared.sync.queue.lanes import Lanes, Turn
+from shared.sync.queue.concurrency import GroupRun, WorkerPool
 from shared.sync.queue.pending import PendingStudies
 from shared.sync.queue.retry import MAX_WAIT_SECONDS, TRIES_IN_A_TICK, delay_seconds
 from shared.sync.queue.study import StudySync
@@ -122,18 +122,18 @@ class StudyQueue:
         return progress
 
     def _work(self, pending: PendingStudies) -> None:
-        """Tries each study once, as many at a time as the pace allows, until the deadline."""
-        with Lanes(self._ports.pace, self._synced) as lanes:
+        """Tries each study once, as many at a time as the limit allows, until the deadline."""
+        with WorkerPool(self._ports.concurrency, self._synced) as pool:
             while True:
-                while lanes.has_room and self._ports.now() < self._limits.deadline:
-                    if not (group := pending.next_group(self._ports.pace.lanes)):
+                while pool.has_room and self._ports.now() < self._limits.deadline:
+                    if not (group := pending.next_group(self._ports.concurrency.workers)):
                         break
                     self._ports.lease.ensure_held()
-                    lanes.start(group)
-                if not (ended := lanes.ended()):
+                    pool.start(group)
+                if not (ended := pool.ended()):
                     return
-                for done, future, turn in ended:
-                    self._enter(pending, done, future.result(), turn)
+                for studies, future, run in ended:
+                    self._enter(pending, studies, future.result(), run)
                 if max(len(self._done_studies), self._rows) >= AT_ONCE:
                     self._record(pending)
 
@@ -147,9 +147,9 @@ class StudyQueue:
         return outcomes
 
     def _enter(
-        self, pending: PendingStudies, group: Sequence[Study], results: Sequence[StudyOutcome], turn: Turn
+        self, pending: PendingStudies, group: Sequence[Study], results: Sequence[StudyOutcome], run: GroupRun
     ) -> None:
-        """Takes what a lane brings back. Raises OutageError where nothing succeeds."""
+        """Takes the results of a group. Raises OutageError if nothing succeeds."""
         for study, result in zip(group, results, strict=True):
             pending.tried(study)
             if isinstance(result, TransientError):
@@ -158,9 +158,9 @@ class StudyQueue:
             else:
                 self._done(study, result)
         if any(isinstance(result, ThrottledError) for result in results):
-            self._ports.pace.throttled()
+            self._ports.concurrency.throttled()
         elif not any(isinstance(result, TransientError) for result in results):
-            self._ports.pace.went_well(turn, self._ports.fhir.quickest)
+            self._ports.concurrency.went_well(run, self._ports.fhir.quickest)
 
     def _retry(self, pending: PendingStudies) -> None:
         """Tries again what failed, each when it is due, as often and as long as one tick may."""

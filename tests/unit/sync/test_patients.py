@@ -18,7 +18,7 @@ from shared.model.options import PatientUpdatePolicy
 from shared.model.replay import ReplayRequest, SequenceRange, StoredErrors, StudyRebuild
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.merge.words import Words
-from shared.sync.queue.lanes import Pace
+from shared.sync.queue.concurrency import ConcurrencyLimit
 from shared.sync.replay.replay import run_replays
 from tests.fakes import FakeArchive, FakeClock, FakeErrors, FakeFeed, FakeFhir, entry, ports
 
@@ -227,7 +227,7 @@ def test_pairs_on_several_lanes():
             said(2 * pair + 1, f"{pair + 1}.1", "M", born="19700101", name={"Alphabetic": "Old"}, **issued[0])
         )
         entries.append(said(2 * pair + 2, f"{pair + 1}.2", "F", name={"Alphabetic": "New"}, **issued[1]))
-    fakes = world(*entries, fhir=Jittery(), pace=Pace(8))
+    fakes = world(*entries, fhir=Jittery(), concurrency=ConcurrencyLimit(8))
     sync(fakes, size=1_000)
     held = [(one["gender"], one["birthDate"], one["name"][0]["family"]) for one in patients(fakes.fhir).values()]
     assert held == [("female", "1970-01-01", "New")] * 60
@@ -241,7 +241,7 @@ def test_mixed_studies_on_several_lanes():
         entries += [said(2 * number + n, f"{number + 1}", "M", patient=f"P-{(number + n) % 60}") for n in (1, 2)]
         entries.append(said(1_000 + number, f"{number + 1}.1", "F", patient=f"P-{number}"))
     entries = random.Random(5).sample(entries, len(entries))
-    fakes = world(*entries, fhir=Jittery(), pace=Pace(8))
+    fakes = world(*entries, fhir=Jittery(), concurrency=ConcurrencyLimit(8))
     assert sync(fakes, size=1_000).written == len(entries)
     assert (len(patients(fakes.fhir)), fakes.fhir.clashes) == (60, 0)
 
@@ -442,7 +442,7 @@ def test_the_patient_says_what_the_feed_says_at_last(all_said, owners, run, poli
     """Under each policy, however it is cut, with lanes and passing faults; a replay of anything then writes nothing."""
     mapping = replace(MAPPING, patient_update_policy=policy)
     entries = [said(n, patient=owners[one["study"]], **one) for n, one in enumerate(all_said, 1)]
-    fakes = world(*entries, page=1, pace=Pace(run.lanes))
+    fakes = world(*entries, page=1, concurrency=ConcurrencyLimit(run.lanes))
     settle(fakes, run, mapping)
 
     told, held = told_of(entries), held_of(fakes.fhir)

@@ -12,7 +12,7 @@ from shared.model.failures import ErrorTable, FailedEntry
 from shared.model.replay import ReplayRequest, ReplayState, SequenceRange, StoredErrors, StudyRebuild, TimeRange
 from shared.model.watermark import StoredWatermark, Watermark
 from shared.sync.batch import BatchOptions, run_batch
-from shared.sync.queue.lanes import Pace
+from shared.sync.queue.concurrency import ConcurrencyLimit
 from shared.sync.replay import replay as replays
 from shared.sync.replay.replay import run_replays
 from tests.fakes import NOW, STUDY, FakeArchive, FakeFeed, FakeFhir, FakeLease, FakeWatermarks, entry, ports
@@ -544,7 +544,7 @@ def test_a_slice_takes_no_more_than_the_replays_share_of_the_tick():
             return super().transact(bundle)
 
     many = [entry(n, study=f"1.{n}.9", instance=f"1.2.{n}") for n in range(1, 21)]  # of one patient: one by one
-    fakes = world(many, fhir=Slow(), pace=Pace(1))
+    fakes = world(many, fhir=Slow(), concurrency=ConcurrencyLimit(1))
     began, replay = fakes.now(), run(fakes, SequenceRange(1, 20), seconds=30)
     assert (fakes.now() - began).total_seconds() <= 30 + 20
     assert replay.is_under_way

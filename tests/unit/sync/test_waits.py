@@ -12,7 +12,7 @@ from shared.model.outcome import Outcome
 from shared.process.deadline import Deadline, ThreadDeadline
 from shared.sync import tick as tick_module
 from shared.sync.batch import BatchOptions
-from shared.sync.queue.lanes import Pace
+from shared.sync.queue.concurrency import ConcurrencyLimit
 from shared.sync.status.outages import OutageLog
 from shared.sync.status.status import status
 from shared.sync.status.watch import UnderWay
@@ -43,7 +43,7 @@ def test_a_tick_whose_fhir_server_answers_nothing(script):
         fhir = FhirClient(service)
         fhir.check()
         server.script = script
-        fakes = ports(entries(), fhir=fhir, deadline=deadline, pace=Pace(8))
+        fakes = ports(entries(), fhir=fhir, deadline=deadline, concurrency=ConcurrencyLimit(8))
         began = time.monotonic()
         record = tick(fakes, BatchOptions(MappingOptions("https://dicom.example.org"), size=2000), OutageLog(fakes.now))
         took = time.monotonic() - began

@@ -13,7 +13,7 @@ from shared.model.change_feed import Action, State
 from shared.model.outcome import Outcome
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.merge.known import WEIGHT_OF_ITSELF, KnownResources
-from shared.sync.queue.lanes import REST, Lanes, Pace, Turn
+from shared.sync.queue.concurrency import REST, ConcurrencyLimit, GroupRun, WorkerPool
 from shared.sync.queue.pending import MAX_ENTRIES, MAX_STUDIES, MIN_STUDIES, PendingStudies
 from shared.sync.read.plan import Study
 from tests.fakes import FakeFeed, FakeFhir, entry, ports
@@ -46,7 +46,7 @@ def test_studies_of_one_patient_go_one_after_the_other():
     assert numbers(pending.left) == [2, 3, 4]
 
 
-def test_a_mixed_study_holds_the_lanes_of_all_its_patients():
+def test_a_mixed_study_holds_the_workers_of_all_its_patients():
     """It waits for both, and both wait for it; what comes behind it does not overtake it."""
     mixed = Study([*study(2, "A").entries, *study(2, "B").entries])
     pending = pending_of([study(1, "A"), mixed, study(3, "B"), study(4, "C"), study(5, "A")])
@@ -86,13 +86,13 @@ def test_a_group_is_bounded(entries, sizes):
 
 
 @pytest.mark.parametrize(
-    ("studies", "lanes", "first"),
+    ("studies", "workers", "first"),
     [(1_000, 8, MAX_STUDIES), (160, 8, 20), (40, 8, MIN_STUDIES), (5, 8, 5), (40, 1, 40), (45, 2, 22)],
 )
-def test_lanes_share_what_is_left(studies, lanes, first):
-    """No lane idles while another works on a group that two could share, unless the group would be small."""
+def test_workers_share_what_is_left(studies, workers, first):
+    """No worker idles while another works on a group that two could share, unless the group would be small."""
     pending = pending_of([study(n, f"P-{n}") for n in range(1, studies + 1)])
-    assert len(pending.next_group(lanes)) == first
+    assert len(pending.next_group(workers)) == first
 
 
 class Busy(FakeFhir):
@@ -127,10 +127,10 @@ def batch(count, patients, per_study=MAX_ENTRIES):
     return [one for each in studies for one in each.entries]
 
 
-def test_lanes_are_used_and_patients_kept_apart():
-    """As many as the pace allows, no more; and what comes out is what one lane would have made."""
+def test_workers_are_used_and_patients_kept_apart():
+    """As many as the limit allows, no more; and what comes out is what one worker would have made."""
     fhir = Busy()
-    fakes = ports(batch(12, 5, 201), fhir=fhir, pace=Pace(4))
+    fakes = ports(batch(12, 5, 201), fhir=fhir, concurrency=ConcurrencyLimit(4))
     result = run_batch(fakes, OPTIONS)
     assert (result.outcome, result.studies, result.written) == (Outcome.SYNCED, 12, 12 * 201)
     assert 2 <= fhir.most <= 4
@@ -140,33 +140,33 @@ def test_lanes_are_used_and_patients_kept_apart():
     assert len([one for one in fhir.resources if one["resourceType"] == "Patient"]) == 5
 
 
-def test_throttling_lowers_the_pace_and_success_raises_it():
-    """Halved at each 429, one more lane once as many groups went well as there are lanes, within 1 and the setting."""
-    pace = Pace(8)
-    seen = [pace.lanes]
+def test_throttling_lowers_the_limit_and_success_raises_it():
+    """Halved at each 429, one more worker once as many groups went well as there are workers, within 1 and the setting."""
+    limit = ConcurrencyLimit(8)
+    seen = [limit.workers]
     for _ in range(4):
-        pace.throttled()
-        seen.append(pace.lanes)
+        limit.throttled()
+        seen.append(limit.workers)
     assert seen == [8, 4, 2, 1, 1]
     seen = []
     for _ in range(40):
-        pace.went_well(Turn(100, 1.0, pace.lanes, pace.lanes), 0.0)
-        seen.append(pace.lanes)
+        limit.went_well(GroupRun(100, 1.0, limit.workers, limit.workers), 0.0)
+        seen.append(limit.workers)
     assert (seen[:7], seen[-1]) == ([2, 2, 2, 3, 3, 3, 4], 8)
 
 
-def seconds_far_away(lanes):
+def seconds_far_away(workers):
     """Each answer takes its time, however many are asked for."""
     return 4.0
 
 
-def seconds_at_its_limit(lanes):
+def seconds_at_its_limit(workers):
     """What is asked for at once is done one after the other."""
-    return 0.5 * lanes
+    return 0.5 * workers
 
 
-def seconds_for_sixteen(lanes):
-    return 4.0 * max(1.0, lanes / 16)
+def seconds_for_sixteen(workers):
+    return 4.0 * max(1.0, workers / 16)
 
 
 @pytest.mark.parametrize(
@@ -180,33 +180,33 @@ def seconds_for_sixteen(lanes):
         (64, seconds_for_sixteen, [8, 16, 32, 16]),
     ],
 )
-def test_there_are_as_many_lanes_as_make_the_sync_faster(most, seconds, seen):
+def test_there_are_as_many_workers_as_make_the_sync_faster(most, seconds, seen):
     """Twice as many are tried once all had a turn, and stay where more studies are done in a second."""
-    pace = Pace(most)
-    assert lanes_of(pace, 300, seconds)[: len(seen)] == seen
-    assert lanes_of(pace, 50, seconds) == [seen[-1]]
+    limit = ConcurrencyLimit(most)
+    assert workers_of(limit, 300, seconds)[: len(seen)] == seen
+    assert workers_of(limit, 50, seconds) == [seen[-1]]
 
 
-def lanes_of(pace, groups, seconds):
-    """How many lanes there are, each time that it is another number."""
-    found = [pace.lanes]
+def workers_of(limit, groups, seconds):
+    """How many workers there are, each time that it is another number."""
+    found = [limit.workers]
     for _ in range(groups):
-        pace.went_well(Turn(100, seconds(pace.lanes), pace.lanes, pace.lanes), 0.0)
-        found += [pace.lanes] if pace.lanes != found[-1] else []
+        limit.went_well(GroupRun(100, seconds(limit.workers), limit.workers, limit.workers), 0.0)
+        found += [limit.workers] if limit.workers != found[-1] else []
     return found
 
 
 def test_a_server_that_warms_up_is_waited_for():
-    """It is compiled while it runs: that it becomes faster is not for the lanes."""
-    pace, seconds = Pace(64), [16.0, 8.0, 4.0]
+    """It is compiled while it runs: that it becomes faster is not for the workers."""
+    limit, seconds = ConcurrencyLimit(64), [16.0, 8.0, 4.0]
     for one in seconds:
-        lanes_of(pace, 8, lambda _, one=one: one)
-    assert pace.lanes == 8
-    assert lanes_of(pace, 150, seconds_at_its_limit) == [8, 16, 8]
+        workers_of(limit, 8, lambda _, one=one: one)
+    assert limit.workers == 8
+    assert workers_of(limit, 150, seconds_at_its_limit) == [8, 16, 8]
 
 
 @pytest.mark.parametrize(
-    ("quickest", "turns", "lanes"),
+    ("quickest", "runs", "workers"),
     [
         (1.0, 8, 16),
         (1.0, 8 + 16, 32),
@@ -215,48 +215,48 @@ def test_a_server_that_warms_up_is_waited_for():
         (0.0, 8, 8),
     ],
 )
-def test_a_server_that_is_far_away_is_known_by_its_quickest_answer(quickest, turns, lanes):
-    """It keeps no processor busy: more lanes are tried after one turn."""
-    pace = Pace(64)
-    for _ in range(turns):
-        pace.went_well(Turn(100, 4.0 if pace.lanes == 8 else 3.9, pace.lanes, pace.lanes), quickest)
-    assert pace.lanes == lanes
+def test_a_server_that_is_far_away_is_known_by_its_quickest_answer(quickest, runs, workers):
+    """It keeps no processor busy: more workers are tried after one turn."""
+    limit = ConcurrencyLimit(64)
+    for _ in range(runs):
+        limit.went_well(GroupRun(100, 4.0 if limit.workers == 8 else 3.9, limit.workers, limit.workers), quickest)
+    assert limit.workers == workers
 
 
-def test_more_lanes_are_tried_again_after_a_rest():
+def test_more_workers_are_tried_again_after_a_rest():
     """The server may have become larger."""
-    pace = Pace(64)
-    lanes_of(pace, 100, seconds_at_its_limit)
-    assert lanes_of(pace, 8 * REST, seconds_far_away)[:3] == [8, 16, 32]
+    limit = ConcurrencyLimit(64)
+    workers_of(limit, 100, seconds_at_its_limit)
+    assert workers_of(limit, 8 * REST, seconds_far_away)[:3] == [8, 16, 32]
 
 
-def test_lanes_that_idle_prove_nothing():
-    """Nor does a group that began when there were fewer lanes."""
-    pace = Pace(64)
+def test_workers_that_idle_prove_nothing():
+    """Nor does a group that began when there were fewer workers."""
+    limit = ConcurrencyLimit(64)
     for _ in range(100):
-        pace.went_well(Turn(100, 4.0, 5, 8), 0.0)
-        pace.went_well(Turn(100, 4.0, 8, 7), 0.0)
-    assert pace.lanes == 8
+        limit.went_well(GroupRun(100, 4.0, 5, 8), 0.0)
+        limit.went_well(GroupRun(100, 4.0, 8, 7), 0.0)
+    assert limit.workers == 8
 
 
-def test_lanes_that_proved_themselves_come_back_one_by_one_after_429():
+def test_workers_that_proved_themselves_come_back_one_by_one_after_429():
     """And no more of them are tried for a while."""
-    pace = Pace(64)
-    assert lanes_of(pace, 8 + 8 + 16, seconds_far_away) == [8, 16, 32]
-    pace.throttled()
-    assert pace.lanes == 16, "32 had not proved themselves"
-    pace.throttled()
-    assert lanes_of(pace, 100, seconds_far_away) == list(range(8, 17))
-    assert lanes_of(pace, 16 * REST, seconds_far_away) == [16, 32]
+    limit = ConcurrencyLimit(64)
+    assert workers_of(limit, 8 + 8 + 16, seconds_far_away) == [8, 16, 32]
+    limit.throttled()
+    assert limit.workers == 16, "32 had not proved themselves"
+    limit.throttled()
+    assert workers_of(limit, 100, seconds_far_away) == list(range(8, 17))
+    assert workers_of(limit, 16 * REST, seconds_far_away) == [16, 32]
 
 
-def test_a_lane_whose_group_has_ended_is_free_at_once():
+def test_a_worker_whose_group_has_ended_is_free_at_once():
     """It does not wait for the others."""
     go_on = threading.Event()
-    with Lanes(Pace(2), lambda group: group == "quick" or go_on.wait(5)) as lanes:
-        lanes.start("slow")
-        lanes.start("quick")
-        ended = [group for group, *_ in lanes.ended()]
+    with WorkerPool(ConcurrencyLimit(2), lambda group: group == "quick" or go_on.wait(5)) as pool:
+        pool.start("slow")
+        pool.start("quick")
+        ended = [group for group, *_ in pool.ended()]
         go_on.set()
     assert ended == ["quick"]
 
@@ -280,19 +280,19 @@ class Counting(FakeFhir):
 
 def test_a_throttled_group_is_tried_again_alone():
     """It is refused together, does not fall apart into more requests at once, and in the end all is written."""
-    fakes = ports(small(4), pace=Pace(8), fhir=Counting(ThrottledError("status 429", 1.0)))
+    fakes = ports(small(4), concurrency=ConcurrencyLimit(8), fhir=Counting(ThrottledError("status 429", 1.0)))
     result = run_batch(fakes, OPTIONS)
-    assert (result.studies, result.written, fakes.pace.lanes) == (4, 4, 4)
+    assert (result.studies, result.written, fakes.concurrency.workers) == (4, 4, 4)
     assert fakes.fhir.sizes == [4, 1, 1, 1, 1]
 
 
-def test_a_group_that_is_done_raises_the_pace_and_one_that_fails_does_not():
+def test_a_group_that_is_done_raises_the_limit_and_one_that_fails_does_not():
     """After a 429 of before; a fault that is no throttling leaves it."""
-    for faults, lanes in (([], 2), ([TransientError("status 503")], 1), ([ThrottledError("status 429")], 1)):
-        pace = Pace(2)
-        pace.throttled()
-        result = run_batch(ports(small(1), pace=pace, fhir=Counting(*faults)), OPTIONS)
-        assert (result.written, pace.lanes) == (1, lanes)
+    for faults, workers in (([], 2), ([TransientError("status 503")], 1), ([ThrottledError("status 429")], 1)):
+        limit = ConcurrencyLimit(2)
+        limit.throttled()
+        result = run_batch(ports(small(1), concurrency=limit, fhir=Counting(*faults)), OPTIONS)
+        assert (result.written, limit.workers) == (1, workers)
 
 
 def test_small_studies_share_a_transaction():
