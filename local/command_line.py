@@ -18,7 +18,7 @@ from local.own_audit import tell_last_audit
 from local.parts import PARTS, ask
 from local.processes import StackError
 from local.run import key_file, run
-from local.stack import ROOT, Ports
+from local.stack import ROOT, PortNumbers
 
 STATE = ROOT / ".local"
 SETTINGS = ROOT / "local.settings.json"
@@ -88,8 +88,8 @@ def _first_port(text: str) -> int:
     return int(text)
 
 
-def _ports(arguments: argparse.Namespace) -> Ports:
-    return Ports.from_first(arguments.port)
+def _ports(arguments: argparse.Namespace) -> PortNumbers:
+    return PortNumbers.from_first(arguments.port)
 
 
 def _folder(arguments: argparse.Namespace) -> Path:

@@ -19,7 +19,7 @@ from local.not_synced import not_synced
 from local.parts import PARTS, start_command
 from local.plural import number
 from local.processes import StackError
-from local.stack import Ports, Stack, StackOptions
+from local.stack import PortNumbers, Stack, StackOptions
 
 _WELL_SHOWN = 8  # studies that are well; of them the largest
 _SHOWN_OF_UID = 8  # characters at least
@@ -28,7 +28,7 @@ _ANSWER_SECONDS = 5
 _PREFIX = "tablestore__tablenameprefix"
 
 
-def compare_running(ports: Ports, settings: Path, fhir_url: str | None) -> int:
+def compare_running(ports: PortNumbers, settings: Path, fhir_url: str | None) -> int:
     """The exit code: 0 only if FHIR says what DICOM holds. Raises StackError, which names the part that is silent."""
     stack = Stack(StackOptions(ports, settings.parent, fhir_url=fhir_url))
     ensure_all_answer(stack)

@@ -19,7 +19,7 @@ from local.failures import recorded_failures
 from local.fhir_account import relative, search
 from local.own_audit import audited
 from local.samples import ct_study, dose_report, pydicom_files, with_invalid_tags
-from local.stack import Ports, Stack, StackOptions
+from local.stack import PortNumbers, Stack, StackOptions
 from local.stow import Fate, store
 
 DRAIN_SECONDS = 100
@@ -38,7 +38,7 @@ _CHANGES = {
 """What the bulk update changes: PatientID and StudyDescription."""
 
 
-def demo(ports: Ports, logs: Path) -> int:
+def demo(ports: PortNumbers, logs: Path) -> int:
     """The exit code: 0 only if FHIR says what DICOM holds, by the comparison and by the app's own audit."""
     console = console_on_stdout()
     started = time.monotonic()

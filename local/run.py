@@ -11,7 +11,7 @@ from typing import Protocol
 
 from local.parts import PARTS, asked, listen, start_command
 from local.processes import StackError
-from local.stack import ROOT, Ports, Stack, StackOptions
+from local.stack import ROOT, PortNumbers, Stack, StackOptions
 
 _WELCOME = """
     page      {stack.functions_url}/api/dashboard{fragment}
@@ -47,7 +47,9 @@ class Kept(Protocol):
         """Those that ended by themselves, each once."""
 
 
-def run(ports: Ports, folder: Path, settings: Path, fhir_url: str | None, *, core_tools: bool | None = None) -> int:
+def run(
+    ports: PortNumbers, folder: Path, settings: Path, fhir_url: str | None, *, core_tools: bool | None = None
+) -> int:
     """Never returns: a part that ends is told of, and the others go on. Raises StackError where one does not start.
 
     `folder` takes logs, the function key and what is kept. `settings` is local.settings.json, made from the sample if

@@ -31,8 +31,8 @@ _PART_NAMES = ("functions host", "DICOM service", "FHIR server", "Azurite blobs"
 
 
 @dataclass(frozen=True, slots=True)
-class Ports:
-    """Where the parts listen, on 127.0.0.1. The defaults are what the README says."""
+class PortNumbers:
+    """Where the parts listen, on 127.0.0.1. The README names the defaults."""
 
     functions: int = 7071
     dicom: int = 7072
@@ -49,11 +49,11 @@ class Ports:
     @property
     def option(self) -> str:
         """What another command is told to reach this stack: nothing where these are the defaults."""
-        return "" if self == Ports() else f" --port {self.functions}"
+        return "" if self == PortNumbers() else f" --port {self.functions}"
 
     @classmethod
     def free(cls) -> Self:
-        """Ports that nobody uses, others at each call."""
+        """Port numbers that nobody uses, others at each call."""
         return cls(*(free_port() for _ in fields(cls)))
 
     def taken(self) -> list[str]:
@@ -72,7 +72,7 @@ class StackOptions:
     `function_key`: None: a new one.
     """
 
-    ports: Ports
+    ports: PortNumbers
     directory: Path
     state: Path | None = None
     settings: Mapping[str, str] | None = None

@@ -1,36 +1,36 @@
-"""The exceptions of the app. A class names the phase that failed and its fate.
+"""The exceptions of the app. Each class says which phase failed, and what becomes of the work.
 
 DicomCastError
 ├── SettingsError            start-up: the app cannot run until a person mends its settings
-├── FeedError                reading the change feed failed; the watermark stands
-│   ├── TornAnswer…          one entry may be to blame: the answer is halved until it stands alone
-│   │   └── OverlongAnswer…  it is larger than any that is read
-│   ├── RefusedWindow…       likewise, where the window without metadata is answered
+├── FeedError                the change feed cannot be read; the watermark stays
+│   ├── TornAnswer…          one entry may be to blame: smaller windows are asked for until it is found
+│   │   └── OverlongAnswer…  the answer is larger than the bound
+│   ├── RefusedWindow…       likewise, if the same window without metadata is answered
 │   └── FeedEndsEarly…       the feed is not the one that the watermark was taken from
-├── WatermarkError           the watermark's row cannot be read: nothing is read or written until a person mends it
-├── EntryError               one entry cannot be synced as it is: recorded in `table`, passed
+├── WatermarkError           the watermark's row cannot be read: nothing is synced until a person mends it
+├── EntryError               one entry cannot be synced as it is: it gets a row in `table`, and the rest goes on
 │   ├── InvalidDicomTag…     the DICOM data is at fault
-│   ├── MalformedResource…   what the FHIR server holds is of no shape that can be merged
-│   ├── UnversionedResource… what the FHIR server holds tells no version: nobody's writes to it are safe
-│   ├── ReplacedPatient…     a Patient was replaced, and where by cannot be followed
-│   ├── UnforeseenError       the app is at fault: nobody foresaw what it met
-│   └── FhirRefused…         the FHIR server will not take it
-│       ├── StudyTooLarge…   its list of instances is left out
-│       └── DeleteRefused…   what is to go stays, emptied
-├── TransientError           trying again may help: its study is carried, others go on
-│   ├── ThrottledError       fewer requests at once
-│   ├── OutOfTimeError       the tick's time is over
-│   ├── ConflictError        somebody else wrote first: read again, merge again
+│   ├── MalformedResource…   a resource on the FHIR server is not of R4's shape and cannot be merged with
+│   ├── UnversionedResource… a resource has no version, so that an update could overwrite others' writes
+│   ├── ReplacedPatient…     a Patient was replaced by one that cannot be used
+│   ├── UnforeseenError      a bug of the app
+│   └── FhirRefused…         the FHIR server refuses the resource for good
+│       ├── StudyTooLarge…   the study is written without its list of instances
+│       └── DeleteRefused…   the resource stays, without its content
+├── TransientError           a retry may help: the study is carried, and the others go on
+│   ├── ThrottledError       likewise, with fewer requests at once
+│   ├── OutOfTimeError       the time of the tick is over
+│   ├── ConflictError        another client wrote first: read again, merge again
 │   └── UnreadStudyError     the archive cannot say what it holds of the study
-├── RequestError             what was asked for over HTTP cannot be done: the caller is told every fault
+├── RequestError             a request to the app's own API cannot be served; the caller gets every fault
 │   ├── TooManyReplays…
 │   └── RoundUnderWay…
 ├── SwitchedOffError         a setting turns off what was asked for
-├── CheckError               a step of the self-check failed: it may say what to do
-├── NotAskedError            there was nothing to check
-├── OutageError              a whole system is down or refuses us: stop, skip nothing
-│   └── ForbiddenError       403: or what stands before it refuses one request of many
-└── LeaseLostError           another host works now: stop at once
+├── CheckError               a step of the self-check failed
+├── NotAskedError            a step of the self-check does not apply
+├── OutageError              a whole system is down or refuses the app: the tick ends, and nothing is skipped
+│   └── ForbiddenError       403, by the server or by a firewall before it
+└── LeaseLostError           another host works now: the tick stops at once
 """
 
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ class SettingsError(DicomCastError):
 
 
 class RequestError(DicomCastError):
-    """A request over HTTP cannot be understood; `faults` names every one of its faults, never its values."""
+    """A request to the app's own API cannot be served. `faults` names all its faults and none of its values."""
 
     def __init__(self, faults: list[str]) -> None:
         self.faults = faults
@@ -60,25 +60,25 @@ class RequestError(DicomCastError):
 
 
 class TooManyReplaysError(RequestError):
-    """So many replays are under way that no other is begun."""
+    """As many replays are under way as there may be."""
 
     def __init__(self, limit: int) -> None:
         super().__init__([f"{limit} replays are under way: wait for one to end, or cancel one"])
 
 
 class RoundUnderWayError(RequestError):
-    """One round of the audit at a time."""
+    """A round of the audit is under way, and there is only one at a time."""
 
     def __init__(self) -> None:
         super().__init__(["a round of the audit is under way: wait for its end, or stop it"])
 
 
 class SwitchedOffError(DicomCastError):
-    """What was asked for is turned off; the message names the setting."""
+    """A setting turns off what was asked for; the message names it."""
 
 
 class CheckError(DicomCastError):
-    """A step of the self-check failed; `action` says what to do, None where that is the same whatever failed."""
+    """A step of the self-check failed. `action` says what to do; None if that does not depend on what failed."""
 
     def __init__(self, message: str, action: str | None = None) -> None:
         super().__init__(message)
@@ -86,23 +86,23 @@ class CheckError(DicomCastError):
 
 
 class NotAskedError(DicomCastError):
-    """A step of the self-check had nothing to ask; the message says why."""
+    """A step of the self-check does not apply; the message says why."""
 
 
 class FeedError(DicomCastError):
-    """The change feed's answer is not the contract's; names the URL and what was wrong."""
+    """The change feed's answer breaks its contract. The message names the URL and what is wrong."""
 
 
 class TornAnswerError(FeedError):
-    """The answer came, but it, or an entry of it, cannot be read: one entry may be to blame."""
+    """The answer, or an entry in it, cannot be read. One entry may be to blame."""
 
 
 class RefusedWindowError(FeedError):
-    """A window of the feed was answered with a status that is none of an outage (404, 424 and the like)."""
+    """A window of the feed was answered with an error status that does not mean an outage (404, 424 and the like)."""
 
 
 class FeedEndsEarlyError(FeedError):
-    """The feed's newest entry comes before the watermark: another service, a feed made anew, a row that was changed."""
+    """The newest entry of the feed is before the watermark, so the watermark was not taken from this feed."""
 
     def __init__(self, latest: int, watermark: int) -> None:
         super().__init__(
@@ -113,21 +113,21 @@ class FeedEndsEarlyError(FeedError):
 
 
 class WatermarkError(DicomCastError):
-    """The watermark's row cannot be read; names the column and what it must be. Nothing is overwritten."""
+    """The watermark's row cannot be read. The message names the column and what is expected; the row is left alone."""
 
 
 class OverlongAnswerError(TornAnswerError):
-    """An answer is larger than any that is read; names the URL, the bound and what to do. Of FHIR's it is a refusal."""
+    """An answer is larger than the bound. The message names the URL, the bound and what to do."""
 
 
 class EntryError(DicomCastError):
-    """An entry cannot be synced as it is. Fate: a row in `table`; the watermark passes it."""
+    """An entry cannot be synced as it is. It gets a row in `table`, and the watermark passes it."""
 
     table: ClassVar[ErrorTable]
 
 
 class InvalidDicomTagError(EntryError):
-    """A required tag is missing or invalid, or any tag where validation is enforced."""
+    """A required tag is missing or invalid; if validation is enforced, any tag."""
 
     table = ErrorTable.DICOM
 
@@ -137,31 +137,31 @@ class InvalidDicomTagError(EntryError):
 
 
 class TornEntryError(EntryError):
-    """The feed's entry cannot be read, or its metadata: there is nothing to map."""
+    """The entry of the feed, or its metadata, cannot be read, so there is nothing to map."""
 
     table = ErrorTable.DICOM
 
 
 class MultipleMatchingResourcesError(EntryError):
-    """The FHIR server holds several resources for one identifier; picking one would be a guess."""
+    """Several resources on the FHIR server have the same identifier. To choose one of them would be a guess."""
 
     table = ErrorTable.FHIR
 
 
 class MalformedResourceError(EntryError):
-    """What the FHIR server holds is not of R4's shape, so that nothing can be merged with it. Names the element."""
+    """A resource on the FHIR server is not of R4's shape, so it cannot be merged with. It names the element."""
 
     table = ErrorTable.FHIR
 
 
 class UnversionedResourceError(EntryError):
-    """A resource to be updated whose version the FHIR server tells nowhere: others' writes to it would be lost."""
+    """The FHIR server gives no version of a resource to update: the update could overwrite others' writes."""
 
     table = ErrorTable.FHIR
 
 
 class ReplacedPatientError(EntryError):
-    """A Patient's `link` says that another replaces it (`replaced-by`), and that one cannot be used."""
+    """A Patient was replaced by another (`Patient.link`, `replaced-by`) which cannot be used."""
 
     table = ErrorTable.FHIR
 
@@ -169,8 +169,8 @@ class ReplacedPatientError(EntryError):
 class FhirRefusedError(EntryError):
     """The FHIR server refused the bundle for good (400, 404, 410, 422).
 
-    `may_be_limit`: it was larger than any that the server has taken, and nothing says that its content is at fault.
-    `status`: what it answered, None where that is not known.
+    `may_be_limit`: the bundle was larger than any that the server has taken before, so its size may be the reason.
+    `status`: the HTTP status, None if it is not known.
     """
 
     table = ErrorTable.FHIR
@@ -182,17 +182,17 @@ class FhirRefusedError(EntryError):
 
 
 class StudyTooLargeError(FhirRefusedError):
-    """The FHIR server takes no resource of this size (413). Fate: its instances are counted, not listed."""
+    """The FHIR server takes no resource of this size (413). The study's instances are counted, not listed."""
 
 
 class DeleteRefusedError(FhirRefusedError):
-    """The FHIR server keeps what DICOM has no more, as others link to it. Fate: it stays, marked, without content."""
+    """The FHIR server does not delete a resource because others refer to it. It stays, marked and without content."""
 
 
 class UnforeseenError(EntryError):
-    """What nobody foresaw, while FHIR's answers were merged or sent. `name`: the exception's class, never its text.
+    """A bug of the app met while a study was merged or sent. `name` is the class of the exception, without its text.
 
-    `frames` are its traceback's, as `file:line in function`.
+    `frames` are those of its traceback, as `file:line in function`.
     """
 
     table = ErrorTable.FHIR
@@ -205,35 +205,35 @@ class UnforeseenError(EntryError):
 
 
 class UnforeseenMappingError(UnforeseenError):
-    """The same, while an entry was mapped."""
+    """A bug of the app met while an entry was mapped."""
 
     table = ErrorTable.DICOM
     phase = "while the entry was mapped"
 
 
 class UnforeseenTickError(UnforeseenError):
-    """The same, where no study, entry or replay is to blame: the tick ends, the next one meets it again."""
+    """A bug of the app met outside of any study, entry or replay. The tick ends; the next one may meet it again."""
 
     phase = "outside of any study"
 
 
 class PagingError(EntryError):
-    """The pages of a search cannot be followed: they lead to another host, or have no end."""
+    """The pages of a search lead to another host, or do not end."""
 
     table = ErrorTable.FHIR
 
 
 class EndpointMismatchError(EntryError):
-    """An Endpoint of our name has another address."""
+    """The Endpoint with the name of ours has another address."""
 
     table = ErrorTable.FHIR
 
 
 class TransientError(DicomCastError):
-    """A passing fault (408, 429, 5xx, connection, time-out). Fate: tried again.
+    """A fault that may pass (408, 429, 5xx, connection, time-out). The study is tried again.
 
-    `retry_after_seconds` is what the server asked for, None where it did not. `status`: what it answered to a
-    transaction, None where it answered nothing, or to something else.
+    `retry_after_seconds`: what the server asked for, if it did. `status`: the HTTP status of the answer to a
+    transaction, None if there was no answer or it was to another request.
     """
 
     def __init__(self, message: str, retry_after_seconds: float | None = None, *, status: int | None = None) -> None:
@@ -243,26 +243,26 @@ class TransientError(DicomCastError):
 
 
 class ThrottledError(TransientError):
-    """The server has more requests than it takes (429). Fate: tried again, and fewer at once."""
+    """The server gets more requests than it takes (429). The study is tried again, with fewer requests at once."""
 
 
 class OutOfTimeError(TransientError):
-    """The time for the tick, or for the question, is over. It says nothing of who was asked last."""
+    """The time of the tick, or of the request, is over. The system that was asked last is not at fault."""
 
 
 class ConflictError(TransientError):
-    """Somebody else wrote between our read and our write (412, 409)."""
+    """Another client wrote between our read and our write (412, 409)."""
 
 
 class UnreadStudyError(TransientError):
-    """The archive's account of one study cannot be had, or contradicts itself, while the feed can be read."""
+    """What the archive holds of one study cannot be read, or contradicts itself, while the feed can be read."""
 
 
 class OutageError(DicomCastError):
-    """A whole system is down or refuses us (unreachable, 401, 403). Fate: the tick ends, nothing is skipped.
+    """A whole system is down or refuses the app (unreachable, 401, 403). The tick ends, and nothing is skipped.
 
-    The message of a fault that became an outage names the system already; it is said once. `status`: of an answer that
-    says that the server cannot answer now (5xx, 429 and the like), None where there was none.
+    The message names the system once, also if it is that of another fault which names it already. `status`: the HTTP
+    status if the server answered that it is not available now (5xx, 429 and the like).
     """
 
     def __init__(self, system: str, message: str, *, status: int | None = None) -> None:
@@ -272,12 +272,12 @@ class OutageError(DicomCastError):
 
 
 class ForbiddenError(OutageError):
-    """403: the server refuses us, or what stands before it (a web application firewall) this one request."""
+    """403: the server refuses the app, or a web application firewall before it refuses this one request."""
 
 
 class IncompatibleServerError(OutageError):
-    """The FHIR server is not R4 or takes no transactions: nothing can be synced to it."""
+    """The FHIR server is not R4 or takes no transactions, so nothing can be synced to it."""
 
 
 class LeaseLostError(DicomCastError):
-    """The lease or the watermark's ETag is no longer ours. Fate: stop; the other host goes on."""
+    """The lease, or the ETag of the watermark's row, is no longer ours. This host stops; the other one goes on."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import settings
 
 from local.dicom_service.app import create_app
-from local.stack import Ports, Stack, StackOptions
+from local.stack import PortNumbers, Stack, StackOptions
 from tests.integration.dicom_service_client import emptied, running
 from tests.servers.server import NEEDS, missing, started
 
@@ -56,7 +56,7 @@ def other_fhir_url(request, tmp_path_factory):
 @pytest.fixture(scope="session")
 def backends(tmp_path_factory, other_fhir_url):
     """Azurite and the FHIR server. Tests keep apart by table prefixes, patients and UIDs of their own."""
-    stack = Stack(StackOptions(Ports.free(), tmp_path_factory.mktemp("stack"), fhir_url=other_fhir_url))
+    stack = Stack(StackOptions(PortNumbers.free(), tmp_path_factory.mktemp("stack"), fhir_url=other_fhir_url))
     try:
         stack.start("azurite", *([] if other_fhir_url else ["fhir"]))
         yield stack
@@ -99,5 +99,5 @@ def dicom(dicom_app, dicom_server):
 @pytest.fixture
 def stack(tmp_path):
     """A whole stack of the test's own, functions host included; its timer ticks every second."""
-    with Stack(StackOptions(Ports.free(), tmp_path, settings={"SyncSchedule": "* * * * * *"})) as running:
+    with Stack(StackOptions(PortNumbers.free(), tmp_path, settings={"SyncSchedule": "* * * * * *"})) as running:
         yield running

@@ -27,7 +27,7 @@ from local.base_url import base_url
 from local.fhir_settings import reached, read_with
 from local.functions_host.settings import HostError
 from local.processes import StackError
-from local.stack import Ports, Stack, StackOptions
+from local.stack import PortNumbers, Stack, StackOptions
 from shared.errors import DicomCastError
 
 HELD, BROKEN, NOT_ASKED_TO = 0, 1, 2
@@ -114,7 +114,7 @@ def _live(asked: Asked, ledger: Ledger, server: FhirServer, promises: Promises) 
     """The life cycle and the probes, beside a DICOM service and Azurite; what the server does."""
     searches = SearchProbes(server, ledger)
     rows = dict(told([*WriteProbes(server, ledger).rows(), *searches.rows()]))
-    stack = Stack(StackOptions(Ports.free(), ledger.directory))
+    stack = Stack(StackOptions(PortNumbers.free(), ledger.directory))
     try:
         stack.start("azurite", "dicom")
         settings = settings_for(ledger, asked.settings, stack.storage_connection, stack.dicom_url)

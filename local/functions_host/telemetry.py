@@ -2,7 +2,7 @@
 
 import os
 
-from shared.settings.setting import worker_switch
+from shared.settings.readers import worker_switch
 
 SWITCH = "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY"
 

@@ -15,7 +15,7 @@ from shared.clients.bounds import Bounds, OverlongError, body_of, bounded
 from shared.clients.session import causes_of, cut_off, refusal_on_the_way, session_by, transport_fault
 from shared.errors import OutageError
 from shared.settings.authentication import Authentication, AuthenticationType
-from shared.settings.setting import without_query
+from shared.settings.readers import without_query
 from shared.settings.transport import DIRECT, Transport
 
 if TYPE_CHECKING:

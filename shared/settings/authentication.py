@@ -1,14 +1,15 @@
-"""How the app proves itself to a service: `{DicomWeb,Fhir}__Authentication__*`, DICOM Cast's names and meaning."""
+"""How the app authenticates to a service: `{DicomWeb,Fhir}__Authentication__*`, with DICOM Cast's names and meanings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from shared.settings.setting import FaultError, Setting, boolean, optional, read_rows, text, token_url
+from shared.settings.readers import FaultError, boolean, optional, text, token_url
+from shared.settings.setting import Setting, read_rows
 
 
 class AuthenticationType(StrEnum):
-    """DICOM Cast's three, of which the last is for servers that know no other; and HTTP Basic (RFC 7617)."""
+    """The three of DICOM Cast, and HTTP Basic (RFC 7617)."""
 
     MANAGED_IDENTITY = "ManagedIdentity"
     CLIENT_CREDENTIAL = "OAuth2ClientCredential"
@@ -18,10 +19,10 @@ class AuthenticationType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """What a token is asked with, or with `Basic` a request sent.
+    """What the app asks for a token with; for `Basic`, what each request carries.
 
-    `resource` is the token's audience, to the letter; None: the service's usual one. Secrets are left out of the
-    representation, so that no traceback or log shows them.
+    `resource` is the token's audience; None means the usual one of the service. The representation leaves out secrets,
+    so that no traceback or log shows them.
     """
 
     kind: AuthenticationType
@@ -83,9 +84,9 @@ CREDENTIALS: Mapping[AuthenticationType, tuple[Setting, ...]] = {
 
 
 def read_authentication(service: str, given: Mapping[str, str]) -> tuple[Authentication | None, list[str]]:
-    """None where neither token nor password is to be sent; else the record, or every fault.
+    """The record, which is None if neither token nor password is to be sent, and all faults.
 
-    `service` is `DicomWeb` or `Fhir`. Only the rows of the chosen kind are read: what stands in others does not matter.
+    `service` is `DicomWeb` or `Fhir`. Only the settings of the chosen kind are read.
     """
     switches, faults = read_rows(SWITCHES, given, f"{service}__")
     if faults or not switches["enabled"]:
@@ -95,7 +96,7 @@ def read_authentication(service: str, given: Mapping[str, str]) -> tuple[Authent
 
 
 def shown_authentication(service: str, given: Mapping[str, str]) -> dict[str, str]:
-    """What is in force, without secrets; only the rows of the chosen kind, none where no token is wanted."""
+    """The settings of the chosen kind without secrets; only the switch if authentication is off."""
     prefix = f"{service}__"
     authentication, _ = read_authentication(service, given)
     rows = (*SWITCHES, *CREDENTIALS[authentication.kind]) if authentication else SWITCHES[:1]

@@ -1,4 +1,4 @@
-"""The app's settings: read once, frozen, units in their names; every fault of them in one message."""
+"""The app's settings. They are read once at the start; one message names all their faults."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,8 +9,7 @@ from shared.errors import SettingsError
 from shared.model.audit import AuditMode
 from shared.model.options import BundleProcessing, EndpointPayload, OrderLink, PatientUpdatePolicy
 from shared.settings.authentication import Authentication, read_authentication, shown_authentication
-from shared.settings.setting import (
-    Setting,
+from shared.settings.readers import (
     account_name,
     audit_mode,
     boolean,
@@ -26,7 +25,6 @@ from shared.settings.setting import (
     order_link,
     policy,
     prefix,
-    read_rows,
     storage_urls,
     systems,
     text,
@@ -37,12 +35,13 @@ from shared.settings.setting import (
     whole,
     worker_switch,
 )
+from shared.settings.setting import Setting, read_rows
 from shared.settings.transport import Transport, read_transport, shown_transport
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the app is told by its environment. URLs have no slash at their end; durations are seconds."""
+    """The settings of the environment. URLs have no slash at their end; durations are in seconds."""
 
     storage_connection: str | None = field(repr=False)
     blob_service_url: str | None
@@ -194,7 +193,7 @@ def _given(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _name_storage(values: dict[str, Any]) -> None:
-    """The URLs of an account that is known by its name alone, as of some Flex Consumption apps: the Functions host does so."""
+    """Fills in the URLs of an account of which only the name is given, as the Functions host does."""
     if name := values.pop("storage_account_name", None):
         values["blob_service_url"] = values.get("blob_service_url") or f"https://{name}.blob.core.windows.net"
         values["table_service_url"] = values.get("table_service_url") or f"https://{name}.table.core.windows.net"
@@ -211,7 +210,7 @@ def _storage_faults(values: Mapping[str, Any]) -> list[str]:
 
 
 def _plain_http_faults(values: Mapping[str, Any]) -> list[str]:
-    """Only what is called matters: the public DICOM URL may be but a name."""
+    """Faults of the URLs that are called. The public DICOM URL is not, if there is a private one."""
     if values["allow_plain_http"]:
         return []
     private = values["dicom_private_url"]
@@ -233,5 +232,7 @@ def _plain_http_faults(values: Mapping[str, Any]) -> list[str]:
     plain += [setting for setting, url in storage.items() if url and is_plain_http(url)]
     if any(map(is_plain_http, storage_urls(values["storage_connection"] or ""))):
         plain.append("AzureWebJobsStorage")
-    said = "https:// is expected; DicomCast__AllowPlainHttp = true sends patient data, tokens and passwords unencrypted"
-    return [f"{setting}: {said}" for setting in plain]
+    fault = (
+        "https:// is expected; DicomCast__AllowPlainHttp = true sends patient data, tokens and passwords unencrypted"
+    )
+    return [f"{setting}: {fault}" for setting in plain]

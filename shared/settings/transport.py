@@ -1,4 +1,4 @@
-"""The way to a service in a private network: `{DicomWeb,Fhir}__Tls__*` and `{DicomWeb,Fhir}__Proxy`."""
+"""How to reach a service in a private network: `{DicomWeb,Fhir}__Tls__*` and `{DicomWeb,Fhir}__Proxy`."""
 
 import ssl
 from collections.abc import Iterator, Mapping
@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from shared.settings.setting import FaultError, Setting, optional, read_rows, text
+from shared.settings.readers import FaultError, optional, text
+from shared.settings.setting import Setting, read_rows
 
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """PEM files by their paths, and an outbound proxy by its URL; None: the usual way. Of a token endpoint too.
+    """Paths of PEM files, and the URL of an outbound proxy; None means the default. It holds for the token endpoint too.
 
     `service` is the prefix of the settings, so that errors can name them.
     """
@@ -29,7 +30,7 @@ DIRECT = Transport("{DicomWeb,Fhir}")
 
 
 def proxy_url(value: str) -> str:
-    """`http://host:port`: the connection to the proxy has no TLS of its own, what goes through it has."""
+    """`http://host:port`. The connection to the proxy has no TLS, but what is sent through it has."""
     try:
         parts = urlsplit(value)
         good = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
@@ -54,20 +55,20 @@ TRANSPORT: tuple[Setting, ...] = (
 
 
 def read_transport(service: str, given: Mapping[str, str]) -> tuple[Transport, list[str]]:
-    """The way to the service, and every fault of it. `service` is `DicomWeb` or `Fhir`."""
+    """The transport of a service, `DicomWeb` or `Fhir`, and all faults of its settings."""
     values, faults = read_rows(TRANSPORT, given, f"{service}__")
     transport = Transport(service, **values)
     return transport, faults + file_faults(transport)
 
 
 def shown_transport(service: str, given: Mapping[str, str]) -> dict[str, str]:
-    """What is set of it."""
+    """Those of its settings that have a value."""
     shown = {f"{service}__{row.name}": row.shown(given, f"{service}__") for row in TRANSPORT}
     return {name: value for name, value in shown.items() if value}
 
 
 def file_faults(transport: Transport) -> list[str]:
-    """What is wrong with the files as they are now: each by its setting, never by its content."""
+    """What is wrong with the files as they are now. Faults name the setting, and never a file's content."""
     ca, certificate, key = transport.ca_file, transport.client_certificate_file, transport.client_key_file
     tls = f"{transport.service}__Tls__"
     faults: list[str] = []
@@ -100,12 +101,12 @@ def _check_ca(path: str) -> None:
 
 
 def _check_pair(certificate: str, key: str | None) -> None:
-    with suppress(FileNotFoundError, PermissionError, IsADirectoryError):  # of the key: told already
+    with suppress(FileNotFoundError, PermissionError, IsADirectoryError):  # of the key: it is a fault already
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, _no_passphrase)
 
 
 def _no_passphrase() -> str:
-    """Asked for where a key is encrypted; without it OpenSSL would ask at the terminal."""
+    """OpenSSL calls this if the key is encrypted; otherwise it would ask at the terminal."""
     raise FaultError("the key is encrypted: give one that is not, in a file that the app alone may read")
 
 
@@ -117,5 +118,5 @@ def _noted(faults: list[str], name: str, expected: str = "") -> Iterator[None]:
         faults.append(f"{name}: {fault}")
     except ssl.SSLError:
         faults.append(f"{name}: {expected}")
-    except OSError as error:  # its path is not told: who gives the PEM text itself would find it in the log
+    except OSError as error:  # without its path: if it is the PEM text itself by mistake, the log must not have it
         faults.append(f"{name}: the path of a file that the app can read is expected ({error.strerror})")

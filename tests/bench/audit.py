@@ -21,7 +21,7 @@ import requests
 
 from local.compare import compare
 from local.processes import StackError
-from local.stack import Ports, Stack, StackOptions
+from local.stack import PortNumbers, Stack, StackOptions
 from local.stow import multipart
 from tests.integration.dicom_service_client import dicom_file
 
@@ -201,7 +201,7 @@ def disturbed(world, first):
 def measured(count, each):
     """The figures; AssertionError where the audit does not keep its word."""
     with tempfile.TemporaryDirectory() as directory:
-        options = StackOptions(Ports.free(), Path(directory), settings=SETTINGS | {"DicomCast__Audit": "report"})
+        options = StackOptions(PortNumbers.free(), Path(directory), settings=SETTINGS | {"DicomCast__Audit": "report"})
         with Stack(options) as stack:
             yield from _measured(World(stack, count), each)
 

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 from azure.data.tables import TableServiceClient
 
-from local.stack import Ports, Stack, StackOptions
+from local.stack import PortNumbers, Stack, StackOptions
 from shared.clients.azure.error_tables import ErrorTables
 from shared.clients.azure.open_rows import OPEN, TABLE, entity_of
 from shared.clients.azure.tables import Tables, int64
@@ -139,7 +139,7 @@ def _ms(work: Callable[[], object]) -> float:
 
 @contextmanager
 def _azurite(directory: str) -> Iterator[TableServiceClient]:
-    stack = Stack(StackOptions(Ports.free(), Path(directory), state=Path(directory)))
+    stack = Stack(StackOptions(PortNumbers.free(), Path(directory), state=Path(directory)))
     try:
         stack.start("azurite")
         with TableServiceClient.from_connection_string(stack.storage_connection) as service:

@@ -14,7 +14,7 @@ from typing import Any, Self
 import requests
 
 from local.processes import Program, Running, answers, free_port
-from local.stack import ROOT, Ports, Stack, StackOptions
+from local.stack import ROOT, PortNumbers, Stack, StackOptions
 from tests.bench.workloads import Work, delete_half, fill, warm_up
 
 Json = dict[str, Any]
@@ -148,7 +148,7 @@ class Rig:
 def rig() -> Iterator[Rig]:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         directory = Path(name)
-        stack = Stack(StackOptions(Ports.free(), directory))
+        stack = Stack(StackOptions(PortNumbers.free(), directory))
         try:
             stack.start("azurite")
             with warmed(stack.storage_connection, directory) as started:

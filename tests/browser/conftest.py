@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from local.stack import Ports, Stack, StackOptions
+from local.stack import PortNumbers, Stack, StackOptions
 from tests.integration.api.conftest import SETTINGS, Api
 from tests.integration.faults.proxy import proxy_to
 
@@ -45,7 +45,7 @@ def fresh_api(tmp_path_factory):
 @contextmanager
 def stack_behind_proxies(directory):
     """`fhir` and `tables` are proxies that faults can be planted in. What the parts hold outlives them."""
-    ports = Ports.free()
+    ports = PortNumbers.free()
     fhir_url, tables_url = f"http://127.0.0.1:{ports.fhir}", f"http://127.0.0.1:{ports.table}"
     with proxy_to(fhir_url) as fhir, proxy_to(tables_url) as tables:
         direct = Stack(StackOptions(ports, directory)).storage_connection

@@ -20,7 +20,7 @@ from local.acceptance.ledger import FILE
 from local.acceptance.paging import next_link_shape
 from local.acceptance.sizes import WHOLE, Sizes
 from local.processes import StackError
-from local.stack import ROOT, Ports, Stack, StackOptions
+from local.stack import ROOT, PortNumbers, Stack, StackOptions
 
 SMALL = Sizes(real_studies=3, ct_instances=6, dose_events=25, studies_for_two_hosts=4)
 TYPES = ("Patient", "Endpoint", "ImagingStudy", "Observation", "Basic")
@@ -30,7 +30,7 @@ OTHER_WRITER = "what another system writes between the app's read and its write 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """The base URL of a FHIR server of these tests' own, which holds a Patient and an Endpoint of others."""
-    stack = Stack(StackOptions(Ports.free(), tmp_path_factory.mktemp("fhir")))
+    stack = Stack(StackOptions(PortNumbers.free(), tmp_path_factory.mktemp("fhir")))
     try:
         stack.start("fhir")
         patient = {"resourceType": "Patient", "identifier": [{"value": "somebody"}]}

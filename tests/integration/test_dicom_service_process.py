@@ -22,7 +22,7 @@ from pydicom.data import get_charset_files, get_testdata_file, get_testdata_file
 from local.dicom_service import create_app
 from local.dicom_service.database import SCHEMA
 from local.processes import free_port
-from local.stack import Ports, Stack, StackOptions
+from local.stack import PortNumbers, Stack, StackOptions
 from tests.integration.dicom_service_client import Client, dicom_file, running
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns of what the tests do on purpose
@@ -204,7 +204,7 @@ def test_a_part_waits_for_a_port_that_a_connection_has_for_a_moment(tmp_path):
         socket.create_server(("127.0.0.1", 0)) as server,
         connected_from_a_port_of_nobody(server.getsockname()) as passing,
     ):
-        stack = Stack(StackOptions(replace(Ports.free(), dicom=passing.getsockname()[1]), tmp_path))
+        stack = Stack(StackOptions(replace(PortNumbers.free(), dicom=passing.getsockname()[1]), tmp_path))
         passing.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # its end frees the port
         threading.Timer(3, passing.close).start()
         try:

@@ -10,7 +10,7 @@ import requests
 
 from local.compare import compare
 from local.processes import StackError
-from local.stack import ROOT, Ports, Stack, StackOptions
+from local.stack import ROOT, PortNumbers, Stack, StackOptions
 from local.stow import multipart
 from tests.integration.awaiting import await_
 from tests.integration.dicom_service_client import dicom_file
@@ -48,7 +48,7 @@ def status(stack):
 def quick(tmp_path):
     """Ticks every second; a killed holder's lease ends after 15 s, the least that blob leases allow."""
     settings = {"SyncSchedule": "* * * * * *", "DicomCast__LeaseDuration": "00:00:15"}
-    with Stack(StackOptions(Ports.free(), tmp_path, settings=settings)) as running:
+    with Stack(StackOptions(PortNumbers.free(), tmp_path, settings=settings)) as running:
         yield running
 
 
@@ -79,7 +79,7 @@ def test_malformed_settings_are_named_at_start(stack, tmp_path):
     """One line in the log, every fault in it; the functions stay, and fail."""
     path = tmp_path / "bad.json"
     path.write_text(json.dumps({"Values": stack.settings | {"Fhir__Endpoint": "", "DicomCast__BatchSize": "x"}}))
-    port = Ports.free().functions
+    port = PortNumbers.free().functions
     command = [
         sys.executable,
         "-m",

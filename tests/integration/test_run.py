@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from local.fhir_account import search
-from local.stack import ROOT, Ports
+from local.stack import ROOT, PortNumbers
 from local.stow import multipart
 from tests.integration.test_sync import Uids
 
@@ -20,15 +20,15 @@ RUN = """
 import signal, sys
 from pathlib import Path
 from local.run import run
-from local.stack import Ports
+from local.stack import PortNumbers
 signal.signal(signal.SIGINT, signal.default_int_handler)
-run(Ports({ports}), Path({folder!r}), Path({settings!r}), {url!r}, core_tools=False)
+run(PortNumbers({ports}), Path({folder!r}), Path({settings!r}), {url!r}, core_tools=False)
 """
 
 
 def test_the_server_of_the_command_line_is_used(tmp_path, storage, fhir_url):
     """It is said first; it goes before the settings file's, in whatever case that names it; the local one is not started."""
-    ports, uids = Ports.free(), Uids()
+    ports, uids = PortNumbers.free(), Uids()
     settings = tmp_path / "local.settings.json"
     values = {
         "AzureWebJobsStorage": storage,

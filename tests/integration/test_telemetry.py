@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from local.stack import Ports, Stack, StackOptions
+from local.stack import PortNumbers, Stack, StackOptions
 from tests.integration.api.conftest import SETTINGS, Api
 from tests.integration.dicom_service_client import running
 from tests.integration.ingestion_endpoint import IngestionEndpoint
@@ -22,7 +22,7 @@ def told(tmp_path_factory):
     directory = tmp_path_factory.mktemp("telemetry")
     with running(endpoint.app) as client:
         endpoint.url = client.url
-        options = StackOptions(Ports.free(), directory, settings=SETTINGS | endpoint.settings)
+        options = StackOptions(PortNumbers.free(), directory, settings=SETTINGS | endpoint.settings)
         with Stack(options) as stack:
             api = Api(stack)
             api.store(901, **PATIENT)

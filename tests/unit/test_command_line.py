@@ -12,7 +12,7 @@ from local.functions_host import __main__ as host
 from local.parts import ANSWER_SECONDS, PARTS, ask, asked, listen
 from local.processes import StackError
 from local.run import look_after
-from local.stack import Ports
+from local.stack import PortNumbers
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,8 +78,12 @@ def test_a_python_without_the_libraries_is_a_sentence(flags):
 
 def test_ports_in_a_row():
     """One number names all six; another command finds the stack by it."""
-    assert Ports.from_first(8071) == Ports(8071, 8072, 8073, 8074, 8075, 8076)
-    assert (Ports.from_first(None), Ports().option, Ports.from_first(8071).option) == (Ports(), "", " --port 8071")
+    assert PortNumbers.from_first(8071) == PortNumbers(8071, 8072, 8073, 8074, 8075, 8076)
+    assert (PortNumbers.from_first(None), PortNumbers().option, PortNumbers.from_first(8071).option) == (
+        PortNumbers(),
+        "",
+        " --port 8071",
+    )
 
 
 @pytest.mark.parametrize("command", ["run", "demo", "compare", "check", "load x", "stop fhir", "start fhir"])
@@ -87,7 +91,7 @@ def test_each_command_reaches_the_stack_by_its_first_port(command):
     """What the stack holds, its key, and what is asked of it are kept apart from those on the usual ports."""
     name, *more = command.split()
     usual, other = (command_line.parser().parse_args([name, *port, *more]) for port in ([], ["--port", "8071"]))
-    assert (command_line._ports(usual), command_line._folder(usual)) == (Ports(), command_line.STATE)
+    assert (command_line._ports(usual), command_line._folder(usual)) == (PortNumbers(), command_line.STATE)
     assert (command_line._ports(other).dicom, command_line._folder(other).name) == (8072, "port-8071")
 
 

@@ -12,7 +12,7 @@ from local.demo import is_drained
 from local.failures import RecordedFailure
 from local.fhir_account import DEFAULT_PARTITION
 from local.processes import StackError
-from local.stack import Ports, Stack, StackOptions
+from local.stack import PortNumbers, Stack, StackOptions
 from tests.raw_server import RawServer, silent, whole
 
 STEM = "1.2.826.0.1.3680043.8.498.4544318222390012"
@@ -180,7 +180,7 @@ def ports():
             if part in (*answering, *frozen):
                 servers.append(RawServer(silent if part in frozen else whole(b"", b"HTTP/1.1 403 Forbidden\r\n")))
                 places[field] = int(servers[-1].url.rpartition(":")[2])
-        return Ports(**{"dicom": 1, "fhir": 1, "table": 1} | places)
+        return PortNumbers(**{"dicom": 1, "fhir": 1, "table": 1} | places)
 
     yield of
     for one in servers:

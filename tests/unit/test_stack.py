@@ -5,7 +5,7 @@ import json
 import pytest
 
 from local.processes import StackError
-from local.stack import Ports, Stack, StackOptions
+from local.stack import PortNumbers, Stack, StackOptions
 from shared.settings.config import read_settings
 
 OF_A_HOSPITAL = {
@@ -34,7 +34,7 @@ def told(tmp_path, monkeypatch):
         for name, value in (environment or {}).items():
             monkeypatch.setenv(name, value)
         (tmp_path / "settings.json").write_text(json.dumps({"Values": file}))
-        options = StackOptions(Ports(), tmp_path, settings_file=tmp_path / "settings.json", fhir_url=fhir_url)
+        options = StackOptions(PortNumbers(), tmp_path, settings_file=tmp_path / "settings.json", fhir_url=fhir_url)
         given = (environment or {}) | Stack(options).over_the_file()
         before = {name.lower() for name in given}
         return read_settings(given | {name: value for name, value in file.items() if name.lower() not in before})
@@ -49,7 +49,7 @@ def test_the_local_parts_are_used_whatever_the_settings_say(told, in_environment
     urls = (settings.dicom_url, settings.dicom_private_url, settings.fhir_url)
     assert urls == ("http://127.0.0.1:7072", None, "http://127.0.0.1:7073/fhir")
     assert "hospital" not in repr(settings)
-    assert settings.storage_connection == Stack(StackOptions(Ports(), None)).storage_connection
+    assert settings.storage_connection == Stack(StackOptions(PortNumbers(), None)).storage_connection
     assert (settings.table_name_prefix, settings.batch_size) == ("mine", 7)
     assert (settings.dicom_authentication, settings.fhir_authentication) == (None, None)
 
@@ -68,4 +68,4 @@ def test_a_file_that_cannot_be_read_is_a_message(tmp_path):
     """For the person at the terminal."""
     (tmp_path / "settings.json").write_text("{")
     with pytest.raises(StackError, match="is not JSON"):
-        Stack(StackOptions(Ports(), tmp_path, settings_file=tmp_path / "settings.json")).over_the_file()
+        Stack(StackOptions(PortNumbers(), tmp_path, settings_file=tmp_path / "settings.json")).over_the_file()

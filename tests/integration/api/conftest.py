@@ -12,7 +12,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 
 from local.compare import compare
 from local.failures import recorded_failures
-from local.stack import Ports, Stack, StackOptions
+from local.stack import PortNumbers, Stack, StackOptions
 from local.stow import multipart
 from shared.clients.azure.lease import CONTAINER
 from tests.integration.dicom_service_client import dicom_file, studies_path
@@ -132,7 +132,7 @@ class Api:
 @pytest.fixture(scope="module")
 def api(tmp_path_factory):
     """One stack for a module's tests: they tell their studies apart by number."""
-    with Stack(StackOptions(Ports.free(), tmp_path_factory.mktemp("api"), settings=SETTINGS)) as stack:
+    with Stack(StackOptions(PortNumbers.free(), tmp_path_factory.mktemp("api"), settings=SETTINGS)) as stack:
         yield Api(stack)
 
 
@@ -140,5 +140,5 @@ def api(tmp_path_factory):
 def own_api(tmp_path):
     """A stack of the test's own, to break parts of."""
     settings = SETTINGS | {"DicomCast__HealthMaxAge": "00:00:03", "DicomCast__LeaseDuration": "00:00:15"}
-    with Stack(StackOptions(Ports.free(), tmp_path, settings=settings)) as stack:
+    with Stack(StackOptions(PortNumbers.free(), tmp_path, settings=settings)) as stack:
         yield Api(stack)

@@ -19,7 +19,7 @@ from azure.storage.blob import BlobLeaseClient, BlobServiceClient
 from local.compare import compare
 from local.failures import recorded_failures
 from local.fhir_account import search
-from local.stack import Ports, Stack, StackOptions
+from local.stack import PortNumbers, Stack, StackOptions
 from local.stow import multipart
 from tests.integration.awaiting import await_
 from tests.integration.dicom_service_client import dicom_file
@@ -43,7 +43,7 @@ def stack(tmp_path, fhir_url):
         "DicomCast__BatchSize": "40",
         "DicomCast__StudySettle": "5",
     }
-    running = Stack(StackOptions(Ports.free(), tmp_path, settings=settings, fhir_url=fhir_url))
+    running = Stack(StackOptions(PortNumbers.free(), tmp_path, settings=settings, fhir_url=fhir_url))
     try:
         running.start("azurite", "dicom")
         yield running

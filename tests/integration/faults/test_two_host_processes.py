@@ -14,7 +14,7 @@ import requests
 from local.compare import compare
 from local.fhir_account import search
 from local.processes import free_port
-from local.stack import Ports, Stack, StackOptions
+from local.stack import PortNumbers, Stack, StackOptions
 from local.stow import multipart
 from tests.integration.awaiting import await_
 from tests.integration.dicom_service_client import dicom_file
@@ -75,7 +75,7 @@ class HostProcess:
 
 @pytest.fixture
 def parts(tmp_path, fhir_url):
-    running = Stack(StackOptions(Ports.free(), tmp_path, fhir_url=fhir_url))
+    running = Stack(StackOptions(PortNumbers.free(), tmp_path, fhir_url=fhir_url))
     try:
         running.start("azurite", "dicom")
         yield running

@@ -10,7 +10,7 @@ from local.compare import compare
 from local.compare_rules import Rules
 from local.failures import recorded_failures
 from local.fhir_account import relative, search
-from local.stack import Ports, Stack, StackOptions
+from local.stack import PortNumbers, Stack, StackOptions
 from local.stow import multipart
 from tests.integration.awaiting import await_
 from tests.integration.dicom_service_client import dicom_file
@@ -226,7 +226,7 @@ def stack(tmp_path, fhir_url):
         "DicomCast__StudySettle": "0",  # a study that grows is looked for in FHIR at once
         **GENERATE,
     }
-    running = Stack(StackOptions(Ports.free(), tmp_path, settings=settings, fhir_url=fhir_url))
+    running = Stack(StackOptions(PortNumbers.free(), tmp_path, settings=settings, fhir_url=fhir_url))
     try:
         running.start("azurite", "dicom", "functions")
         yield running
