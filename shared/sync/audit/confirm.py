@@ -17,8 +17,8 @@ from shared.sync.audit.audit_ports import StudyList
 from shared.sync.merge.reading import of_one_study
 from shared.sync.ports import Ports
 from shared.sync.read.plan import carried_entries
-from shared.sync.replay.rehearsal import PlannedChange, Rehearsal
-from shared.sync.replay.study_rehearsal import rehearse_study
+from shared.sync.replay.dry_rebuild import dry_rebuild
+from shared.sync.replay.dry_run_server import DryRunServer, PlannedChange
 
 MOST_NEW = 1_000
 """Entries of the feed that are read to see whether they name the study; where there are more it is put off."""
@@ -86,8 +86,8 @@ def _planned(ports: Ports, options: MappingOptions, study: StudyKey) -> _Plan:
     partition, uid = study
     with of_one_study(ports.feed):
         entries = list(ports.archive.instances(uid, partition))
-    fhir = Rehearsal(ports.fhir)
-    rehearse_study(ports, options, fhir, (uid, partition), entries, patients=False)
+    fhir = DryRunServer(ports.fhir)
+    dry_rebuild(ports, options, fhir, (uid, partition), entries, patients=False)
     return _Plan(fhir.changes, not entries)
 
 

@@ -30,7 +30,7 @@ from shared.sync.queue.studies import Limits, Progress, StudyQueue
 from shared.sync.queue.study import StudySync
 from shared.sync.record.replay_recorder import ReplayRecorder
 from shared.sync.record.rows import ErrorRows
-from shared.sync.replay.rehearsal import Rehearsal
+from shared.sync.replay.dry_run_server import DryRunServer
 from shared.sync.replay.replay_source import Portion, next_portion, total_of
 
 LEAST_ENTRIES, MOST_ENTRIES = 20, 500
@@ -153,7 +153,7 @@ def run_portion(
     The writes are those of a dry run. Raises LeaseLostError, and OutageError of storage.
     """
     recorder = ReplayRecorder(ports, ErrorRows(ports, ports.watermarks.read()), request, portion.whole)
-    fhir = Rehearsal(ports.fhir)
+    fhir = DryRunServer(ports.fhir)
     # A replay trusts nothing that is remembered: somebody has a reason to look again. A dry run leaves no trace.
     traces = None if request.dry_run else ports.known.traces
     words = Words()

@@ -21,8 +21,8 @@ from shared.model.fhir import Resource
 from shared.process.log_lines import log_line
 from shared.sync.bulkhead import bulkhead, tell
 from shared.sync.ports import Ports
-from shared.sync.replay.rehearsal import Rehearsal
-from shared.sync.replay.study_rehearsal import rehearse_study
+from shared.sync.replay.dry_rebuild import dry_rebuild
+from shared.sync.replay.dry_run_server import DryRunServer
 from shared.sync.status.study_search import FoundStudies, StudySearch
 from shared.sync.status.study_view import StudyRead, StudyView, study_view
 
@@ -64,7 +64,7 @@ class StudyPage:
     def view(self, uid: str, partition: str = DEFAULT_PARTITION, *, patients: bool = False) -> StudyView:
         """Both sides, and what a rebuild would change; `patients`: one that may overwrite the Patient."""
         log_line(logger, logging.INFO, "study viewed", StudyInstanceUID=uid)
-        fhir, read, faults = Rehearsal(self._ports.fhir), StudyRead(), _Faults(uid)
+        fhir, read, faults = DryRunServer(self._ports.fhir), StudyRead(), _Faults(uid)
         options = self._options.of_partition(partition)
         errors: list[ErrorRow] = []
         failures: list[str] = []
@@ -79,7 +79,7 @@ class StudyPage:
             if read.held is not None and read.entries is not None:
                 with faults.noted():
                     whole = (uid, partition)
-                    recorded = rehearse_study(self._ports, self._options, fhir, whole, read.entries, patients=patients)
+                    recorded = dry_rebuild(self._ports, self._options, fhir, whole, read.entries, patients=patients)
                     failures = list(dict.fromkeys(one.message for one in recorded))
                     read = replace(read, changes=fhir.changes)
         read = replace(read, seen=list(fhir.seen.values()))
@@ -121,13 +121,13 @@ class StudyPage:
         return sorted((row for row in found if row.partition == partition), key=lambda row: -row.sequence)[:MOST_ROWS]
 
 
-def _held(fhir: Rehearsal, uid: str, options: MappingOptions) -> list[Resource]:
+def _held(fhir: DryRunServer, uid: str, options: MappingOptions) -> list[Resource]:
     """The ImagingStudy, and doubles of it."""
     found = fhir.search("ImagingStudy", identifier_query(**study_identifier(options, uid)))
     return [one for one in found if is_study(one, uid, options)]
 
 
-def _linked(fhir: Rehearsal, read: StudyRead) -> Resource | None:
+def _linked(fhir: DryRunServer, read: StudyRead) -> Resource | None:
     """The Patient that the ImagingStudy links to; None where it is none of this server, or gone."""
     subject = read.held[0].get("subject") if read.held else None
     reference = text(subject.get("reference")) if isinstance(subject, dict) else ""

@@ -18,7 +18,7 @@ from shared.mapping.transaction import reference_of
 from shared.model.change_feed import ChangeFeedEntry
 from shared.model.failures import ErrorRow
 from shared.model.fhir import Resource
-from shared.sync.replay.rehearsal import PlannedChange
+from shared.sync.replay.dry_run_server import PlannedChange
 
 MOST_ELEMENTS = 200
 """Of one resource, so many are told."""

@@ -46,8 +46,8 @@ def test_a_study_that_was_damaged_is_rebuilt(api):
         "series": [{**series, "instance": [*series["instance"][1:], {**series["instance"][0], "uid": "1.9"}]}],
     }
     requests.put(f"{api.stack.fhir_url}/ImagingStudy/{study['id']}", json=broken, timeout=30).raise_for_status()
-    rehearsed = api.replayed({"study": "1.2.4", "dryRun": True})
-    assert rehearsed["writes"] == [{"method": "PUT", "url": f"ImagingStudy/{study['id']}", "studyInstanceUID": "1.2.4"}]
+    dry_run = api.replayed({"study": "1.2.4", "dryRun": True})
+    assert dry_run["writes"] == [{"method": "PUT", "url": f"ImagingStudy/{study['id']}", "studyInstanceUID": "1.2.4"}]
     assert api.study(4)["meta"]["versionId"] == "2"
     assert api.replayed({"study": "1.2.4"})["progress"] == {
         "done": 3, "total": 3, "written": 3, "unchanged": 0, "failed": 0,

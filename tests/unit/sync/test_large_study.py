@@ -10,7 +10,7 @@ from shared.model.change_feed import DEFAULT_PARTITION, Action, State
 from shared.model.failures import ErrorTable
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
-from shared.sync.replay.rehearsal import Rehearsal
+from shared.sync.replay.dry_run_server import DryRunServer
 from tests.dose_reports import ct, ct_event
 from tests.fakes import SERIES, STUDY, FakeArchive, FakeFhir, entry, ports, report_entry
 
@@ -101,9 +101,9 @@ def test_all_of_them_move_and_all_of_them_go():
 def test_a_dry_run_tells_all_of_them_and_ends(events):
     """The server never says that they are there."""
     fhir = FakeFhir()
-    rehearsal = Rehearsal(fhir)
-    assert synced(rehearsal, large_report(events=events)).wrote
-    assert len(rehearsal.writes) == 3 + events + 1
+    dry_run = DryRunServer(fhir)
+    assert synced(dry_run, large_report(events=events)).wrote
+    assert len(dry_run.writes) == 3 + events + 1
     assert fhir.resources == []
 
 

@@ -1,4 +1,4 @@
-"""The rebuild of one study run dry at once, for whoever looks: no replay is made, and nothing of it is kept."""
+"""A dry run of one study's rebuild, for the study page and the audit: no replay is made, and nothing is kept."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,28 +13,28 @@ from shared.sync.merge.words import Words
 from shared.sync.ports import Ports
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
-from shared.sync.replay.rehearsal import Rehearsal, Unneeded
+from shared.sync.replay.dry_run_server import DryRunServer, NoLease
 
 
-def rehearse_study(
+def dry_rebuild(
     ports: Ports,
     options: MappingOptions,
-    fhir: Rehearsal,
+    fhir: DryRunServer,
     whole: tuple[str, str],
     entries: Sequence[ChangeFeedEntry],
     *,
     patients: bool,
 ) -> tuple[FailedEntry, ...]:
-    """What would be recorded; `fhir` says then what would be written.
+    """The failures that the rebuild would record; what it would write is then in `fhir`.
 
-    `whole`: StudyInstanceUID and data partition; `entries` are all that the archive holds of it. `patients`: their
-    words overwrite Patients, as the policy says; else they only fill. Raises TransientError, OutageError.
+    `whole`: StudyInstanceUID and data partition; `entries` are all that the archive holds of the study. `patients`: the
+    rebuild may overwrite Patients, as the policy says; else it only fills. Raises TransientError, OutageError.
     """
     words = Words()
     if patients:
         words.begin(Watermark(), [0])
     afresh = replace(
-        ports, fhir=fhir, known=KnownResources(max_weight=0), words=words, lease=Unneeded(), sleep=lambda _: None
+        ports, fhir=fhir, known=KnownResources(max_weight=0), words=words, lease=NoLease(), sleep=lambda _: None
     )
     (outcome,) = StudySync(afresh, options).run_all([Study(entries, whole=whole)])
     if isinstance(outcome, TransientError):

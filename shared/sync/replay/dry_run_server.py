@@ -1,4 +1,4 @@
-"""A FHIR server that is read but not written: what a dry run speaks to."""
+"""What stands in for the FHIR server in a dry run: it reads from the real one and writes nothing."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,17 +13,18 @@ from shared.sync.ports import FhirServer
 
 @dataclass(frozen=True, slots=True)
 class PlannedChange:
-    """A planned write with what FHIR holds, and what it would hold; None: not there."""
+    """A planned write, and the resource before and after it; None: there is none."""
 
     write: PlannedWrite
     before: Resource | None
     after: Resource | None
 
 
-class Rehearsal:
-    """Answers as if every transaction had been applied, and reads so; `writes` says what they were, each once.
+class DryRunServer:
+    """Responds as if each transaction had been applied; later reads of a resource see it as changed.
 
-    `changes` says them with what they change, `seen` what FHIR holds of all that was asked for, by its reference.
+    `writes` and `changes` say what would have been written, each resource once. `seen`: the resources that were read
+    from the real server, by reference.
     """
 
     def __init__(self, fhir: FhirServer) -> None:
@@ -61,7 +62,7 @@ class Rehearsal:
         self._fhir.ensure_answers()
 
     def probe(self) -> None:
-        """A dry run sends no write, not even one that is to be refused."""
+        """A search only: the real probe sends a write, which the server is meant to refuse."""
         self._fhir.ensure_answers()
 
     def search(self, resource_type: str, query: str) -> list[Resource]:
@@ -90,7 +91,7 @@ class Rehearsal:
         return self._fhir.most_entries(conditional=conditional)
 
     def too_many_entries(self, size: int, *, conditional: bool) -> None:
-        """Nothing is refused here."""
+        """A dry run has no transaction refused."""
 
     def _noted(self, found: list[Resource]) -> list[Resource]:
         self.seen |= {reference_of(one): one for one in found}
@@ -108,7 +109,7 @@ class Rehearsal:
         planned = PlannedWrite(request["method"], request["url"], _study_uid(resource))
         before = self._writes.get(reference)
         if before is not None and before.method == "POST":
-            planned = before  # what is made is made, whatever becomes of it
+            planned = before  # still to be created, even if a later transaction changes it
         self._writes[reference] = planned
         return Written(created, reference, version)
 
@@ -120,8 +121,8 @@ def _study_uid(resource: Resource) -> str:
     return next((value.removeprefix("urn:oid:") for value in values if value.startswith("urn:oid:")), "")
 
 
-class Unneeded:
-    """The lease of a dry run: who writes nothing needs none."""
+class NoLease:
+    """The lease of a dry run, which writes nothing and so needs none."""
 
     def acquire(self) -> bool:
         return True
