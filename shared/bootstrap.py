@@ -27,7 +27,6 @@ from shared.clients.dicom.study_list import StudyList
 from shared.clients.fhir.capabilities import Learned
 from shared.clients.fhir.client import FhirClient
 from shared.clients.http import HttpService
-from shared.clients.telemetry import SILENT, Telemetry
 from shared.errors import SettingsError
 from shared.mapping.converters import MappingOptions
 from shared.mapping.dose.mapped_report import REPORT_KEYS
@@ -38,6 +37,7 @@ from shared.model.failures import ErrorTable
 from shared.process.deadline import Deadline, ThreadDeadline
 from shared.process.garbage_collector import freeze_startup_objects
 from shared.process.log_lines import quiet_libraries
+from shared.process.telemetry import SILENT, Telemetry
 from shared.settings.config import Settings, read_settings, shown_settings
 from shared.settings.timeouts import CHECK, STATUS, STUDY_PAGE, TICK, Timeouts
 from shared.sync.audit.audit_ports import AuditPorts

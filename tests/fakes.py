@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, unquote
 
-from shared.clients.telemetry import SILENT
 from shared.errors import ConflictError, LeaseLostError
 from shared.model.change_feed import Action, ChangeFeedEntry, FeedPage, State
 from shared.model.failures import (
@@ -28,6 +27,7 @@ from shared.model.lease import LeaseState
 from shared.model.outcome import TickRecord
 from shared.model.replay import Replay, ReplayRequest, ReplayState
 from shared.model.watermark import Hole, StoredWatermark, Watermark
+from shared.process.telemetry import SILENT
 from shared.sync.ports import Ports
 
 NOW = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
@@ -302,9 +302,9 @@ class FakeErrors:
         for row in failures:
             if row.table is ErrorTable.TRANSIENT_RETRY:
                 held, now = self.retries.get(row.sequence), self.now()
-                retries = held.retries + row.tries if held else max(0, row.tries - 1)
+                retries = held.retries + row.attempts if held else max(0, row.attempts - 1)
                 first = held.first_seen if held else now
-                tried = now if row.tries else held.last_tried if held else None
+                tried = now if row.attempts else held.last_attempt if held else None
                 self.retries[row.sequence] = CarriedEntry(
                     row.sequence,
                     row.study_instance_uid,

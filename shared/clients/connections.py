@@ -9,8 +9,8 @@ from azure.storage.blob import BlobServiceClient, LinearRetry
 
 from shared.clients.http import HttpService
 from shared.clients.identity import BearerAuth, platform_credential, token_source
-from shared.clients.telemetry import SILENT, Telemetry
 from shared.process.deadline import Deadline
+from shared.process.telemetry import SILENT, Telemetry
 from shared.settings.authentication import Authentication, AuthenticationType
 from shared.settings.config import Settings
 from shared.settings.timeouts import Timeouts

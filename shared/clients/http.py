@@ -13,9 +13,9 @@ from shared.clients.bounds import Bounds, body_of, bounded, pieces_of
 from shared.clients.http_faults import HttpFaults
 from shared.clients.said_times import retry_after_seconds
 from shared.clients.session import refusal_on_the_way, session_by
-from shared.clients.telemetry import SILENT, Telemetry
 from shared.errors import ForbiddenError, OutageError, OutOfTimeError, TransientError
 from shared.process.deadline import Deadline
+from shared.process.telemetry import SILENT, Telemetry
 from shared.settings.timeouts import TICK
 from shared.settings.transport import DIRECT, Transport
 

@@ -14,9 +14,9 @@ from importlib.metadata import entry_points
 from azure.core.settings import settings as azure_sdk
 from opentelemetry import context, metrics, trace
 
-from shared.clients.telemetry import Telemetry
 from shared.model.outcome import Outcome, TickRecord
 from shared.model.replay import Replay
+from shared.process.telemetry import Telemetry
 
 NAME = "dicom_cast"
 KNOWN_WORDS = frozenset({

@@ -45,7 +45,7 @@ InstanceOfRow = tuple[str, str, str, str]
 class FailedEntry:
     """A failure to record. `exception` names the class, `message` the reason, without patient values.
 
-    `tries`: how often it failed since it was recorded last. `not_before`: when the server asked to be tried again.
+    `attempts`: how many failed since it was recorded last. `not_before`: when the server asked for the next one.
     `is_unforeseen`: it is the app that fell. `may_befall_all`: what the
     FHIR server did may be no fault of the study's.
     """
@@ -57,7 +57,7 @@ class FailedEntry:
     sop_instance_uid: str
     exception: str
     message: str
-    tries: int = 1
+    attempts: int = 1
     not_before: datetime | None = None
     partition: str = DEFAULT_PARTITION
     is_unforeseen: bool = False
@@ -197,16 +197,16 @@ class OpenErrors:
 
 @dataclass(frozen=True, slots=True)
 class CarriedEntry:
-    """An entry that a transient fault kept from being synced. `retries` counts tries after the first.
+    """An entry that a transient fault kept from being synced. `retries`: attempts after the first.
 
-    `last_tried`: None where it only waits for others of its study.
+    `last_attempt`: None if it only waits for others of its study.
     """
 
     sequence: int
     study_instance_uid: str
     retries: int
     first_seen: datetime
-    last_tried: datetime | None
+    last_attempt: datetime | None
     not_before: datetime | None = None
     partition: str = DEFAULT_PARTITION
     series_instance_uid: str = ""

@@ -1,1 +1,1 @@
-"""What a process of the app needs beside the sync: log lines, deadlines, the garbage collector."""
+"""What a process of the app needs beside the sync: log lines, telemetry, deadlines, the garbage collector."""

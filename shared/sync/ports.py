@@ -1,7 +1,6 @@
 """What the loop needs of the outside world."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -12,10 +11,10 @@ from shared.model.fhir import Resource, Written
 from shared.model.journal import Journal, Slot
 from shared.model.lease import LeaseState
 from shared.model.listed_study import ListedStudy
-from shared.model.outcome import TickRecord
 from shared.model.replay import Replay, ReplayRequest
 from shared.model.watermark import Hole, StoredWatermark, Watermark
 from shared.process.deadline import Deadline
+from shared.process.telemetry import Telemetry
 from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.handover import Handover
 from shared.sync.merge.known import KnownResources
@@ -284,23 +283,6 @@ class Lease(Protocol):
 
     def state(self) -> LeaseState:
         """Whether any host holds it."""
-        ...
-
-
-class Telemetry(Protocol):
-    """Whoever watches the app at work. A context manager spans a piece of work, and gives what tells how it ended."""
-
-    def tick(self) -> AbstractContextManager[Callable[[TickRecord], None]]: ...
-
-    def studies(self, study_instance_uids: str, entries: int) -> AbstractContextManager[Callable[[bool, int], None]]:
-        """One try of studies of so many entries: whether any was written to, and how many entries failed.
-
-        The UIDs stand side by side, with blanks between them.
-        """
-        ...
-
-    def replay(self, replay: Replay) -> None:
-        """A replay that has ended."""
         ...
 
 

@@ -314,9 +314,9 @@ def test_a_retry_that_dicom_cast_noted_is_history(errors, table, open_):
     assert [row.sequence for row in errors.page(ErrorQuery(table, only_open=False), 10)] == [7, 8]
 
 
-def waits(sequence, tries=1, **others):
+def waits(sequence, attempts=1, **others):
     one = failure(sequence, table=ErrorTable.TRANSIENT_RETRY, exception="TransientError", message="status 503")
-    return replace(one, tries=tries, **others)
+    return replace(one, attempts=attempts, **others)
 
 
 def test_all_that_is_carried_is_found_wherever_the_feed_has_it(errors, clock):
@@ -330,12 +330,12 @@ def test_all_that_is_carried_is_found_wherever_the_feed_has_it(errors, clock):
         (9, ("north", "1.2")),
     ]
     assert len(errors.carried(2)) == 2
-    assert {(one.first_seen, one.last_tried, one.retries) for one in carried} == {(clock.now, clock.now, 0)}
+    assert {(one.first_seen, one.last_attempt, one.retries) for one in carried} == {(clock.now, clock.now, 0)}
 
 
 def test_a_row_says_when_its_entry_was_tried_last(errors, clock):
     """To be seen again is no try; an entry that only waits for others was never tried; rows of before say when seen."""
-    errors.record([waits(1), waits(2, tries=0), waits(3)])
+    errors.record([waits(1), waits(2, attempts=0), waits(3)])
     for row in errors.rows(ErrorTable.TRANSIENT_RETRY):
         if row["RowKey"] == f"{3:020d}":
             del row["LastTried"]
@@ -343,20 +343,20 @@ def test_a_row_says_when_its_entry_was_tried_last(errors, clock):
     errors.forget_index()
     errors.begin()
     clock.now += timedelta(minutes=1)
-    errors.record([waits(1, tries=0), waits(2, tries=0), waits(3, tries=0)])
-    assert [one.last_tried for one in errors.carried(9)] == [START, None, START]
+    errors.record([waits(1, attempts=0), waits(2, attempts=0), waits(3, attempts=0)])
+    assert [one.last_attempt for one in errors.carried(9)] == [START, None, START]
     clock.now += timedelta(minutes=1)
-    errors.record([waits(number, tries=4) for number in (1, 2, 3)])
-    assert {one.last_tried for one in errors.carried(9)} == {clock.now}
+    errors.record([waits(number, attempts=4) for number in (1, 2, 3)])
+    assert {one.last_attempt for one in errors.carried(9)} == {clock.now}
     assert [one.retries for one in errors.carried(9)] == [4, 4, 4]
 
 
 def test_what_is_carried_anew_has_all_its_time(errors, clock):
     """That it was carried once, and synced, gives it no less."""
-    errors.record([waits(1, tries=4)])
+    errors.record([waits(1, attempts=4)])
     errors.close(opened(errors))
     clock.now += timedelta(days=30)
-    errors.record([waits(1, tries=4)])
+    errors.record([waits(1, attempts=4)])
     (carried,) = errors.carried(9)
     assert (carried.first_seen, carried.retries) == (clock.now, 3)
 

@@ -10,7 +10,6 @@ from shared.clients.dicom.change_feed import ChangeFeed
 from shared.clients.dicom.change_feed_reader import FeedReader
 from shared.clients.dicom.dicomweb import DicomWeb
 from shared.clients.http import HttpService
-from shared.clients.telemetry import SILENT
 from shared.errors import (
     ConflictError,
     FeedError,
@@ -25,6 +24,7 @@ from shared.mapping.resources import MAPPED_KEYS
 from shared.model.change_feed import FeedPage
 from shared.model.replay import ReplayRequest
 from shared.model.watermark import Watermark
+from shared.process.telemetry import SILENT
 from shared.sync.handover import Handover
 from shared.sync.merge.known import KnownResources
 from shared.sync.ports import Ports

@@ -25,7 +25,7 @@ PURE_LIBRARIES = {
 ALLOWED = {
     "model": {"model"},
     "errors": {"model"},
-    "process": {"process"},
+    "process": {"process", "model"},
     "settings": {"settings", "mapping", "model", "errors"},
     "mapping": {"mapping", "model", "errors"},
     "sync": {"sync", "mapping", "model", "errors", "process"},

@@ -152,8 +152,9 @@ class ErrorTables:
         now = self._now().isoformat()
         if held and held.get("ResolvedAt") and failure.table is ErrorTable.TRANSIENT_RETRY:
             held = None  # what was synced since is tried anew for as long as any
-        # What waits for others of its study is seen, and not tried: the back-off counts from the last try.
-        tried = now if failure.tries else last_tried(held or {})
+        # What waits for others of its study is seen, and not tried: the back-off counts from the last attempt.
+        tried = now if failure.attempts else last_tried(held or {})
+        retries = failure.attempts - 1 if held is None else held.get("RetryNumber", 0) + failure.attempts
         return {
             "PartitionKey": failure.exception,
             "RowKey": failure.key[1],
@@ -163,7 +164,7 @@ class ErrorTables:
             "Partition": failure.partition,
             "ChangeFeedSequence": int64(failure.sequence),
             "Exception": shortened(failure.message, MAX_TEXT_BYTES),
-            "RetryNumber": max(0, failure.tries - 1) if held is None else held.get("RetryNumber", 0) + failure.tries,
+            "RetryNumber": max(0, retries),
             "FirstSeen": now if held is None else held.get("FirstSeen", now),
             "LastSeen": now,
             "LastTried": tried,

@@ -19,7 +19,7 @@ from shared.model.outcome import STUDIES_OF_AN_OUTAGE
 from shared.sync.ports import Ports
 from shared.sync.queue.concurrency import GroupRun, WorkerPool
 from shared.sync.queue.pending import PendingStudies
-from shared.sync.queue.retry import MAX_WAIT_SECONDS, TRIES_IN_A_TICK, delay_seconds
+from shared.sync.queue.retry import ATTEMPTS_IN_A_TICK, MAX_WAIT_SECONDS, delay_seconds
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
 from shared.sync.record.past import DoneStudy
@@ -164,7 +164,7 @@ class StudyQueue:
 
     def _retry(self, pending: PendingStudies) -> None:
         """Tries again what failed, each when it is due, as often and as long as one tick may."""
-        while ready := [one for one in self._waiting.values() if one.tries < TRIES_IN_A_TICK]:
+        while ready := [one for one in self._waiting.values() if one.tries < ATTEMPTS_IN_A_TICK]:
             waiting = min(ready, key=lambda one: one.due)
             wait = (waiting.due - self._ports.now()).total_seconds()
             if wait > MAX_WAIT_SECONDS or waiting.due >= self._limits.deadline:
@@ -184,7 +184,7 @@ class StudyQueue:
     def _is_own_fault(self, waiting: _Waiting, error: TransientError) -> bool:
         """Whether it has failed in the same way all the time, and the server is well: others were written."""
         is_same = error.status in SUSPECT_STATUSES and error.status == waiting.error.status
-        return is_same and waiting.tries + 1 >= TRIES_IN_A_TICK and self._progress.studies > 0
+        return is_same and waiting.tries + 1 >= ATTEMPTS_IN_A_TICK and self._progress.studies > 0
 
     def _wait(self, study: Study, error: TransientError, tries: int) -> None:
         delay = delay_seconds(tries, error.retry_after_seconds, self._limits.total_retry_seconds)

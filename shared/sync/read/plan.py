@@ -135,7 +135,7 @@ def _named(entry: TornEntry, carried: CarriedEntry | None) -> TornEntry:
 
 def attempts_at(entry: CarriedEntry) -> Attempts:
     """What is known of one carried entry by itself."""
-    return Attempts(1 + entry.retries, entry.first_seen, entry.last_tried or entry.first_seen, entry.not_before)
+    return Attempts(1 + entry.retries, entry.first_seen, entry.last_attempt or entry.first_seen, entry.not_before)
 
 
 def attempts_of(carried: Sequence[CarriedEntry]) -> dict[tuple[str, str], Attempts]:
@@ -150,7 +150,7 @@ def attempts_of(carried: Sequence[CarriedEntry]) -> dict[tuple[str, str], Attemp
         study: Attempts(
             1 + max(entry.retries for entry in entries),
             min(entry.first_seen for entry in entries),
-            max((entry.last_tried for entry in entries if entry.last_tried), default=entries[0].first_seen),
+            max((entry.last_attempt for entry in entries if entry.last_attempt), default=entries[0].first_seen),
             max((entry.not_before for entry in entries if entry.not_before), default=None),
         )
         for study, entries in studies.items()

@@ -32,10 +32,10 @@ class FeedRecorder:
         return self._keep(entries, torn_failures(entries))
 
     def carried(
-        self, entries: Sequence[ChangeFeedEntry], reason: str, tries: int = 0, not_before: datetime | None = None
+        self, entries: Sequence[ChangeFeedEntry], reason: str, attempts: int = 0, not_before: datetime | None = None
     ) -> None:
         rows = transient_failures(ErrorTable.TRANSIENT_RETRY, entries, reason)
-        self._keep(entries, [replace(row, tries=tries, not_before=not_before) for row in rows])
+        self._keep(entries, [replace(row, attempts=attempts, not_before=not_before) for row in rows])
 
     def given_up(self, entries: Sequence[ChangeFeedEntry], reason: str) -> int:
         return self._keep(entries, transient_failures(ErrorTable.TRANSIENT_FAILURE, entries, reason))

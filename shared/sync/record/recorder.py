@@ -28,9 +28,9 @@ class Recorder(Protocol):
         ...
 
     def carried(
-        self, entries: Sequence[ChangeFeedEntry], reason: str, tries: int = 0, not_before: datetime | None = None
+        self, entries: Sequence[ChangeFeedEntry], reason: str, attempts: int = 0, not_before: datetime | None = None
     ) -> None:
-        """A study waits; `tries` failed in this tick."""
+        """A study waits; `attempts` failed in this tick."""
         ...
 
     def given_up(self, entries: Sequence[ChangeFeedEntry], reason: str) -> int:

@@ -48,10 +48,10 @@ class ReplayRecorder:
         return self._keep(entries, torn_failures(entries))
 
     def carried(
-        self, entries: Sequence[ChangeFeedEntry], reason: str, tries: int = 0, not_before: datetime | None = None
+        self, entries: Sequence[ChangeFeedEntry], reason: str, attempts: int = 0, not_before: datetime | None = None
     ) -> None:
         """Nothing is written: the replay comes back to it."""
-        _ = tries, not_before
+        _ = attempts, not_before
         self.waiting = reason
         self.left |= {entry.sequence for entry in entries} or {0}
 

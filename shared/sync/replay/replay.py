@@ -25,7 +25,7 @@ from shared.sync.bulkhead import bulkhead, tell
 from shared.sync.merge.known import KnownResources
 from shared.sync.merge.words import Words
 from shared.sync.ports import Ports
-from shared.sync.queue.retry import TRIES_IN_A_TICK, Attempts
+from shared.sync.queue.retry import ATTEMPTS_IN_A_TICK, Attempts
 from shared.sync.queue.studies import Limits, Progress, StudyQueue
 from shared.sync.queue.study import StudySync
 from shared.sync.record.replay_recorder import ReplayRecorder
@@ -136,7 +136,7 @@ def _worked(ports: Ports, options: BatchOptions, replay: Replay, portion: Portio
         progress=_added(replay.progress, count, progress, is_done=is_done),
         cursor=cursor,
         failing_since=(replay.failing_since or ports.now()) if recorder.waiting else None,
-        tries=replay.tries + TRIES_IN_A_TICK if recorder.waiting else 0,
+        tries=replay.tries + ATTEMPTS_IN_A_TICK if recorder.waiting else 0,
     )
 
 

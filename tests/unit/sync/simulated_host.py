@@ -11,10 +11,10 @@ import threading
 from datetime import timedelta
 from inspect import isgenerator
 
-from shared.clients.telemetry import SILENT
 from shared.errors import DicomCastError
 from shared.mapping.converters import MappingOptions
 from shared.model.failures import ErrorTable
+from shared.process.telemetry import SILENT
 from shared.sync.batch import BatchOptions
 from shared.sync.ports import Ports
 from shared.sync.status.outages import OutageLog

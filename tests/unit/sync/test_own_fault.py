@@ -10,7 +10,7 @@ from shared.mapping.converters import MappingOptions
 from shared.model.failures import ErrorTable
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.merge.known import KnownResources
-from shared.sync.queue.retry import TRIES_IN_A_TICK
+from shared.sync.queue.retry import ATTEMPTS_IN_A_TICK
 from tests.fakes import FakeClock, FakeErrors, FakeFhir, entry, is_of_endpoint, ports
 
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)
@@ -92,7 +92,7 @@ def test_what_may_pass_is_carried(name, errors, beside):
 
 def test_a_suspect_that_is_well_again_is_written():
     """The last try of a tick is a try like the others."""
-    errors = [status(500)] * (TRIES_IN_A_TICK + 1)
+    errors = [status(500)] * (ATTEMPTS_IN_A_TICK + 1)
 
     class Recovering(Failing):
         def transact(self, bundle):

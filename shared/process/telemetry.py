@@ -1,4 +1,4 @@
-"""What the app tells of its work beyond its log lines; here to nobody. open_telemetry.py tells it to OpenTelemetry."""
+"""What the app reports of its work besides its log lines. `OpenTelemetry` (clients/open_telemetry.py) implements it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from shared.model.replay import Replay
 
 
 class Telemetry:
-    """Each context manager spans a piece of work, and gives a function to tell how it ended."""
+    """Reports nothing. Each context manager spans a piece of work, and yields a function to report how it ended."""
 
     @contextmanager
     def tick(self) -> Iterator[Callable[[TickRecord], None]]:
@@ -17,12 +17,15 @@ class Telemetry:
 
     @contextmanager
     def studies(self, study_instance_uids: str, entries: int) -> Iterator[Callable[[bool, int], None]]:  # noqa: ARG002
-        """One try of a study of so many entries: whether it was written to, and how many entries failed."""
+        """One attempt at a group of studies: whether any was written to, and how many of its entries failed.
+
+        The UIDs stand side by side, separated by blanks.
+        """
         yield _ignored
 
     @contextmanager
     def call(self, system: str, url: str, method: str, path: str) -> Iterator[Callable[[int], None]]:  # noqa: ARG002
-        """An HTTP request to the system at `url`, and the status of its answer. `path` may hold patient data."""
+        """An HTTP request to the system at `url`, and its response's status. `path` may hold patient data."""
         yield _ignored
 
     def replay(self, replay: Replay) -> None:
