@@ -24,7 +24,7 @@ from shared.clients.dicom.change_feed import ChangeFeed
 from shared.clients.dicom.change_feed_reader import FeedReader
 from shared.clients.dicom.dicomweb import DicomWeb
 from shared.clients.dicom.study_list import StudyList
-from shared.clients.fhir.capabilities import Learned
+from shared.clients.fhir.capabilities import LearnedCapabilities
 from shared.clients.fhir.client import FhirClient
 from shared.clients.http import HttpService
 from shared.errors import SettingsError
@@ -112,7 +112,7 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
         accession_issuers=settings.accession_issuers,
         order_link=settings.order_link,
     )
-    dicom, fhir, learned = dicom_access(settings), fhir_access(settings), Learned()
+    dicom, fhir, learned = dicom_access(settings), fhir_access(settings), LearnedCapabilities()
     return App(
         ports=_ports(settings, dicom, fhir, TICK, Deadline(), _telemetry(settings), learned),
         watch=_ports(settings, dicom, fhir, STATUS, ThreadDeadline(), SILENT, learned),
@@ -142,7 +142,7 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
 
 
 def _study_page(
-    settings: Settings, mapping: MappingOptions, dicom: Access, fhir: Access, learned: Learned
+    settings: Settings, mapping: MappingOptions, dicom: Access, fhir: Access, learned: LearnedCapabilities
 ) -> "Callable[[], StudyPage]":
     @cache
     def study_page() -> "StudyPage":
@@ -169,7 +169,7 @@ def _ports(
     timeouts: Timeouts,
     deadline: Deadline,
     telemetry: Telemetry,
-    learned: Learned,
+    learned: LearnedCapabilities,
 ) -> Ports:
     blobs, tables = storage(settings, timeouts)
     stored = Tables(tables, settings.table_name_prefix, TABLES)
@@ -200,8 +200,8 @@ def _ports(
     )
 
 
-def _self_check(settings: Settings, mapping: MappingOptions, learned: Learned) -> "SelfCheck":
-    from shared.clients.self_check import SelfCheck, Sought  # noqa: PLC0415 a tick checks nothing
+def _self_check(settings: Settings, mapping: MappingOptions, learned: LearnedCapabilities) -> "SelfCheck":
+    from shared.clients.self_check import EndpointSearch, SelfCheck  # noqa: PLC0415 a tick checks nothing
 
     blobs, tables = storage(settings, CHECK)
     deadline = ThreadDeadline()
@@ -212,7 +212,7 @@ def _self_check(settings: Settings, mapping: MappingOptions, learned: Learned) -
         _lease(settings, blobs, "check.lock"),
         _change_feed(settings, dicom_service(settings, dicom_access(settings), CHECK, deadline)),
         _fhir(settings, fhir_server(settings, fhir_access(settings), CHECK, deadline), learned),
-        Sought(endpoint["name"], endpoint_query(endpoint["name"], connection["system"], connection["code"])),
+        EndpointSearch(endpoint["name"], endpoint_query(endpoint["name"], connection["system"], connection["code"])),
         deadline,
         links_orders=mapping.links_orders,
         identity=", ".join(_identity(settings)),
@@ -234,7 +234,7 @@ def _change_feed(settings: Settings, dicom: HttpService) -> ChangeFeed:
     return ChangeFeed(reader, settings.gap_grace_seconds)
 
 
-def _fhir(settings: Settings, server: HttpService, learned: Learned) -> FhirClient:
+def _fhir(settings: Settings, server: HttpService, learned: LearnedCapabilities) -> FhirClient:
     return FhirClient(server, learned, settings.bundle_processing)
 
 

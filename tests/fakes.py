@@ -131,7 +131,7 @@ class FakeFhir:
     most: int = 500
     limits: list[int] = field(default_factory=list)
 
-    def manners(self) -> dict[str, str]:
+    def capability_texts(self) -> dict[str, str]:
         return {"software": "fake"}
 
     def check(self) -> None:

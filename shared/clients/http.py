@@ -10,8 +10,8 @@ from urllib.parse import urljoin
 import requests
 
 from shared.clients.bounds import Bounds, body_of, bounded, pieces_of
+from shared.clients.header_times import retry_after_seconds
 from shared.clients.http_faults import HttpFaults
-from shared.clients.said_times import retry_after_seconds
 from shared.clients.session import refusal_on_the_way, session_by
 from shared.errors import ForbiddenError, OutageError, OutOfTimeError, TransientError
 from shared.process.deadline import Deadline

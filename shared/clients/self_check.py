@@ -16,10 +16,10 @@ from shared.clients.dicom.change_feed import ChangeFeed
 from shared.clients.dicom.change_feed_entry import hundred_nanoseconds
 from shared.clients.dicom.change_feed_reader import V1
 from shared.clients.fhir.client import FhirClient
-from shared.clients.fhir.trial import Trial
+from shared.clients.fhir.write_check import WriteCheck
+from shared.clients.header_times import clock_of
 from shared.clients.http import HttpService
 from shared.clients.identity import BearerAuth
-from shared.clients.said_times import clock_of
 from shared.errors import (
     CheckError,
     EntryError,
@@ -55,7 +55,7 @@ _AZURE_API_FOR_FHIR = re.compile(r"[^.]+\.azurehealthcareapis\.com")
 
 
 @dataclass(frozen=True, slots=True)
-class Sought:
+class EndpointSearch:
     """An Endpoint by its name, and the search for it."""
 
     name: str
@@ -75,7 +75,7 @@ class SelfCheck:
         lease: BlobLease,
         feed: ChangeFeed,
         fhir: FhirClient,
-        endpoint: Sought,
+        endpoint: EndpointSearch,
         deadline: Deadline,
         *,
         links_orders: bool = True,
@@ -111,7 +111,7 @@ class SelfCheck:
             ("FHIR server: the Endpoint", self.endpoint, FHIR),
             ("FHIR server: orders", self.orders, FHIR),
             ("FHIR server: patients", self.patients, FHIR),
-            ("FHIR server: what it is like", self.manners, FHIR),
+            ("FHIR server: what it is like", self.capability_texts, FHIR),
             ("FHIR server: clock", lambda: _clock(fhir, metadata), FHIR),
         ]
         return [(name, self._in_time(ask), remedy) for name, ask, remedy in questions]
@@ -189,7 +189,7 @@ class SelfCheck:
     def write(self) -> str:
         """Makes, updates and removes an Endpoint, and tries what must be refused."""
         try:
-            return Trial(self._fhir).run()
+            return WriteCheck(self._fhir).run()
         except CheckError as error:
             raise CheckError(str(error), error.action or SERVER) from error
 
@@ -227,9 +227,9 @@ class SelfCheck:
             " Patients who are there without one are not found under it: docs/runbook.md, 'A system for PatientIDs'"
         )
 
-    def manners(self) -> str:
+    def capability_texts(self) -> str:
         """What is known of the FHIR server by now."""
-        return "; ".join(f"{name}: {value}" for name, value in self._fhir.manners().items())
+        return "; ".join(f"{name}: {value}" for name, value in self._fhir.capability_texts().items())
 
 
 def _token(service: HttpService) -> str:

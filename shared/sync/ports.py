@@ -118,7 +118,7 @@ class FhirServer(Protocol):
         """Seconds that the quickest response so far took; 0 before the first."""
         ...
 
-    def manners(self) -> Mapping[str, str]:
+    def capability_texts(self) -> Mapping[str, str]:
         """What has been learned so far of how the server behaves, in words, for the status."""
         ...
 

@@ -65,7 +65,7 @@ _NO_CALLS = {
     "calls",
     "most_entries",
     "too_many_entries",
-    "manners",
+    "capability_texts",
     "kept",
     "check",
     "state",

@@ -6,13 +6,13 @@ from typing import Any
 
 import requests
 
+from shared.clients.dicom.bisection import Asked, Bisection, is_of_the_window, witnesses
 from shared.clients.dicom.change_feed_entry import entry_of, sequence_of, torn_entry_of
 from shared.clients.dicom.feed_window import Window, WindowRead, asked_for
 from shared.clients.dicom.metadata_parser import MetadataParser
-from shared.clients.dicom.torn_window import Asked, Narrowing, is_of_the_window, witnesses
+from shared.clients.header_times import served_at
 from shared.clients.http import Answer, HttpService
 from shared.clients.json_body import json_of
-from shared.clients.said_times import served_at
 from shared.errors import FeedError, OutageError, OutOfTimeError, RefusedWindowError, TornAnswerError
 from shared.model.change_feed import FeedEntry, TornEntry
 
@@ -46,16 +46,16 @@ class FeedReader:
         """The window's entries, and the service's clock. Raises FeedError, OutageError."""
         try:
             entries, as_of = self._ask(window)
-            found, narrowing = WindowRead(window, entries, as_of, window.limit), None
+            found, bisection = WindowRead(window, entries, as_of, window.limit), None
         except (FeedError, OutageError) as error:
             if not is_of_the_window(error):
                 raise
-            narrowing = Narrowing(self._ask)
-            found = narrowing.read(window, error)
-            if narrowing.is_by_status:
+            bisection = Bisection(self._ask)
+            found = bisection.read(window, error)
+            if bisection.is_by_status:
                 self._ensure_metadata_elsewhere(found.entries, error)
         torn = [entry for entry in found.entries if isinstance(entry, TornEntry)]
-        is_named = narrowing is not None and not narrowing.unnamed
+        is_named = bisection is not None and not bisection.unnamed
         if torn and not is_named and not witnesses(found.entries, with_metadata=False) and not self._witness(torn[0]):
             raise FeedError(f"{torn[0].message}; no entry of the window can be read: is this a change feed?")
         if torn and not self._pass_torn:

@@ -22,7 +22,7 @@ _VERSION = re.compile(r'^(?:W/)?"?([A-Za-z0-9\-.]{1,64})"?$')
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class CapabilityStatement:
     """Of a CapabilityStatement. None: it does not say. `software` is name and version; `base` is the server's own.
 
     `fhir_version` and `software` are told in status, log and self-check: they are of a checked form, or words of ours.
@@ -47,7 +47,7 @@ class Page:
     total: int
 
 
-def statement_of(content: Resource) -> Statement:
+def statement_of(content: Resource) -> CapabilityStatement:
     """Of the server's own `rest`, not of one that it has as a client (capabilitystatement.html, rest.mode)."""
     if content.get("resourceType") != "CapabilityStatement":
         raise ValueError("no CapabilityStatement")
@@ -58,7 +58,7 @@ def statement_of(content: Resource) -> Statement:
     named = [one for one in software if isinstance(one, str) and _SOFTWARE.fullmatch(one)]
     implementation = content.get("implementation")
     base = implementation.get("url") if isinstance(implementation, Mapping) else None
-    return Statement(
+    return CapabilityStatement(
         fhir_version=_fhir_version(content.get("fhirVersion")),
         software=" ".join(named) or None,
         base=base if isinstance(base, str) else None,

@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from shared.clients.fhir.answers import Statement
+from shared.clients.fhir.answers import CapabilityStatement
 from shared.errors import FhirRefusedError
 from shared.model.fhir import Resource
 
@@ -61,7 +61,7 @@ class Capabilities:
         return self.conditional if conditional else self.plain
 
 
-class Learned:
+class LearnedCapabilities:
     """The record as it grows, for the life of the process. Threads may share it."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -84,7 +84,7 @@ class Learned:
                     self._known = replace(self._known, **{name: forgotten})
             return self._known
 
-    def declared(self, statement: Statement) -> None:
+    def learn_from_statement(self, statement: CapabilityStatement) -> None:
         """What the server says of itself; what it was seen to do counts more."""
         self.learn(fhir_version=statement.fhir_version, software=statement.software, base=statement.base)
         if statement.batches and self.known.batches is None:
@@ -98,26 +98,26 @@ class Learned:
                 if value is False and name in _TRIED_AGAIN:
                     self._refused_at[name] = self._monotonic()
 
-    def refused(self, error: FhirRefusedError, **refused: bool) -> None:
+    def learn_refusal(self, error: FhirRefusedError, **refused: bool) -> None:
         """The fields say what. A 403, or an answer that is too long, is due to what was asked for, not to how."""
         if error.status not in (None, requests.codes.forbidden):
             self.learn(**refused)
 
-    def took(self, size: int, *, conditional: bool) -> None:
+    def learn_taken(self, size: int, *, conditional: bool) -> None:
         """A transaction of so many entries was applied."""
         with self._lock:
             limit = self._known.limit(conditional=conditional)
             if size > limit.taken:
                 self.learn(**{_kind(conditional): replace(limit, taken=size)})
 
-    def too_many(self, size: int, *, conditional: bool) -> None:
+    def learn_too_many(self, size: int, *, conditional: bool) -> None:
         """One of so many was refused, and its parts were taken."""
         with self._lock:
             limit = self.known.limit(conditional=conditional)
             self._refused_at[_kind(conditional)] = self._monotonic()
             self.learn(**{_kind(conditional): replace(limit, refused=min(size, limit.refused or size))})
 
-    def found(self, resources: list[Resource]) -> None:
+    def learn_from_matches(self, resources: list[Resource]) -> None:
         """What a search answered: whether it tells versions."""
         if resources and self._known.versions_in_searches is None:
             meta = resources[0].get("meta")
@@ -128,7 +128,7 @@ def _kind(conditional: bool) -> str:
     return "conditional" if conditional else "plain"
 
 
-def told_capabilities(known: Capabilities) -> dict[str, str]:
+def capability_texts(known: Capabilities) -> dict[str, str]:
     """The record in words, for the self-check and the page; what is not known yet says so."""
     return {
         "software": known.software or "not told",

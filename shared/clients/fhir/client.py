@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import requests
 
 from shared.clients.fhir import answers
-from shared.clients.fhir.capabilities import Capabilities, Learned, told_capabilities
+from shared.clients.fhir.capabilities import Capabilities, LearnedCapabilities, capability_texts
 from shared.clients.fhir.exchange import Exchange
 from shared.clients.fhir.faults import fault_of
 from shared.clients.fhir.searches import Searches
@@ -28,11 +28,11 @@ class FhirClient:
     def __init__(
         self,
         service: HttpService,
-        learned: Learned | None = None,
+        learned: LearnedCapabilities | None = None,
         processing: BundleProcessing = BundleProcessing.SERVER,
     ) -> None:
         self.service = service
-        self._learned = learned or Learned()
+        self._learned = learned or LearnedCapabilities()
         self._exchange = Exchange(service, processing)
         self._searches = Searches(self._exchange, self._learned)
         self._checked = False
@@ -52,9 +52,9 @@ class FhirClient:
         """What is known of the server by now."""
         return self._learned.known
 
-    def manners(self) -> Mapping[str, str]:
+    def capability_texts(self) -> Mapping[str, str]:
         """The same in words."""
-        return told_capabilities(self.capabilities)
+        return capability_texts(self.capabilities)
 
     def check(self) -> None:
         """Raises IncompatibleServerError unless the server says it is R4 and takes transactions; asked once."""
@@ -72,7 +72,7 @@ class FhirClient:
             )
         if statement.transactions is False:
             raise IncompatibleServerError(self._name, f"{self._url} does not support transactions")
-        self._learned.declared(statement)
+        self._learned.learn_from_statement(statement)
         self._checked = True
 
     def ensure_answers(self) -> None:
@@ -135,7 +135,7 @@ class FhirClient:
             raise TransientError(
                 f"{self._name}: the answer to a transaction does not match what was sent: {error}"
             ) from None
-        self._learned.took(size, conditional=conditional)
+        self._learned.learn_taken(size, conditional=conditional)
         return written
 
     def most_entries(self, *, conditional: bool) -> int:
@@ -144,9 +144,9 @@ class FhirClient:
 
     def too_many_entries(self, size: int, *, conditional: bool) -> None:
         """A transaction of so many was refused, and its parts were taken."""
-        self._learned.too_many(size, conditional=conditional)
+        self._learned.learn_too_many(size, conditional=conditional)
 
-    def kept(self, **seen: bool) -> None:
+    def learn(self, **seen: bool) -> None:
         """What was seen by reading back: `source_kept`, `tag_kept`, `delete_if_match`, `deleted_kept`."""
         self._learned.learn(**seen)
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import requests
 
 from shared.clients.fhir.outcomes import Refusal, refusal_of
+from shared.clients.header_times import retry_after_seconds
 from shared.clients.http import TRANSIENT_STATUSES, Answer
 from shared.clients.json_body import json_of
-from shared.clients.said_times import retry_after_seconds
 from shared.errors import ConflictError, FhirRefusedError, StudyTooLargeError, ThrottledError, TransientError
 
 LEAST_LIMIT = 3

@@ -3,7 +3,7 @@
 import requests
 
 from shared.clients.fhir import answers
-from shared.clients.fhir.capabilities import Learned
+from shared.clients.fhir.capabilities import LearnedCapabilities
 from shared.clients.fhir.exchange import Exchange
 from shared.errors import FhirRefusedError, TransientError
 from shared.model.fhir import Resource
@@ -15,7 +15,7 @@ _NOT_TAKEN = frozenset({requests.codes.not_found, requests.codes.method_not_allo
 class Forms:
     """What the server makes of a form is tried before one counts, and remembered."""
 
-    def __init__(self, exchange: Exchange, learned: Learned) -> None:
+    def __init__(self, exchange: Exchange, learned: LearnedCapabilities) -> None:
         self._exchange = exchange
         self._learned = learned
 
@@ -44,7 +44,7 @@ class Forms:
             held = self._ids(self._exchange.json("GET", f"/Patient?{_ANY}"))
             is_heeded = self._ids(self._sent("Patient", f"_id={held[0]}&{_ANY}")) == held[:1] if held else True
         except FhirRefusedError as error:
-            self._learned.refused(error, post_searches=False)
+            self._learned.learn_refusal(error, post_searches=False)
         else:
             if len(held) > 1 or not is_heeded:
                 self._learned.learn(post_searches=is_heeded)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import requests
 
 from shared.clients.fhir import answers
-from shared.clients.fhir.capabilities import Learned
+from shared.clients.fhir.capabilities import LearnedCapabilities
 from shared.clients.fhir.exchange import Exchange
 from shared.clients.fhir.forms import Forms
 from shared.clients.fhir.links import followed
@@ -27,7 +27,7 @@ _JOINABLE = re.compile("(?P<name>(identifier|_id)=)(?P<value>[^&]*)(?P<rest>(&_e
 class Searches:
     """What they show of the server is learned."""
 
-    def __init__(self, exchange: Exchange, learned: Learned) -> None:
+    def __init__(self, exchange: Exchange, learned: LearnedCapabilities) -> None:
         self._exchange = exchange
         self._name = exchange.name
         self._learned = learned
@@ -80,7 +80,7 @@ class Searches:
         """After they were refused together: each one's own answer tells why."""
         found = {one: self.one(*one) for one in searches}
         if len(searches) > 1:  # and each by itself was taken
-            self._learned.refused(error, joined_searches=False)
+            self._learned.learn_refusal(error, joined_searches=False)
         return found
 
     def _answered(self, searches: Sequence[tuple[str, str]]) -> list[list[Resource] | FhirRefusedError]:
@@ -92,7 +92,7 @@ class Searches:
         try:
             answer = self._exchange.json("POST", "", {"resourceType": "Bundle", "type": "batch", "entry": requests_})
         except FhirRefusedError as error:
-            self._learned.refused(error, batches=False)
+            self._learned.learn_refusal(error, batches=False)
             return [self._unless_refused(*one) for one in searches]
         try:
             entries = answers.entries_of(answer, len(searches))
@@ -120,7 +120,7 @@ class Searches:
     def _matches(self, resource_type: str, bundle: Resource, asked: str) -> list[Resource]:
         """Of all pages."""
         found = [one for page in self._pages(resource_type, bundle, asked, MAX_PAGES) for one in page]
-        self._learned.found(found)
+        self._learned.learn_from_matches(found)
         return found
 
     def _pages(self, resource_type: str, bundle: Resource, asked: str, most: int) -> Iterator[list[Resource]]:

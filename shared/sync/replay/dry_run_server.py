@@ -52,8 +52,8 @@ class DryRunServer:
             for reference, write in self._writes.items()
         )
 
-    def manners(self) -> Mapping[str, str]:
-        return self._fhir.manners()
+    def capability_texts(self) -> Mapping[str, str]:
+        return self._fhir.capability_texts()
 
     def check(self) -> None:
         self._fhir.check()

@@ -132,7 +132,7 @@ def status(
         replays=replays,
         audit=answers.get("storage: the audit"),
         settings=settings,
-        fhir_server=ports.fhir.manners(),
+        fhir_server=ports.fhir.capability_texts(),
         faults=list(dict.fromkeys(faults.values())),
         down=down,
     )

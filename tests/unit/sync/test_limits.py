@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from shared.clients.fhir.capabilities import Learned
+from shared.clients.fhir.capabilities import LearnedCapabilities
 from shared.clients.json_body import json_bytes
 from shared.errors import FhirRefusedError, PagingError, ThrottledError, TransientError
 from shared.mapping.converters import MappingOptions
@@ -29,7 +29,7 @@ class Limited(FakeFhir):
         super().__init__()
         self.limit = {True: conditional, False: plain}
         self.bad, self.linked = bad, linked
-        self.learned = Learned()
+        self.learned = LearnedCapabilities()
         self.refused = []
 
     def transact(self, bundle):
@@ -43,7 +43,7 @@ class Limited(FakeFhir):
         if self.linked:
             self.check_links(bundle)
         written = super().transact(bundle)
-        self.learned.took(size, conditional=kind)
+        self.learned.learn_taken(size, conditional=kind)
         return written
 
     def check_links(self, bundle):
@@ -57,7 +57,7 @@ class Limited(FakeFhir):
         return self.learned.known.limit(conditional=conditional).most
 
     def too_many_entries(self, size, *, conditional):
-        self.learned.too_many(size, conditional=conditional)
+        self.learned.learn_too_many(size, conditional=conditional)
 
     def held(self, resource_type):
         return [one for one in self.resources if one["resourceType"] == resource_type]
@@ -109,8 +109,8 @@ def test_a_report_in_parts(limit):
     """Of 21 Observations: whatever is taken, all are there once, linked to what the first part has made."""
     fhir = Limited(limit, limit)
     if limit < 4:  # what no refusal could be told from: the server says so by itself
-        fhir.learned.too_many(limit + 1, conditional=True)
-        fhir.learned.took(limit, conditional=True)
+        fhir.learned.learn_too_many(limit + 1, conditional=True)
+        fhir.learned.learn_taken(limit, conditional=True)
     assert all_well(run(fhir, Study([report()])))
     assert (len(fhir.held("Patient")), len(fhir.held("ImagingStudy")), len(fhir.held("Observation"))) == (1, 1, 21)
     assert {one["derivedFrom"][0]["reference"] for one in fhir.held("Observation")} == {"ImagingStudy/1"}
@@ -161,8 +161,8 @@ def test_a_crash_between_two_parts():
             return super().transact(bundle)
 
     fhir = Crashing(8)
-    fhir.learned.too_many(9, conditional=True)
-    fhir.learned.took(8, conditional=True)
+    fhir.learned.learn_too_many(9, conditional=True)
+    fhir.learned.learn_taken(8, conditional=True)
     (outcome,) = run(fhir, Study([report()]))
     assert isinstance(outcome, TransientError)
     assert (len(fhir.held("ImagingStudy")), fhir.held("Observation")) == (1, [])
@@ -181,8 +181,8 @@ def test_what_is_written_and_not_there_ends():
             return answers
 
     fhir = Forgetful(8)
-    fhir.learned.too_many(9, conditional=True)
-    fhir.learned.took(8, conditional=True)
+    fhir.learned.learn_too_many(9, conditional=True)
+    fhir.learned.learn_taken(8, conditional=True)
     (outcome,) = run(fhir, Study([report()]))
     assert isinstance(outcome, TransientError)
     assert "not there when it is read again" in str(outcome)
@@ -226,7 +226,7 @@ def test_an_hour_later_more_is_tried():
     """What was refused is forgotten; what is refused again counts again."""
     now = 0.0
     fhir = Limited(8)
-    fhir.learned = Learned(lambda: now)
+    fhir.learned = LearnedCapabilities(lambda: now)
     run(fhir, *(small(number) for number in range(1, 21)))
     fhir.refused.clear()
     now = 3601.0

@@ -4,10 +4,16 @@ import threading
 
 import pytest
 
-from shared.clients.fhir.answers import Statement
-from shared.clients.fhir.capabilities import FORGOTTEN_AFTER_SECONDS, MAX_ENTRIES, Learned, Limit, told_capabilities
+from shared.clients.fhir.answers import CapabilityStatement
+from shared.clients.fhir.capabilities import (
+    FORGOTTEN_AFTER_SECONDS,
+    MAX_ENTRIES,
+    LearnedCapabilities,
+    Limit,
+    capability_texts,
+)
 
-STATEMENT = Statement("4.0.1", "HAPI 8.8", "http://inner/fhir", transactions=True, batches=None)
+STATEMENT = CapabilityStatement("4.0.1", "HAPI 8.8", "http://inner/fhir", transactions=True, batches=None)
 
 
 class Clock:
@@ -27,7 +33,7 @@ def clock():
 
 @pytest.fixture
 def learned(clock):
-    return Learned(clock)
+    return LearnedCapabilities(clock)
 
 
 @pytest.mark.parametrize(
@@ -50,26 +56,26 @@ def test_the_most_entries_of_a_transaction(limit, most):
 def test_limits_are_learned_by_kind(learned):
     """The largest that was taken, the smallest that was refused; updates have a limit of their own."""
     for size in (4, 8, 6):
-        learned.took(size, conditional=True)
+        learned.learn_taken(size, conditional=True)
     for size in (40, 12, 20):
-        learned.too_many(size, conditional=True)
-    learned.took(50, conditional=False)
+        learned.learn_too_many(size, conditional=True)
+    learned.learn_taken(50, conditional=False)
     assert learned.known.conditional == Limit(taken=8, refused=12)
     assert learned.known.plain == Limit(taken=50)
 
 
 def test_a_limit_is_forgotten_after_an_hour(learned, clock):
     """And what was taken is not; a second refusal counts from then on."""
-    learned.took(8, conditional=True)
-    learned.too_many(20, conditional=True)
+    learned.learn_taken(8, conditional=True)
+    learned.learn_too_many(20, conditional=True)
     clock.seconds = FORGOTTEN_AFTER_SECONDS
     assert learned.known.conditional.most == 8
-    learned.too_many(12, conditional=True)
+    learned.learn_too_many(12, conditional=True)
     clock.seconds += FORGOTTEN_AFTER_SECONDS
     assert learned.known.conditional == Limit(taken=8, refused=12)
     clock.seconds += 1
     assert learned.known.conditional == Limit(taken=8)
-    learned.too_many(30, conditional=True)
+    learned.learn_too_many(30, conditional=True)
     assert learned.known.conditional == Limit(taken=8, refused=30)
 
 
@@ -95,7 +101,7 @@ def test_what_it_was_seen_to_do_counts_more_than_what_it_says(learned, seen, sta
     """A server that advertises batches and refuses them is not asked again and again."""
     if seen is not None:
         learned.learn(batches=seen)
-    learned.declared(Statement("4.0.1", None, None, transactions=None, batches=stated))
+    learned.learn_from_statement(CapabilityStatement("4.0.1", None, None, transactions=None, batches=stated))
     assert learned.known.batches is batches
 
 
@@ -105,10 +111,10 @@ def test_what_it_was_seen_to_do_counts_more_than_what_it_says(learned, seen, sta
 )
 def test_whether_searches_tell_versions(learned, resources, told):
     """By the first resource that a search finds; the first answer counts."""
-    learned.found(resources)
+    learned.learn_from_matches(resources)
     assert learned.known.versions_in_searches is told
     if told is not None:
-        learned.found([{}] if told else [{"meta": {"versionId": "1"}}])
+        learned.learn_from_matches([{}] if told else [{"meta": {"versionId": "1"}}])
         assert learned.known.versions_in_searches is told
 
 
@@ -126,18 +132,18 @@ def test_what_another_lane_learns_meanwhile_is_kept():
 
     class Size(int):
         def __gt__(self, other):
-            lanes.append(at_once(learned.too_many, 20, conditional=True))
+            lanes.append(at_once(learned.learn_too_many, 20, conditional=True))
             return int(self) > other
 
     def clock():
         if len(lanes) == 1:
-            lanes.append(at_once(learned.took, 10, conditional=True))
+            lanes.append(at_once(learned.learn_taken, 10, conditional=True))
         return 0.0
 
-    learned = Learned(clock)
-    learned.took(Size(8), conditional=True)
+    learned = LearnedCapabilities(clock)
+    learned.learn_taken(Size(8), conditional=True)
     lanes[0].join()
-    learned.too_many(12, conditional=True)
+    learned.learn_too_many(12, conditional=True)
     for lane in lanes:
         lane.join()
     assert learned.known.conditional == Limit(taken=10, refused=12)
@@ -145,16 +151,16 @@ def test_what_another_lane_learns_meanwhile_is_kept():
 
 def test_the_record_in_words(learned):
     """What is not known says so; a limit tells what it rests on."""
-    words = told_capabilities(learned.known)
+    words = capability_texts(learned.known)
     assert words.pop("software") == "not told"
     assert set(words.values()) == {"not seen yet"}
-    learned.declared(STATEMENT)
+    learned.learn_from_statement(STATEMENT)
     learned.learn(batches=False, conflict_status=409, delete_if_match=False, deleted_kept=False)
     learned.learn(tag_kept=True, source_kept=False)
-    learned.took(8, conditional=True)
-    learned.too_many(9, conditional=True)
-    learned.took(50, conditional=False)
-    words = told_capabilities(learned.known)
+    learned.learn_taken(8, conditional=True)
+    learned.learn_too_many(9, conditional=True)
+    learned.learn_taken(50, conditional=False)
+    words = capability_texts(learned.known)
     assert (words["software"], words["FHIR version"]) == ("HAPI 8.8", "4.0.1")
     assert (words["batches of searches"], words["answer to a stale If-Match"]) == ("refused", "409")
     assert (words["meta.source"], words["meta.tag"]) == ("dropped", "kept")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.clients.said_times import MOST_WAIT_SECONDS, clock_of, retry_after_seconds, served_at
+from shared.clients.header_times import MOST_WAIT_SECONDS, clock_of, retry_after_seconds, served_at
 
 MOMENT = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
 

@@ -24,7 +24,7 @@ def is_of_the_window(error: FeedError | OutageError) -> bool:
 
 
 @dataclass(slots=True)
-class Narrowing:
+class Bisection:
     """`ask` is one request. `is_by_status`: something was refused with a status, not answered and unreadable."""
 
     ask: Ask

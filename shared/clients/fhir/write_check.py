@@ -16,7 +16,7 @@ REFUSED = (ConflictError, FhirRefusedError, TransientError)
 _GONE = frozenset({404, 410})
 
 
-class Trial:
+class WriteCheck:
     """Raises CheckError where the app could not keep FHIR true with this server; what was made is removed."""
 
     def __init__(self, fhir: FhirClient) -> None:
@@ -52,7 +52,7 @@ class Trial:
         meta = _meta(held)
         tags = [one.get("system") for one in objects(meta.get("tag"))]
         source = str(meta.get("source", "")).split("#")[0]
-        self._fhir.kept(source_kept=source == SYSTEM, tag_kept=SYSTEM in tags)
+        self._fhir.learn(source_kept=source == SYSTEM, tag_kept=SYSTEM in tags)
         if source != SYSTEM and SYSTEM not in tags:
             raise CheckError("the server keeps neither meta.source nor meta.tag: what the app made could not be told")
         if "versionId" not in meta:
@@ -93,9 +93,9 @@ class Trial:
         try:
             self._fhir.transact(_bundle(_delete({**now, "meta": _meta(stale)})))
         except REFUSED:
-            self._fhir.kept(delete_if_match=True)
+            self._fhir.learn(delete_if_match=True)
             return True
-        self._fhir.kept(delete_if_match=False)
+        self._fhir.learn(delete_if_match=False)
         return False
 
     def _update_of_gone(self, gone: Resource) -> str:
@@ -105,10 +105,10 @@ class Trial:
         except REFUSED as error:
             if error.status is None or error.status in NOT_JUDGED - _GONE:
                 return "was not judged"
-            self._fhir.kept(deleted_kept=True)
+            self._fhir.learn(deleted_kept=True)
             return f"is refused ({error.status})"
         self._remove()
-        self._fhir.kept(deleted_kept=False)
+        self._fhir.learn(deleted_kept=False)
         return "makes it again: what others delete while a study is synced comes back"
 
     def _create_anew(self) -> None:
@@ -168,7 +168,7 @@ def _meta(held: Resource) -> Resource:
 
 
 def _guarded(method: str, held: Resource) -> Resource:
-    """A server that tells no versions is told so (`Trial.run`); what was made there is removed all the same."""
+    """A server that tells no versions is told so (`WriteCheck.run`); what was made there is removed all the same."""
     version = _meta(held).get("versionId")
     condition = {} if version is None else {"ifMatch": f'W/"{version}"'}
     return {"method": method, "url": f"Endpoint/{held['id']}", **condition}
