@@ -176,7 +176,7 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class RoundCounts:
     """In studies. `read`: their metadata was read, and their rebuild run dry. `known`: they differ as open rows tell.
 
     `put_off`: they were changing, and the next round compares them. `gone`: DICOM has them no more.
@@ -192,10 +192,6 @@ class Counts:
     put_off: int = 0
     deleted: int = 0
     requests: int = 0
-
-    def plus(self, **more: int) -> "Counts":
-        """With these besides."""
-        return replace(self, **{name: getattr(self, name) + count for name, count in more.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +213,7 @@ class Round:
     started: datetime | None = None
     since: datetime | None = None
     place: Place = field(default_factory=Place)
-    counts: Counts = field(default_factory=Counts)
+    counts: RoundCounts = field(default_factory=RoundCounts)
     unknown: tuple[str, ...] = ()
     deletes_waiting: int = 0
     deletes_confirmed: int = 0
@@ -235,8 +231,9 @@ class Round:
         return self.request.scope is None
 
     def counting(self, **more: int) -> "Round":
-        """With these counted."""
-        return replace(self, counts=self.counts.plus(**more))
+        """With these added to its counts."""
+        sums = {name: getattr(self.counts, name) + count for name, count in more.items()}
+        return replace(self, counts=replace(self.counts, **sums))
 
     def not_knowing(self, said: str) -> "Round":
         """With what cannot be told."""

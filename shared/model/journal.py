@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from shared.model.outcome import BatchResult, Outcome, TickDurations, TickRecord
+from shared.model.counts import Counts
+from shared.model.outcome import Outcome, TickDurations, TickRecord
 from shared.model.stored_text import shortened
-from shared.model.watermark import Watermark
 
 SLOT_SECONDS = 300
 SLOTS = 2016
@@ -14,8 +14,6 @@ SLOTS = 2016
 RECENT = 20
 """So many ticks are kept whole, but for what is too long to be stored."""
 MAX_TEXT_BYTES = 2_000
-TOTALS = ("entries", "studies", "written", "unchanged", "failed", "invalid_tags", "carried", "fhir_calls")
-_NOTHING = BatchResult(Outcome.FAILED, Watermark())
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +44,11 @@ class Slot:
 
     def with_tick(self, record: TickRecord) -> "Slot":
         """The slot with one more tick."""
-        result = record.result or _NOTHING
         lag = record.lag
         return replace(
-            self,
+            (record.result or Counts()).added_to(self),
             ticks=self.ticks + 1,
             failed_ticks=self.failed_ticks + (not record.ended_well),
-            entries=self.entries + result.entries,
-            written=self.written + result.written,
-            unchanged=self.unchanged + result.unchanged,
-            failed=self.failed + result.failed,
-            fhir_calls=self.fhir_calls + result.fhir_calls,
             busy_seconds=round(self.busy_seconds + record.duration_seconds, 3),
             lag_entries=max(self.lag_entries or 0, lag.entries) if lag else self.lag_entries,
             lag_seconds=max(self.lag_seconds or 0.0, lag.seconds) if lag else self.lag_seconds,
@@ -95,8 +87,8 @@ class Journal:
     def with_tick(self, record: TickRecord) -> "Journal":
         """The journal with one more tick; idle ones are kept as the last only."""
         record = _shortened(record)
-        result = record.result or _NOTHING
-        totals = {name: self.totals.get(name, 0) + getattr(result, name) for name in TOTALS}
+        counts = (record.result or Counts()).by_name
+        totals = {name: self.totals.get(name, 0) + count for name, count in counts.items()}
         durations = self.durations.get(record.outcome, TickDurations()).with_tick(record.duration_seconds)
         slot = Slot.of(record.started)
         if self.slot is not None and self.slot.start == slot.start:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from shared.model.counts import Counts
 from shared.model.failures import ErrorTable
 from shared.model.watermark import Watermark
 
@@ -27,22 +28,11 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class BatchResult:
-    """What one batch did. Counts are of entries, but `studies` (groups) and `fhir_calls` (HTTP requests).
-
-    `carried` entries wait for a later tick; until then the watermark stands before the first of them.
-    """
+class BatchResult(Counts):
+    """What one batch did. The watermark stands before the first of the carried entries."""
 
     outcome: Outcome
     watermark: Watermark
-    entries: int = 0
-    studies: int = 0
-    written: int = 0
-    unchanged: int = 0
-    failed: int = 0
-    invalid_tags: int = 0
-    carried: int = 0
-    fhir_calls: int = 0
     held_by: str | None = None
     """Why the watermark stands before the end of what was read, None where it does not."""
     recorded: Mapping[ErrorTable, int] = field(default_factory=dict)
@@ -57,11 +47,6 @@ class BatchResult:
     """Up to where the feed was read, by this batch or earlier ones; None: an older release wrote the record."""
     but_settling: Watermark | None = None
     """Where the watermark would stand if no study settled, from which the lag counts; None as above."""
-
-    @property
-    def ended(self) -> int:
-        """Entries that are in FHIR or recorded as failed; one that waits for another try has not ended."""
-        return self.written + self.unchanged + self.failed
 
     @property
     def done(self) -> Watermark:

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from shared.errors import FeedError, OutageError
 from shared.mapping.converters import MappingOptions
 from shared.model.audit import AuditOptions
+from shared.model.counts import Counts
 from shared.model.failures import ErrorTable
-from shared.model.journal import TOTALS
 from shared.model.outcome import BatchResult, Outcome
 from shared.model.watermark import StoredWatermark
 from shared.sync.ports import Ports
@@ -73,16 +73,16 @@ def run_batch(ports: Ports, options: BatchOptions) -> BatchResult:
             results.append(result)
             if is_last or result.held_by:
                 break
-    return together(results)
+    return sum_of(results)
 
 
-def together(results: Sequence[BatchResult]) -> BatchResult:
+def sum_of(results: Sequence[BatchResult]) -> BatchResult:
     """What several slices did; the watermark is the last one's."""
-    sums = {name: sum(getattr(result, name) for result in results) for name in TOTALS}
+    total = sum(results[:-1], Counts()).added_to(results[-1])
+    outcome = Outcome.SYNCED if total.entries else Outcome.IDLE
     recorded = sum((Counter(result.recorded) for result in results), Counter[ErrorTable]())
-    outcome = Outcome.SYNCED if sums["entries"] else Outcome.IDLE
     brought_on = any(result.brought_on for result in results)
-    return replace(results[-1], outcome=outcome, recorded=dict(recorded), brought_on=brought_on, **sums)
+    return replace(total, outcome=outcome, recorded=dict(recorded), brought_on=brought_on)
 
 
 def run_slice(ports: Ports, options: BatchOptions, deadline: datetime) -> tuple[BatchResult, bool]:
@@ -105,10 +105,10 @@ def run_slice(ports: Ports, options: BatchOptions, deadline: datetime) -> tuple[
     recorder = FeedRecorder(rows)
     due = sum(len(study.entries) for study in plan.due)
     progress = StudyQueue(ports, sync, recorder, limits, lambda done: ports.lease.tell(done, due)).run(plan.due)
-    progress.failed += recorder.torn(plan.torn) + recorder.gone(plan.gone)
+    progress.counts += Counts(failed=recorder.torn(plan.torn) + recorder.gone(plan.gone))
     for study in plan.resting:
         recorder.carried(study.entries, "an earlier entry of the study is not synced yet")
-        progress.carried += study.entries
+        progress.carry(study.entries)
 
     unfinished = {entry.sequence for study in progress.unfinished for entry in study.entries}
     carried = {entry.sequence for entry in progress.carried}
@@ -122,7 +122,7 @@ def run_slice(ports: Ports, options: BatchOptions, deadline: datetime) -> tuple[
         raise progress.outage
     result = _result(plan, progress, end, ports.fhir.calls - calls_before)
     brought_on = end.but_settling != at.but_settling or plan.is_any_resting
-    brought_on = brought_on or bool(progress.studies or rows.recorded)
+    brought_on = brought_on or bool(progress.counts.studies or rows.recorded)
     return replace(result, recorded=dict(rows.recorded), brought_on=brought_on), plan.is_last
 
 
@@ -139,20 +139,14 @@ def _result(plan: Plan, progress: Progress, end: SliceEnd, fhir_calls: int) -> B
     waiting_studies = {one.study for one in plan.untouched}
     waiting_studies |= {one.study for one in progress.carried}
     entries = len(plan.torn) + len(plan.gone) + sum(len(study.entries) for study in (*plan.due, *plan.resting))
-    return BatchResult(
+    counts = progress.counts + Counts(entries=entries, fhir_calls=fhir_calls)
+    result = BatchResult(
         outcome=Outcome.SYNCED if entries else Outcome.IDLE,
         watermark=end.stored.watermark,
-        entries=entries,
-        studies=progress.studies,
-        written=progress.written,
-        unchanged=progress.unchanged,
-        failed=progress.failed,
-        invalid_tags=progress.invalid_tags,
-        carried=len(progress.carried),
-        fhir_calls=fhir_calls,
         held_by=plan.read.held_by,
         waiting=len(progress.carried) + len(plan.untouched),
         waiting_studies=len(waiting_studies),
         read_through=end.but_settling.read_through,
         but_settling=end.but_settling.watermark,
     )
+    return counts.added_to(result)

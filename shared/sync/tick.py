@@ -5,7 +5,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.errors import DicomCastError, FeedError, LeaseLostError, OutageError, UnforeseenTickError, WatermarkError
-from shared.model.journal import TOTALS, Journal
+from shared.model.counts import Counts
+from shared.model.journal import Journal
 from shared.model.outcome import BatchResult, Lag, Outcome, TickRecord
 from shared.process.log_lines import log_line
 from shared.sync.audit.audit import run_audit
@@ -165,5 +166,5 @@ def _log(record: TickRecord, state: SyncState | None) -> None:
         Error=record.error,
         State=state.state,
         StateSeconds=round((record.ended - state.since).total_seconds()) if state.since else None,
-        **{name.title().replace("_", ""): getattr(result, name) if result else 0 for name in TOTALS},
+        **{name.title().replace("_", ""): count for name, count in (result or Counts()).by_name.items()},
     )

@@ -58,20 +58,11 @@ def _lease_json(lease: LeaseState) -> dict[str, Any]:
 def tick_json(tick: TickRecord) -> dict[str, Any]:
     """`Tick`: the record and its batch's counts side by side."""
     own = ("started", "duration_seconds", "outcome", "error")
-    counts = {
-        "held_by",
-        "entries",
-        "studies",
-        "written",
-        "unchanged",
-        "failed",
-        "invalid_tags",
-        "carried",
-        "fhir_calls",
-    }
-    result = {name: value for name, value in _plain(tick.result or {}).items() if name in set(map(_camel, counts))}
-    failures = {"failures": _plain(tick.result.recorded)} if tick.result else {}
-    return {_camel(name): _plain(getattr(tick, name)) for name in own} | result | failures
+    of_tick = {_camel(name): _plain(getattr(tick, name)) for name in own}
+    if not (result := tick.result):
+        return of_tick
+    counts = {_camel(name): count for name, count in result.by_name.items()}
+    return of_tick | {"heldBy": result.held_by} | counts | {"failures": _plain(result.recorded)}
 
 
 def slot_json(slot: Slot) -> dict[str, Any]:

@@ -53,7 +53,12 @@ def told(outcome, result=None, error=None, lag=None):
             "synced 1,350 entries of 70 studies, 2 failed, 0 behind, 0.4 s",
         ),
         (
-            (Outcome.SYNCED, BatchResult(Outcome.SYNCED, Watermark(9), 4, 1, 0, 1, carried=3), None, None),
+            (
+                Outcome.SYNCED,
+                BatchResult(Outcome.SYNCED, Watermark(9), entries=4, studies=1, unchanged=1, carried=3),
+                None,
+                None,
+            ),
             "synced 1 entry of 1 study, 0 failed, 3 wait for another try, how far behind is not known, 0.4 s",
         ),
         (

@@ -15,6 +15,7 @@ from shared.errors import (
     UnreadStudyError,
 )
 from shared.model.change_feed import ChangeFeedEntry
+from shared.model.counts import Counts
 from shared.model.outcome import STUDIES_OF_AN_OUTAGE
 from shared.sync.ports import Ports
 from shared.sync.queue.concurrency import GroupRun, WorkerPool
@@ -44,18 +45,14 @@ class Limits:
 
 @dataclass(slots=True)
 class Progress:
-    """What has been done so far, in entries.
+    """What has been done so far.
 
-    `studies_written` counts studies. `unfinished` is neither done nor recorded: because of the `outage`, or for want
-    of time.
+    `studies_written` counts studies. `unfinished`: neither synced nor recorded, because of the `outage` or for want of
+    time.
     """
 
-    studies: int = 0
+    counts: Counts = field(default_factory=Counts)
     studies_written: int = 0
-    written: int = 0
-    unchanged: int = 0
-    failed: int = 0
-    invalid_tags: int = 0
     carried: list[ChangeFeedEntry] = field(default_factory=list)
     unfinished: list[Study] = field(default_factory=list)
     outage: OutageError | None = None
@@ -63,7 +60,12 @@ class Progress:
     @property
     def done(self) -> int:
         """Entries that are synced, recorded, or carried to a later tick."""
-        return self.written + self.unchanged + self.failed + len(self.carried)
+        return self.counts.ended + self.counts.carried
+
+    def carry(self, entries: Sequence[ChangeFeedEntry]) -> None:
+        """Counts entries that are recorded as carried."""
+        self.carried += entries
+        self.counts += Counts(carried=len(entries))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,7 @@ class StudyQueue:
     def _is_own_fault(self, waiting: _Waiting, error: TransientError) -> bool:
         """Whether it has failed in the same way all the time, and the server is well: others were written."""
         is_same = error.status in SUSPECT_STATUSES and error.status == waiting.error.status
-        return is_same and waiting.tries + 1 >= ATTEMPTS_IN_A_TICK and self._progress.studies > 0
+        return is_same and waiting.tries + 1 >= ATTEMPTS_IN_A_TICK and self._progress.counts.studies > 0
 
     def _wait(self, study: Study, error: TransientError, tries: int) -> None:
         delay = delay_seconds(tries, error.retry_after_seconds, self._limits.total_retry_seconds)
@@ -199,9 +201,9 @@ class StudyQueue:
 
         Raises OutageError where the same falls on study after study, or the FHIR server refuses whatever it is asked.
         """
-        if not self._progress.studies and not result.wrote and _is_refused(result):
+        if not self._progress.counts.studies and not result.wrote and _is_refused(result):
             self._ensure_well()
-        if not result.is_fallen or self._progress.studies:
+        if not result.is_fallen or self._progress.counts.studies:
             self._count_fallen()
             self._count(study, result)
             return
@@ -227,14 +229,10 @@ class StudyQueue:
         failed = self._recorder.done(DoneStudy(study.entries, result.failures, result.untrue, result.gone))
         self._done_studies.append(study)
         self._rows += len(result.failures)
-        self._progress.studies += 1
-        self._progress.failed += failed
-        self._progress.invalid_tags += sum(not failure.is_final for failure in result.failures)
+        left_out = sum(not failure.is_final for failure in result.failures)
+        synced = {"written" if result.wrote else "unchanged": len(study.entries) - failed}
+        self._progress.counts += Counts(studies=1, failed=failed, invalid_tags=left_out, **synced)
         self._progress.studies_written += result.wrote
-        if result.wrote:
-            self._progress.written += len(study.entries) - failed
-        else:
-            self._progress.unchanged += len(study.entries) - failed
         self._tell(self._progress.done)
 
     def _suspect_outage(self, error: TransientError) -> None:
@@ -243,7 +241,7 @@ class StudyQueue:
         That somebody else writes first is no outage, nor that the archive's account of a study cannot be had; nor are
         studies at 500, however many, where a search and a transaction are answered rightly.
         """
-        if self._progress.studies or isinstance(error, _NO_OUTAGE):
+        if self._progress.counts.studies or isinstance(error, _NO_OUTAGE):
             return
         self._ensure_well()
         failed = [one for one in self._waiting.values() if not _is_studys_own(one.error)]
@@ -268,13 +266,13 @@ class StudyQueue:
         )
         over = [entry for entry in study.entries if study.is_over(entry.sequence, now, total)]
         if over or (not study.entries and study.is_over(0, now, total)):
-            self._progress.failed += self._recorder.given_up(over, reason)
+            self._progress.counts += Counts(failed=self._recorder.given_up(over, reason))
             if len(over) == len(study.entries):
                 return
         rest = [entry for entry in study.entries if entry not in over] if over else study.entries
         asked = waiting.error.retry_after_seconds
         self._recorder.carried(rest, reason, waiting.tries, waiting.due if asked else None)
-        self._progress.carried += rest
+        self._progress.carry(rest)
 
 
 def _is_studys_own(error: TransientError) -> bool:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from shared.errors import FeedError, OutageError, TransientError, UnforeseenError
 from shared.mapping.study_identity import is_study, study_identifier
 from shared.mapping.transaction import identifier_query
+from shared.model.counts import Counts
 from shared.model.replay import (
     Cursor,
     PlannedWrite,
@@ -166,7 +167,7 @@ def run_portion(
         for study in portion.studies
     ]
     progress = StudyQueue(ports, sync, recorder, limits).run(studies)
-    progress.failed += recorder.torn(portion.torn) + len(portion.errors)
+    progress.counts += Counts(failed=recorder.torn(portion.torn) + len(portion.errors))
     return progress, recorder, fhir.writes
 
 
@@ -183,14 +184,8 @@ def _is_nowhere(ports: Ports, options: BatchOptions, replay: Replay, portion: Po
 def _added(so_far: ReplayProgress, count: int, progress: Progress, *, is_done: bool) -> ReplayProgress:
     done = so_far.done + count
     # A study that is gone from the DICOM service has no entries, but may have been written.
-    written = progress.written or progress.studies_written
-    return ReplayProgress(
-        done=done,
-        total=done if is_done else so_far.total,
-        written=so_far.written + written,
-        unchanged=so_far.unchanged + progress.unchanged,
-        failed=so_far.failed + progress.failed,
-    )
+    counts = replace(progress.counts, written=progress.counts.written or progress.studies_written)
+    return counts.added_to(replace(so_far, done=done, total=done if is_done else so_far.total))
 
 
 def _log_end(replay: Replay) -> None:

@@ -11,7 +11,7 @@ from shared.model.change_feed import TornEntry
 from shared.model.failures import ErrorTable
 from shared.model.outcome import BatchResult, Outcome
 from shared.model.watermark import Watermark
-from shared.sync.batch import BatchOptions, run_batch, together
+from shared.sync.batch import BatchOptions, run_batch, sum_of
 from shared.sync.record.marks import before_first, placed
 from tests.fakes import NOW, FakeClock, FakeFeed, FakeFhir, FakeLease, entry, ports
 
@@ -78,7 +78,7 @@ def ended(outcome, entries=0, *, brought_on=False, at=0):
 )
 def test_what_several_slices_did(results, outcome):
     """One that found nothing does not take back that others synced; the counts add up, the watermark is the last's."""
-    result = together(results)
+    result = sum_of(results)
     entries = sum(one.entries for one in results)
     assert (result.outcome, result.entries, result.recorded.get(ErrorTable.FHIR, 0)) == (outcome, entries, entries)
     assert result.watermark == results[-1].watermark
