@@ -9,10 +9,13 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_order(function: Callable[[Item], Result], items: Iterable[Item], at_once: int) -> Iterator[Result]:
-    """`function` of each item. So many are at work at once; 1: an item's turn comes when its result is asked for.
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], at_once: int, ahead: int = 0
+) -> Iterator[Result]:
+    """`function` of each item, called in `at_once` threads; with 1, only once its result is asked for.
 
-    An error is raised in the place of the result. What is not wanted any more is waited for, if it has begun.
+    `ahead`: how many results may be under way or kept before they are asked for, at least `at_once`. An error is raised
+    in the place of the result. On closing, the calls that have begun are waited for, and no other begins.
     """
     if at_once == 1:
         yield from map(function, items)
@@ -22,7 +25,7 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], at_once:
     try:
         for item in items:
             begun.append(pool.submit(function, item))
-            if len(begun) == at_once:
+            if len(begun) >= max(at_once, ahead):
                 yield begun.popleft().result()
         while begun:
             yield begun.popleft().result()

@@ -19,7 +19,7 @@ from shared.sync.ports import Ports
 from shared.sync.queue.studies import Limits, Progress, StudyQueue
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Plan, make_plan
-from shared.sync.read.read_ahead import ReadAhead
+from shared.sync.read.read_ahead import Pages, ReadAhead
 from shared.sync.record.feed_recorder import FeedRecorder
 from shared.sync.record.marks import SliceEnd, slice_end
 from shared.sync.record.rows import ErrorRows
@@ -62,10 +62,10 @@ def run_batch(ports: Ports, options: BatchOptions) -> BatchResult:
     if options.max_slices == 1:  # what would be read ahead is of no use to the next tick
         return run_slice(ports, options, deadline)[0]
     results: list[BatchResult] = []
-    with ReadAhead(ports.feed) as feed:
+    with ReadAhead(ports.feed) as ahead:
         while not results or (len(results) != options.max_slices and ports.now() < deadline):
             try:
-                result, is_last = run_slice(replace(ports, feed=feed), options, deadline)
+                result, is_last = run_slice(ports, options, deadline, ahead.pages)
             except (FeedError, OutageError):
                 if not results:
                     raise
@@ -85,8 +85,10 @@ def sum_of(results: Sequence[BatchResult]) -> BatchResult:
     return replace(total, outcome=outcome, recorded=dict(recorded), brought_on=brought_on)
 
 
-def run_slice(ports: Ports, options: BatchOptions, deadline: datetime) -> tuple[BatchResult, bool]:
-    """One slice from the watermark on, and whether the feed had nothing behind it.
+def run_slice(
+    ports: Ports, options: BatchOptions, deadline: datetime, pages: Pages | None = None
+) -> tuple[BatchResult, bool]:
+    """One slice from the watermark on, and whether the feed had nothing behind it. `pages`: the feed's, if read ahead.
 
     Raises FeedError, OutageError, LeaseLostError; what is done stays done.
     """
@@ -95,7 +97,7 @@ def run_slice(ports: Ports, options: BatchOptions, deadline: datetime) -> tuple[
     stored = _by_sequence(ports, ports.watermarks.read())
     at = ports.settling.resumed(stored)
     began = ports.now()
-    plan = make_plan(ports, at, options.size, began + max(timedelta(), deadline - began) * READING)
+    plan = make_plan(ports, at, options.size, began + max(timedelta(), deadline - began) * READING, pages)
     sync = StudySync(ports, options.mapping)
     plan, held = ports.settling.parted(plan, sync.patients, ports.now())
     reaches = max((stored.furthest, *(entry.sequence for entry in plan.read.entries)))

@@ -19,6 +19,8 @@ from shared.errors import FeedEndsEarlyError, FeedError, TornAnswerError
 from shared.model.change_feed import FeedEntry, FeedPage
 from shared.model.watermark import Hole, Watermark
 
+PAGES_AHEAD = 20
+"""Pages that are kept until they are asked for, if several are requested at once: 2,000 entries."""
 SLOW = "entries that cannot be read are told apart from those around them: the next tick goes on"
 
 
@@ -45,7 +47,7 @@ class ChangeFeed:
         place = after.sequence
         while place < end:
             empty = 0
-            for read in in_order(self._reader.read, windows(V1, place, end), at_once):
+            for read in in_order(self._reader.read, windows(V1, place, end), at_once, PAGES_AHEAD):
                 place, clock = read.end, read.as_of
                 settled, holes, held_by = young_holes(read.entries, after, read.as_of, self._grace)
                 after = reached(settled, after)

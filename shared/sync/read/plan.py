@@ -10,6 +10,7 @@ from shared.model.failures import CarriedEntry
 from shared.model.watermark import Hole, StoredWatermark, Watermark
 from shared.sync.ports import Ports
 from shared.sync.queue.retry import Attempts
+from shared.sync.read.read_ahead import Pages
 
 MAX_CARRIED = 10_000
 """Entries that one batch tries again; the watermark waits for what is left."""
@@ -72,7 +73,9 @@ class Plan:
     is_last: bool = True
 
 
-def make_plan(ports: Ports, stored: StoredWatermark, size: int, read_until: datetime) -> Plan:
+def make_plan(
+    ports: Ports, stored: StoredWatermark, size: int, read_until: datetime, pages: Pages | None = None
+) -> Plan:
     """Reads carried entries anew, and the feed from where it was read last; what settles comes in between.
 
     Raises FeedError, OutageError.
@@ -85,7 +88,7 @@ def make_plan(ports: Ports, stored: StoredWatermark, size: int, read_until: date
     now = ports.now()
     rests = {study for study, known in attempts.items() if not known.is_due(now)}
     late, holes = ports.feed.filled(stored.holes) if stored.holes else ((), ())
-    read, is_last = read_slice(ports, stored.read_through, size, read_until)
+    read, is_last = read_slice(ports, pages or ports.feed.pages, stored.read_through, size, read_until)
     # A run that was killed may have recorded entries that were not passed: they are read again with what is new.
     new = dict.fromkeys(entry.sequence for entry in read.entries)
     asked = {entry.sequence for entry in carried if entry.study not in rests} - new.keys()
@@ -157,7 +160,7 @@ def attempts_of(carried: Sequence[CarriedEntry]) -> dict[tuple[str, str], Attemp
     }
 
 
-def read_slice(ports: Ports, after: Watermark, size: int, until: datetime) -> tuple[FeedPage, bool]:
+def read_slice(ports: Ports, pages: Pages, after: Watermark, size: int, until: datetime) -> tuple[FeedPage, bool]:
     """Pages of the feed until `size` entries are there, its end, or a page that came after `until`; one at least.
 
     And whether it was the feed's end.
@@ -165,7 +168,7 @@ def read_slice(ports: Ports, after: Watermark, size: int, until: datetime) -> tu
     entries: list[FeedEntry] = []
     read, is_last = FeedPage((), after), True
     holes: list[Hole] = []
-    for page in ports.feed.pages(after):
+    for page in pages(after):
         entries += page.entries
         holes += page.holes
         read = page

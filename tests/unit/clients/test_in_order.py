@@ -38,6 +38,16 @@ def test_so_many_are_at_work_and_no_more():
     results.close()
 
 
+def test_some_are_done_ahead_of_those_that_are_wanted():
+    """By the few that are at work at once; then they wait for someone to ask."""
+    begun, fifth = [], threading.Event()
+    results = in_order(lambda item: (begun.append(item), item == 4 and fifth.set()), count(), 2, ahead=5)
+    next(results)
+    assert fifth.wait(10)
+    assert sorted(begun) == [0, 1, 2, 3, 4]
+    results.close()
+
+
 def test_an_error_is_raised_in_the_place_of_the_result():
     """What came before it is not lost, what comes after is not begun or of no use."""
 

@@ -61,6 +61,15 @@ def test_reading_takes_a_third_of_the_time_of_the_tick(budget, read):
     assert result.entries == read
 
 
+def test_a_slice_goes_on_with_the_pages_of_the_one_before():
+    """What was read ahead is not asked for again."""
+    feed = FakeFeed([entry(n, study=f"1.{n}", instance=f"1.{n}.1") for n in range(1, 6)], page=1)
+    begun, pages = [], feed.pages
+    feed.pages = lambda after, at_once=1: begun.append(after.sequence) or pages(after, at_once)
+    result = run_batch(ports(feed=feed), OPTIONS)
+    assert (result.entries, begun) == (5, [0])
+
+
 def ended(outcome, entries=0, *, brought_on=False, at=0):
     recorded = {ErrorTable.FHIR: entries}
     return BatchResult(outcome, Watermark(at), entries=entries, recorded=recorded, brought_on=brought_on)
