@@ -59,7 +59,7 @@ def _raw(element: Any) -> Hashable:
     return (repr(element),)
 
 
-def words_of(patient: Fragment) -> dict[str, Any]:
+def statements_of(patient: Fragment) -> dict[str, Any]:
     """What follows DICOM, word by word: the gender, and a name in each script. Each has its own newest entry."""
     words = {element: value for element, value in patient.set.items() if element != "name"}
     return words | {f"name {script_of(name) or ''}": name for name in patient.set.get("name", ())}
@@ -81,13 +81,13 @@ def replaced_by(patient: Resource) -> list[str]:
 
 def filling(patient: Fragment, words: Collection[str]) -> Fragment:
     """The same, but that these words only fill what is missing."""
-    said = words_of(patient)
+    said = statements_of(patient)
     sets = _elements({word: value for word, value in said.items() if word not in words})
     fills = _elements({word: value for word, value in said.items() if word in words})
     return replace(patient, set=sets, fill={**patient.fill, **fills})
 
 
-def together(said: Iterable[Fragment]) -> Fragment:
+def combined(said: Iterable[Fragment]) -> Fragment:
     """What instances say of one patient: a later word over an earlier one; what is filled is the first one's."""
     fragments = list(said)
     if len(fragments) == 1:
@@ -95,7 +95,7 @@ def together(said: Iterable[Fragment]) -> Fragment:
     words: dict[str, Any] = {}
     fills: dict[str, Any] = {}
     for fragment in fragments:
-        words |= words_of(fragment)
+        words |= statements_of(fragment)
         fills = {**fragment.fill, **fills}
     last = fragments[-1]
     identifiers = list(last.add["identifier"][:1])

@@ -119,7 +119,9 @@ def run_slice(
     ports.settling.end(row, end)
     ports.settling.done(plan.due, unfinished | carried, sync.patients, ports.now())
     read_through = end.but_settling.read_through
-    ports.words.end(read_through, [(entry.sequence, sync.patients.of(entry.metadata)) for entry in progress.carried])
+    ports.feed_order.end(
+        read_through, [(entry.sequence, sync.patients.of(entry.metadata)) for entry in progress.carried]
+    )
     if progress.outage:
         raise progress.outage
     result = _result(plan, progress, end, ports.fhir.calls - calls_before)

@@ -17,9 +17,9 @@ from shared.process.deadline import Deadline
 from shared.process.telemetry import Telemetry
 from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.handover import Handover
-from shared.sync.merge.known import KnownResources
+from shared.sync.merge.feed_order import FeedOrder
 from shared.sync.merge.order_searches import OrderSearches
-from shared.sync.merge.words import Words
+from shared.sync.merge.feed_order import FeedOrder
 from shared.sync.queue.concurrency import ConcurrencyLimit
 from shared.sync.read.settling import Settling
 
@@ -290,8 +290,8 @@ class Lease(Protocol):
 class Ports:
     """What the loop works with. `now` returns the host's time in UTC; `sleep` waits for a number of seconds.
 
-    `known`, `order_searches`, `concurrency` and `handover` hold what the host remembers of the FHIR server from batch
-    to batch, `words` what it remembers of the feed, `settling` what it has read of growing studies.
+    `cache`, `order_searches`, `concurrency` and `handover` hold what the host remembers of the FHIR server from batch
+    to batch, `feed_order` what it remembers of the feed's order, `settling` what it has read of growing studies.
     `audit`: None if no audit is made. `deadline`: every request to the DICOM service and the FHIR server keeps to it.
     """
 
@@ -306,11 +306,11 @@ class Ports:
     telemetry: Telemetry
     now: Callable[[], datetime]
     sleep: Callable[[float], None]
-    known: KnownResources = field(default_factory=KnownResources)
+    cache: ResourceCache = field(default_factory=ResourceCache)
     concurrency: ConcurrencyLimit = field(default_factory=ConcurrencyLimit)
     handover: Handover = field(default_factory=Handover)
     deadline: Deadline = field(default_factory=Deadline)
-    words: Words = field(default_factory=Words)
+    feed_order: FeedOrder = field(default_factory=FeedOrder)
     order_searches: OrderSearches = field(default_factory=OrderSearches)
     settling: Settling = field(default_factory=Settling)
     audit: AuditPorts | None = None

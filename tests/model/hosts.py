@@ -26,7 +26,7 @@ from shared.model.replay import ReplayRequest
 from shared.model.watermark import Watermark
 from shared.process.telemetry import SILENT
 from shared.sync.handover import Handover
-from shared.sync.merge.known import KnownResources
+from shared.sync.merge.resource_cache import ResourceCache
 from shared.sync.ports import Ports
 from shared.sync.queue.concurrency import ConcurrencyLimit
 from shared.sync.status.outages import OutageLog
@@ -221,7 +221,7 @@ class _Seen:
     def __init__(self, feed, note):
         self._feed, self._tell = feed, note
         self.most = 1000
-        self.words = None
+        self.feed_order = None
         self.is_replayed = False
 
     def _note(self, entries):
@@ -248,7 +248,7 @@ class _Seen:
     def filled(self, holes):
         found, left = self._feed.filled(holes)
         for one in found:  # a host that was started since knows no place for it: it fills
-            self._tell([one], self.is_replayed or self.words.place(one.sequence) is None)
+            self._tell([one], self.is_replayed or self.feed_order.position(one.sequence) is None)
         return found, left
 
     def _parted(self, pages):
@@ -307,11 +307,11 @@ class Host:
             telemetry=_Told(baton) if self.setup.lanes > 1 else SILENT,
             now=self.clock.now,
             sleep=self.clock.sleep,
-            known=KnownResources(),
+            cache=ResourceCache(),
             concurrency=ConcurrencyLimit(self.setup.lanes),
             handover=Handover(),
         )
-        self.feed.words = self.ports.words
+        self.feed.feed_order = self.ports.feed_order
 
     def tick(self, size):
         """One tick; its record, None where the host was killed in it."""

@@ -56,7 +56,7 @@ def run(case, fhir):
     uid_system = options.of_partition(entries[0].partition).uid_system
     archive = CountedArchive(fhir, entries, load(case, "archive.json"), uid_system)
     fakes = ports(fhir=fhir, archive=archive)
-    fakes.words.begin(Watermark(), [one.sequence for one in entries])  # as they are read in the feed
+    fakes.feed_order.begin(Watermark(), [one.sequence for one in entries])  # as they are read in the feed
     StudySync(fakes, options).run_all([Study(entries)])
 
 

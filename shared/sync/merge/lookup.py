@@ -23,7 +23,7 @@ from shared.mapping.sign import are_doubles, by_id, named
 from shared.mapping.study_identity import is_of_another_partition, study_identifier, uid_of
 from shared.mapping.transaction import endpoint_query, identifier_query, reference_of
 from shared.model.fhir import Resource
-from shared.sync.merge.known import GONE, KnownResources
+from shared.sync.merge.resource_cache import DELETED, ResourceCache
 from shared.sync.merge.survivors import survivors
 from shared.sync.ports import FhirServer
 
@@ -38,15 +38,15 @@ logger = logging.getLogger(__name__)
 
 
 class Lookup:
-    """Searches by identity. `known`: ImagingStudies that need no search, and what searches may not show yet.
+    """Searches by identity. `cache`: ImagingStudies that need no search, and writes that searches may not show yet.
 
-    A resource is given with its version: where searches do not tell it, it is read. It is in the shape that the mapping
-    reads (`mapping/held.py`); what is found raises MalformedResourceError where it cannot be.
+    Every resource has its version: if the search does not give it, the resource is read by its id. It has the shape
+    that the mapping reads (`mapping/held.py`), or MalformedResourceError is raised.
     """
 
-    def __init__(self, fhir: FhirServer, known: KnownResources, options: MappingOptions) -> None:
+    def __init__(self, fhir: FhirServer, cache: ResourceCache, options: MappingOptions) -> None:
         self._fhir = fhir
-        self._known = known
+        self._cache = cache
         self._options = options
         self._read: dict[Search, list[Resource]] = {}
         self._orders: dict[Search, list[Resource]] = {}
@@ -71,18 +71,23 @@ class Lookup:
             for search, found in zip(wanted, self._fhir.search_many(wanted), strict=True):
                 (self._orders if search[0] == ORDER else self._read)[search] = found
 
-    def is_known(self, uid: str) -> bool:
-        return self._known.get(self.study_query(uid)) is not None
+    def is_cached(self, uid: str) -> bool:
+        """Whether `studies` gives the ImagingStudy as this host wrote it, without a request."""
+        return self._cache.get(self.study_query(uid)) is not None
+
+    def forget_study(self, uid: str) -> None:
+        """Has `studies` search for the ImagingStudy again."""
+        self._cache.put(self.study_query(uid), None)
 
     def was_written(self, uid: str) -> bool:
-        """Whether this host has written the ImagingStudy; where it is not found now, somebody has deleted it."""
-        return bool(self._known.traces.of(self.study_query(uid)))
+        """Whether this host has written the ImagingStudy lately; if it is not found now, somebody has deleted it."""
+        return bool(self._cache.recent_writes.of(self.study_query(uid)))
 
     def studies(self, uid: str) -> list[Resource]:
         """The ImagingStudy, and doubles of it that we made."""
         query = self.study_query(uid)
-        if (known := self._known.get(query)) is not None:
-            return [readable(known)]
+        if (cached := self._cache.get(query)) is not None:
+            return [readable(cached)]
         self._elsewhere.discard(uid)
         identifier = study_identifier(self._options, uid)
 
@@ -220,10 +225,12 @@ class Lookup:
         if matches is None:
             matches = self._fhir.search(*search)
         found = {_key(reference_of(one)): one for one in matches if fits(one)}
-        written = {_key(reference): (reference, version) for reference, version in self._known.traces.of(search[1])}
+        written = {
+            _key(reference): (reference, version) for reference, version in self._cache.recent_writes.of(search[1])
+        }
         afresh = search in self._afresh
         self._afresh.discard(search)
-        for key in [*found, *(key for key in written if key not in found and written[key][1] != GONE)]:
+        for key in [*found, *(key for key in written if key not in found and written[key][1] != DELETED)]:
             one = found.get(key)
             reference, version = written.get(key, ("", None))
             if one is None or afresh or version_of(one) is None or version not in (None, version_of(one)):
@@ -235,9 +242,9 @@ class Lookup:
         """The resource as a read by its id gives it, which no search's lag or memory is before."""
         one = self._fhir.read(reference)
         if one is None or not fits(one):
-            self._known.traces.gone(query, reference)
+            self._cache.recent_writes.deleted(query, reference)
             return None
-        self._known.traces.note(query, reference, version_of(one))
+        self._cache.recent_writes.note(query, reference, version_of(one))
         return one
 
 

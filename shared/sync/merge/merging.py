@@ -52,19 +52,18 @@ class StudyMerger:
         self.options = options.of_partition(partition)
         self.partition = partition
         self._archive = ports.archive
-        self._known = ports.known
-        self._lookup = Lookup(ports.fhir, ports.known, self.options)
+        self._lookup = Lookup(ports.fhir, ports.cache, self.options)
         self._endpoint = OurEndpoint(ports, self._lookup, self.options)
         self._reader = StudyReader(ports, self.options, partition)
         self.orders = Orders(ports, self._lookup, self.options)
-        self.patients = PatientLinks(self._lookup, ports.words, self.options)
+        self.patients = PatientLinks(self._lookup, ports.feed_order, self.options)
         self.gone = Gone(partition)
         self._ways = {"counted": self.options.extended, "series_endpoint": self.options.series_endpoint}
 
     def searches(self, wanted: Changes) -> list[Search]:
         """What `writes` will look up, but for Observations."""
         uid = wanted.study_instance_uid
-        searches = [] if self._lookup.is_known(uid) else [self._lookup.study_search(uid)]
+        searches = [] if self._lookup.is_cached(uid) else [self._lookup.study_search(uid)]
         patients = [patient.identifier for patient in self.patients.of(wanted)]
         if patients and not self._endpoint.is_known:
             searches.append(self._endpoint.search)
@@ -78,7 +77,7 @@ class StudyMerger:
     def forget(self, wanted: Changes) -> None:
         """What was remembered may be true no more, and is read anew."""
         self._endpoint.forget()
-        self._known.put(self._lookup.study_query(wanted.study_instance_uid), None)
+        self._lookup.forget_study(wanted.study_instance_uid)
         reports = [("Observation", report_query(uid, self.options)) for _, uid in wanted.reports]
         self._lookup.read_afresh([*self.searches(wanted), *reports])
 
@@ -87,11 +86,11 @@ class StudyMerger:
 
         Raises MultipleMatchingResourcesError, MalformedResourceError, ReplacedPatientError, and what FhirServer does.
         """
-        was_known = self._lookup.is_known(wanted.study_instance_uid)
+        was_cached = self._lookup.is_cached(wanted.study_instance_uid)
         writes = as_they_stand(self._writes(wanted))
-        if was_known and not any(write.resource["resourceType"] == "ImagingStudy" for write in writes):
-            # If-Match guards what is written. That there is nothing to write to the study has to be seen.
-            self._known.put(self._lookup.study_query(wanted.study_instance_uid), None)
+        if was_cached and not any(write.resource["resourceType"] == "ImagingStudy" for write in writes):
+            # If-Match would show that somebody has changed the cached study; without a write it must be read again.
+            self._lookup.forget_study(wanted.study_instance_uid)
             return as_they_stand(self._writes(wanted))
         return writes
 
@@ -281,7 +280,7 @@ class StudyMerger:
         found = [one for parameter, some in uids.items() for one in self._lookup.studies_listing(parameter, some)]
         ours = {uid_of(one, self.options) for one in found if is_ours(one, self.options.service_url)}
         for uid in ours:
-            self._known.put(self._lookup.study_query(uid), None)
+            self._lookup.forget_study(uid)
         return [Changes(uid, [], {}) for uid in sorted(ours - {wanted.study_instance_uid})]
 
 

@@ -49,8 +49,8 @@ class OurEndpoint:
                 return found
             held = self._lookup.endpoint(self._wanted) or self._made()
             merge_endpoint(held, self._wanted)
-            self._ports.known.put(self.search[1], None)  # what is put in its place is as old as it was
-            self._ports.known.put(self.search[1], held)
+            self._ports.cache.put(self.search[1], None)  # what is put in its place is as old as it was
+            self._ports.cache.put(self.search[1], held)
             self._found = reference_of(held), self._ports.now()
             return self._found[0]
 
@@ -82,14 +82,14 @@ class OurEndpoint:
         reference, since = self._found or (None, None)
         if since is not None and self._ports.now() - since <= MAX_AGE:
             return reference
-        held = self._ports.known.get(self.search[1], MAX_AGE.total_seconds())
+        held = self._ports.cache.get(self.search[1], MAX_AGE.total_seconds())
         return reference_of(held) if held else None
 
     def forget(self) -> bool:
         """It may be there no more; whether it was known."""
         with self._lock:
             was_known, self._found = self.is_known, None
-            self._ports.known.put(self.search[1], None)
+            self._ports.cache.put(self.search[1], None)
         return was_known
 
     def _made(self) -> Resource:
@@ -97,8 +97,8 @@ class OurEndpoint:
         assert created is not None
         create = Create(self.name, created, self._condition, self.search[1])
         with suppress(ConflictError):  # another host was quicker: it has told which one there is
-            transact(self._ports.fhir, self._ports.lease, self._ports.known, [create])
-        held = self._ports.known.get(self.search[1]) or self._lookup.endpoint(self._wanted)
+            transact(self._ports.fhir, self._ports.lease, self._ports.cache, [create])
+        held = self._ports.cache.get(self.search[1]) or self._lookup.endpoint(self._wanted)
         if held is None:
             raise TransientError("FHIR server: the Endpoint was made, and no search finds it yet")
         return held

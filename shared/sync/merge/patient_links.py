@@ -13,9 +13,9 @@ from shared.mapping.transaction import Create, Update, Write, name_of, reference
 from shared.model.failures import FailedEntry
 from shared.model.fhir import Resource
 from shared.sync.map.mapped_entries import Change, Changes, key_of
+from shared.sync.merge.feed_order import FeedOrder
 from shared.sync.merge.lookup import Lookup
 from shared.sync.merge.patients import StudyPatient, patients_among, patients_of
-from shared.sync.merge.words import Words
 
 MAX_PATIENTS = 10
 """Of one study, so many are looked up: a study of several is a danger, and a row says so."""
@@ -26,9 +26,9 @@ PATIENT_REMEDY = "the study is linked to one; move what links to the others, and
 class PatientLinks:
     """The patients of one batch's studies. Threads may share it."""
 
-    def __init__(self, lookup: Lookup, words: Words, options: MappingOptions) -> None:
+    def __init__(self, lookup: Lookup, feed_order: FeedOrder, options: MappingOptions) -> None:
         self._lookup = lookup
-        self._words = words
+        self._feed_order = feed_order
         self._options = options
         self._doubles: dict[str, Sequence[Resource]] = {}
         self._several: dict[str, str | None] = {}
@@ -39,7 +39,7 @@ class PatientLinks:
     def of(self, wanted: Changes) -> list[StudyPatient]:
         """Whom the changes name; asked for several times of each study, and kept until it has `ended`."""
         if id(wanted) not in self._patients:
-            self._patients[id(wanted)] = wanted, patients_of(wanted, self._words)
+            self._patients[id(wanted)] = wanted, patients_of(wanted, self._feed_order)
         return self._patients[id(wanted)][1]
 
     def ended(self, wanted: Changes) -> None:
@@ -55,7 +55,7 @@ class PatientLinks:
         """The patients of what was read that are linked to not yet; of many, as many as may be looked up."""
         self._several[study_instance_uid] = several_patients(read.instances)
         self._whole[study_instance_uid] = read.is_whole
-        found = patients_among(read.instances, self._words)
+        found = patients_among(read.instances, self._feed_order)
         return [patient for patient in found if patient.identity.name not in links][:MAX_PATIENTS]
 
     def link(self, patient: StudyPatient, study: Resource | None, links: dict[str, str]) -> list[Write]:
@@ -73,7 +73,9 @@ class PatientLinks:
         linked = [one for one in patients if reference_of(one) == subject]
         held = next(iter([*linked, *patients]), None)
         older = [
-            word for word, place in patient.places.items() if not self._words.is_newest(patient.identity, word, place)
+            name
+            for name, position in patient.positions.items()
+            if not self._feed_order.is_newest(patient.identity, name, position)
         ]
         wanted = patient.wanted
         if held is not None:
@@ -100,8 +102,8 @@ class PatientLinks:
         left_out = {failure.sequence for failure in refused if failure.is_final}
         changes = [change for change in self._there(wanted) if change.entry.sequence not in left_out]
         for patient in self.of(wanted if len(changes) == len(wanted.changes) else replace(wanted, changes=changes)):
-            for word, place in patient.places.items():
-                self._words.took(patient.identity, word, place)
+            for name, position in patient.positions.items():
+                self._feed_order.wrote(patient.identity, name, position)
 
     def doubles(self, wanted: Changes) -> list[str]:
         """What is to be told of Patients of the study that we, two hosts of us, have made twice."""

@@ -5,7 +5,7 @@ from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 
 from shared.mapping.patients import PatientIdentity, Patients
 from shared.model.change_feed import ChangeFeedEntry
-from shared.sync.merge.words import Words
+from shared.sync.merge.feed_order import FeedOrder
 from shared.sync.read.plan import ChangedInstance, Study, instance_of
 
 MIN_STUDIES, MAX_STUDIES = 10, 125
@@ -19,15 +19,15 @@ class PendingStudies:
     """A queue for each patient. A study stands in those of all patients that its entries name, in one order.
 
     It may go once it is the first in all of them, and stays there until a worker has brought it back. The order is the
-    batch's; with `words`, which studies have the newest ones is heeded too.
+    batch's; with `feed_order`, the studies with a patient's newest statements go before the patient's others.
     """
 
-    def __init__(self, studies: Sequence[Study], patients: Patients, words: Words | None = None) -> None:
+    def __init__(self, studies: Sequence[Study], patients: Patients, feed_order: FeedOrder | None = None) -> None:
         named = {id(study): _named(study, patients) for study in studies}
         counts = Counter(patient for study in studies for patient in named[id(study)])
         shared = {patient for patient, count in counts.items() if count > 1}
-        if shared and words is not None:
-            studies = _newest_first(studies, named, shared, patients, words)
+        if shared and feed_order is not None:
+            studies = _newest_first(studies, named, shared, patients, feed_order)
         self._left = {id(study): study for study in studies}
         self._untried = len(studies)
         # Who has one study is in nobody's way: of a batch of 20,000 studies nearly all.
@@ -86,12 +86,12 @@ def _newest_first(
     named: Mapping[int, set[Hashable]],
     shared: Collection[Hashable],
     patients: Patients,
-    words: Words,
+    feed_order: FeedOrder,
 ) -> Sequence[Study]:
-    """The studies with the feed's newest words on a patient, the latest first, right before the patient's others.
+    """The studies with the newest statements about a patient, the latest first, right before the patient's others.
 
-    So the others only fill, and FHIR says no older word for a while. They stay in the batch's order, for the watermark
-    to get on where the time does not suffice for all.
+    So the others only fill, and FHIR does not say something older for a while. They stay in the batch's order, so that
+    the watermark gets on if the time does not suffice for all.
     """
     first: dict[PatientIdentity, int] = {}
     newest: dict[tuple[PatientIdentity, str], tuple[int, int]] = {}
@@ -103,7 +103,7 @@ def _newest_first(
             if (patient := patients.of(entry.metadata)) is None:
                 continue
             first.setdefault(patient, position)
-            if entry.sequence not in standing or (place := words.place(entry.sequence)) is None:
+            if entry.sequence not in standing or (place := feed_order.position(entry.sequence)) is None:
                 continue
             for word in _WORDS:
                 if word in (entry.metadata or ()) and place > newest.get((patient, word), (0, 0))[0]:

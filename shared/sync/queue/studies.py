@@ -105,7 +105,7 @@ class StudyQueue:
     def run(self, studies: Sequence[Study]) -> Progress:
         """Raises LeaseLostError before anything is written without it; what was done before is recorded."""
         progress = self._progress
-        pending = PendingStudies(studies, self._sync.patients, self._sync.words)
+        pending = PendingStudies(studies, self._sync.patients, self._sync.feed_order)
         try:
             self._work(pending)
             self._retry(pending)

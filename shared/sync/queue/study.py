@@ -21,7 +21,7 @@ from shared.sync.transact.task import StudyOutcome, Task
 class StudySync:
     """Syncs studies; each data partition has a merger of its own. Threads may share it.
 
-    `patients` says whose instances are; `words` are heeded where the newest overwrites, None elsewhere.
+    `patients` says whose instances are; `feed_order` is None unless the newest statement overwrites Patients.
     """
 
     def __init__(self, ports: Ports, options: MappingOptions) -> None:
@@ -30,7 +30,7 @@ class StudySync:
         self._mergers: dict[str, StudyMerger] = {}
         self.patients = Patients(options)
         overwrites = options.patient_update_policy is PatientUpdatePolicy.OVERWRITE
-        self.words = ports.words if overwrites else None
+        self.feed_order = ports.feed_order if overwrites else None
 
     def run_all(self, studies: Sequence[Study]) -> list[StudyOutcome]:
         """Studies of different patients, together. Raises OutageError, LeaseLostError."""

@@ -99,7 +99,7 @@ def make_plan(
     order = sorted([*new, *(number for hole in read.holes for number in hole.sequences)]) if read.holes else new
     settling = [one.entry for one in ports.settling.waiting]
     awaited = {number for hole in stored.holes for number in hole.sequences} | {one.sequence for one in settling}
-    ports.words.begin(stored.read_through, order, waiting.keys() - new.keys(), awaited)
+    ports.feed_order.begin(stored.read_through, order, waiting.keys() - new.keys(), awaited)
     before = sorted([*late, *settling], key=lambda entry: entry.sequence) if late else settling
     entries = [*again, *before, *read.entries]
     came_late = {entry.sequence for entry in late}

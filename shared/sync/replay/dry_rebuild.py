@@ -8,8 +8,8 @@ from shared.mapping.converters import MappingOptions
 from shared.model.change_feed import ChangeFeedEntry
 from shared.model.failures import FailedEntry
 from shared.model.watermark import Watermark
-from shared.sync.merge.known import KnownResources
-from shared.sync.merge.words import Words
+from shared.sync.merge.feed_order import FeedOrder
+from shared.sync.merge.resource_cache import ResourceCache
 from shared.sync.ports import Ports
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
@@ -30,11 +30,11 @@ def dry_rebuild(
     `whole`: StudyInstanceUID and data partition; `entries` are all that the archive holds of the study. `patients`: the
     rebuild may overwrite Patients, as the policy says; else it only fills. Raises TransientError, OutageError.
     """
-    words = Words()
+    feed_order = FeedOrder()
     if patients:
-        words.begin(Watermark(), [0])
+        feed_order.begin(Watermark(), [0])
     afresh = replace(
-        ports, fhir=fhir, known=KnownResources(max_weight=0), words=words, lease=NoLease(), sleep=lambda _: None
+        ports, fhir=fhir, cache=ResourceCache(max_weight=0), feed_order=feed_order, lease=NoLease(), sleep=lambda _: None
     )
     (outcome,) = StudySync(afresh, options).run_all([Study(entries, whole=whole)])
     if isinstance(outcome, TransientError):

@@ -19,9 +19,9 @@ from shared.model.fhir import Resource
 from shared.process.log_lines import log_line
 from shared.sync.batch import BatchOptions
 from shared.sync.map.mapped_entries import Changes
-from shared.sync.merge.known import KnownResources
 from shared.sync.merge.lookup import ORDER
 from shared.sync.merge.merging import StudyMerger
+from shared.sync.merge.resource_cache import ResourceCache
 from shared.sync.ports import Ports
 from shared.sync.record.past import after_sync
 from shared.sync.record.rows import ErrorRows
@@ -137,14 +137,14 @@ def _linked(
     ports: Ports, options: MappingOptions, studies: Sequence[tuple[tuple[str, str], Numbers]]
 ) -> list[StudyResult | TransientError]:
     """Reads and merges the studies as any, and records what is to be told of them."""
-    afresh = replace(ports, known=KnownResources(max_weight=0, traces=ports.known.traces))
+    afresh = replace(ports, cache=ResourceCache(max_weight=0, recent_writes=ports.cache.recent_writes))
     mergers = {partition: StudyMerger(afresh, options, partition) for (partition, _), _ in studies}
     tasks = [
         Task(mergers[partition], Changes(uid, [], {}, orders=numbers), ()) for (partition, uid), numbers in studies
     ]
     for (partition, uid), _ in studies:  # what the host remembers of them will be of an old version
         system = options.of_partition(partition).uid_system
-        ports.known.put(identifier_query(system, f"urn:oid:{uid}"), None)
+        ports.cache.put(identifier_query(system, f"urn:oid:{uid}"), None)
     outcomes = Group(afresh, tasks, lambda task: OneStudy(afresh, task).run()).run()
     done = [(place, one) for (place, _), one in zip(studies, outcomes, strict=True) if isinstance(one, StudyResult)]
     rows = ErrorRows(ports, ports.watermarks.read())

@@ -23,8 +23,8 @@ from shared.model.watermark import Watermark
 from shared.process.log_lines import log_line
 from shared.sync.batch import BatchOptions
 from shared.sync.bulkhead import bulkhead, tell
-from shared.sync.merge.known import KnownResources
-from shared.sync.merge.words import Words
+from shared.sync.merge.feed_order import FeedOrder
+from shared.sync.merge.resource_cache import ResourceCache
 from shared.sync.ports import Ports
 from shared.sync.queue.retry import ATTEMPTS_IN_A_TICK, Attempts
 from shared.sync.queue.studies import Limits, Progress, StudyQueue
@@ -156,11 +156,11 @@ def run_portion(
     recorder = ReplayRecorder(ports, ErrorRows(ports, ports.watermarks.read()), request, portion.whole)
     fhir = DryRunServer(ports.fhir)
     # A replay trusts nothing that is remembered: somebody has a reason to look again. A dry run leaves no trace.
-    traces = None if request.dry_run else ports.known.traces
-    words = Words()
+    recent_writes = None if request.dry_run else ports.cache.recent_writes
+    feed_order = FeedOrder()
     if request.patients:
-        words.begin(Watermark(), portion.order)
-    afresh = replace(ports, known=KnownResources(max_weight=0, traces=traces), words=words)
+        feed_order.begin(Watermark(), portion.order)
+    afresh = replace(ports, cache=ResourceCache(max_weight=0, recent_writes=recent_writes), feed_order=feed_order)
     sync = StudySync(replace(afresh, fhir=fhir) if request.dry_run else afresh, options.mapping)
     studies = [
         replace(study, attempts=dict.fromkeys([0, *(one.sequence for one in study.entries)], tried) if tried else {})

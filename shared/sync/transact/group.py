@@ -74,7 +74,7 @@ class Group:
         try:
             if writes:
                 with bulkhead():
-                    transact(self._ports.fhir, self._ports.lease, self._ports.known, writes)
+                    transact(self._ports.fhir, self._ports.lease, self._ports.cache, writes)
         except ThrottledError as error:
             return dict.fromkeys(wanted, _to_all(error, len(wanted)))
         except (EntryError, TransientError) as error:

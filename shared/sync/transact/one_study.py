@@ -121,13 +121,13 @@ class OneStudy:
     def _transact(self, writes: list[Write]) -> None:
         """Of a suspect: once more after a pause, then what is answered is its refusal."""
         try:
-            transact(self._ports.fhir, self._ports.lease, self._ports.known, writes)
+            transact(self._ports.fhir, self._ports.lease, self._ports.cache, writes)
         except TransientError as error:
             if not self._is_suspect or error.status not in SUSPECT_STATUSES:
                 raise
             self._ports.sleep(_PAUSE_SECONDS)
             try:
-                transact(self._ports.fhir, self._ports.lease, self._ports.known, writes)
+                transact(self._ports.fhir, self._ports.lease, self._ports.cache, writes)
             except TransientError as again:
                 if again.status != error.status:
                     raise

@@ -16,7 +16,7 @@ from shared.mapping.transaction import (
     written,
 )
 from shared.model.fhir import Written
-from shared.sync.merge.known import KnownResources
+from shared.sync.merge.resource_cache import ResourceCache
 from shared.sync.ports import FhirServer, Lease
 
 MAX_LISTED = 2_000
@@ -49,7 +49,7 @@ class Size:
         return self.writes <= fhir.most_entries(conditional=self.conditional) and self.listed <= MAX_LISTED
 
 
-def transact(fhir: FhirServer, lease: Lease, known: KnownResources, writes: Sequence[Write]) -> None:
+def transact(fhir: FhirServer, lease: Lease, cache: ResourceCache, writes: Sequence[Write]) -> None:
     """All or nothing; what is to be deleted is marked first, and deleted by a second transaction.
 
     Raises ConflictError where somebody else wrote first, DeleteRefusedError where all but a delete is done,
@@ -62,11 +62,11 @@ def transact(fhir: FhirServer, lease: Lease, known: KnownResources, writes: Sequ
             told = f"neither `meta.versionId` nor an ETag tells the version of {name_of(write)}"
             raise UnversionedResourceError(f"{told}: without it nobody's writes are safe")
     first = marking(writes)
-    with known.traces.making([write.name for write in first if isinstance(write, Create)]) as waited:
+    with cache.recent_writes.creating([write.name for write in first if isinstance(write, Create)]) as waited:
         if waited:
             raise ConflictError("another lane has made a resource of this study meanwhile")
         answers = fhir.transact(transaction_bundle(first)) if first else []
-        _remember(known, first, answers)
+        _remember(cache, first, answers)
     for write, answer in zip(first, answers, strict=True):
         if isinstance(write, Create) and not answer.created:
             # It existed after all, and what we sent was not written.
@@ -74,17 +74,17 @@ def transact(fhir: FhirServer, lease: Lease, known: KnownResources, writes: Sequ
     if deletes := [write for write in writes if isinstance(write, Delete)]:
         lease.ensure_held()
         versions = {name_of(write): answer.version for write, answer in zip(first, answers, strict=True)}
-        _delete(fhir, known, [_of_version(fhir, one, versions) for one in deletes])
+        _delete(fhir, cache, [_of_version(fhir, one, versions) for one in deletes])
 
 
-def _remember(known: KnownResources, writes: Sequence[Write], answers: Sequence[Written]) -> None:
+def _remember(cache: ResourceCache, writes: Sequence[Write], answers: Sequence[Written]) -> None:
     for write, answer, resource in zip(writes, answers, written(writes, answers), strict=True):
         is_as_sent = not isinstance(write, Create) or answer.created
         if write.query and write.resource["resourceType"] in _REMEMBERED:
-            known.put(write.query, resource if is_as_sent else None)
+            cache.put(write.query, resource if is_as_sent else None)
         reference = answer.reference if isinstance(write, Create) else name_of(write)
         if write.query and reference:
-            known.traces.note(write.query, reference, answer.version if is_as_sent else None)
+            cache.recent_writes.note(write.query, reference, answer.version if is_as_sent else None)
 
 
 def _of_version(fhir: FhirServer, delete: Delete, versions: dict[str, str | None]) -> Delete:
@@ -101,7 +101,7 @@ def _of_version(fhir: FhirServer, delete: Delete, versions: dict[str, str | None
     return replace(delete, resource={**delete.marked, "meta": {**delete.marked["meta"], "versionId": version}})
 
 
-def _delete(fhir: FhirServer, known: KnownResources, deletes: Sequence[Delete]) -> None:
+def _delete(fhir: FhirServer, cache: ResourceCache, deletes: Sequence[Delete]) -> None:
     """Together; where that is refused one by one, so that what can go is gone."""
     try:
         fhir.transact(transaction_bundle(deletes))
@@ -109,18 +109,18 @@ def _delete(fhir: FhirServer, known: KnownResources, deletes: Sequence[Delete]) 
         if len(deletes) == 1:
             _judge(fhir, deletes[0], error)
         else:
-            _delete_each(fhir, known, deletes)
+            _delete_each(fhir, cache, deletes)
             return
     for one in deletes:
-        known.put(one.query, None)
-        known.traces.gone(one.query, reference_of(one.resource))
+        cache.put(one.query, None)
+        cache.recent_writes.deleted(one.query, reference_of(one.resource))
 
 
-def _delete_each(fhir: FhirServer, known: KnownResources, deletes: Sequence[Delete]) -> None:
+def _delete_each(fhir: FhirServer, cache: ResourceCache, deletes: Sequence[Delete]) -> None:
     refused: list[DeleteRefusedError] = []
     for one in reversed(deletes):  # what links to others before what it links to
         try:
-            _delete(fhir, known, [one])
+            _delete(fhir, cache, [one])
         except DeleteRefusedError as error:
             refused.append(error)
     if refused:

@@ -12,7 +12,7 @@ from shared.mapping.patients import Patients
 from shared.model.change_feed import Action, State
 from shared.model.outcome import Outcome
 from shared.sync.batch import BatchOptions, run_batch
-from shared.sync.merge.known import WEIGHT_OF_ITSELF, KnownResources
+from shared.sync.merge.resource_cache import WEIGHT_OF_ITSELF, ResourceCache
 from shared.sync.queue.concurrency import REST, ConcurrencyLimit, GroupRun, WorkerPool
 from shared.sync.queue.pending import MAX_ENTRIES, MAX_STUDIES, MIN_STUDIES, PendingStudies
 from shared.sync.read.plan import Study
@@ -390,7 +390,7 @@ def test_that_there_is_nothing_to_write_is_seen_not_remembered():
 
 def test_what_is_remembered_is_bounded():
     """By instances, and what a resource weighs itself; what was used longest ago goes first."""
-    known = KnownResources(max_weight=2 * (WEIGHT_OF_ITSELF + 3))
+    known = ResourceCache(max_weight=2 * (WEIGHT_OF_ITSELF + 3))
     listed = {"series": [{"instance": [{}] * 3}]}
     for name in "abc":
         known.put(name, dict(listed))

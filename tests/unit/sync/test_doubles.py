@@ -11,7 +11,7 @@ from shared.mapping.converters import MappingOptions
 from shared.model.change_feed import Action, State
 from shared.model.failures import ErrorTable
 from shared.sync.batch import BatchOptions, run_batch
-from shared.sync.merge.known import MAX_AGE_SECONDS, KnownResources
+from shared.sync.merge.resource_cache import MAX_AGE_SECONDS, ResourceCache
 from tests.dose_reports import ct, ct_event
 from tests.fakes import (
     INSTANCE,
@@ -76,7 +76,7 @@ class World:
 
     def host(self, **others):
         shared = {"fhir": self.fhir, "feed": self.feed, "watermarks": self.watermarks, "errors": self.errors}
-        known = KnownResources(monotonic=lambda: self.seconds)
+        known = ResourceCache(monotonic=lambda: self.seconds)
         return ports(**shared | {"known": known} | others)
 
     def overlap(self):

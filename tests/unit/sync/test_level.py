@@ -13,7 +13,7 @@ from shared.model.change_feed import DEFAULT_PARTITION, Action, State
 from shared.model.failures import ErrorTable
 from shared.model.replay import ReplayRequest, SequenceRange
 from shared.sync.batch import BatchOptions, run_batch, run_slice
-from shared.sync.merge.known import KnownResources
+from shared.sync.merge.resource_cache import ResourceCache
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
 from shared.sync.replay.replay import run_replays
@@ -384,9 +384,9 @@ def test_a_study_that_an_administrator_deleted(error, is_remembered):
     where = {"study": report.study_instance_uid, "t00100020": report.metadata["00100020"]["Value"][0]}
     first, second, later = (entry(n, instance=f"1.2.{n}", **where) for n in (1, 2, 4))
     options = replace(OPTIONS, generate_observations=True)
-    known = KnownResources() if is_remembered else KnownResources(max_weight=0)
+    known = ResourceCache() if is_remembered else ResourceCache(max_weight=0)
     archive = FakeArchive({STUDY: []} | {first.study_instance_uid: [first, second, report, later]})
-    sync = StudySync(ports(fhir=world.fhir, archive=archive, known=known), options)
+    sync = StudySync(ports(fhir=world.fhir, archive=archive, cache=known), options)
     sync.run_all([Study([first, second, report])])
     reports = [one for one in world.fhir.resources if one["resourceType"] == "Observation"]
     world.fhir.delete("ImagingStudy")

@@ -8,8 +8,8 @@ from shared.errors import MultipleMatchingResourcesError
 from shared.mapping.converters import MappingOptions
 from shared.mapping.resources import map_endpoint
 from shared.mapping.transaction import reference_of
-from shared.sync.merge.known import GONE, KnownResources
 from shared.sync.merge.lookup import Lookup
+from shared.sync.merge.resource_cache import DELETED, ResourceCache
 from tests.fakes import STUDY, FakeFhir
 
 URL = "https://dicom.example.org"
@@ -56,10 +56,10 @@ SEEN = [
     ("an older version shown", [NEW], [OLD], "2", [NEW], ["ImagingStudy/1"]),
     ("a newer one, of somebody else", [NEW], [NEW], "1", [NEW], ["ImagingStudy/1"]),
     ("shown without a version", [NEW], [study() | {"meta": {"tag": [TAG]}}], None, [NEW], ["ImagingStudy/1"]),
-    ("gone, and shown still", [], [NEW], GONE, [], ["ImagingStudy/1"]),
+    ("gone, and shown still", [], [NEW], DELETED, [], ["ImagingStudy/1"]),
     ("gone by another, and shown still", [], [OLD], "2", [], ["ImagingStudy/1"]),
-    ("gone, and not shown", [], [], GONE, [], []),
-    ("stored again under the same id", [NEW], [NEW], GONE, [NEW], ["ImagingStudy/1"]),
+    ("gone, and not shown", [], [], DELETED, [], []),
+    ("stored again under the same id", [NEW], [NEW], DELETED, [NEW], ["ImagingStudy/1"]),
     ("another's by now", [NEW | {"identifier": []}], [], "2", [], ["ImagingStudy/1"]),
     ("shown, of another identity", [], [study(identifier=[{"value": "x"}])], None, [], []),
 ]
@@ -68,22 +68,22 @@ SEEN = [
 @pytest.mark.parametrize(("name", "there", "shown", "noted", "found", "read"), SEEN, ids=[row[0] for row in SEEN])
 def test_what_a_search_does_not_show_yet_is_read(name, there, shown, noted, found, read):
     """By the id that this host knows of its own write; what it does not know of is not looked for."""
-    fhir, known = Lagging(there, shown), KnownResources()
+    fhir, known = Lagging(there, shown), ResourceCache()
     lookup = Lookup(fhir, known, OPTIONS)
     if noted:
-        known.traces.note(lookup.study_query(STUDY), "ImagingStudy/1", noted)
+        known.recent_writes.note(lookup.study_query(STUDY), "ImagingStudy/1", noted)
     assert lookup.studies(STUDY) == found
     assert fhir.reads == read
     assert lookup.studies(STUDY) == found
     if found and noted:
-        assert known.traces.of(lookup.study_query(STUDY)) == [("ImagingStudy/1", "2")]
+        assert known.recent_writes.of(lookup.study_query(STUDY)) == [("ImagingStudy/1", "2")]
 
 
 def test_a_version_that_was_not_told_is_read_once():
     """The write's answer named the resource alone; the read tells its version, and the next search agrees."""
-    fhir, known = Lagging([NEW], []), KnownResources()
+    fhir, known = Lagging([NEW], []), ResourceCache()
     lookup = Lookup(fhir, known, OPTIONS)
-    known.traces.note(lookup.study_query(STUDY), "ImagingStudy/1", None)
+    known.recent_writes.note(lookup.study_query(STUDY), "ImagingStudy/1", None)
     assert lookup.studies(STUDY) == [NEW]
     fhir.shown = [NEW]
     assert lookup.studies(STUDY) == [NEW]
@@ -93,9 +93,9 @@ def test_a_version_that_was_not_told_is_read_once():
 def test_ids_of_another_letter_case_are_one():
     """Some servers answer a write with capitals, and a search with small letters."""
     small = study("ab")
-    fhir, known = Lagging([small], [small]), KnownResources()
+    fhir, known = Lagging([small], [small]), ResourceCache()
     lookup = Lookup(fhir, known, OPTIONS)
-    known.traces.note(lookup.study_query(STUDY), "ImagingStudy/AB", "1")
+    known.recent_writes.note(lookup.study_query(STUDY), "ImagingStudy/AB", "1")
     assert lookup.studies(STUDY) == [small]
     assert fhir.reads == []
 
@@ -103,7 +103,7 @@ def test_ids_of_another_letter_case_are_one():
 def test_after_a_conflict_it_is_read_afresh():
     """A search may be answered from a cache: what it finds is read by its id, once; what was read ahead is forgotten."""
     fhir = Lagging([NEW, patient()], [OLD, patient()])
-    lookup = Lookup(fhir, KnownResources(), OPTIONS)
+    lookup = Lookup(fhir, ResourceCache(), OPTIONS)
     searches = [lookup.study_search(STUDY), *lookup.patient_searches(PATIENT_ID)]
     lookup.read_ahead(searches)
     calls = fhir.calls
@@ -119,7 +119,7 @@ def test_after_a_conflict_it_is_read_afresh():
 
 def test_what_is_remembered_is_not_asked_for():
     """The study alone; of the Patient others than we write."""
-    fhir, known = Lagging([], []), KnownResources()
+    fhir, known = Lagging([], []), ResourceCache()
     lookup = Lookup(fhir, known, OPTIONS)
     known.put(lookup.study_query(STUDY), NEW)
     assert lookup.is_known(STUDY)
@@ -152,7 +152,7 @@ def test_doubles_are_taken_for_one_where_we_made_all(name, there, ids, is_study)
             | {"resourceType": "Patient", "identifier": [PATIENT_ID]}
             for one in there
         ]
-    lookup = Lookup(FakeFhir(resources=there), KnownResources(), OPTIONS)
+    lookup = Lookup(FakeFhir(resources=there), ResourceCache(), OPTIONS)
     find = (lambda: lookup.studies(STUDY)) if is_study else (lambda: lookup.patients(PATIENT_ID))
     if ids is not None:
         assert [one["id"] for one in find()] == ids
@@ -187,7 +187,7 @@ def test_of_several_endpoints_one_is_used(name, there, used, caplog):
         def found(self, resource_type, query):
             return copy.deepcopy(self.resources)
 
-    lookup = Lookup(All(resources=there), KnownResources(), OPTIONS)
+    lookup = Lookup(All(resources=there), ResourceCache(), OPTIONS)
     for _ in range(2):
         assert (lookup.endpoint(ENDPOINT) or {}).get("id") == used
     told = [one.getMessage() for one in caplog.records]

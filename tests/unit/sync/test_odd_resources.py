@@ -69,7 +69,7 @@ def sync(entries, *resources):
     fhir = Answering(resources=copy.deepcopy(list(resources)))
     archive = FakeArchive({STUDY: [one for one in entries if one.metadata]})
     fakes = ports(fhir=fhir, archive=archive)
-    fakes.words.begin(Watermark(), [one.sequence for one in entries])
+    fakes.feed_order.begin(Watermark(), [one.sequence for one in entries])
     (outcome,) = StudySync(fakes, OPTIONS).run_all([Study(entries)])
     return outcome, fhir
 

@@ -9,7 +9,7 @@ from shared.errors import ConflictError, FhirRefusedError, OutageError, Throttle
 from shared.mapping.converters import MappingOptions
 from shared.model.failures import ErrorTable
 from shared.sync.batch import BatchOptions, run_batch
-from shared.sync.merge.known import KnownResources
+from shared.sync.merge.resource_cache import ResourceCache
 from shared.sync.queue.retry import ATTEMPTS_IN_A_TICK
 from tests.fakes import FakeClock, FakeErrors, FakeFhir, entry, is_of_endpoint, ports
 
@@ -142,7 +142,7 @@ def versionless(fakes, *studies):
 @pytest.mark.parametrize(("count", "is_outage"), [(1, False), (2, False), (5, True)])
 def test_studies_whose_version_is_not_told(count, is_outage):
     """One harms itself alone; where study after study has none, and none succeeds, it is the server."""
-    fakes = ports(others(5), fhir=FakeFhir(), known=KnownResources(max_weight=0))
+    fakes = ports(others(5), fhir=FakeFhir(), cache=ResourceCache(max_weight=0))
     run_batch(fakes, OPTIONS)
     versionless(fakes, *(f"1.2.{n}" for n in range(count)))
     fakes.feed.held += [entry(20 + n, study=f"1.2.{n}", instance=f"1.2.{n}.2", t00100020=f"Q-{n}") for n in range(5)]

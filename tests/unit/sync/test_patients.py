@@ -17,7 +17,7 @@ from shared.model.failures import ErrorTable
 from shared.model.options import PatientUpdatePolicy
 from shared.model.replay import ReplayRequest, SequenceRange, StoredErrors, StudyRebuild
 from shared.sync.batch import BatchOptions, run_batch
-from shared.sync.merge.words import Words
+from shared.sync.merge.feed_order import FeedOrder
 from shared.sync.queue.concurrency import ConcurrencyLimit
 from shared.sync.replay.replay import run_replays
 from tests.fakes import FakeArchive, FakeClock, FakeErrors, FakeFeed, FakeFhir, entry, ports
@@ -288,7 +288,7 @@ def test_a_carried_entry_of_before_a_restart_only_fills(is_other_host):
     fakes.fhir.faults = [TransientError("status 503")] * 4
     sync(fakes)
     fakes.feed.held += [said(3, "C", "O")]
-    restarted = replace(fakes, words=Words())
+    restarted = replace(fakes, feed_order=FeedOrder())
     sync(restarted)
     for _ in range(2):
         sync(fakes if is_other_host else restarted)

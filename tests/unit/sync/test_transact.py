@@ -14,7 +14,7 @@ from shared.errors import (
 )
 from shared.mapping.transaction import Create, Delete, Update
 from shared.model.fhir import Written
-from shared.sync.merge.known import GONE, KnownResources
+from shared.sync.merge.resource_cache import DELETED, ResourceCache
 from shared.sync.transact.transact import Size, together, transact
 from tests.fakes import FakeFhir, FakeLease
 
@@ -92,20 +92,20 @@ def removed(reference):
 
 
 def run(server, *writes, known=None, lease=None):
-    transact(server, lease or FakeLease(), known or KnownResources(), list(writes))
+    transact(server, lease or FakeLease(), known or ResourceCache(), list(writes))
 
 
 @pytest.mark.parametrize("tells_versions", [True, False])
 @pytest.mark.parametrize("heeds", [True, False])
 def test_what_goes_is_marked_and_deleted(tells_versions, heeds):
     """In two transactions; a search that shows it still is not believed."""
-    server, known = Server(resource(), tells_versions=tells_versions, heeds=heeds), KnownResources()
+    server, known = Server(resource(), tells_versions=tells_versions, heeds=heeds), ResourceCache()
     known.put("q1", resource())
     run(server, delete(resource()), create(), known=known)
     assert server.sent == [[("PUT", "ImagingStudy/1"), ("POST", "Patient")], [("DELETE", "ImagingStudy/1")]]
     assert server.statuses() == {"Patient/1": None}
     assert known.get("q1") is None
-    assert known.traces.of("q1") == [("ImagingStudy/1", GONE)]
+    assert known.recent_writes.of("q1") == [("ImagingStudy/1", DELETED)]
 
 
 def test_what_is_marked_already_is_deleted_at_once():
@@ -158,9 +158,9 @@ def test_what_another_has_deleted(number):
         with pytest.raises(StopIteration):  # the fake's word for a 404
             run(server, delete(resource()))
         return
-    known = KnownResources()
+    known = ResourceCache()
     run(server, delete(resource()), known=known)
-    assert known.traces.of("q1") == [("ImagingStudy/1", GONE)]
+    assert known.recent_writes.of("q1") == [("ImagingStudy/1", DELETED)]
 
 
 @pytest.mark.parametrize("error", [ConflictError, FhirRefusedError])
@@ -177,13 +177,13 @@ def test_a_delete_that_is_refused(error):
 def test_one_refused_delete_of_several_does_not_keep_the_others():
     """What links to others goes first."""
     server = Server(resource(), resource(id_="2"), resource("Observation", "3"), refused=["ImagingStudy/1"])
-    known = KnownResources()
+    known = ResourceCache()
     with pytest.raises(DeleteRefusedError) as caught:
         run(server, *(delete(resource(*one)) for one in (("ImagingStudy", "1"), ("ImagingStudy", "2"), ("Observation", "3"))), known=known)  # fmt: skip
     assert server.statuses() == {"ImagingStudy/1": "cancelled"}
     assert "ImagingStudy/2" not in str(caught.value)
     assert [one[0][1] for one in server.sent[2:]] == ["Observation/3", "ImagingStudy/2", "ImagingStudy/1"]
-    assert [known.traces.of(query)[0][1] == GONE for query in ("q1", "q2", "q3")] == [False, True, True]
+    assert [known.recent_writes.of(query)[0][1] == DELETED for query in ("q1", "q2", "q3")] == [False, True, True]
 
 
 def test_a_delete_that_fails_in_passing_is_tried_again_later():
@@ -226,33 +226,33 @@ def test_the_lease_is_held_for_each_transaction(checks):
 @pytest.mark.parametrize("tells_versions", [True, False])
 def test_what_a_create_has_made_is_known(tells_versions):
     """The study by its content, where its version is told; by its reference in any case."""
-    server, known = Server(tells_versions=tells_versions), KnownResources()
+    server, known = Server(tells_versions=tells_versions), ResourceCache()
     run(server, create("s", "ImagingStudy"), create("p"), known=known)
     held = known.get("qs")
     assert (held is not None) == tells_versions
     assert held is None or (held["id"], held["meta"]["versionId"]) == ("1", "1")
     assert known.get("qp") is None  # a Patient is read each time
     version = "1" if tells_versions else None
-    assert known.traces.of("qs") == [("ImagingStudy/1", version)]
-    assert known.traces.of("qp") == [("Patient/1", version)]
+    assert known.recent_writes.of("qs") == [("ImagingStudy/1", version)]
+    assert known.recent_writes.of("qp") == [("Patient/1", version)]
 
 
 def test_a_create_that_found_another_is_a_conflict():
     """What it found is known by its reference, and is read."""
     server = Server(resource("Patient", "7", identifier=[{"value": "x"}]))
-    known = KnownResources()
+    known = ResourceCache()
     with pytest.raises(ConflictError):
         run(server, create(), known=known)
-    assert known.traces.of("qx") == [("Patient/7", None)]
+    assert known.recent_writes.of("qx") == [("Patient/7", None)]
 
 
 def test_what_another_lane_makes_is_not_made_again():
     """It is waited for, and then nothing is sent: what was read is old."""
-    server, known = Server(), KnownResources()
+    server, known = Server(), ResourceCache()
     inside, may_end = threading.Event(), threading.Event()
 
     def other():
-        with known.traces.making(["urn:uuid:x"]):
+        with known.recent_writes.creating(["urn:uuid:x"]):
             inside.set()
             may_end.wait(10)
 

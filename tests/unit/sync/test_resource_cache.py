@@ -4,8 +4,8 @@ import threading
 import time
 from contextlib import suppress
 
-from shared.sync.merge import known
-from shared.sync.merge.known import GONE, MAX_AGE_SECONDS, KnownResources, Traces
+from shared.sync.merge import resource_cache
+from shared.sync.merge.resource_cache import DELETED, MAX_AGE_SECONDS, RecentWrites, ResourceCache
 
 SECONDS = 10  # a thread that has not ended by then hangs
 
@@ -13,7 +13,7 @@ SECONDS = 10  # a thread that has not ended by then hangs
 def test_what_is_remembered_is_searched_for_again_after_a_while():
     """Another host may have made the same once more; that this one has written it again meanwhile makes it no younger."""
     now = 0.0
-    held = KnownResources(monotonic=lambda: now)
+    held = ResourceCache(monotonic=lambda: now)
     held.put("a", {"id": "1"})
     now = MAX_AGE_SECONDS
     assert held.get("a") == {"id": "1"}
@@ -29,38 +29,38 @@ def test_what_is_remembered_is_searched_for_again_after_a_while():
 
 def test_traces_of_what_was_written():
     """References with their versions; the last word counts, and what is gone says so."""
-    traces = Traces()
-    traces.note("q", "Patient/1", "1")
-    traces.note("q", "Patient/2", None)
-    traces.note("q", "Patient/1", "2")
-    traces.note("p", "Patient/3", "1")
-    assert traces.of("q") == [("Patient/1", "2"), ("Patient/2", None)]
-    traces.gone("q", "Patient/1")
-    assert traces.of("q") == [("Patient/1", GONE), ("Patient/2", None)]
-    assert traces.of("x") == []
+    recent_writes = RecentWrites()
+    recent_writes.note("q", "Patient/1", "1")
+    recent_writes.note("q", "Patient/2", None)
+    recent_writes.note("q", "Patient/1", "2")
+    recent_writes.note("p", "Patient/3", "1")
+    assert recent_writes.of("q") == [("Patient/1", "2"), ("Patient/2", None)]
+    recent_writes.deleted("q", "Patient/1")
+    assert recent_writes.of("q") == [("Patient/1", DELETED), ("Patient/2", None)]
+    assert recent_writes.of("x") == []
 
 
 def test_traces_are_bounded(monkeypatch):
     """Those of the searches that were noted longest ago go first."""
-    monkeypatch.setattr(known, "MAX_TRACES", 2)
-    traces = Traces()
+    monkeypatch.setattr(resource_cache, "MAX_RECENT_WRITES", 2)
+    recent_writes = RecentWrites()
     for query in ("a", "b", "a", "c"):
-        traces.note(query, "Patient/1", "1")
-    assert [bool(traces.of(query)) for query in "abc"] == [True, False, True]
+        recent_writes.note(query, "Patient/1", "1")
+    assert [bool(recent_writes.of(query)) for query in "abc"] == [True, False, True]
 
 
 class Lane(threading.Thread):
     """Makes what has these names; `inside` once it does, until `may_end`."""
 
-    def __init__(self, traces, *names, may_end=None):
+    def __init__(self, recent_writes, *names, may_end=None):
         super().__init__(daemon=True)
-        self.traces, self.names = traces, names
+        self.recent_writes, self.names = recent_writes, names
         self.inside, self.may_end = threading.Event(), may_end or threading.Event()
         self.waited = None
         self.start()
 
     def run(self):
-        with self.traces.making(self.names) as waited:
+        with self.recent_writes.creating(self.names) as waited:
             self.waited = waited
             self.inside.set()
             self.may_end.wait(SECONDS)
@@ -68,10 +68,10 @@ class Lane(threading.Thread):
 
 def test_two_lanes_make_one_thing_one_after_the_other():
     """The second waits, and is told that it did; one that makes something else does not wait."""
-    traces = Traces()
-    first = Lane(traces, "patient", "study 1")
+    recent_writes = RecentWrites()
+    first = Lane(recent_writes, "patient", "study 1")
     assert first.inside.wait(SECONDS)
-    second, other = Lane(traces, "patient", "study 2"), Lane(traces, "study 3")
+    second, other = Lane(recent_writes, "patient", "study 2"), Lane(recent_writes, "study 3")
     assert other.inside.wait(SECONDS)
     assert not second.inside.wait(0.1)
     first.may_end.set()
@@ -83,21 +83,21 @@ def test_two_lanes_make_one_thing_one_after_the_other():
 
 def test_what_fails_is_made_by_the_next():
     """An error ends the making too."""
-    traces = Traces()
-    with suppress(ZeroDivisionError), traces.making(["patient"]):
+    recent_writes = RecentWrites()
+    with suppress(ZeroDivisionError), recent_writes.creating(["patient"]):
         _ = 1 / 0
-    with traces.making(["patient"]) as waited:
+    with recent_writes.creating(["patient"]) as waited:
         assert not waited
 
 
 def test_lanes_never_wait_for_each_other():
     """Names that overlap in a ring, in any order: all are taken at once, so that no two lanes hold what the other wants."""
-    traces, here, clashes, lock = Traces(), set(), [], threading.Lock()
+    recent_writes, here, clashes, lock = RecentWrites(), set(), [], threading.Lock()
 
     def work(number):
         names = [f"{number % 4}", f"{(number + 1) % 4}"]
         for _ in range(50):
-            with traces.making(names if number % 2 else names[::-1]):
+            with recent_writes.creating(names if number % 2 else names[::-1]):
                 with lock:
                     clashes.extend(here & set(names))
                     here.update(names)
