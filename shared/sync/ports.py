@@ -19,7 +19,7 @@ from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.handover import Handover
 from shared.sync.merge.feed_order import FeedOrder
 from shared.sync.merge.order_searches import OrderSearches
-from shared.sync.merge.feed_order import FeedOrder
+from shared.sync.merge.resource_cache import ResourceCache
 from shared.sync.queue.concurrency import ConcurrencyLimit
 from shared.sync.read.settling import Settling
 

@@ -33,9 +33,8 @@ def dry_rebuild(
     feed_order = FeedOrder()
     if patients:
         feed_order.begin(Watermark(), [0])
-    afresh = replace(
-        ports, fhir=fhir, cache=ResourceCache(max_weight=0), feed_order=feed_order, lease=NoLease(), sleep=lambda _: None
-    )
+    cache = ResourceCache(max_weight=0)
+    afresh = replace(ports, fhir=fhir, cache=cache, feed_order=feed_order, lease=NoLease(), sleep=lambda _: None)
     (outcome,) = StudySync(afresh, options).run_all([Study(entries, whole=whole)])
     if isinstance(outcome, TransientError):
         raise outcome

@@ -76,8 +76,8 @@ class World:
 
     def host(self, **others):
         shared = {"fhir": self.fhir, "feed": self.feed, "watermarks": self.watermarks, "errors": self.errors}
-        known = ResourceCache(monotonic=lambda: self.seconds)
-        return ports(**shared | {"known": known} | others)
+        cache = ResourceCache(monotonic=lambda: self.seconds)
+        return ports(**shared | {"cache": cache} | others)
 
     def overlap(self):
         """One host freezes before its transaction arrives; the other does the whole tick meanwhile. Gives both."""
