@@ -122,7 +122,7 @@ def test_what_is_remembered_is_not_asked_for():
     fhir, known = Lagging([], []), ResourceCache()
     lookup = Lookup(fhir, known, OPTIONS)
     known.put(lookup.study_query(STUDY), NEW)
-    assert lookup.is_known(STUDY)
+    assert lookup.is_cached(STUDY)
     assert lookup.studies(STUDY) == [NEW]
     assert fhir.calls == 0
 
