@@ -1,1 +1,1 @@
-"""The FHIR server: its REST API (FHIR R4, http.html), what it answers, and what it is like."""
+"""The FHIR server: its REST API (FHIR R4, http.html), its answers, and its capabilities."""

@@ -1,4 +1,7 @@
-"""What FHIR servers answer, read into records of what we need; raises ValueError, whose text carries no content."""
+"""Answers of FHIR servers, read into records of what the app needs.
+
+An answer that cannot be read raises ValueError, whose message holds nothing of the answer's content.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,23 +12,24 @@ from shared.model.fhir import Resource, Written
 
 _REFERENCE = re.compile(r"(?:^|/)([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/([A-Za-z0-9\-.]{1,64}))?$")
 _ID = re.compile(r"[^\s/?#]{1,64}")
-"""R4's ids have letters, digits, `-` and `.`; what would make another path of a URL is none."""
+"""An id as servers have it: R4 allows letters, digits, `-` and `.`, this only excludes what would change a URL."""
 _LINKS = ("subject", "encounter", "endpoint", "basedOn", "partOf", "derivedFrom")
 _FHIR_VERSION = re.compile(
     r"[0-9]\.[0-9]{1,2}(?:\.[0-9]{1,2})?(?:-(?:snapshot|ballot|cibuild|draft-final|preview)[0-9]?)?"
 )
-"""http://hl7.org/fhir/R4/valueset-FHIR-version.html, and what followed."""
-_NOT_ONE = "of no known form"
+"""http://hl7.org/fhir/R4/valueset-FHIR-version.html, and the versions published since."""
+_UNKNOWN_FORM = "of no known form"
 _SOFTWARE = re.compile(r"[A-Za-z0-9 ._:()/+&,-]{1,100}")
-"""What names a product or its version: no line, quotes, or signs that DICOM and HL7 values are joined by."""
+"""The name of a product or its version: without line breaks, quotes, and the separators of DICOM and HL7 values."""
 _VERSION = re.compile(r'^(?:W/)?"?([A-Za-z0-9\-.]{1,64})"?$')
 
 
 @dataclass(frozen=True, slots=True)
 class CapabilityStatement:
-    """Of a CapabilityStatement. None: it does not say. `software` is name and version; `base` is the server's own.
+    """What the app needs of a CapabilityStatement; None if the server does not state it.
 
-    `fhir_version` and `software` are told in status, log and self-check: they are of a checked form, or words of ours.
+    `software`: name and version. `base`: the base URL that the server gives for itself. `fhir_version` and `software`
+    are shown in status, log and self-check, so each is either of a checked form or a text of the app's own.
     """
 
     fhir_version: str
@@ -37,9 +41,9 @@ class CapabilityStatement:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a search: the resources of the type that was asked for, and the link to what follows.
+    """One page of a search: the resources of the type that was searched for, and the link to the next page.
 
-    `total`: how many there are in all, 0 where that is not told.
+    `total`: the number of matches on all pages, 0 if the server does not state it.
     """
 
     resources: list[Resource]
@@ -48,33 +52,33 @@ class Page:
 
 
 def statement_of(content: Resource) -> CapabilityStatement:
-    """Of the server's own `rest`, not of one that it has as a client (capabilitystatement.html, rest.mode)."""
+    """Reads the server's own `rest`, not one that describes it as a client (capabilitystatement.html, rest.mode)."""
     if content.get("resourceType") != "CapabilityStatement":
         raise ValueError("no CapabilityStatement")
     rests = [one for one in objects(content.get("rest")) if one.get("mode", "server") == "server"]
     codes = {_text(one.get("code")) for rest in rests for one in objects(rest.get("interaction"))}
-    said = content.get("software")
-    software = [said.get(name) for name in ("name", "version")] if isinstance(said, Mapping) else []
-    named = [one for one in software if isinstance(one, str) and _SOFTWARE.fullmatch(one)]
+    software = content.get("software")
+    names = [software.get(name) for name in ("name", "version")] if isinstance(software, Mapping) else []
+    valid_names = [one for one in names if isinstance(one, str) and _SOFTWARE.fullmatch(one)]
     implementation = content.get("implementation")
     base = implementation.get("url") if isinstance(implementation, Mapping) else None
     return CapabilityStatement(
         fhir_version=_fhir_version(content.get("fhirVersion")),
-        software=" ".join(named) or None,
+        software=" ".join(valid_names) or None,
         base=base if isinstance(base, str) else None,
         transactions="transaction" in codes if codes else None,
-        batches=True if "batch" in codes else None,  # some take them and do not say so
+        batches=True if "batch" in codes else None,  # some servers take batches and do not state it
     )
 
 
-def _fhir_version(said: Any) -> str:
-    if said is None:
+def _fhir_version(stated: Any) -> str:
+    if stated is None:
         return "none"
-    return said if isinstance(said, str) and _FHIR_VERSION.fullmatch(said) else _NOT_ONE
+    return stated if isinstance(stated, str) and _FHIR_VERSION.fullmatch(stated) else _UNKNOWN_FORM
 
 
 def page_of(content: Resource, resource_type: str) -> Page:
-    """Of a searchset Bundle."""
+    """The page out of a searchset Bundle."""
     if content.get("resourceType") != "Bundle":
         raise ValueError("no Bundle")
     found = [one.get("resource") for one in objects(content.get("entry"))]
@@ -90,9 +94,9 @@ def page_of(content: Resource, resource_type: str) -> Page:
 
 
 def resource_of(content: Resource, resource_type: str) -> Resource:
-    """What a read, or an entry of a search, gives: of the type that was asked for, with what tells it from others.
+    """The same resource, checked: it is of the type that was asked for and has an id.
 
-    The rest of it is read where it is merged (`mapping/held.py`): one odd resource is its own study's fault.
+    Its other elements are checked when it is merged, so that one odd resource fails only its own study.
     """
     if content.get("resourceType") != resource_type:
         raise ValueError(f"no {resource_type}")
@@ -103,9 +107,10 @@ def resource_of(content: Resource, resource_type: str) -> Resource:
 
 
 def made_relative(resource: Resource, bases: Iterable[str | None]) -> Resource:
-    """The same object; its references to what the server itself has, by any of its base URLs, are relative ones.
+    """The same object, changed in place: absolute references to resources of this server become relative.
 
-    Such are the same reference (references.html#literal): some servers write them out. Only those that are compared.
+    `bases`: the base URLs by which the server is known. Some servers write absolute URLs, which mean the same
+    (references.html#literal). Only the references that the app compares are changed.
     """
     prefixes = [f"{base.rstrip('/')}/".casefold() for base in bases if base]
     for link in _links(resource):
@@ -127,7 +132,7 @@ def _links(resource: Resource) -> Iterator[Resource]:
 
 
 def entries_of(content: Resource, count: int) -> list[Resource]:
-    """The entries of the answer to a batch or transaction of `count`."""
+    """The entries of the answer to a batch or transaction of `count` entries."""
     entries = list(objects(content.get("entry")))
     if len(entries) != count:
         raise ValueError(f"{len(entries)} entries in answer to {count}")
@@ -135,31 +140,31 @@ def entries_of(content: Resource, count: int) -> list[Resource]:
 
 
 def written_of(entry: Resource) -> Written:
-    """Of one entry of the answer to a transaction (bundle.html, Bundle.entry.response)."""
+    """What became of one entry of a transaction, out of its answer (bundle.html, Bundle.entry.response)."""
     response = entry.get("response")
     status = str(response.get("status", "")).split()[:1] if isinstance(response, Mapping) else []
     if not status or not status[0].startswith("2"):
         raise ValueError("an entry that does not say that it was done")
     assert isinstance(response, Mapping)
     resource = entry.get("resource") if isinstance(entry.get("resource"), Mapping) else {}
-    told = _REFERENCE.search(_text(response.get("location")))
-    reference, version = (told[1], told[2]) if told else (_reference_of(resource or {}), None)
+    location = _REFERENCE.search(_text(response.get("location")))
+    reference, version = (location[1], location[2]) if location else (_reference_of(resource or {}), None)
     return Written(status[0] == "201", reference, version or version_of(_text(response.get("etag"))))
 
 
 def version_of(etag: str) -> str | None:
-    """The version that an ETag names: `W/"2"`, as some write it `2`."""
-    told = _VERSION.match(etag)
-    return told[1] if told else None
+    """The version in an ETag, which is `W/"2"`, or from some servers just `2`; None if there is none."""
+    found = _VERSION.match(etag)
+    return found[1] if found else None
 
 
 def is_done(entry: Resource) -> bool:
-    """Whether one entry of a batch's answer is a 2xx."""
+    """Whether this entry of a batch's answer has a status of 2xx."""
     return _status(entry).startswith("2")
 
 
 def is_throttled(entry: Resource) -> bool:
-    """Whether one entry of a batch's answer is a 429: as if the batch were."""
+    """Whether this entry of a batch's answer has the status 429, which then counts for the whole batch."""
     return _status(entry).startswith("429")
 
 
@@ -178,5 +183,5 @@ def _text(value: Any) -> str:
 
 
 def objects(value: Any) -> Iterator[Resource]:
-    """The objects of what should be a list of them."""
+    """The JSON objects in a list; none if the value is not a list."""
     return (one for one in value if isinstance(one, dict)) if isinstance(value, list) else iter(())

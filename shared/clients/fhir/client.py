@@ -23,7 +23,7 @@ from shared.model.options import BundleProcessing
 
 
 class FhirClient:
-    """One FHIR R4 server."""
+    """One FHIR R4 server. `learned`: what is known of it, which several clients of it may share."""
 
     def __init__(
         self,
@@ -39,25 +39,25 @@ class FhirClient:
 
     @property
     def calls(self) -> int:
-        """HTTP requests made so far."""
+        """The number of HTTP requests so far."""
         return self.service.calls
 
     @property
     def quickest(self) -> float:
-        """Seconds that the quickest answer so far took; 0 before the first."""
+        """The time in seconds that the quickest answer took so far; 0 before the first."""
         return self.service.quickest
 
     @property
     def capabilities(self) -> Capabilities:
-        """What is known of the server by now."""
+        """What is known of the server so far."""
         return self._learned.known
 
     def capability_texts(self) -> Mapping[str, str]:
-        """The same in words."""
+        """The same as texts by name."""
         return capability_texts(self.capabilities)
 
     def check(self) -> None:
-        """Raises IncompatibleServerError unless the server says it is R4 and takes transactions; asked once."""
+        """Raises IncompatibleServerError unless the server is R4 and takes transactions. It is asked only once."""
         if self._checked:
             return
         try:
@@ -80,7 +80,7 @@ class FhirClient:
         self._exchange.probe.run(writes=False)
 
     def probe(self) -> None:
-        """Raises OutageError unless the server's store can be read and written: else a fault is one study's own."""
+        """Raises OutageError unless the server can read and write its store; if it can, a fault is one study's own."""
         self._exchange.probe.run(writes=True)
 
     def search(self, resource_type: str, query: str) -> list[Resource]:
@@ -88,21 +88,21 @@ class FhirClient:
         return self._searches.one(resource_type, query)
 
     def search_many(self, searches: Sequence[tuple[str, str]]) -> list[list[Resource]]:
-        """The matches of each search: in one request where the server takes batches."""
+        """The matches of each search, by one request if the server takes batches."""
         return self._searches.many(searches)
 
     def pages(self, resource_type: str, query: str, most: int) -> Iterator[list[Resource]]:
-        """The matches page by page, at most so many pages."""
+        """The matches page by page. Raises PagingError if there are more than `most` pages."""
         return self._searches.pages(resource_type, query, most)
 
     def first(self, resource_type: str, query: str) -> list[Resource]:
-        """The first page of the matches; the query is in no URL where the server takes it in a body."""
+        """The first page of the matches, by POST if the server takes that, so that no log of URLs has the query."""
         return self._searches.first(resource_type, query)
 
     def read(self, reference: str) -> Resource | None:
-        """The resource as it is now, whatever searches say of it yet; `reference` is `Patient/7`. None: it is gone.
+        """The resource `reference` (`Patient/7`) as it is now, also if searches lag behind; None if it does not exist.
 
-        Its version is filled in from the ETag where `meta` does not tell it.
+        If `meta` has no version, it is taken from the ETag.
         """
         answer = self._exchange.send("GET", f"/{reference}")
         if answer.status_code in (requests.codes.not_found, requests.codes.gone):
@@ -118,7 +118,10 @@ class FhirClient:
         return answers.made_relative(resource, (self._url, self.capabilities.base))
 
     def transact(self, bundle: Resource) -> list[Written]:
-        """What became of each entry, in their order. Raises ConflictError, FhirRefusedError, TransientError."""
+        """What became of each entry, in the order of the bundle.
+
+        Raises ConflictError, FhirRefusedError, TransientError, OutageError.
+        """
         size, conditional = len(bundle["entry"]), _is_conditional(bundle)
         answer = self._exchange.send(
             "POST", "", body=json_bytes(bundle), headers={"Prefer": "return=minimal"}, writes=True
@@ -139,19 +142,19 @@ class FhirClient:
         return written
 
     def most_entries(self, *, conditional: bool) -> int:
-        """Entries that a transaction may have, with `ifNoneExist` or without."""
+        """The most entries that a transaction may have, with `ifNoneExist` or without."""
         return self.capabilities.limit(conditional=conditional).most
 
     def too_many_entries(self, size: int, *, conditional: bool) -> None:
-        """A transaction of so many was refused, and its parts were taken."""
+        """To be called when a transaction of `size` entries was refused, and then its parts were taken."""
         self._learned.learn_too_many(size, conditional=conditional)
 
     def learn(self, **seen: bool) -> None:
-        """What was seen by reading back: `source_kept`, `tag_kept`, `delete_if_match`, `deleted_kept`."""
+        """Takes down what the self-check saw: `source_kept`, `tag_kept`, `delete_if_match`, `deleted_kept`."""
         self._learned.learn(**seen)
 
     def _statement(self) -> Resource:
-        """The CapabilityStatement. A server that cannot even give that, or does not to us, is down."""
+        """The CapabilityStatement. A server that cannot give it, or refuses it to the app (403), counts as down."""
         try:
             return self._exchange.json("GET", "/metadata")
         except TransientError as error:

@@ -1,4 +1,4 @@
-"""Requests to a FHIR server and its answers as JSON; what went wrong is a named error."""
+"""Requests to a FHIR server and its answers as JSON. Faults are raised as named errors."""
 
 import requests
 
@@ -12,30 +12,30 @@ from shared.model.options import BundleProcessing
 
 FHIR_JSON = "application/fhir+json"
 BUNDLE_PROCESSING = "x-bundle-processing-logic"
-"""Azure's FHIR service knows this header: `parallel` or `sequential`."""
+"""A header of Azure's FHIR service, with the value `parallel` or `sequential`."""
 TO_POST_A_BUNDLE = ("POST", "")
 
 
 class Exchange:
-    """With one server. Paths begin with a slash, or are whole URLs on the server's own origin."""
+    """Sends requests to one server. A path begins with a slash, or is a whole URL on the server's own origin."""
 
     def __init__(self, service: HttpService, processing: BundleProcessing = BundleProcessing.SERVER) -> None:
         self.service = service
-        self._of_bundles = {} if processing is BundleProcessing.SERVER else {BUNDLE_PROCESSING: processing.value}
+        self._bundle_headers = {} if processing is BundleProcessing.SERVER else {BUNDLE_PROCESSING: processing.value}
         self.probe = Probe(service)
 
     @property
     def name(self) -> str:
-        """What errors call it."""
+        """The server's name in error messages."""
         return self.service.name
 
     @property
     def url(self) -> str:
-        """Its base URL, without a slash at its end."""
+        """The server's base URL, without a slash at its end."""
         return self.service.url
 
     def json(self, method: str, path: str, body: Resource | None = None, form: str | None = None) -> Resource:
-        """The answer to a request that changes nothing. `form`: a query that is sent in the body."""
+        """The JSON object in the answer to a request that writes nothing. `form`: a query that is sent in the body."""
         sent = json_bytes(body) if body else form.encode() if form else None
         kind = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
         return self.content(self.send(method, path, body=sent, headers=kind))
@@ -49,32 +49,34 @@ class Exchange:
         *,
         writes: bool = False,
     ) -> Answer:
-        """Servers may answer a search from memory, for a minute: what was written since would be missing.
+        """The answer, whatever its status, but for what HttpService raises.
 
-        What is answered 403 again, while others of its kind are answered, is refused itself.
+        Caches are told to ask the server, as a search out of a cache would lack what was written since. After a 403 the
+        server is probed and the request is sent once more. If the probe passes and the answer is 403 again, only this
+        request is refused, and FhirRefusedError is raised. `writes`: whether the probe tries a write too.
         """
-        said = {"Accept": FHIR_JSON, "Cache-Control": "no-cache"}
-        said |= {"Content-Type": FHIR_JSON} if body else {}
-        said |= self._of_bundles if (method, path) == TO_POST_A_BUNDLE else {}
-        said |= headers or {}
+        all_headers = {"Accept": FHIR_JSON, "Cache-Control": "no-cache"}
+        all_headers |= {"Content-Type": FHIR_JSON} if body else {}
+        all_headers |= self._bundle_headers if (method, path) == TO_POST_A_BUNDLE else {}
+        all_headers |= headers or {}
         try:
-            return self._sent(method, path, body, said)
+            return self._send(method, path, body, all_headers)
         except ForbiddenError:
             self.probe.run(writes=writes)
         try:
-            return self._sent(method, path, body, said)
+            return self._send(method, path, body, all_headers)
         except ForbiddenError as error:
             refused = f"{error}. But other requests are answered: what stands before the server may refuse this one"
             raise FhirRefusedError(refused, status=requests.codes.forbidden) from error
 
-    def _sent(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
+    def _send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
         try:
             return self.service.send(method, path, body=body, headers=headers)
-        except OverlongAnswerError as error:  # the same question would be answered in the same way
+        except OverlongAnswerError as error:  # a retry would get the same answer
             raise FhirRefusedError(str(error)) from error
 
     def content(self, answer: Answer) -> Resource:
-        """The JSON object. Raises TransientError, FhirRefusedError."""
+        """The JSON object in an answer. Raises TransientError, FhirRefusedError."""
         if answer.status_code >= requests.codes.bad_request:
             raise fault_of(self.name, answer)
         try:

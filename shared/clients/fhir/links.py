@@ -1,7 +1,8 @@
-"""Links that a FHIR server sends: resolved as RFC 3986 says, and followed on its own origin only.
+"""Links that a FHIR server sends: resolved by RFC 3986, and followed only on the server's own origin.
 
-A token goes with each request, and a query may hold a PatientID: neither is given to another host. Behind a proxy a
-server may name itself by an inner address; what lies under its base there, or under ours, is asked of ours instead.
+Each request carries a token, and its query may hold a PatientID, so no request goes to another host. A server behind a
+proxy may use its inner address in links. If such a link lies under its inner base URL or under the base URL of the
+settings, the same path is requested under the latter.
 """
 
 import re
@@ -11,13 +12,13 @@ from shared.errors import PagingError
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _ESCAPED_DOT = re.compile("%2e", re.IGNORECASE)
-"""Which the HTTP library would take for a dot."""
+"""The HTTP library takes this for a dot."""
 
 
 def followed(base: str, asked: str, link: str, inner_base: str | None = None) -> str:
-    """The URL to ask for. `base` is the server's URL, `asked` the one whose answer had the link.
+    """The URL to request. `base` is the server's URL in the settings, `asked` the URL whose answer had the link.
 
-    `inner_base`: what the server calls itself in its CapabilityStatement. Raises PagingError.
+    `inner_base`: the server's URL in its CapabilityStatement. Raises PagingError.
     """
     try:
         target = urlsplit(urljoin(asked, link))
@@ -41,7 +42,7 @@ def followed(base: str, asked: str, link: str, inner_base: str | None = None) ->
 
 
 def _inner(inner_base: str | None, base: str) -> SplitResult:
-    """What a server calls itself; one that cannot be read is none."""
+    """The server's URL in its CapabilityStatement, or `base` if it has none that can be read."""
     try:
         inner = urlsplit(inner_base or base)
         _origin(inner)

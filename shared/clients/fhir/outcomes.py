@@ -1,8 +1,8 @@
-"""What an OperationOutcome says, as far as it cannot hold what a patient's record does (operationoutcome.html).
+"""What an OperationOutcome says, without anything that may be a patient's value (operationoutcome.html).
 
-Servers quote what they refuse, in the issues' words, and as well in a code or a path. So only what is on a list here is
-told: codes of FHIR's value sets, paths made of the elements of what we send, HAPI's numbers of its messages, and
-resources by type and an id as servers make them.
+Servers quote what they refuse in an issue's text, and also in a code or a path. So only what is on a list here is
+passed on: codes of FHIR's value sets, paths made of elements of the resources that the app sends, HAPI's message
+numbers, and references of a known type whose id has a form that servers assign.
 """
 
 import re
@@ -42,7 +42,7 @@ ELEMENTS = frozenset(
     userSelected value version versionId
     """.split()  # noqa: SIM905 a list would be a word a line
 )
-"""Of Bundle, Patient, Endpoint, ImagingStudy, Observation and their data types; choices of `value` apart."""
+"""Elements of Bundle, Patient, Endpoint, ImagingStudy, Observation and their data types, except for `value[x]`."""
 
 _PART = re.compile(r"(?:f:)?([A-Za-z]{1,40})(?:\[\d{1,6}\])?")
 _OF_TYPE = re.compile(r"ofType\(([A-Za-z]{1,40})\)")
@@ -52,49 +52,53 @@ _CHOICE = re.compile(
 )
 _LINE = re.compile(r"Line\[\d{1,9}\],? Col\[\d{1,9}\]")
 _COMMENT = re.compile(r"/\*[^*]{0,200}\*/")
-"""HAPI's validator names the resource in one: `Bundle.entry[0].resource/*Patient/7*/.birthDate`."""
+"""HAPI's validator names the resource in a comment: `Bundle.entry[0].resource/*Patient/7*/.birthDate`."""
 _NUMBERS = re.compile(r"(?:HAPI-[0-9]{4}: )+")
-"""HAPI's numbers of its messages, which begin with them. Elsewhere in the words `HAPI-4711` may be a patient's."""
-_NAMED = re.compile(
+"""The message numbers with which HAPI's texts begin. Later in a text `HAPI-4711` may be a patient's identifier."""
+_REFERENCE = re.compile(
     r"\b((?:[A-Z][a-z]+){1,4})/([0-9]{1,19}|[0-9a-f]{24}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![\w-]|\.\w)"
 )
-"""What may be a resource that the words name: what links to another is told by servers in words only."""
+"""What may be a reference in an issue's text, which is where servers name the resources that refer to another."""
 _MOST = 5
-"""Of the issues, and of each one's places and numbers."""
-_LONGEST_PLACE = 200
+"""Issues that are passed on, and paths and numbers of each."""
+_LONGEST_PATH = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Of an OperationOutcome. `text` has codes, places and numbers.
+    """What is passed on of an OperationOutcome. `text` has codes, paths and numbers.
 
-    `has_places`: an issue points into what was sent, whether or not the place is told. `references`: resources that it
-    names.
+    `has_paths`: an issue has a path into what was sent, even if the path is not passed on. `references`: resources that
+    the issues name.
     """
 
     text: str = ""
-    has_places: bool = False
+    has_paths: bool = False
     references: tuple[str, ...] = ()
 
 
 def refusal_of(content: Any) -> Refusal:
-    """Of what came with an error; empty where it is no OperationOutcome."""
+    """The Refusal out of an error's body; empty if that is not an OperationOutcome."""
     if not isinstance(content, dict) or content.get("resourceType") != "OperationOutcome":
         return Refusal()
-    issues = [one for one in _listed(content.get("issue")) if isinstance(one, dict)]
-    told = _some(filter(None, map(_told, issues)), "; ")
-    named = [f"{kind}/{id_}" for one in issues for kind, id_ in _NAMED.findall(_words(one)) if kind in RESOURCE_TYPES]
-    has_places = any(True for one in issues for _ in _places(one))
-    return Refusal(f": {told}" if told else "", has_places, tuple(dict.fromkeys(named)))
+    issues = [one for one in _list_or_none(content.get("issue")) if isinstance(one, dict)]
+    text = _first_of(filter(None, map(_issue_text, issues)), "; ")
+    references = [
+        f"{resource_type}/{id_}"
+        for one in issues
+        for resource_type, id_ in _REFERENCE.findall(" ".join(_texts(one)))
+        if resource_type in RESOURCE_TYPES
+    ]
+    return Refusal(f": {text}" if text else "", any(map(_paths, issues)), tuple(dict.fromkeys(references)))
 
 
-def _told(issue: Resource) -> str:
-    said = [_of(SEVERITIES, issue.get("severity")), _of(CODES, issue.get("code")), *_numbers(issue)]
-    places = _some(filter(None, map(_place, _places(issue))), ", ")
-    return " ".join([*list(dict.fromkeys(filter(None, said)))[: _MOST + 2], *([f"at {places}"] if places else [])])
+def _issue_text(issue: Resource) -> str:
+    codes = [_if_known(issue.get("severity"), SEVERITIES), _if_known(issue.get("code"), CODES), *_numbers(issue)]
+    paths = _first_of(filter(None, map(_if_known_path, _paths(issue))), ", ")
+    return " ".join([*list(dict.fromkeys(filter(None, codes)))[: _MOST + 2], *([f"at {paths}"] if paths else [])])
 
 
-def _of(known: frozenset[str], value: Any) -> str:
+def _if_known(value: Any, known: frozenset[str]) -> str:
     return value if isinstance(value, str) and value in known else ""
 
 
@@ -104,25 +108,21 @@ def _numbers(issue: Resource) -> Iterator[str]:
             yield from begins[0].removesuffix(": ").split(": ")
 
 
-def _words(issue: Resource) -> str:
-    return " ".join(_texts(issue))
-
-
 def _texts(issue: Resource) -> list[str]:
     details = issue.get("details")
-    said = [issue.get("diagnostics"), details.get("text") if isinstance(details, dict) else None]
-    return [one for one in said if isinstance(one, str)]
+    texts = [issue.get("diagnostics"), details.get("text") if isinstance(details, dict) else None]
+    return [one for one in texts if isinstance(one, str)]
 
 
-def _places(issue: Resource) -> Iterator[str]:
-    said = issue.get("expression") or issue.get("location")
-    return (one for one in _listed(said) if isinstance(one, str))
+def _paths(issue: Resource) -> list[str]:
+    paths = issue.get("expression") or issue.get("location")
+    return [one for one in _list_or_none(paths) if isinstance(one, str)]
 
 
-def _place(said: str) -> str:
-    """The path, empty where a part of it is none of the elements; an index is one of a list."""
-    path = _COMMENT.sub("", said).strip()
-    if len(path) > _LONGEST_PLACE:
+def _if_known_path(stated: str) -> str:
+    """The path without comments; empty if a part of it is not a known element, with or without an index."""
+    path = _COMMENT.sub("", stated).strip()
+    if len(path) > _LONGEST_PATH:
         return ""
     parts = path.removeprefix("/").replace("/", ".").split(".")
     return path if _LINE.fullmatch(path) or all(map(_is_part, parts)) else ""
@@ -135,12 +135,12 @@ def _is_part(part: str) -> bool:
     return name is not None and (name[1] in ELEMENTS | RESOURCE_TYPES or _CHOICE.fullmatch(name[1]) is not None)
 
 
-def _some(found: Iterable[str], between: str) -> str:
-    """The first of them, each once; the rest is counted."""
+def _first_of(found: Iterable[str], between: str) -> str:
+    """The first five, each once, and the number of the rest."""
     each = list(dict.fromkeys(found))
     rest = [f"and {len(each) - _MOST} more"] if len(each) > _MOST else []
     return between.join(each[:_MOST] + rest)
 
 
-def _listed(value: Any) -> Sequence[Any]:
+def _list_or_none(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list) else ()

@@ -1,4 +1,4 @@
-"""Whether a FHIR server's store can be read and written: a search and a transaction that leave nothing behind."""
+"""A probe of a FHIR server's store: whether it can be read and written. The probe leaves nothing behind."""
 
 import logging
 from uuid import uuid4
@@ -15,7 +15,7 @@ from shared.model.fhir import Resource
 _CONNECTION = "http://terminology.hl7.org/CodeSystem/endpoint-connection-type"
 SYSTEM = "urn:dicom-cast:self-check"
 NOT_JUDGED = frozenset({404, 405, 406, 408, 410, 413, 414, 415, 429, 501, 502, 503, 504})
-"""Answers to the request, by whoever stands before the server too, and not to what the transaction says."""
+"""Statuses that a proxy before the server may answer too, so that they say nothing of the transaction's content."""
 _GONE = (404, 410)
 _HEADERS = {"Accept": "application/fhir+json", "Cache-Control": "no-cache"}
 _WRITING = _HEADERS | {"Content-Type": "application/fhir+json", "Prefer": "return=minimal"}
@@ -24,31 +24,31 @@ logger = logging.getLogger(__name__)
 
 
 class Probe:
-    """Of one server, whose metadata may come from a memory while the store behind it is down."""
+    """Probes one server by a search and a transaction, as its metadata may be answered while its store is down."""
 
     def __init__(self, service: HttpService) -> None:
         self._service = service
 
     def run(self, *, writes: bool) -> None:
-        """Raises OutageError unless a search, and where it is about `writes` a transaction too, are answered rightly.
+        """Raises OutageError unless a search, and with `writes` a transaction too, are answered as expected.
 
-        The transaction makes an Endpoint and updates one that is not there by a version, for which all of it is to be
-        refused. What a server of other manners makes of it is removed.
+        The transaction makes an Endpoint and updates one that does not exist, with If-Match: so the server has to
+        refuse all of it. If the server writes something nevertheless, that is removed.
         """
         name = str(uuid4())
         fault = self._transaction(name) if writes else None
         for left in self._search(name):
             self._remove(left)
         if fault:
-            said = f"the server answers searches and refuses every transaction: {fault}"
-            raise OutageError(self._service.name, said)
+            message = f"the server answers searches and refuses every transaction: {fault}"
+            raise OutageError(self._service.name, message)
 
     def _search(self, name: str) -> list[str]:
-        """What is there of the name, which no search has asked for before."""
-        answer = self._sent("GET", f"/Endpoint?{found_by(name)}")
+        """References of the Endpoints of this name. The name is new, so that no cache can answer the search."""
+        answer = self._send("GET", f"/Endpoint?{query_for(name)}")
         if answer.status_code >= requests.codes.bad_request:
-            said = f"status {answer.status_code} to a search that finds nothing"
-            raise OutageError(self._service.name, said)
+            message = f"status {answer.status_code} to a search that finds nothing"
+            raise OutageError(self._service.name, message)
         try:
             found = page_of(_object(answer), "Endpoint").resources
         except ValueError as error:
@@ -57,13 +57,13 @@ class Probe:
         return [f"Endpoint/{one['id']}" for one in found if own in _identifiers(one)]
 
     def _transaction(self, name: str) -> str | None:
-        """What was wrong with the answer."""
+        """Sends the transaction that is to be refused. What was wrong with the answer; None if nothing was."""
         absent = str(uuid4())
         made = {"resource": endpoint(name), "fullUrl": f"urn:uuid:{uuid4()}"}
-        made["request"] = {"method": "POST", "url": "Endpoint", "ifNoneExist": found_by(name)}
+        made["request"] = {"method": "POST", "url": "Endpoint", "ifNoneExist": query_for(name)}
         updated = {"resource": {**endpoint(name), "id": absent}}
         updated["request"] = {"method": "PUT", "url": f"Endpoint/{absent}", "ifMatch": 'W/"1"'}
-        answer = self._sent("POST", "", made, updated)
+        answer = self._send("POST", "", made, updated)
         status = answer.status_code
         if status < requests.codes.bad_request:
             return self._remove_written(answer)
@@ -72,7 +72,7 @@ class Probe:
         return None
 
     def _remove_written(self, answer: Answer) -> str | None:
-        """Of a server that heeds no version. What was wrong with the answer."""
+        """Removes what a server that ignores If-Match has written. What was wrong with the answer, if anything."""
         try:
             written = [written_of(one) for one in entries_of(_object(answer), 2)]
         except ValueError as error:
@@ -84,14 +84,14 @@ class Probe:
 
     def _remove(self, reference: str) -> None:
         try:
-            gone = self._sent("POST", "", {"request": {"method": "DELETE", "url": reference}}).status_code
+            status = self._send("POST", "", {"request": {"method": "DELETE", "url": reference}}).status_code
         except DicomCastError:
-            gone = 0
-        if not requests.codes.ok <= gone < requests.codes.bad_request:
+            status = 0
+        if not requests.codes.ok <= status < requests.codes.bad_request:
             logger.warning("%s was made to try the FHIR server, and is left: delete it", reference)
 
-    def _sent(self, method: str, path: str, *entries: Resource) -> Answer:
-        """Raises OutageError."""
+    def _send(self, method: str, path: str, *entries: Resource) -> Answer:
+        """The answer to a request, or to a transaction of these entries. Raises OutageError."""
         body = json_bytes({"resourceType": "Bundle", "type": "transaction", "entry": entries}) if entries else None
         try:
             return self._service.send(method, path, body=body, headers=_WRITING if entries else _HEADERS)
@@ -100,7 +100,7 @@ class Probe:
 
 
 def endpoint(name: str) -> Resource:
-    """One of status `test`, made to try a server."""
+    """An Endpoint of status `test`, to try a server with."""
     return {
         "resourceType": "Endpoint",
         "meta": {"source": SYSTEM, "tag": [{"system": SYSTEM, "code": "trial"}]},
@@ -114,7 +114,7 @@ def endpoint(name: str) -> Resource:
 
 
 def _is_judged(answer: Answer) -> bool:
-    """Whether the server itself refused what the transaction says: some answer 404, in FHIR's own words."""
+    """Whether the server itself refused the transaction's content. Some answer 404 or 410, with an OperationOutcome."""
     if answer.status_code not in NOT_JUDGED:
         return True
     try:
@@ -128,8 +128,8 @@ def _object(answer: Answer) -> Resource:
     return content if isinstance(content, dict) else {}
 
 
-def found_by(name: str) -> str:
-    """The query that finds what `endpoint` made of the name."""
+def query_for(name: str) -> str:
+    """The query for the Endpoint that `endpoint` makes of this name."""
     return f"identifier={SYSTEM.replace(':', '%3A')}%7C{name}"
 
 

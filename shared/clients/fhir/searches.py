@@ -14,18 +14,18 @@ from shared.errors import FhirRefusedError, PagingError, ThrottledError, Transie
 from shared.model.fhir import Resource
 
 MAX_URL = 1_500
-"""Characters of a search by GET: servers and proxies refuse from 2,000 (nginx 8,000) on; more is asked by POST."""
+"""Characters of a query by GET; longer ones go by POST. Servers and proxies refuse URLs from 2,000 (nginx 8,000) on."""
 MAX_PAGES = 200
 PAGE_SIZE = 200
-"""Resources: some servers give 20 and no link to the rest. More than 200 many do not take."""
+"""Resources on a page. Without a number some servers give 20 and no link to the rest; many refuse more than 200."""
 
 MAX_JOINED = 50
-"""Identifiers of one search: what they find is to fit a page."""
+"""Identifiers in one search: few enough for all matches to fit one page."""
 _JOINABLE = re.compile("(?P<name>(identifier|_id)=)(?P<value>[^&]*)(?P<rest>(&_elements=[^&]*)?)")
 
 
 class Searches:
-    """What they show of the server is learned."""
+    """Searches of one server. What the answers show of the server goes into `learned`."""
 
     def __init__(self, exchange: Exchange, learned: LearnedCapabilities) -> None:
         self._exchange = exchange
@@ -40,32 +40,35 @@ class Searches:
         return self._matches(resource_type, bundle, asked)
 
     def first(self, resource_type: str, query: str) -> list[Resource]:
-        """The first page of what a person looks for: URLs are logged, so it is in none where the server takes forms."""
+        """The first page of the matches, by POST if the server takes forms, so that no log of URLs has the query."""
         bundle, asked = self._first_page(resource_type, f"{query}&_count={PAGE_SIZE}", by_post=True)
         return next(self._pages(resource_type, bundle, asked, 1), [])
 
     def pages(self, resource_type: str, query: str, most: int) -> Iterator[list[Resource]]:
-        """The matches page by page, at most so many pages: for a search whose matches are too many to hold at once."""
+        """The matches page by page, for searches whose matches are too many to hold at once.
+
+        Raises PagingError if there are more than `most` pages.
+        """
         bundle, asked = self._first_page(resource_type, f"{query}&_count={PAGE_SIZE}", by_post=False)
         return self._pages(resource_type, bundle, asked, most)
 
     def _first_page(self, resource_type: str, query: str, *, by_post: bool) -> tuple[Resource, str]:
-        """And the URL that was asked."""
+        """The Bundle of the first page, and the URL that it came from."""
         if by_post and (bundle := self._forms.search(resource_type, query)) is not None:
             return bundle, f"{self._exchange.url}/{resource_type}/_search"
         path = f"/{resource_type}?{query}"
         return self._exchange.json("GET", path), self._exchange.url + path
 
     def many(self, searches: Sequence[tuple[str, str]]) -> list[list[Resource]]:
-        """What each search matches, and maybe more: all in as few requests and searches as the server takes.
+        """For each search a list that holds its matches, by as few requests and searches as the server takes.
 
-        Searches by one identifier become one of several values (search.html#combining), which costs a server a tenth:
-        which resource has which identifier is the caller's to see.
+        Searches by one identifier are joined to one search of several values (search.html#combining), which costs the
+        server a tenth. So a list may also hold matches of the other searches, and the caller compares identifiers.
         """
         is_taken = self._learned.known.joined_searches is not False
         joined = _joined(searches) if is_taken else {one: [one] for one in searches}
         found: dict[tuple[str, str], list[Resource]] = {}
-        for search, matches in zip(joined, self._answered(list(joined)), strict=True):
+        for search, matches in zip(joined, self._matches_or_refusals(list(joined)), strict=True):
             if isinstance(matches, FhirRefusedError):
                 found |= self._one_by_one(joined[search], matches)
                 continue
@@ -77,39 +80,48 @@ class Searches:
     def _one_by_one(
         self, searches: Sequence[tuple[str, str]], error: FhirRefusedError
     ) -> dict[tuple[str, str], list[Resource]]:
-        """After they were refused together: each one's own answer tells why."""
+        """The matches of searches that were refused when joined to one. Raises the error of one that fails alone."""
         found = {one: self.one(*one) for one in searches}
-        if len(searches) > 1:  # and each by itself was taken
+        if len(searches) > 1:  # each was answered alone, so it was the joining that was refused
             self._learned.learn_refusal(error, joined_searches=False)
         return found
 
-    def _answered(self, searches: Sequence[tuple[str, str]]) -> list[list[Resource] | FhirRefusedError]:
-        """By a batch where the server takes it (http.html#transaction); what was refused as its refusal."""
-        if len(searches) == 1 or self._learned.known.batches is False:
-            return [self._unless_refused(*one) for one in searches]
-        urls = [f"{resource_type}?{query}&_count={PAGE_SIZE}" for resource_type, query in searches]
+    def _matches_or_refusals(self, searches: Sequence[tuple[str, str]]) -> list[list[Resource] | FhirRefusedError]:
+        """The matches of each search, or the error if it is refused; by a batch, if the server takes batches."""
+        entries = None
+        if len(searches) > 1 and self._learned.known.batches is not False:
+            entries = self._batch([f"{resource_type}?{query}&_count={PAGE_SIZE}" for resource_type, query in searches])
+        if entries is None:
+            return [self._matches_or_refusal(*one) for one in searches]
+        return [self._matches_of_entry(*search, entry) for search, entry in zip(searches, entries, strict=True)]
+
+    def _batch(self, urls: Sequence[str]) -> list[Resource] | None:
+        """The entries of the answer to a batch of searches (http.html#transaction); None if batches are refused."""
         requests_ = [{"request": {"method": "GET", "url": url}} for url in urls]
         try:
             answer = self._exchange.json("POST", "", {"resourceType": "Bundle", "type": "batch", "entry": requests_})
         except FhirRefusedError as error:
             self._learned.learn_refusal(error, batches=False)
-            return [self._unless_refused(*one) for one in searches]
+            return None
         try:
-            entries = answers.entries_of(answer, len(searches))
+            entries = answers.entries_of(answer, len(urls))
         except ValueError as error:
             raise TransientError(f"{self._name}: the answer to a batch does not match what was sent: {error}") from None
         if any(map(answers.is_throttled, entries)):
             raise ThrottledError(f"{self._name}: status 429 to a search of a batch")
-        # Some answer 200 to a batch and do none of it: that is no batch to pay for twice.
+        # Some servers answer 200 to a batch and do nothing of it: they get no further batch.
         self._learned.learn(batches=any(map(answers.is_done, entries)))
-        return [
-            self._matches(resource_type, entry["resource"], f"{self._exchange.url}/{url}")
-            if answers.is_done(entry) and isinstance(entry.get("resource"), dict)
-            else FhirRefusedError(f"{self._name}: a search of a batch was refused", status=requests.codes.bad_request)
-            for (resource_type, _), url, entry in zip(searches, urls, entries, strict=True)
-        ]
+        return entries
 
-    def _unless_refused(self, resource_type: str, query: str) -> list[Resource] | FhirRefusedError:
+    def _matches_of_entry(self, resource_type: str, query: str, entry: Resource) -> list[Resource] | FhirRefusedError:
+        """The matches of one search of a batch, over all pages."""
+        if not answers.is_done(entry) or not isinstance(entry.get("resource"), dict):
+            return FhirRefusedError(f"{self._name}: a search of a batch was refused", status=requests.codes.bad_request)
+        url = f"{self._exchange.url}/{resource_type}?{query}&_count={PAGE_SIZE}"
+        return self._matches(resource_type, entry["resource"], url)
+
+    def _matches_or_refusal(self, resource_type: str, query: str) -> list[Resource] | FhirRefusedError:
+        """The matches of one search. Raises the refusal of a search of one value, which cannot be asked in parts."""
         try:
             return self.one(resource_type, query)
         except FhirRefusedError as error:
@@ -118,13 +130,13 @@ class Searches:
             return error
 
     def _matches(self, resource_type: str, bundle: Resource, asked: str) -> list[Resource]:
-        """Of all pages."""
+        """The matches on this page and all that follow."""
         found = [one for page in self._pages(resource_type, bundle, asked, MAX_PAGES) for one in page]
         self._learned.learn_from_matches(found)
         return found
 
     def _pages(self, resource_type: str, bundle: Resource, asked: str, most: int) -> Iterator[list[Resource]]:
-        """Each page is asked for once."""
+        """The resources page by page, from this Bundle on, which `asked` was answered with. No URL is read twice."""
         seen = {asked}
         for _ in range(most):
             try:
@@ -150,9 +162,10 @@ class Searches:
 
 
 def _joined(searches: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[tuple[str, str]]]:
-    """The searches to make, each with those that it answers: a comma in a value is escaped, one between two is not.
+    """The searches to make, each with the given searches that it answers.
 
-    Those for the same elements of one type go together.
+    Searches by the same parameter of one resource type, for the same elements, are joined: their values are separated
+    by commas. A comma within a value is escaped already.
     """
     alike: dict[tuple[str, str, str], dict[str, str]] = {}
     joined: dict[tuple[str, str], list[tuple[str, str]]] = {}

@@ -1,13 +1,14 @@
-"""A trial of a FHIR server's writes: one Endpoint of our own is made, updated, guarded, rolled back and removed.
+"""The self-check of a FHIR server's writes, with an Endpoint of the app's own that is removed again.
 
-A server that deletes softly keeps the id: once the Endpoint is gone, an update of it and a create like it are tried.
+It tries create, update, If-Match, rollback and delete. Some servers keep the id of what was deleted, so an update of
+the deleted Endpoint and a new conditional create of it are tried too.
 """
 
 from uuid import uuid4
 
 from shared.clients.fhir.answers import objects
 from shared.clients.fhir.client import FhirClient
-from shared.clients.fhir.probe import NOT_JUDGED, SYSTEM, endpoint, found_by
+from shared.clients.fhir.probe import NOT_JUDGED, SYSTEM, endpoint, query_for
 from shared.errors import CheckError, ConflictError, DicomCastError, FhirRefusedError, TransientError
 from shared.model.fhir import Resource
 
@@ -17,7 +18,7 @@ _GONE = frozenset({404, 410})
 
 
 class WriteCheck:
-    """Raises CheckError where the app could not keep FHIR true with this server; what was made is removed."""
+    """Tries one server. What was made is removed, whatever is found."""
 
     def __init__(self, fhir: FhirClient) -> None:
         self._fhir = fhir
@@ -25,7 +26,7 @@ class WriteCheck:
         self._made: str | None = None
 
     def run(self) -> str:
-        """What was found."""
+        """What was found, as a text. Raises CheckError if the app could not keep FHIR true with this server."""
         try:
             first = self._create()
             second = self._update(first)
@@ -44,7 +45,7 @@ class WriteCheck:
         )
 
     def _create(self) -> Resource:
-        (answer,) = self._fhir.transact(_bundle(_creation(endpoint(self._name))))
+        (answer,) = self._fhir.transact(_bundle(_create_entry(endpoint(self._name))))
         self._made = answer.reference or self._found(self._name)
         held = self._fhir.read(self._made) if self._made else None
         if held is None:
@@ -60,17 +61,17 @@ class WriteCheck:
         return held
 
     def _update(self, held: Resource) -> Resource:
-        self._fhir.transact(_bundle(_update(held, "off")))
+        self._fhir.transact(_bundle(_update_entry(held, "off")))
         now = self._fhir.read(f"Endpoint/{held['id']}")
         if now is None or now.get("status") != "off":
             raise CheckError(f"an update was answered as done and is not there (Endpoint/{held['id']})")
         return now
 
     def _stale_update(self, stale: Resource) -> str:
-        """The answer's status; with the update a creation must be refused."""
+        """The status by which a stale If-Match is refused. The create in the same transaction must be undone."""
         other = f"{self._name}-rolled-back"
         try:
-            self._fhir.transact(_bundle(_creation(endpoint(other)), _update(stale, "error")))
+            self._fhir.transact(_bundle(_create_entry(endpoint(other)), _update_entry(stale, "error")))
         except REFUSED as error:
             if left := self._found(other):
                 self._delete(left)
@@ -91,7 +92,7 @@ class WriteCheck:
     def _stale_delete(self, now: Resource, stale: Resource) -> bool:
         """Whether a delete of an old version was refused."""
         try:
-            self._fhir.transact(_bundle(_delete({**now, "meta": _meta(stale)})))
+            self._fhir.transact(_bundle(_delete_entry({**now, "meta": _meta(stale)})))
         except REFUSED:
             self._fhir.learn(delete_if_match=True)
             return True
@@ -99,9 +100,9 @@ class WriteCheck:
         return False
 
     def _update_of_gone(self, gone: Resource) -> str:
-        """What comes of one by the version that was read: a deleted resource has none, or another."""
+        """What comes of an update of the deleted Endpoint, with its last version in If-Match."""
         try:
-            self._fhir.transact(_bundle(_update(gone, "error")))
+            self._fhir.transact(_bundle(_update_entry(gone, "error")))
         except REFUSED as error:
             if error.status is None or error.status in NOT_JUDGED - _GONE:
                 return "was not judged"
@@ -112,8 +113,8 @@ class WriteCheck:
         return "makes it again: what others delete while a study is synced comes back"
 
     def _create_anew(self) -> None:
-        """A create must not find what was deleted: what DICOM has again would never come back."""
-        (answer,) = self._fhir.transact(_bundle(_creation(endpoint(self._name))))
+        """Raises CheckError if a conditional create finds the deleted Endpoint: no deleted study could come back."""
+        (answer,) = self._fhir.transact(_bundle(_create_entry(endpoint(self._name))))
         self._made = answer.reference or self._found(self._name)
         if self._made is None or self._fhir.read(self._made) is None:
             raise CheckError(
@@ -129,17 +130,17 @@ class WriteCheck:
     def _delete(self, reference: str) -> None:
         try:
             if (held := self._fhir.read(reference)) is not None:
-                self._fhir.transact(_bundle(_delete(held)))
+                self._fhir.transact(_bundle(_delete_entry(held)))
                 held = self._fhir.read(reference)
         except DicomCastError as error:
-            told = f"{reference} was made to try the server, and is left ({error})"
-            raise CheckError(told, f"delete {reference}") from error
+            message = f"{reference} was made to try the server, and is left ({error})"
+            raise CheckError(message, f"delete {reference}") from error
         if held is not None:
-            told = f"{reference} was made to try the server; its delete was taken, and it is there still"
-            raise CheckError(told, f"delete {reference}")
+            message = f"{reference} was made to try the server; its delete was taken, and it is there still"
+            raise CheckError(message, f"delete {reference}")
 
     def _found(self, name: str) -> str | None:
-        found = self._fhir.search("Endpoint", found_by(name))
+        found = self._fhir.search("Endpoint", query_for(name))
         own = [one for one in found if {"system": SYSTEM, "value": name} in objects(one.get("identifier"))]
         return f"Endpoint/{own[0]['id']}" if own else None
 
@@ -148,17 +149,17 @@ def _bundle(*entries: Resource) -> Resource:
     return {"resourceType": "Bundle", "type": "transaction", "entry": list(entries)}
 
 
-def _creation(resource: Resource) -> Resource:
+def _create_entry(resource: Resource) -> Resource:
     (identifier,) = resource["identifier"]
-    request = {"method": "POST", "url": "Endpoint", "ifNoneExist": found_by(identifier["value"])}
+    request = {"method": "POST", "url": "Endpoint", "ifNoneExist": query_for(identifier["value"])}
     return {"fullUrl": f"urn:uuid:{uuid4()}", "resource": resource, "request": request}
 
 
-def _update(held: Resource, status: str) -> Resource:
+def _update_entry(held: Resource, status: str) -> Resource:
     return {"resource": {**held, "status": status}, "request": _guarded("PUT", held)}
 
 
-def _delete(held: Resource) -> Resource:
+def _delete_entry(held: Resource) -> Resource:
     return {"request": _guarded("DELETE", held)}
 
 
@@ -168,7 +169,7 @@ def _meta(held: Resource) -> Resource:
 
 
 def _guarded(method: str, held: Resource) -> Resource:
-    """A server that tells no versions is told so (`WriteCheck.run`); what was made there is removed all the same."""
+    """A request with If-Match; without it if the server gives no versions, so that the Endpoint can be removed."""
     version = _meta(held).get("versionId")
     condition = {} if version is None else {"ifMatch": f'W/"{version}"'}
     return {"method": method, "url": f"Endpoint/{held['id']}", **condition}
