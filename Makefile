@@ -163,6 +163,7 @@ lint: setup  ## Style and types
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	$(RUN) -m mypy --config-file tests/mypy.ini
 
 setup: $(VENV)/ready local/azurite/node_modules/ready  ## What the others need, into this folder
 

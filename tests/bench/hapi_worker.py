@@ -18,6 +18,7 @@ import requests
 
 from shared import bootstrap
 from shared.clients.fhir.exchange import FHIR_JSON
+from shared.process.garbage_collector import freeze_startup_objects
 from shared.settings.config import read_settings
 from shared.sync.queue.concurrency import FIRST_WORKERS
 from tests.bench.worker import ADVANCES, Json, serve
@@ -52,7 +53,7 @@ class HapiWorker:
         )
         self._app = bootstrap.build(settings)
         gc.collect()
-        bootstrap.freeze_startup_objects()
+        freeze_startup_objects()
         self._workers = min(settings.max_concurrency, FIRST_WORKERS)
         self._sent = []
         fhir: Any = self._app.ports.fhir

@@ -21,6 +21,7 @@ import requests
 
 from shared import bootstrap
 from shared.model.outcome import Outcome
+from shared.process.garbage_collector import freeze_startup_objects
 from shared.settings.config import read_settings
 from tests.bench.reference import Reference
 from tests.bench.sampler import Sampler
@@ -59,7 +60,7 @@ class Worker:
             own["DicomWeb__Endpoint"] = self._told["warm_dicom"]
         self._app = bootstrap.build(read_settings(self._told["settings"] | own))
         gc.collect()
-        bootstrap.settle()  # as the app of a process does
+        freeze_startup_objects()  # as the app of a process does
         Path("/proc/self/clear_refs").write_text("5")
         return {}
 

@@ -88,7 +88,7 @@ KEYWORDS = {
 UPDATED = ("patient", "issuer", "name", "sex", "birth", "accession", "description", "referrer")
 """What Azure's bulk update changes, but for UIDs."""
 OF_PATIENT = ("patient", "issuer", "name", "sex", "birth")
-VALUES = {
+VALUES: dict[str, list] = {
     "patient": ["P1", "P2"],
     "issuer": [None, "I1", "I2"],
     "name": [None, "Old^Ann", "New^Ann"],

@@ -34,7 +34,7 @@ except ModuleNotFoundError:  # of a commit that has other rooms
     from shared.config import SETTINGS, read_settings
     from shared.failures import ErrorTable, FailedEntry
 
-    from shared.model import Watermark
+    from shared.model import Watermark  # type: ignore[attr-defined]
 
     replay_of = None
 
@@ -92,7 +92,8 @@ class Host:
         settings = {**self._told["settings"], **own, **more}
         self._app = bootstrap.build(read_settings(settings))
         gc.collect()
-        bootstrap.settle()  # as the app of a process does
+        # As the app of a process does; commits of before call it `settle`.
+        (getattr(bootstrap, "freeze_startup_objects", None) or bootstrap.settle)()  # type: ignore[attr-defined]
         return {"settings": settings}
 
     def tick(self, clock: float | None) -> Json:

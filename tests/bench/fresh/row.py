@@ -106,7 +106,7 @@ class Row:
         baseline = None if self.is_alone else baseline
         trees = [*([(baseline, True)] if baseline else []), (now, False)]
         with ThreadPoolExecutor(len(trees) if self.at_once else 1) as threads:
-            told = list(threads.map(lambda one: self.measure(parts, *one, is_quick), trees))
+            told = list(threads.map(lambda one: self.measure(parts, one[0], one[1], is_quick), trees))
         parts.forget_filled()
         return Result(self, told[-1], told[0] if baseline else None)
 

@@ -260,7 +260,7 @@ def test_a_report_without_a_tree_says_nothing():
 
 
 # DICOM's own dictionary (PS3.16 D, CIDs), as pydicom has it; the names of PS3.16's templates where they differ.
-DICTIONARY = {("DCM", code): words[0] for names in concepts["DCM"].values() for code, words in names.items()}
+DICTIONARY = {("DCM", code): words[0] for names in concepts["DCM"].values() for code, words in names.items()}  # type: ignore[attr-defined]
 NAMES = [row.name for row in COMPONENTS] + [name for name in vars(dose_table).values() if isinstance(name, ConceptName)]
 
 
