@@ -10,16 +10,16 @@ from shared.sync.read.plan import ChangedInstance, Study, instance_of
 
 MIN_STUDIES, MAX_STUDIES = 10, 125
 MAX_ENTRIES = 200
-"""Of one group: it is one transaction, and what is done twice where that fails."""
+"""Of one group: it is sent as one transaction, and done again study by study if that fails."""
 _WORDS = ("00100010", "00100040")
 """PatientName and PatientSex."""
 
 
 class PendingStudies:
-    """A queue for each patient. A study stands in those of all patients that its entries name, in one order.
+    """A queue for each patient. A study stands in the queue of each patient that its entries name, in one order.
 
-    It may go once it is the first in all of them, and stays there until a worker has brought it back. The order is the
-    batch's; with `feed_order`, the studies with a patient's newest statements go before the patient's others.
+    A worker may take it once it is the first in all of them, and it stays there until the attempt has ended. The order
+    is the batch's; with `feed_order`, the studies with a patient's newest statements go before the patient's others.
     """
 
     def __init__(self, studies: Sequence[Study], patients: Patients, feed_order: FeedOrder | None = None) -> None:
@@ -28,9 +28,9 @@ class PendingStudies:
         shared = {patient for patient, count in counts.items() if count > 1}
         if shared and feed_order is not None:
             studies = _newest_first(studies, named, shared, patients, feed_order)
-        self._left = {id(study): study for study in studies}
-        self._untried = len(studies)
-        # Who has one study is in nobody's way: of a batch of 20,000 studies nearly all.
+        self._remaining = {id(study): study for study in studies}
+        self._unattempted = len(studies)
+        # A patient of one study needs no queue: in a batch of 20,000 studies nearly all.
         self._patients = {key: among for key, of_study in named.items() if (among := of_study & shared)}
         self._queues: dict[Hashable, deque[Study]] = {}
         self._behind: dict[int, int] = {}
@@ -43,21 +43,21 @@ class PendingStudies:
         self._free = deque(study for study in studies if id(study) not in self._behind)
 
     @property
-    def left(self) -> list[Study]:
-        """Those that are not taken over, in their order."""
-        return list(self._left.values())
+    def remaining(self) -> list[Study]:
+        """The studies that were not removed, in their order."""
+        return list(self._remaining.values())
 
-    def taken_over(self, studies: Iterable[Study]) -> None:
-        """They are recorded, or somebody else has them in hand."""
+    def remove(self, studies: Iterable[Study]) -> None:
+        """They are recorded, or the caller keeps track of them from now on."""
         for study in studies:
-            self._left.pop(id(study), None)
+            self._remaining.pop(id(study), None)
 
     def next_group(self, workers: int = 1) -> list[Study]:
-        """The next studies, of patients who are at work nowhere and in one of them only; empty where there are none.
+        """The next studies for a worker: their patients are at work nowhere else. Empty if none may go now.
 
-        Few enough for `workers` to share what is left.
+        It is small enough for `workers` to share what is pending.
         """
-        most = min(max(MIN_STUDIES, self._untried // workers), MAX_STUDIES)
+        most = min(max(MIN_STUDIES, self._unattempted // workers), MAX_STUDIES)
         group: list[Study] = []
         entries = 0
         while self._free and len(group) < most:
@@ -67,9 +67,9 @@ class PendingStudies:
             group.append(self._free.popleft())
         return group
 
-    def tried(self, study: Study) -> None:
-        """A worker has brought the study back: the next of its patients can go."""
-        self._untried -= 1
+    def attempted(self, study: Study) -> None:
+        """An attempt at the study has ended: the next study of its patients may go."""
+        self._unattempted -= 1
         for patient in self._patients.get(id(study), ()):
             queue = self._queues[patient]
             queue.popleft()
@@ -88,10 +88,10 @@ def _newest_first(
     patients: Patients,
     feed_order: FeedOrder,
 ) -> Sequence[Study]:
-    """The studies with the newest statements about a patient, the latest first, right before the patient's others.
+    """The studies; those with the newest statements about a patient stand right before the patient's others.
 
-    So the others only fill, and FHIR does not say something older for a while. They stay in the batch's order, so that
-    the watermark gets on if the time does not suffice for all.
+    So the others only fill, and FHIR never says something older meanwhile. All others stay in the batch's order, so
+    that the watermark moves even if the time is too short for all.
     """
     first: dict[PatientIdentity, int] = {}
     newest: dict[tuple[PatientIdentity, str], tuple[int, int]] = {}
@@ -115,9 +115,9 @@ def _newest_first(
 
 
 def _standing(study: Study) -> Iterable[ChangeFeedEntry]:
-    """The entries, but for those of an instance that an update of the batch tells of under other UIDs.
+    """The entries whose instances still have these UIDs, as far as the batch tells.
 
-    The archive may have it no more under these.
+    Left out are those of an instance to which an update of the batch gives other UIDs.
     """
     if not study.updated:
         return study.entries
@@ -128,6 +128,6 @@ def _standing(study: Study) -> Iterable[ChangeFeedEntry]:
 
 
 def _named(study: Study, patients: Patients) -> set[Hashable]:
-    """The patients that the entries name; where they name none, the study stands for itself."""
+    """The patients that the entries name; if they name none, the study itself."""
     named: set[Hashable] = {patient for entry in study.entries if (patient := patients.of(entry.metadata))}
     return named or {study.study_instance_uid}

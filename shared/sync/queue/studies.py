@@ -1,4 +1,4 @@
-"""The studies of a batch, one by one: done, tried again, carried to a later tick, or given up."""
+"""Works through the studies of a batch: each is synced, tried again, carried to a later tick, or given up."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -28,16 +28,16 @@ from shared.sync.record.recorder import Recorder
 from shared.sync.transact.one_study import SUSPECT_STATUSES
 from shared.sync.transact.task import StudyOutcome, StudyResult
 
-AT_ONCE = 400
-"""Studies, or rows, that are recorded together: as many rows as the transactions take that are sent at once."""
+RECORDED_AT_ONCE = 400
+"""Studies, or their rows, that are recorded together: as many rows as the transactions hold that are sent at once."""
 _OF_ONE_BUNDLE = frozenset({408, 500})
-"""Answers to a transaction that are no word on others, where the server's store is well."""
+"""Statuses of a transaction that say nothing about other ones, as long as the server's store is well."""
 _NO_OUTAGE = (ConflictError, OutOfTimeError, UnreadStudyError)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`deadline`: nothing new is begun after it. `total_retry_seconds`: how long a study is tried."""
+    """`deadline`: nothing is begun after it. `total_retry_seconds`: after that time a study is given up."""
 
     deadline: datetime
     total_retry_seconds: float
@@ -69,17 +69,17 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
-    """A study that failed in this tick, and when it is tried again."""
+class _Failed:
+    """A study that failed in this tick with a transient fault: how often, and when its next attempt is due."""
 
     study: Study
     error: TransientError
-    tries: int
+    attempts: int
     due: datetime
 
 
 class StudyQueue:
-    """Works through studies, several at once; those with a transient fault wait for their turn while others go on."""
+    """Syncs studies, several at once. Those with a transient fault are tried again once the others are done."""
 
     def __init__(
         self,
@@ -87,15 +87,15 @@ class StudyQueue:
         sync: StudySync,
         recorder: Recorder,
         limits: Limits,
-        tell: Callable[[int], None] = lambda _: None,
+        show_progress: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """`tell` is told how many entries are done, whenever it has become more."""
+        """`show_progress` is called with the number of entries that are done, whenever it has grown."""
         self._ports = ports
         self._sync = sync
         self._recorder = recorder
         self._limits = limits
-        self._tell = tell
-        self._waiting: dict[int, _Waiting] = {}
+        self._show_progress = show_progress
+        self._failed: dict[int, _Failed] = {}
         self._fallen: list[tuple[Study, StudyResult]] = []
         self._done_studies: list[Study] = []
         self._rows = 0
@@ -103,28 +103,28 @@ class StudyQueue:
         self._probes = 0
 
     def run(self, studies: Sequence[Study]) -> Progress:
-        """Raises LeaseLostError before anything is written without it; what was done before is recorded."""
+        """Raises LeaseLostError rather than write without the lease; what was done before that is recorded."""
         progress = self._progress
         pending = PendingStudies(studies, self._sync.patients, self._sync.feed_order)
         try:
-            self._work(pending)
-            self._retry(pending)
+            self._sync_all(pending)
+            self._retry_failed(pending)
             self._count_fallen()
             self._record(pending)
         except OutageError as error:
             progress.outage = error
-            with suppress(OutageError):  # of storage: what is not recorded is done again
+            with suppress(OutageError):  # of storage: what cannot be recorded is done again by the next tick
                 self._record(pending)
-            progress.unfinished = [one.study for one in self._waiting.values()] + pending.left
+            progress.unfinished = [one.study for one in self._failed.values()] + pending.remaining
         else:
-            for one in self._waiting.values():
+            for one in self._failed.values():
                 self._carry(one)
-            progress.unfinished = pending.left
-            self._tell(progress.done)
+            progress.unfinished = pending.remaining
+            self._show_progress(progress.done)
         return progress
 
-    def _work(self, pending: PendingStudies) -> None:
-        """Tries each study once, as many at a time as the limit allows, until the deadline."""
+    def _sync_all(self, pending: PendingStudies) -> None:
+        """Makes the first attempt at each study, as many at a time as the limit allows, until the deadline."""
         with WorkerPool(self._ports.concurrency, self._synced) as pool:
             while True:
                 while pool.has_room and self._ports.now() < self._limits.deadline:
@@ -135,28 +135,28 @@ class StudyQueue:
                 if not (ended := pool.ended()):
                     return
                 for studies, future, run in ended:
-                    self._enter(pending, studies, future.result(), run)
-                if max(len(self._done_studies), self._rows) >= AT_ONCE:
+                    self._take_results(pending, studies, future.result(), run)
+                if max(len(self._done_studies), self._rows) >= RECORDED_AT_ONCE:
                     self._record(pending)
 
     def _synced(self, group: Sequence[Study]) -> list[StudyOutcome]:
         uids = " ".join(study.study_instance_uid for study in group)
-        with self._ports.telemetry.studies(uids, sum(len(study.entries) for study in group)) as tell:
+        with self._ports.telemetry.studies(uids, sum(len(study.entries) for study in group)) as report:
             outcomes = self._sync.run_all(group)
             done = [outcome for outcome in outcomes if isinstance(outcome, StudyResult)]
             failed = sum(failure.is_final for result in done for failure in result.failures)
-            tell(any(result.wrote for result in done), failed)
+            report(any(result.wrote for result in done), failed)
         return outcomes
 
-    def _enter(
+    def _take_results(
         self, pending: PendingStudies, group: Sequence[Study], results: Sequence[StudyOutcome], run: GroupRun
     ) -> None:
         """Takes the results of a group. Raises OutageError if nothing succeeds."""
         for study, result in zip(group, results, strict=True):
-            pending.tried(study)
+            pending.attempted(study)
             if isinstance(result, TransientError):
-                pending.taken_over([study])
-                self._wait(study, result, tries=1)
+                pending.remove([study])
+                self._put_off(study, result, attempts=1)
             else:
                 self._done(study, result)
         if any(isinstance(result, ThrottledError) for result in results):
@@ -164,42 +164,43 @@ class StudyQueue:
         elif not any(isinstance(result, TransientError) for result in results):
             self._ports.concurrency.went_well(run, self._ports.fhir.quickest)
 
-    def _retry(self, pending: PendingStudies) -> None:
-        """Tries again what failed, each when it is due, as often and as long as one tick may."""
-        while ready := [one for one in self._waiting.values() if one.tries < ATTEMPTS_IN_A_TICK]:
-            waiting = min(ready, key=lambda one: one.due)
-            wait = (waiting.due - self._ports.now()).total_seconds()
-            if wait > MAX_WAIT_SECONDS or waiting.due >= self._limits.deadline:
+    def _retry_failed(self, pending: PendingStudies) -> None:
+        """Tries the failed studies again, each when it is due, as often and as long as one tick may."""
+        while ready := [one for one in self._failed.values() if one.attempts < ATTEMPTS_IN_A_TICK]:
+            failed = min(ready, key=lambda one: one.due)
+            wait = (failed.due - self._ports.now()).total_seconds()
+            if wait > MAX_WAIT_SECONDS or failed.due >= self._limits.deadline:
                 return
             self._ports.sleep(max(0.0, wait))
             self._ports.lease.ensure_held()
-            (result,) = self._synced([waiting.study])
-            if isinstance(result, TransientError) and self._is_own_fault(waiting, result):
-                result = self._sync.run_suspect(waiting.study)
+            (result,) = self._synced([failed.study])
+            if isinstance(result, TransientError) and self._is_own_fault(failed, result):
+                result = self._sync.run_suspect(failed.study)
             if isinstance(result, TransientError):
-                self._wait(waiting.study, result, waiting.tries + 1)
+                self._put_off(failed.study, result, failed.attempts + 1)
             else:
-                self._done(waiting.study, result)
-                self._record(pending)  # not later: where its failures cannot be recorded, it is not done
-                del self._waiting[id(waiting.study)]
+                self._done(failed.study, result)
+                self._record(pending)  # at once: if its failures cannot be recorded, it is not done
+                del self._failed[id(failed.study)]
 
-    def _is_own_fault(self, waiting: _Waiting, error: TransientError) -> bool:
-        """Whether it has failed in the same way all the time, and the server is well: others were written."""
-        is_same = error.status in SUSPECT_STATUSES and error.status == waiting.error.status
-        return is_same and waiting.tries + 1 >= ATTEMPTS_IN_A_TICK and self._progress.counts.studies > 0
+    def _is_own_fault(self, failed: _Failed, error: TransientError) -> bool:
+        """Whether all attempts have failed in the same way, and the server is well: other studies were written."""
+        is_same = error.status in SUSPECT_STATUSES and error.status == failed.error.status
+        return is_same and failed.attempts + 1 >= ATTEMPTS_IN_A_TICK and self._progress.counts.studies > 0
 
-    def _wait(self, study: Study, error: TransientError, tries: int) -> None:
-        delay = delay_seconds(tries, error.retry_after_seconds, self._limits.total_retry_seconds)
+    def _put_off(self, study: Study, error: TransientError, attempts: int) -> None:
+        """Notes when the next attempt is due. Raises OutageError if it is not the study but the server."""
+        delay = delay_seconds(attempts, error.retry_after_seconds, self._limits.total_retry_seconds)
         due = self._ports.now() + timedelta(seconds=delay)
-        self._waiting[id(study)] = _Waiting(study, error, tries, due)
+        self._failed[id(study)] = _Failed(study, error, attempts, due)
         self._suspect_outage(error)
 
     def _done(self, study: Study, result: StudyResult) -> None:
-        """Records the study. Until one succeeds, those wait that the app fell on, or that FHIR forbids.
+        """Counts the study as done. Studies that made the app fall, or that FHIR forbids, wait until one succeeds.
 
-        A bad release, or a role that is lacking, makes no rows.
+        So a bad release, or a missing role, makes no error rows.
 
-        Raises OutageError where the same falls on study after study, or the FHIR server refuses whatever it is asked.
+        Raises OutageError if study after study falls in the same way, or if the FHIR server refuses all it is asked.
         """
         if not self._progress.counts.studies and not result.wrote and _is_refused(result):
             self._ensure_well()
@@ -211,8 +212,8 @@ class StudyQueue:
         causes = {failure.exception for _, fallen in self._fallen for failure in fallen.failures}
         if len(self._fallen) >= STUDIES_OF_AN_OUTAGE and len(causes) == 1:
             last = result.failures[0]
-            told = f"{last.message}; nothing succeeds, {len(self._fallen)} studies fell"
-            raise OutageError("FHIR server" if last.may_befall_all else "the app", told)
+            message = f"{last.message}; nothing succeeds, {len(self._fallen)} studies fell"
+            raise OutageError("FHIR server" if last.may_befall_all else "the app", message)
 
     def _count_fallen(self) -> None:
         for study, result in self._fallen:
@@ -220,9 +221,9 @@ class StudyQueue:
         self._fallen.clear()
 
     def _record(self, pending: PendingStudies) -> None:
-        """Writes down what is done."""
+        """Writes down what is done. Raises OutageError, LeaseLostError."""
         self._recorder.flush()
-        pending.taken_over(self._done_studies)
+        pending.remove(self._done_studies)
         self._done_studies, self._rows = [], 0
 
     def _count(self, study: Study, result: StudyResult) -> None:
@@ -233,53 +234,49 @@ class StudyQueue:
         synced = {"written" if result.wrote else "unchanged": len(study.entries) - failed}
         self._progress.counts += Counts(studies=1, failed=failed, invalid_tags=left_out, **synced)
         self._progress.studies_written += result.wrote
-        self._tell(self._progress.done)
+        self._show_progress(self._progress.done)
 
     def _suspect_outage(self, error: TransientError) -> None:
-        """Raises OutageError where nothing has succeeded yet, and the server's store is down or it is too busy for all.
+        """Raises OutageError if nothing has succeeded yet, and the server's store is down or it is too busy for all.
 
-        That somebody else writes first is no outage, nor that the archive's account of a study cannot be had; nor are
-        studies at 500, however many, where a search and a transaction are answered rightly.
+        It is no outage that somebody else writes first, nor that the archive cannot be asked about a study; nor that
+        studies fail with 500, however many, as long as the probe's search and transaction succeed.
         """
         if self._progress.counts.studies or isinstance(error, _NO_OUTAGE):
             return
         self._ensure_well()
-        failed = [one for one in self._waiting.values() if not _is_studys_own(one.error)]
-        # A group that is throttled fails but once.
+        failed = [one for one in self._failed.values() if not _is_studys_own(one.error)]
+        # The studies of a group that is throttled share one error: they count once.
         faults = {id(one.error) if isinstance(one.error, ThrottledError) else id(one) for one in failed}
         if len(faults) >= STUDIES_OF_AN_OUTAGE:
             raise OutageError("FHIR server", f"{error}; nothing succeeds, {len(failed)} studies failed")
 
     def _ensure_well(self) -> None:
-        """Raises OutageError unless the FHIR server's store is well; it is asked some times in a tick."""
+        """Raises OutageError unless the FHIR server's store is well. The probe is sent only a few times in a tick."""
         if self._probes < STUDIES_OF_AN_OUTAGE:
             self._ports.fhir.probe()
             self._probes += 1
 
-    def _carry(self, waiting: _Waiting) -> None:
-        """Each entry has its own time: those that have had it are given up, the others wait."""
-        study, reason, now, total = (
-            waiting.study,
-            str(waiting.error),
-            self._ports.now(),
-            self._limits.total_retry_seconds,
-        )
+    def _carry(self, failed: _Failed) -> None:
+        """Carries the study's entries to a later tick. Those that were tried for too long are given up instead."""
+        study, reason = failed.study, str(failed.error)
+        now, total = self._ports.now(), self._limits.total_retry_seconds
         over = [entry for entry in study.entries if study.is_over(entry.sequence, now, total)]
         if over or (not study.entries and study.is_over(0, now, total)):
             self._progress.counts += Counts(failed=self._recorder.given_up(over, reason))
             if len(over) == len(study.entries):
                 return
         rest = [entry for entry in study.entries if entry not in over] if over else study.entries
-        asked = waiting.error.retry_after_seconds
-        self._recorder.carried(rest, reason, waiting.tries, waiting.due if asked else None)
+        asked = failed.error.retry_after_seconds
+        self._recorder.carried(rest, reason, failed.attempts, failed.due if asked else None)
         self._progress.carry(rest)
 
 
 def _is_studys_own(error: TransientError) -> bool:
-    """As the probe was answered rightly."""
+    """Whether the fault concerns this study alone, given that the probe succeeded."""
     return isinstance(error, _NO_OUTAGE) or error.status in _OF_ONE_BUNDLE
 
 
 def _is_refused(result: StudyResult) -> bool:
-    """By the FHIR server, or by who answers in its place: a gateway without a server behind it says 404 to all."""
+    """Whether the FHIR server refused it, or a gateway in its place: one without a server behind it says 404 to all."""
     return any(failure.exception == FhirRefusedError.__name__ for failure in result.failures)

@@ -1,4 +1,4 @@
-"""Studies of a batch: map their entries, merge them with what FHIR holds, send transactions."""
+"""Syncs studies: maps their entries, merges them with what FHIR holds, and sends transactions."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ from shared.sync.transact.task import StudyOutcome, Task
 class StudySync:
     """Syncs studies; each data partition has a merger of its own. Threads may share it.
 
-    `patients` says whose instances are; `feed_order` is None unless the newest statement overwrites Patients.
+    `patients` tells whose an instance is. `feed_order`: None unless the newest statement overwrites Patients.
     """
 
     def __init__(self, ports: Ports, options: MappingOptions) -> None:
@@ -33,19 +33,19 @@ class StudySync:
         self.feed_order = ports.feed_order if overwrites else None
 
     def run_all(self, studies: Sequence[Study]) -> list[StudyOutcome]:
-        """Studies of different patients, together. Raises OutageError, LeaseLostError."""
+        """The outcomes of studies of different patients, synced together. Raises OutageError, LeaseLostError."""
         tasks = [self._mapped(study) for study in studies]
         mapped = [task for task in tasks if isinstance(task, Task)]
         done = iter(Group(self._ports, mapped, lambda task: OneStudy(self._ports, task).run()).run() if mapped else ())
         return [next(done) if isinstance(task, Task) else task for task in tasks]
 
     def run_suspect(self, study: Study) -> StudyOutcome:
-        """A study that fails in one way again and again, while others succeed: the entry to blame is narrowed down."""
+        """Syncs a study that fails again and again while others succeed, and finds out which entry is to blame."""
         task = self._mapped(study)
         return OneStudy(self._ports, task, is_suspect=True).run() if isinstance(task, Task) else task
 
     def _mapped(self, study: Study) -> Task | UnreadStudyError:
-        """The study's changes; an error where the archive cannot be asked for a report's content."""
+        """The study's changes; an error if the archive cannot be asked for a report's content."""
         uid, partition = study.whole or (study.entries[0].study_instance_uid, study.entries[0].partition)
         if partition not in self._mergers:
             self._mergers[partition] = StudyMerger(self._ports, self._options, partition)
@@ -74,9 +74,9 @@ class StudySync:
         return Task(merger, wanted if changes else None, tuple(failures))
 
     def _still_true(self, study: Study, failures: Sequence[FailedEntry]) -> list[FailedEntry]:
-        """Without those of replayed entries whose instance is gone: an update may have given it other UIDs.
+        """Without the failures of replayed entries whose instance is gone: an update may have given it other UIDs.
 
-        The feed's newest entries are not asked for: an archive full of what cannot be mapped is to cost no reads.
+        The feed's newest entries are not checked: an archive full of what cannot be mapped is to cost no reads.
         """
         if not study.is_replayed or study.whole:
             return list(failures)

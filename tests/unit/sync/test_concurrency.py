@@ -39,11 +39,11 @@ def test_studies_of_one_patient_go_one_after_the_other():
     first = pending.next_group()
     assert numbers(first) == [1, 3]
     assert pending.next_group() == []
-    pending.tried(first[0])
+    pending.attempted(first[0])
     assert numbers(pending.next_group()) == [2]
-    assert numbers(pending.left) == [1, 2, 3, 4]
-    pending.taken_over(first[:1])
-    assert numbers(pending.left) == [2, 3, 4]
+    assert numbers(pending.remaining) == [1, 2, 3, 4]
+    pending.remove(first[:1])
+    assert numbers(pending.remaining) == [2, 3, 4]
 
 
 def test_a_mixed_study_holds_the_workers_of_all_its_patients():
@@ -52,12 +52,12 @@ def test_a_mixed_study_holds_the_workers_of_all_its_patients():
     pending = pending_of([study(1, "A"), mixed, study(3, "B"), study(4, "C"), study(5, "A")])
     first, other = pending.next_group()
     assert numbers([first, other]) == [1, 4]
-    pending.tried(other)
+    pending.attempted(other)
     assert pending.next_group() == []
-    pending.tried(first)
+    pending.attempted(first)
     assert pending.next_group() == [mixed]
     assert pending.next_group() == []
-    pending.tried(mixed)
+    pending.attempted(mixed)
     assert sorted(numbers(pending.next_group())) == [3, 5]
 
 
