@@ -42,7 +42,7 @@ class Gone:
         """Instances that are gone, and former studies, with no other UIDs."""
         return self._instances.get(study_instance_uid, frozenset())
 
-    def exceptions(self, study_instance_uid: str) -> frozenset[str]:
+    def untrue(self, study_instance_uid: str) -> frozenset[str]:
         """Of rows of the whole study that nothing is left of."""
         return OF_STUDY if self._emptied.get(study_instance_uid) else frozenset()
 

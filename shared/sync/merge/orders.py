@@ -71,7 +71,7 @@ class Orders:
             self._looked.add(study_instance_uid)
         return FoundOrders.together(found)
 
-    def told(self, study_instance_uid: str) -> Mapping[str, str]:
+    def findings(self, study_instance_uid: str) -> Mapping[str, str]:
         """What is to be told of the study's orders, by the exception of its row."""
         return self._told.get(study_instance_uid, {})
 

@@ -97,7 +97,7 @@ class PatientLinks:
         links[name] = reference_of(held)
         return [Update(merged, query)] if merged is not None else []
 
-    def took(self, wanted: Changes, refused: Collection[FailedEntry]) -> None:
+    def wrote(self, wanted: Changes, refused: Collection[FailedEntry]) -> None:
         """The changes are in FHIR, but for those that were refused: their words on patients count from now on."""
         left_out = {failure.sequence for failure in refused if failure.is_final}
         changes = [change for change in self._there(wanted) if change.entry.sequence not in left_out]

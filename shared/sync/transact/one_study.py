@@ -1,4 +1,4 @@
-"""One study alone: written as far as the FHIR server takes it, the entry to blame for a refusal narrowed down."""
+"""One study by itself, written as far as the FHIR server takes it; the entry to blame for a refusal is found."""
 
 from dataclasses import replace
 
@@ -24,14 +24,14 @@ from shared.sync.transact.task import StudyOutcome, StudyResult, Task
 from shared.sync.transact.transact import transact
 
 MAX_CONFLICTS = 5
-"""How often a study is read and merged again because somebody else wrote first, before it waits for the next tick."""
+"""How often in one attempt a study is read and merged again because somebody else wrote first."""
 SUSPECT_STATUSES = frozenset({408, 409, 412, 500})
-"""Passing faults, with which servers answer what is final for one bundle too (Azure: fhir-server #5582, #5541)."""
+"""Transient faults, with which servers also answer a bundle that they never take (fhir-server #5582, #5541)."""
 _PAUSE_SECONDS = 1
 
 
 class OneStudy:
-    """`is_suspect`: it has failed in one way again and again while others succeeded; the same again is a refusal."""
+    """`is_suspect`: it keeps failing in one way while other studies succeed: the same fault is now a refusal."""
 
     def __init__(self, ports: Ports, task: Task, *, is_suspect: bool = False) -> None:
         self._ports = ports
@@ -40,7 +40,7 @@ class OneStudy:
         self._is_suspect = is_suspect
 
     def run(self) -> StudyOutcome:
-        """Raises OutageError, LeaseLostError."""
+        """The outcome of the study. Raises OutageError, LeaseLostError."""
         if self._task.changes is None:
             return StudyResult(wrote=False, failures=self._task.failures)
         try:
@@ -50,10 +50,10 @@ class OneStudy:
         return self._task.result(wrote, tuple(refused))
 
     def _write_what_is_taken(self, study: Changes) -> tuple[bool, list[FailedEntry]]:
-        """Whether anything had to be written, and the entries to blame where the server refused a bundle.
+        """Whether anything had to be written, and the failures of the entries to blame if the server refused a bundle.
 
-        A refused bundle is halved until the entry to blame stands alone: twice the logarithm of the study's entries in
-        bundles for one bad entry. One that is too large goes again first with its instances counted, not listed.
+        A refused study is halved until the entry to blame stands alone: for one bad entry among n that takes about
+        2 log2(n) bundles. One that is too large is first tried with its instances counted, not listed.
         """
         try:
             with bulkhead():
@@ -74,52 +74,56 @@ class OneStudy:
         return any(wrote for wrote, _ in halves), [failure for _, refused in halves for failure in refused]
 
     def _write_counted(self, study: Changes, error: StudyTooLargeError) -> tuple[bool, list[FailedEntry]] | None:
-        """The same without the lists of instances; None where the server does not take that either."""
+        """The same without the lists of instances; None if the server does not take that either."""
         if not study.changes:
             return None
         try:
             wrote = self._write(replace(study, counts_only=True))
         except FhirRefusedError:
             return None
-        return wrote, [_counted_only(study, error)]
+        return wrote, [_instances_left_out(study, error)]
 
     def _write(self, study: Changes) -> bool:
-        """Whether anything had to be written. What one transaction does not take goes with the next, merged anew."""
-        wrote, again = False, 0
-        parts = Parts(self._ports.fhir)
+        """Whether anything had to be written. If it takes several transactions, the study is merged before each."""
+        parts, conflicts = Parts(self._ports.fhir), 0
         while writes := self._merger.writes(study):
             part = parts.first(writes)
+            is_last = len(part) == len(writes)
             try:
                 self._transact(part)
-            except ConflictError:
-                self._merger.forget(study)
-                again += 1
-                if again == MAX_CONFLICTS:
+            except (ConflictError, FhirRefusedError) as error:
+                if parts.can_be_smaller(part, error):
+                    continue
+                if not self._is_conflict(study, writes, error, conflicts):
                     raise
-            except FhirRefusedError as error:
-                if not parts.are_smaller(part, error):
-                    if again or not self._is_race(study, writes, error):
-                        raise
-                    again += 1
+                conflicts += 1
             except TransientError:
                 self._merger.forget(study)
                 raise
             else:
-                wrote = True
-                parts.taken(part, is_last=len(part) == len(writes))
-                if len(part) == len(writes):
-                    break
-        return wrote or again > 0  # a conditional create that found something wrote the rest
+                parts.taken(part, is_last=is_last)
+                if is_last:
+                    return True
+        # The last conflict may have been about a conditional create, whose transaction has written all the rest.
+        return parts.written > 0 or conflicts > 0
 
-    def _is_race(self, study: Changes, writes: list[Write], error: FhirRefusedError) -> bool:
-        """Whether what was read, or remembered, is true no more: some servers tell a lost race as a refusal."""
-        if study.left_out or isinstance(error, DeleteRefusedError):
+    def _is_conflict(
+        self, study: Changes, writes: list[Write], error: ConflictError | FhirRefusedError, before: int
+    ) -> bool:
+        """Whether the study is to be read and merged again; `before`: how often it already was.
+
+        Some servers answer a lost race with a refusal: it was one if a second reading wants other writes.
+        """
+        if isinstance(error, ConflictError):
+            self._merger.forget(study)
+            return before + 1 < MAX_CONFLICTS
+        if before or study.left_out or isinstance(error, DeleteRefusedError):
             return False
         self._merger.forget(study)
         return self._merger.writes(study) != writes
 
     def _transact(self, writes: list[Write]) -> None:
-        """Of a suspect: once more after a pause, then what is answered is its refusal."""
+        """One transaction. A suspect's is tried once more after a pause, and then raises FhirRefusedError."""
         try:
             transact(self._ports.fhir, self._ports.lease, self._ports.cache, writes)
         except TransientError as error:
@@ -139,14 +143,14 @@ def _blamed(study: Changes, error: EntryError) -> list[FailedEntry]:
 
 
 def _last_removed(study: Changes) -> ChangeFeedEntry:
-    """The entry to tell of where a delete was refused: the last that takes something out; a rebuild may have none."""
+    """The entry to record if a delete was refused: the last that takes something out; a rebuild may have none."""
     removed = [change for change in study.changes if isinstance(change, RemovedInstance)]
     for change in reversed(removed or study.changes):
         return change.entry
     return ChangeFeedEntry(0, study.study_instance_uid, "", "", Action.DELETE, State.DELETED, timestamp="")
 
 
-def _counted_only(study: Changes, error: StudyTooLargeError) -> FailedEntry:
-    """The row that says what was left out of a study that is synced."""
+def _instances_left_out(study: Changes, error: StudyTooLargeError) -> FailedEntry:
+    """The row that says that the study is synced without its list of instances."""
     message = f"ImagingStudy.series.instance: left out, the series keep their counts; {error}"
     return FailedEntry.of(study.changes[-1].entry, ErrorTable.INVALID_TAG, type(error).__name__, message)

@@ -1,4 +1,4 @@
-"""One study on its way through a batch: mapped, and what came of it."""
+"""One mapped study on its way through a batch, and its outcome."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ ACCESSION_NUMBER = "(0008,0050) AccessionNumber (SH)"
 class StudyResult:
     """Whether FHIR was written to, and what is to be recorded.
 
-    `untrue`: exceptions of rows of the whole study; what they say was looked for, and is not so. `gone`: instances
-    that the archive holds no more under these UIDs, and the study's former selves.
+    `untrue`: names of exceptions whose rows about the whole study are resolved, as the sync has shown that they no
+    longer apply. `gone`: instances that the archive no longer holds under these UIDs, and the study's former UIDs.
     """
 
     wrote: bool
@@ -30,89 +30,76 @@ class StudyResult:
 
     @property
     def is_fallen(self) -> bool:
-        """Whether nothing of it was done, for what may befall all: nobody foresaw it, or the FHIR server forbids."""
-        befallen = (failure.is_unforeseen or failure.may_befall_all for failure in self.failures)
-        return not self.wrote and bool(self.failures) and all(befallen)
+        """Whether nothing was written, for a reason that may concern all studies: a bug, or a server that forbids."""
+        of_all = (failure.is_unforeseen or failure.may_befall_all for failure in self.failures)
+        return not self.wrote and bool(self.failures) and all(of_all)
 
     @property
     def is_refused(self) -> bool:
-        """Whether the FHIR server would not take something of it."""
+        """Whether the FHIR server has refused some or all of it."""
         return any(failure.table is ErrorTable.FHIR for failure in self.failures)
 
 
 StudyOutcome = StudyResult | TransientError
-"""Of a study with a TransientError nothing counts as done."""
+"""A study with a TransientError counts as not done at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One study, mapped; `changes` None: there is nothing to do."""
+    """One study, mapped. `changes`: None if there is nothing to do. `failures`: what the mapping left out."""
 
     merger: StudyMerger
     changes: Changes | None
     failures: tuple[FailedEntry, ...]
 
     def result(self, wrote: bool, refused: tuple[FailedEntry, ...] = ()) -> StudyResult:
-        """How it ended: with what the mapping left out, and what somebody has to look at though the study is synced."""
+        """The result, with what the mapping left out and what somebody has to look at although the study is synced."""
         if self.changes is None:
             return StudyResult(wrote, (*self.failures, *refused))
-        self.merger.patients.took(self.changes, refused)
+        self.merger.patients.wrote(self.changes, refused)
         uid, gone = self.changes.study_instance_uid, self.merger.gone.of(self.changes.study_instance_uid)
-        looks = [
-            *_doubled_patient(self.merger, self.changes),
-            *_several_patients(self.merger, self.changes),
-            *_orders(self.merger, self.changes),
-        ]
-        failures = (*_of_those_there(self.failures, self.changes, gone), *refused, *looks)
+        failures = (*_still_true(self.failures, self.changes, gone), *refused, *_findings(self.merger, self.changes))
         untrue = self.merger.patients.untrue(self.changes) | self.merger.orders.untrue(uid)
-        untrue |= self.merger.gone.exceptions(uid)
+        untrue |= self.merger.gone.untrue(uid)
         self.merger.patients.ended(self.changes)
         return StudyResult(wrote, failures, frozenset(untrue - {failure.exception for failure in failures}), gone)
 
 
-def _of_those_there(
-    failures: Sequence[FailedEntry], study: Changes, gone: Collection[InstanceOfRow]
-) -> list[FailedEntry]:
-    """Of tags that were left out. What instances share was told of the first: if that is gone, another tells it."""
+def _still_true(failures: Sequence[FailedEntry], study: Changes, gone: Collection[InstanceOfRow]) -> list[FailedEntry]:
+    """The failures of instances that are not gone; a tag that several instances share is recorded for another one."""
     if not any(failure.instance in gone for failure in failures):
         return list(failures)
     mapped = [one for one in study.changes if isinstance(one, MappedInstance) and instance_of(one.entry) not in gone]
-    told: dict[tuple[str, str], FailedEntry] = {}
+    found: dict[tuple[str, str], FailedEntry] = {}
     for failure in failures:
-        of = failure
+        kept = failure
         if failure.instance in gone and not failure.is_final:
             others = (one.entry for one in mapped if failure.tag in _invalid_tags(one))
             if (other := next(others, None)) is None:
                 continue
-            of = FailedEntry.of(other, failure.table, failure.exception, failure.message)
-        told.setdefault(of.key, of)
-    return list(told.values())
+            kept = FailedEntry.of(other, failure.table, failure.exception, failure.message)
+        found.setdefault(kept.key, kept)
+    return list(found.values())
 
 
 def _invalid_tags(change: MappedInstance) -> set[str]:
     return {fault.tag.strip("()") for scope in (change.patient, change.study, change.series) for fault in scope.faults}
 
 
-def _doubled_patient(merger: StudyMerger, study: Changes) -> list[FailedEntry]:
-    """Patients that are there twice."""
-    told = merger.patients.doubles(study)
-    return [_told(merger, study, DOUBLED, f"{PATIENT_ID}: {'; '.join(told)}")] if told else []
+def _findings(merger: StudyMerger, study: Changes) -> list[FailedEntry]:
+    """Rows for doubles of the study's Patients, a study of several patients, and orders that it was not linked to."""
+    found: list[tuple[str, str]] = []
+    if doubles := merger.patients.doubles(study):
+        found.append((DOUBLED, f"{PATIENT_ID}: {'; '.join(doubles)}"))
+    if several := merger.patients.several_patients(study):
+        found.append((SEVERAL, f"{PATIENT_ID}: {several}"))
+    orders = merger.orders.findings(study.study_instance_uid)
+    found += [(exception, f"{ACCESSION_NUMBER}: {message}") for exception, message in orders.items()]
+    return [_row(merger, study, exception, message) for exception, message in found]
 
 
-def _several_patients(merger: StudyMerger, study: Changes) -> list[FailedEntry]:
-    """Instances of the study that are not all one patient's."""
-    told = merger.patients.several_patients(study)
-    return [_told(merger, study, SEVERAL, f"{PATIENT_ID}: {told}")] if told else []
-
-
-def _orders(merger: StudyMerger, study: Changes) -> list[FailedEntry]:
-    """Orders that the study could not be linked to."""
-    found = merger.orders.told(study.study_instance_uid)
-    return [_told(merger, study, name, f"{ACCESSION_NUMBER}: {told}") for name, told in found.items()]
-
-
-def _told(merger: StudyMerger, study: Changes, name: str, told: str) -> FailedEntry:
+def _row(merger: StudyMerger, study: Changes, exception: str, message: str) -> FailedEntry:
     if study.changes:
-        return FailedEntry.of(study.changes[-1].entry, ErrorTable.INVALID_TAG, name, told)
+        return FailedEntry.of(study.changes[-1].entry, ErrorTable.INVALID_TAG, exception, message)
     uids = (study.study_instance_uid, "", "")
-    return FailedEntry(ErrorTable.INVALID_TAG, 0, *uids, name, told, partition=merger.partition)
+    return FailedEntry(ErrorTable.INVALID_TAG, 0, *uids, exception, message, partition=merger.partition)

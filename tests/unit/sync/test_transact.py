@@ -15,7 +15,7 @@ from shared.errors import (
 from shared.mapping.transaction import Create, Delete, Update
 from shared.model.fhir import Written
 from shared.sync.merge.resource_cache import DELETED, ResourceCache
-from shared.sync.transact.transact import Size, together, transact
+from shared.sync.transact.transact import Size, combined, transact
 from tests.fakes import FakeFhir, FakeLease
 
 
@@ -268,9 +268,9 @@ def test_the_writes_of_several_studies():
     """What they share is written once; where they differ about it they do not go together."""
     a, b = Update(resource("Patient", "1")), Update(resource("Patient", "1", gender="male"))
     other = Update(resource("ImagingStudy", "1"))
-    assert together([[a], [a, other]]) == [a, other]
-    assert together([[a], [b, other]]) is None
-    assert together([]) == []
+    assert combined([[a], [a, other]]) == [a, other]
+    assert combined([[a], [b, other]]) is None
+    assert combined([]) == []
 
 
 @pytest.mark.parametrize(
