@@ -1,4 +1,4 @@
-"""The entries of one study, mapped: the changes that they make, the dose reports among them, and what is at fault."""
+"""The entries of one study, mapped: the changes that they make, the dose reports among them, and the failures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,12 +35,12 @@ Change = MappedInstance | RemovedInstance
 class Changes:
     """What is to be done to one study.
 
-    `reports` are the dose reports among the changes. `only_creates`: so are all entries of the study in this batch; no
-    instance had another life in it. `is_doubtful`: what the feed calls current may have got other UIDs, those of
-    `updated` or others. `has_deletes`: an entry of the batch deletes an instance of the study. `is_whole`: the changes
-    are all that the archive holds of the study, but for the `unsynced`, which cannot be mapped. `left_out`: instances
-    that are to be left as FHIR has them, as the whole of it was refused. `counts_only`: its instances are to be
-    counted, not listed. `orders`: nothing is to be done but to look up these numbers, which the study has.
+    `reports`: the dose reports among the changes. `only_creates`: every entry of the study in this batch creates an
+    instance that no other entry of the batch names. `is_doubtful`: instances that the feed calls current may have other
+    UIDs by now, those of `updated` or others. `has_deletes`: an entry of the batch deletes an instance of the study.
+    `is_whole`: the changes are all that the archive holds of the study, except the `unsynced`, which cannot be mapped.
+    `left_out`: instances that stay as FHIR has them, because the study with all of them was refused. `counts_only`: its
+    instances are to be counted, not listed. `orders`: only these order numbers of the study are to be looked up.
     """
 
     study_instance_uid: str
@@ -63,11 +63,11 @@ class Changes:
 
     @property
     def keys(self) -> frozenset[InstanceKey]:
-        """The instances that the changes are about."""
+        """The instances that are changed."""
         return frozenset(key_of(change.entry) for change in self.changes)
 
     def halves(self) -> tuple["Changes", "Changes"]:
-        """Two parts, in the feed's order."""
+        """Two parts in the feed's order, each of which leaves out the instances of the other."""
         half = len(self.changes) // 2
         first, second = replace(self, changes=self.changes[:half]), replace(self, changes=self.changes[half:])
         return (
@@ -79,10 +79,10 @@ class Changes:
 def map_entries(
     entries: Sequence[ChangeFeedEntry], options: MappingOptions, archive: Archive
 ) -> tuple[list[Change], dict[InstanceKey, MappedReport], list[FailedEntry]]:
-    """The changes that the entries make, one per instance, in the feed's order; dose reports; what is to be recorded.
+    """The changes that the entries make, one per instance, in the feed's order; the dose reports; the failures.
 
-    Metadata is always the instance's current one, so that of several entries of one instance only the last matters.
-    A create whose instance is gone has nothing to map; a delete whose instance was stored again must not take it out.
+    The feed gives each entry the instance's current metadata, so only the last of several entries of one instance
+    matters. A create whose instance is gone has nothing to map. A delete is ignored if its instance was stored again.
     """
     last = {key_of(entry): position for position, entry in enumerate(entries)}
     mapper = StudyMapper(options)
@@ -103,19 +103,19 @@ def map_entries(
                 failures.append(failed(entry, error))
             else:
                 changes.append(change)
-                failures += _left_out(entry, (*change.faults, *(report.faults if report else ())))
+                failures += _invalid_tags(entry, (*change.faults, *(report.faults if report else ())))
                 if report:
                     reports[key_of(entry)] = report
     return changes, reports, failures
 
 
 def key_of(entry: ChangeFeedEntry) -> InstanceKey:
-    """What tells the instance from the others of its study."""
+    """SeriesInstanceUID and SOPInstanceUID, which identify the instance within its study."""
     return entry.series_instance_uid, entry.sop_instance_uid
 
 
 def _report(entry: ChangeFeedEntry, options: MappingOptions, archive: Archive) -> MappedReport | None:
-    """The entry's dose report; its content is asked for where the feed does not have it. Raises OutageError."""
+    """The entry's dose report, if it is one; content that the feed lacks is read. Raises FeedError, OutageError."""
     metadata = entry.metadata or {}
     if not options.generate_observations or not is_dose_report(metadata):
         return None
@@ -124,15 +124,15 @@ def _report(entry: ChangeFeedEntry, options: MappingOptions, archive: Archive) -
     return map_dose_report(metadata, options)
 
 
-def gone(study: Resource | None, wanted: Changes, read: StudyRead | None) -> list[Change]:
-    """What takes out the instances that FHIR lists and that are out, where no change speaks of them."""
+def removals(study: Resource | None, wanted: Changes, read: StudyRead | None) -> list[Change]:
+    """Changes that take out the instances that FHIR lists and the archive does not hold, if no change is about them."""
     if study is None or read is None:
         return []
-    uid, told = wanted.study_instance_uid, wanted.keys
+    uid, changed = wanted.study_instance_uid, wanted.keys
     return [
         RemovedInstance(ChangeFeedEntry(0, uid, *key, Action.DELETE, State.DELETED, timestamp=""))
         for key in listed(study)
-        if key not in told and read.is_out(*key)
+        if key not in changed and read.is_out(*key)
     ]
 
 
@@ -145,8 +145,8 @@ def listed(study: Resource | None) -> list[InstanceKey]:
     ]
 
 
-def there(wanted: Changes, read: StudyRead) -> Changes:
-    """The changes without the instances that the archive does not have under these UIDs."""
+def without_missing(wanted: Changes, read: StudyRead) -> Changes:
+    """The changes without those of instances that the archive does not hold under these UIDs."""
     held = {key_of(one.entry) for one in read.instances}
     changes = [
         change
@@ -159,19 +159,20 @@ def there(wanted: Changes, read: StudyRead) -> Changes:
 
 
 def newcomers(wanted: Changes, study: Resource | None) -> list[ChangedInstance]:
-    """The study's updated instances that FHIR does not list: it may know them by UIDs that no change names.
+    """The study's updated instances that FHIR may list under former UIDs, which no change names.
 
-    One that it lists may be another, which the batch has deleted before the update gave its UIDs away.
+    An instance that FHIR lists under the new UIDs is none of them, unless the batch has a delete: it may have deleted
+    another instance before the update gave the same UIDs to this one.
     """
     updated = [one for one in wanted.updated if one[1] == wanted.study_instance_uid]
     if study is None or wanted.has_deletes:
         return updated
-    counted, known = counted_series(study), set(listed(study))
-    return [one for one in updated if one[2] not in counted and one[2:] not in known]
+    counted, in_fhir = counted_series(study), set(listed(study))
+    return [one for one in updated if one[2] not in counted and one[2:] not in in_fhir]
 
 
 def failed(entry: ChangeFeedEntry, error: EntryError) -> FailedEntry:
-    """The row that says why the entry was not synced; where it is the app that fell, an ERROR line too."""
+    """The row that says why the entry was not synced. A bug of the app is logged as ERROR, too."""
     if not isinstance(error, UnforeseenError):
         failure = FailedEntry.of(entry, error.table, type(error).__name__, str(error))
         return replace(failure, may_befall_all=True) if _may_befall_all(error) else failure
@@ -182,15 +183,15 @@ def failed(entry: ChangeFeedEntry, error: EntryError) -> FailedEntry:
 
 
 def _may_befall_all(error: EntryError) -> bool:
-    """A server that forbids, or tells no versions, does so to one study or to every one."""
+    """A server that forbids a write, or gives no versions, may do so for every study."""
     is_forbidden = isinstance(error, FhirRefusedError) and error.status == HTTPStatus.FORBIDDEN
     return is_forbidden or isinstance(error, UnversionedResourceError)
 
 
-def _left_out(entry: ChangeFeedEntry, faults: Sequence[InvalidTag]) -> list[FailedEntry]:
-    """A row for each tag: the content of a report may be at fault in several places."""
+def _invalid_tags(entry: ChangeFeedEntry, faults: Sequence[InvalidTag]) -> list[FailedEntry]:
+    """One row for each tag, with all faults of it: the content of a report may have several."""
     by_tag: dict[str, list[str]] = {}
     for fault in dict.fromkeys(faults):
         by_tag.setdefault(fault.tag, []).append(str(fault))
     name = InvalidDicomTagError.__name__
-    return [FailedEntry.of(entry, ErrorTable.INVALID_TAG, name, "; ".join(told)) for told in by_tag.values()]
+    return [FailedEntry.of(entry, ErrorTable.INVALID_TAG, name, "; ".join(messages)) for messages in by_tag.values()]

@@ -33,8 +33,8 @@ from shared.mapping.transaction import (
     reference_of,
 )
 from shared.model.fhir import Resource
-from shared.sync.map.mapped_entries import Changes, newcomers, there
-from shared.sync.merge.gone import Gone
+from shared.sync.map.mapped_entries import Changes, newcomers, without_missing
+from shared.sync.merge.gone_instances import GoneInstances
 from shared.sync.merge.lookup import Lookup, Search
 from shared.sync.merge.orders import Orders
 from shared.sync.merge.our_endpoint import OurEndpoint
@@ -57,7 +57,7 @@ class StudyMerger:
         self._reader = StudyReader(ports, self.options, partition)
         self.orders = Orders(ports, self._lookup, self.options)
         self.patients = PatientLinks(self._lookup, ports.feed_order, self.options)
-        self.gone = Gone(partition)
+        self.gone = GoneInstances(partition)
         self._ways = {"counted": self.options.extended, "series_endpoint": self.options.series_endpoint}
 
     def searches(self, wanted: Changes) -> list[Search]:
@@ -111,13 +111,13 @@ class StudyMerger:
             base = self._endpoint.without_gone(base)
         read = self._read(base, wanted, links)
         if read is not None:
-            self.gone.read(base, wanted, read)
+            self.gone.note_read(base, wanted, read)
             if (held := self._there(wanted, read)) is not wanted:
                 wanted, links = held, {}
                 writes = self._link(self.patients.of(wanted), study, links)
             writes += self._link(self.patients.of_read(uid, read, links), study, links)
         merged = self._merged(base, wanted, read, links)
-        self.gone.merged(uid, merged)
+        self.gone.note_merged(uid, merged)
         writes += self._study(study, doubles, merged, uid)
         if study is not None:
             links[urn("ImagingStudy", uid)] = reference_of(study)
@@ -126,14 +126,14 @@ class StudyMerger:
         )
         for former in self._moved(study, wanted):
             writes += self._writes(former)
-            self.gone.left(former.study_instance_uid, uid)
+            self.gone.note_renamed(former.study_instance_uid, uid)
         return writes
 
     def _there(self, wanted: Changes, read: StudyRead) -> Changes:
         """The changes of what the archive has: whom its other entries name is not a patient of the study."""
-        held = there(wanted, read)
+        held = without_missing(wanted, read)
         self.patients.without(wanted, held)
-        self.gone.never_there(wanted, held)
+        self.gone.note_not_found(wanted, held)
         return held
 
     def _link(self, patients: Sequence[StudyPatient], study: Resource | None, links: dict[str, str]) -> list[Write]:

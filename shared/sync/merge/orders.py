@@ -1,4 +1,4 @@
-"""The orders that studies answer: looked up by accession number, never guessed, and never a reason to stop."""
+"""The orders that studies fulfil: looked up by accession number, never guessed, and not needed to write a study."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ SEVERAL_ORDERS, ORDER_OF_ANOTHER = "SeveralOrders", "OrderOfAnotherPatient"
 
 
 class Orders:
-    """Those of one batch's studies. Threads may share it."""
+    """The orders of one batch's studies. Threads may share it."""
 
     def __init__(self, ports: Ports, lookup: Lookup, options: MappingOptions) -> None:
         self._searches = ports.order_searches
@@ -33,11 +33,11 @@ class Orders:
         self._read = ports.fhir.read
         self._lookup = lookup
         self._options = options
-        self._told: dict[str, dict[str, str]] = {}
-        self._looked: set[str] = set()
+        self._findings: dict[str, dict[str, str]] = {}
+        self._checked: set[str] = set()
 
     def searches(self, numbers: Mapping[OrderNumber, Any]) -> list[Search]:
-        """What `of` will look up."""
+        """The searches that `of` will make."""
         if not self._searches.are_taken(self._now()):
             return []
         return [self._lookup.order_search(number) for number in numbers]
@@ -49,13 +49,13 @@ class Orders:
         study: Resource,
         patients: Sequence[StudyPatient],
     ) -> FoundOrders | None:
-        """What the numbers lead to; None where that cannot be known now: what is linked stays.
+        """What the numbers lead to; None if the server does not take the searches now: the study keeps its links.
 
-        `study`: as it is to be; `patients`: those that may be made with it. Raises ThrottledError, OutOfTimeError,
-        OutageError, TransientError where a Patient cannot be read.
+        `study`: as it will be written; `patients`: those that may be created with it. Raises ThrottledError,
+        OutOfTimeError, OutageError, and TransientError if a Patient cannot be read.
         """
-        told = self._told[study_instance_uid] = {}
-        self._looked.discard(study_instance_uid)
+        findings = self._findings[study_instance_uid] = {}
+        self._checked.discard(study_instance_uid)
         if numbers and not self._searches.are_taken(self._now()):
             return None
         try:
@@ -65,42 +65,42 @@ class Orders:
         except (EntryError, TransientError) as error:
             self._searches.refused(str(error), self._now())
             return None
-        found = [self._judged(orders[number], one, study, patients, told) for number, one in numbers.items()]
-        said = {text(one.get("value")) for one in objects(study.get("identifier")) if is_of_type_accession(one)}
-        if said <= {number.value for number in numbers}:
-            self._looked.add(study_instance_uid)
+        found = [self._found(orders[number], one, study, patients, findings) for number, one in numbers.items()]
+        carried = {text(one.get("value")) for one in objects(study.get("identifier")) if is_of_type_accession(one)}
+        if carried <= {number.value for number in numbers}:
+            self._checked.add(study_instance_uid)
         return FoundOrders.together(found)
 
     def findings(self, study_instance_uid: str) -> Mapping[str, str]:
-        """What is to be told of the study's orders, by the exception of its row."""
-        return self._told.get(study_instance_uid, {})
+        """Messages about the study's orders for somebody to look at, by the name of the exception in the row."""
+        return self._findings.get(study_instance_uid, {})
 
     def untrue(self, study_instance_uid: str) -> set[str]:
-        """What rows of before may say of the study's orders, and was looked for just now: by their exceptions."""
-        return {SEVERAL_ORDERS, ORDER_OF_ANOTHER} if study_instance_uid in self._looked else set()
+        """Names of the exceptions that `of` has just checked for the study: older rows with them may be resolved."""
+        return {SEVERAL_ORDERS, ORDER_OF_ANOTHER} if study_instance_uid in self._checked else set()
 
-    def _judged(
+    def _found(
         self,
         orders: Sequence[Resource],
         identifier: Mapping[str, Any],
         study: Resource,
         patients: Sequence[StudyPatient],
-        told: dict[str, str],
+        findings: dict[str, str],
     ) -> FoundOrders:
-        """What a number leads to, by the orders that carry it."""
+        """What a number leads to, given the orders that carry it; what somebody has to look at goes into `findings`."""
         by_number = logical_link(identifier)
         out = [by_number, *map(order_link, orders)]
         if not orders:
             is_named = self._options.order_link == OrderLink.LINK_OR_IDENTIFIER
             return FoundOrders([by_number] if is_named else [], out)
         if len(orders) > 1:
-            told[SEVERAL_ORDERS] = (
+            findings[SEVERAL_ORDERS] = (
                 f"{named(orders)} carry the number: the study is linked to none; delete or correct all but one"
             )
             return FoundOrders(out=out)
         (order,) = orders
         if not self._is_of_same_patient(order, study, patients):
-            told[ORDER_OF_ANOTHER] = (
+            findings[ORDER_OF_ANOTHER] = (
                 f"{named(orders)} carries the number and is not shown to be the study's patient's: the study is not"
                 " linked to it; find out whose the images are, and correct the one or the other"
             )
@@ -128,15 +128,15 @@ class Orders:
             return held is not None and [reference_of(one) for one in survivors([readable(held)], self._read)] == [
                 subject
             ]
-        except EntryError:  # what cannot be read, or followed, shows nothing
+        except EntryError:  # a Patient that cannot be read or followed shows no merge
             return False
 
     def _patient(self, reference: str) -> Resource | None:
-        """What an order says of its subject is untrusted: no other path is asked for."""
+        """An order's subject is untrusted: only a reference to a Patient of this server is read."""
         return self._read(reference) if _PATIENT.fullmatch(reference) else None
 
     def _identifiers(self, subject: str, patients: Sequence[StudyPatient]) -> list[Mapping[str, Any]]:
-        """Of the study's Patient, be it one that is made with it."""
+        """The identifiers of the study's Patient, which may be one that is created with it."""
         new = [one.identifier for one in patients if one.identity.name == subject]
         held = None if new else self._patient(subject)
         return [*new, *(one for one in objects((held or {}).get("identifier")) if not is_other(one))]

@@ -1,4 +1,4 @@
-"""The Endpoint of the DICOM service: found again, or made, once in a process, by one lane while the others wait."""
+"""The Endpoint of the DICOM service: found or created by one worker of the process, while the others wait."""
 
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -16,13 +16,13 @@ from shared.sync.ports import Ports
 from shared.sync.transact.transact import transact
 
 MAX_AGE = timedelta(minutes=1)
-"""Somebody may delete it, and not every server refuses a link to what is gone."""
+"""Somebody may delete it, and not every server refuses a link to a resource that does not exist."""
 MOST_READ = 10
-"""Links of a study to other Endpoints that are looked at."""
+"""Links of one study to other Endpoints that are checked."""
 
 
 class OurEndpoint:
-    """Of one data partition. A transaction of its own makes it: conditional create is no lock on every server."""
+    """The Endpoint of one data partition. It is created alone: a conditional create does not lock on every server."""
 
     def __init__(self, ports: Ports, lookup: Lookup, options: MappingOptions) -> None:
         self.name = urn("Endpoint", options.service_url)
@@ -49,15 +49,15 @@ class OurEndpoint:
                 return found
             held = self._lookup.endpoint(self._wanted) or self._made()
             merge_endpoint(held, self._wanted)
-            self._ports.cache.put(self.search[1], None)  # what is put in its place is as old as it was
+            self._ports.cache.put(self.search[1], None)  # else it would keep the age of the cached one
             self._ports.cache.put(self.search[1], held)
             self._found = reference_of(held), self._ports.now()
             return self._found[0]
 
     def without_gone(self, study: Resource) -> Resource:
-        """A study of ours without links to Endpoints that are gone, where it does not have ours: it was deleted.
+        """A study of ours without its links to deleted Endpoints, if it does not link to the current one.
 
-        What cannot be read stays.
+        An Endpoint that cannot be read counts as existing.
         """
         links = study.get("endpoint", [])
         if not links or any(contains(one, {"reference": self.reference()}) for one in links):
@@ -78,7 +78,7 @@ class OurEndpoint:
         return self._gone[reference]
 
     def _remembered(self) -> str | None:
-        """By this batch, or by one before of this host."""
+        """The reference that this batch has found, or that the host's cache has; None if either is too old."""
         reference, since = self._found or (None, None)
         if since is not None and self._ports.now() - since <= MAX_AGE:
             return reference
@@ -86,17 +86,17 @@ class OurEndpoint:
         return reference_of(held) if held else None
 
     def forget(self) -> bool:
-        """It may be there no more; whether it was known."""
+        """Has `reference` look it up again; returns whether it was known."""
         with self._lock:
             was_known, self._found = self.is_known, None
             self._ports.cache.put(self.search[1], None)
         return was_known
 
     def _made(self) -> Resource:
-        created = merge_endpoint(None, self._wanted)
-        assert created is not None
-        create = Create(self.name, created, self._condition, self.search[1])
-        with suppress(ConflictError):  # another host was quicker: it has told which one there is
+        endpoint = merge_endpoint(None, self._wanted)
+        assert endpoint is not None
+        create = Create(self.name, endpoint, self._condition, self.search[1])
+        with suppress(ConflictError):  # another host was quicker, and its Endpoint is looked up
             transact(self._ports.fhir, self._ports.lease, self._ports.cache, [create])
         held = self._ports.cache.get(self.search[1]) or self._lookup.endpoint(self._wanted)
         if held is None:
@@ -105,7 +105,7 @@ class OurEndpoint:
 
 
 def _without(resource: Resource, references: set[str]) -> Resource:
-    """The study, or series, without these links; what has none is the same object."""
+    """The study or series without these links; the same object if it has none of them."""
     links = resource.get("endpoint", [])
     left = [one for one in links if text(one.get("reference")) not in references]
     if len(left) == len(links):

@@ -1,4 +1,4 @@
-"""The Patients of studies: found, made or merged, linked; and what is to be told of them."""
+"""The Patients of studies: found, created or updated, and linked; and what somebody has to look at about them."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ from shared.sync.merge.lookup import Lookup
 from shared.sync.merge.patients import StudyPatient, patients_among, patients_of
 
 MAX_PATIENTS = 10
-"""Of one study, so many are looked up: a study of several is a danger, and a row says so."""
+"""Patients of one study that are looked up. A study of several patients is a danger, and gets a row that says so."""
 DOUBLED, SEVERAL = "DoubledPatient", "SeveralPatients"
 PATIENT_REMEDY = "the study is linked to one; move what links to the others, and delete them"
 
@@ -34,34 +34,34 @@ class PatientLinks:
         self._several: dict[str, str | None] = {}
         self._whole: dict[str, bool] = {}
         self._patients: dict[int, tuple[Changes, list[StudyPatient]]] = {}
-        self._not_there: set[tuple[str, InstanceKey]] = set()
+        self._missing: set[tuple[str, InstanceKey]] = set()
 
     def of(self, wanted: Changes) -> list[StudyPatient]:
-        """Whom the changes name; asked for several times of each study, and kept until it has `ended`."""
+        """The patients that the changes name. It is called several times for a study, and cached until `ended`."""
         if id(wanted) not in self._patients:
             self._patients[id(wanted)] = wanted, patients_of(wanted, self._feed_order)
         return self._patients[id(wanted)][1]
 
     def ended(self, wanted: Changes) -> None:
-        """The study is done: a batch of 20,000 would else hold all that was mapped to its end."""
+        """The study is done; otherwise a batch of 20,000 studies would hold all that was mapped until its end."""
         self._patients.pop(id(wanted), None)
 
     def without(self, wanted: Changes, held: Changes) -> None:
-        """Of the changes only these are of instances that the archive has; the words of the others are none."""
+        """The archive has only the instances of `held`: what the others state about patients does not count."""
         uid = wanted.study_instance_uid
-        self._not_there.update((uid, key) for key in wanted.keys - held.keys)
+        self._missing.update((uid, key) for key in wanted.keys - held.keys)
 
     def of_read(self, study_instance_uid: str, read: StudyRead, links: dict[str, str]) -> list[StudyPatient]:
-        """The patients of what was read that are linked to not yet; of many, as many as may be looked up."""
+        """The patients of the instances read who are not linked yet, at most MAX_PATIENTS of them."""
         self._several[study_instance_uid] = several_patients(read.instances)
         self._whole[study_instance_uid] = read.is_whole
         found = patients_among(read.instances, self._feed_order)
         return [patient for patient in found if patient.identity.name not in links][:MAX_PATIENTS]
 
     def link(self, patient: StudyPatient, study: Resource | None, links: dict[str, str]) -> list[Write]:
-        """What is to be written of the Patient; the link to it is added.
+        """The write of the Patient, if any; adds the link to it.
 
-        Of doubles that we made the one that the study has already, else the first by its id.
+        Of doubles that the app has made, the one that the study links to already is used, else the first by its id.
         """
         name = patient.identity.name
         query = self._lookup.patient_searches(patient.identifier)[0][1]
@@ -80,56 +80,58 @@ class PatientLinks:
         wanted = patient.wanted
         if held is not None:
             if (carried := self._lookup.carried(held, patient.identifier)) is None:
-                # The one that is left of two that a registry merged: what it says is theirs.
+                # A registry has merged another Patient into this one: what it says is theirs, and stays.
                 links[name] = reference_of(held)
                 return []
             query = self._lookup.patient_searches(carried)[0][1]
-            carried = {name: part for name, part in carried.items() if name != "type"}  # it is the same without
+            carried = {
+                name: part for name, part in carried.items() if name != "type"
+            }  # the type does not tell identifiers apart
             others = wanted.add["identifier"][1:]
             wanted = replace(wanted, add={**wanted.add, "identifier": [carried, *others]})
         merged = merge_patient(held, wanted, self._options.patient_update_policy, older)
         if held is None:
             assert merged is not None
             links[name] = name
-            # A condition would find who has it as an other PatientID, and is somebody else as far as is known.
+            # A condition would match a Patient who has it as another PatientID, and may be somebody else.
             is_taken = self._lookup.is_an_others(patient.identifier)
             return [Create(name, merged, "" if is_taken else query, query)]
         links[name] = reference_of(held)
         return [Update(merged, query)] if merged is not None else []
 
     def wrote(self, wanted: Changes, refused: Collection[FailedEntry]) -> None:
-        """The changes are in FHIR, but for those that were refused: their words on patients count from now on."""
+        """The changes are in FHIR, except the refused ones: what they state about patients is now the newest."""
         left_out = {failure.sequence for failure in refused if failure.is_final}
-        changes = [change for change in self._there(wanted) if change.entry.sequence not in left_out]
+        changes = [change for change in self._not_missing(wanted) if change.entry.sequence not in left_out]
         for patient in self.of(wanted if len(changes) == len(wanted.changes) else replace(wanted, changes=changes)):
             for name, position in patient.positions.items():
                 self._feed_order.wrote(patient.identity, name, position)
 
     def doubles(self, wanted: Changes) -> list[str]:
-        """What is to be told of Patients of the study that we, two hosts of us, have made twice."""
+        """Messages about Patients of the study that two hosts of the app have both created."""
         names = [patient.identity.name for patient in self.of(wanted)]
         found = [named(self._doubles[name]) for name in names if name in self._doubles]
-        return [f"{told} are doubles that the app has made: {PATIENT_REMEDY}" for told in found]
+        return [f"{doubles} are doubles that the app has made: {PATIENT_REMEDY}" for doubles in found]
 
     def several_patients(self, wanted: Changes) -> str | None:
-        """What is to be told of a study whose instances are not all one patient's, as far as they were read."""
-        mapped = [change for change in self._there(wanted) if isinstance(change, MappedInstance)]
+        """The message about a study whose instances, as far as they were read, are not all one patient's; else None."""
+        mapped = [change for change in self._not_missing(wanted) if isinstance(change, MappedInstance)]
         return self._several.get(wanted.study_instance_uid) or several_patients(mapped)
 
     def untrue(self, wanted: Changes) -> set[str]:
-        """What rows of before may say of the study's patients, and was looked for just now: by their exceptions."""
-        looked = {DOUBLED} if self.of(wanted) else set()
-        return looked | ({SEVERAL} if self._whole.get(wanted.study_instance_uid) else set())
+        """Names of the exceptions that the sync has just checked for: older rows with them may be resolved."""
+        checked = {DOUBLED} if self.of(wanted) else set()
+        return checked | ({SEVERAL} if self._whole.get(wanted.study_instance_uid) else set())
 
-    def _there(self, wanted: Changes) -> Sequence[Change]:
-        if not self._not_there:
+    def _not_missing(self, wanted: Changes) -> Sequence[Change]:
+        if not self._missing:
             return wanted.changes
         uid = wanted.study_instance_uid
-        return [change for change in wanted.changes if (uid, key_of(change.entry)) not in self._not_there]
+        return [change for change in wanted.changes if (uid, key_of(change.entry)) not in self._missing]
 
 
 def linked_to(writes: Sequence[Write], study: Resource | None) -> list[Write]:
-    """Without Patients to whom nothing leads: a study of several patients has one subject."""
+    """The writes without Patients that nothing links to: a study of several patients has only one subject."""
     resources = [write.resource for write in writes] + ([study] if study else [])
     subjects = [one["subject"] for one in resources if isinstance(one.get("subject"), dict)]
     return [

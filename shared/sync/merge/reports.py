@@ -12,7 +12,7 @@ from shared.mapping.merge_study import RemovedInstance
 from shared.mapping.reconcile import StudyRead
 from shared.mapping.transaction import Write, name_of, reference_of
 from shared.model.fhir import Resource
-from shared.sync.map.mapped_entries import Change, Changes, gone, key_of
+from shared.sync.map.mapped_entries import Change, Changes, key_of, removals
 from shared.sync.merge.lookup import Lookup
 
 
@@ -24,14 +24,14 @@ def observation_writes(
     read: StudyRead | None,
     links: Links,
 ) -> list[Write]:
-    """What is to be written of the reports among the changes, and of those that are gone.
+    """The writes of Observations, for the reports among the changes and for those that are gone.
 
-    `study` is what FHIR held of it, `read` what the archive holds. Raises what Lookup does.
+    `study`: the ImagingStudy as FHIR holds it. `read`: what the archive holds, if it was read. Raises what Lookup does.
     """
     if not options.generate_observations:
         return []
     writes: list[Write] = []
-    changes = [*wanted.changes, *gone(study, wanted, read)]
+    changes = [*wanted.changes, *removals(study, wanted, read)]
     for change in changes:
         series, uid = key_of(change.entry)
         report = None if isinstance(change, RemovedInstance) else wanted.reports.get((series, uid))
@@ -64,7 +64,7 @@ def _series_of(sop_instance_uid: str, study: Resource | None, changes: Sequence[
 
 
 def _may_have_observations(study: Resource | None, removed: RemovedInstance) -> bool:
-    """Whether the instance was of a class that reports doses; where FHIR does not list it, whether its series was."""
+    """Whether the instance was of a class that reports doses; if FHIR does not list it, whether its series may be."""
     series = [one for one in (study or {}).get("series", []) if one["uid"] == removed.entry.series_instance_uid]
     uid = removed.entry.sop_instance_uid
     listed = [instance for one in series for instance in one.get("instance", []) if instance["uid"] == uid]

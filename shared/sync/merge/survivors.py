@@ -1,4 +1,4 @@
-"""Patients that a registry has merged into others: the one that is left of each is the one to use."""
+"""Patients that a registry has merged into others: the surviving Patient is the one to use."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -10,14 +10,15 @@ from shared.mapping.transaction import reference_of
 from shared.model.fhir import Resource
 
 MOST_HOPS = 10
-"""Merges one after the other: more than any registry has shown."""
+"""The longest chain of merges that is followed: no registry is known to make one as long."""
 _PATIENT = re.compile(r"Patient/[^/]+")
 
 
 def survivors(patients: Sequence[Resource], read: Callable[[str], Resource | None]) -> list[Resource]:
-    """Each that no other replaces, once, in their order. `read` gives a Patient by its reference, None: it is gone.
+    """The Patients that replace these, or these themselves, each once, in the same order.
 
-    Raises ReplacedPatientError where `replaced-by` leads nowhere, to several, or in a circle.
+    `read` gives a Patient by its reference, None if there is none. Raises ReplacedPatientError if `replaced-by` leads
+    to no Patient, to several, or in a circle.
     """
     if not any(map(replaced_by, patients)):
         return list(patients)
@@ -27,25 +28,25 @@ def survivors(patients: Sequence[Resource], read: Callable[[str], Resource | Non
 
 
 def _survivor(patient: Resource, read: Callable[[str], Resource | None]) -> Resource:
-    road = [reference_of(patient)]
+    chain = [reference_of(patient)]
     while targets := replaced_by(patient):
         if len(targets) > 1:
-            raise _error(road, f"several ({', '.join(filter(_PATIENT.fullmatch, targets))})")
+            raise _error(chain, f"several ({', '.join(filter(_PATIENT.fullmatch, targets))})")
         (target,) = targets
         if not _PATIENT.fullmatch(target):
-            raise _error(road, "what is no Patient of this server")
-        if target in road:
-            raise _error(road, f"{target}: a circle")
-        if len(road) > MOST_HOPS:
-            raise _error(road, f"{target}, and so on: more than {MOST_HOPS} merges")
+            raise _error(chain, "what is no Patient of this server")
+        if target in chain:
+            raise _error(chain, f"{target}: a circle")
+        if len(chain) > MOST_HOPS:
+            raise _error(chain, f"{target}, and so on: more than {MOST_HOPS} merges")
         held = read(target)
         if held is None:
-            raise _error(road, f"{target}, which is not there")
+            raise _error(chain, f"{target}, which is not there")
         patient = readable(held)
-        road.append(target)
+        chain.append(target)
     return patient
 
 
-def _error(road: Sequence[str], what: str) -> ReplacedPatientError:
-    chain = ", replaced by ".join(road)
-    return ReplacedPatientError(f"{chain}, replaced by {what}: correct Patient.link, then replay the study")
+def _error(chain: Sequence[str], what: str) -> ReplacedPatientError:
+    merges = ", replaced by ".join(chain)
+    return ReplacedPatientError(f"{merges}, replaced by {what}: correct Patient.link, then replay the study")

@@ -1,4 +1,4 @@
-"""What a study's sync has shown to be gone: rows of before that speak of it say what is true no more."""
+"""What the sync of a study has shown to be gone from the archive: older error rows about it no longer apply."""
 
 from collections.abc import Iterable
 
@@ -8,42 +8,42 @@ from shared.model.fhir import Resource
 from shared.sync.map.mapped_entries import Changes, key_of, listed
 
 
-class Gone:
-    """Of the studies of one data partition, each by its StudyInstanceUID. Threads may share it."""
+class GoneInstances:
+    """For the studies of one data partition, by StudyInstanceUID. Threads may share it."""
 
     def __init__(self, partition: str) -> None:
         self._partition = partition
         self._instances: dict[str, frozenset[InstanceOfRow]] = {}
         self._emptied: dict[str, bool] = {}
 
-    def read(self, study: Resource | None, wanted: Changes, read: StudyRead) -> None:
-        """FHIR lists what the archive holds no more.
+    def note_read(self, study: Resource | None, wanted: Changes, read: StudyRead) -> None:
+        """The archive was read: what FHIR lists and the archive no longer holds is gone.
 
-        Of the former self of a study nothing may be left: it is gone as a whole, with rows of what FHIR never had.
+        If nothing at all is left, the whole study is gone, with all rows about it: it may have got another UID.
         """
         keys = [key for key in listed(study) if read.is_out(*key) and key not in read.unsynced]
         is_left = wanted.changes or read.instances or read.unsynced
         self._add(wanted.study_instance_uid, keys if is_left else [*keys, ("", "")])
 
-    def never_there(self, wanted: Changes, held: Changes) -> None:
-        """The feed tells of instances, and the archive has them no more under these UIDs."""
+    def note_not_found(self, wanted: Changes, held: Changes) -> None:
+        """Of the instances that entries name as `wanted`, the archive has only those of `held` under these UIDs."""
         there = {key_of(one.entry) for one in held.changes}
         self._add(wanted.study_instance_uid, [key for key in wanted.keys if key not in there])
 
-    def merged(self, study_instance_uid: str, merged: Resource | None) -> None:
-        """What FHIR will list of the study: where it is nothing, rows of the whole study are untrue."""
+    def note_merged(self, study_instance_uid: str, merged: Resource | None) -> None:
+        """The ImagingStudy will be this: if it lists no series, rows about the whole study no longer apply."""
         self._emptied[study_instance_uid] = not (merged or {}).get("series")
 
-    def left(self, former_uid: str, study_instance_uid: str) -> None:
-        """A study got another StudyInstanceUID: what is gone of its former self is told with it."""
+    def note_renamed(self, former_uid: str, study_instance_uid: str) -> None:
+        """The study has a new StudyInstanceUID: what is gone under the former one is resolved together with it."""
         self._put(study_instance_uid, self.of(former_uid))
 
     def of(self, study_instance_uid: str) -> frozenset[InstanceOfRow]:
-        """Instances that are gone, and former studies, with no other UIDs."""
+        """The instances that are gone; a former study stands here with empty series and instance UIDs."""
         return self._instances.get(study_instance_uid, frozenset())
 
     def untrue(self, study_instance_uid: str) -> frozenset[str]:
-        """Of rows of the whole study that nothing is left of."""
+        """Names of exceptions whose rows about the whole study no longer apply, as nothing is left of it."""
         return OF_STUDY if self._emptied.get(study_instance_uid) else frozenset()
 
     def _add(self, uid: str, keys: Iterable[InstanceKey]) -> None:
