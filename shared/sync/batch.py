@@ -108,13 +108,13 @@ def run_slice(
     due = sum(len(study.entries) for study in plan.due)
     progress = StudyQueue(ports, sync, recorder, limits, lambda done: ports.lease.tell(done, due)).run(plan.due)
     progress.counts += Counts(failed=recorder.torn(plan.torn) + recorder.gone(plan.gone))
-    for study in plan.resting:
+    for study in plan.not_due:
         recorder.carried(study.entries, "an earlier entry of the study is not synced yet")
         progress.carry(study.entries)
 
     unfinished = {entry.sequence for study in progress.unfinished for entry in study.entries}
     carried = {entry.sequence for entry in progress.carried}
-    end = slice_end(plan, at, ports.settling.waiting, unfinished, carried, held)
+    end = slice_end(plan, at, ports.settling.entries, unfinished, carried, held)
     row = rows.close(end.stored, end.stored_holes, end.beyond)
     ports.settling.end(row, end)
     ports.settling.done(plan.due, unfinished | carried, sync.patients, ports.now())
@@ -125,7 +125,7 @@ def run_slice(
     if progress.outage:
         raise progress.outage
     result = _result(plan, progress, end, ports.fhir.calls - calls_before)
-    brought_on = end.but_settling != at.but_settling or plan.is_any_resting
+    brought_on = end.but_settling != at.but_settling or plan.leaves_carried
     brought_on = brought_on or bool(progress.counts.studies or rows.recorded)
     return replace(result, recorded=dict(rows.recorded), brought_on=brought_on), plan.is_last
 
@@ -140,15 +140,15 @@ def _by_sequence(ports: Ports, stored: StoredWatermark) -> StoredWatermark:
 
 
 def _result(plan: Plan, progress: Progress, end: SliceEnd, fhir_calls: int) -> BatchResult:
-    waiting_studies = {one.study for one in plan.untouched}
+    waiting_studies = {one.study for one in plan.left_carried}
     waiting_studies |= {one.study for one in progress.carried}
-    entries = len(plan.torn) + len(plan.gone) + sum(len(study.entries) for study in (*plan.due, *plan.resting))
+    entries = len(plan.torn) + len(plan.gone) + sum(len(study.entries) for study in (*plan.due, *plan.not_due))
     counts = progress.counts + Counts(entries=entries, fhir_calls=fhir_calls)
     result = BatchResult(
         outcome=Outcome.SYNCED if entries else Outcome.IDLE,
         watermark=end.stored.watermark,
         held_by=plan.read.held_by,
-        waiting=len(progress.carried) + len(plan.untouched),
+        waiting=len(progress.carried) + len(plan.left_carried),
         waiting_studies=len(waiting_studies),
         read_through=end.but_settling.read_through,
         but_settling=end.but_settling.watermark,

@@ -1,7 +1,7 @@
 """What a batch works on: studies carried from earlier ticks that are due, and what is new in the feed."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from shared.sync.queue.retry import Attempts
 from shared.sync.read.read_ahead import Pages
 
 MAX_CARRIED = 10_000
-"""Entries that one batch tries again; the watermark waits for what is left."""
+"""Entries that one batch tries again; the watermark stays before the others."""
 
 ChangedInstance = tuple[str, str, str, str]
 """Data partition, StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID."""
@@ -27,13 +27,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """All entries of one study that are to be synced together, in the feed's order.
+    """The entries of one study that are to be synced together, in the feed's order.
 
-    `attempts`: by sequence, of those that have failed before; 0 is that of what does not come from the feed.
-    `whole`: the StudyInstanceUID and the data partition, where the entries are all that the DICOM service holds of the
-    study. `updated`: instances that `update` entries of the batch are about, and that share a series or an instance
-    with it. `is_replayed`: not all entries are the feed's newest: a replay, what came late, what is tried again. Either
-    way some may be of UIDs that it has no more.
+    `attempts`: those that failed, by the entry's sequence; 0 for a study that does not come from the feed. `whole`: the
+    StudyInstanceUID and the data partition, if the entries are all instances that the DICOM service holds of the study.
+    `is_replayed`: some entries may not be the feed's newest: replayed ones, carried ones, or those that came late.
+    `updated`: instances that `update` entries of the batch are about, and that share a series or an instance with the
+    study. In both cases the DICOM service may no longer hold an entry's instance under these UIDs.
     """
 
     entries: Sequence[ChangeFeedEntry]
@@ -44,30 +44,31 @@ class Study:
 
     @property
     def study_instance_uid(self) -> str:
-        """The study's name."""
+        """The StudyInstanceUID."""
         return self.whole[0] if self.whole else self.entries[0].study_instance_uid
 
     def is_over(self, sequence: int, now: datetime, total_seconds: float) -> bool:
-        """Whether that entry was tried for long enough, and often enough."""
-        known = self.attempts.get(sequence)
-        return known is not None and known.is_over(now, total_seconds)
+        """Whether that entry is to be given up: attempts were made for long enough, and often enough."""
+        attempts = self.attempts.get(sequence)
+        return attempts is not None and attempts.is_over(now, total_seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`due` is to be tried now; `resting` are new entries of carried studies whose next try is not due yet.
+    """`due` is to be synced now; `not_due` are new entries of carried studies whose next attempt is not due yet.
 
-    `untouched` are the entries of earlier ticks of such studies. `torn` entries cannot be read, and are to be recorded;
-    `gone` are carried ones that the feed has no more. `holes` may still fill: those of before, then the new ones of
-    `read`. `is_last`: the feed had nothing behind what was read.
+    `left_carried`: the entries of earlier ticks of such studies. `leaves_carried`: whether there are any, or more than
+    one batch takes. `torn` entries cannot be read, and are to be recorded; `gone` are carried ones that the feed no
+    longer has. `holes` may still fill: the earlier ones, then the new ones of `read`. `is_last`: the feed had nothing
+    behind what was read.
     """
 
     read: FeedPage
     torn: Sequence[TornEntry]
     due: Sequence[Study]
-    resting: Sequence[Study]
-    is_any_resting: bool
-    untouched: Sequence[CarriedEntry] = ()
+    not_due: Sequence[Study]
+    leaves_carried: bool
+    left_carried: Sequence[CarriedEntry] = ()
     gone: Sequence[CarriedEntry] = ()
     holes: Sequence[Hole] = ()
     is_last: bool = True
@@ -76,75 +77,110 @@ class Plan:
 def make_plan(
     ports: Ports, stored: StoredWatermark, size: int, read_until: datetime, pages: Pages | None = None
 ) -> Plan:
-    """Reads carried entries anew, and the feed from where it was read last; what settles comes in between.
+    """Reads the carried entries that are due, what has come into holes, and what is new in the feed.
 
-    Raises FeedError, OutageError.
-
-    After `read_until` no other page is read: what was read is worked on.
+    No page is asked for after `read_until`. `pages`: the feed's, if they are read ahead. Raises FeedError, OutageError.
     """
     carried = carried_entries(ports, stored)
-    attempts = attempts_of(carried)
-    waiting = {entry.sequence: entry for entry in carried}
     now = ports.now()
-    rests = {study for study, known in attempts.items() if not known.is_due(now)}
+    not_due = {study for study, attempts in attempts_of(carried).items() if not attempts.is_due(now)}
     late, holes = ports.feed.filled(stored.holes) if stored.holes else ((), ())
     read, is_last = read_slice(ports, pages or ports.feed.pages, stored.read_through, size, read_until)
-    # A run that was killed may have recorded entries that were not passed: they are read again with what is new.
+    # A host that was killed may have recorded entries that the watermark had not passed: they are among the new ones.
     new = dict.fromkeys(entry.sequence for entry in read.entries)
-    asked = {entry.sequence for entry in carried if entry.study not in rests} - new.keys()
-    again = ports.feed.entries(asked) if asked else []
-    gone = [waiting[sequence] for sequence in sorted(asked - {entry.sequence for entry in again})]
-    if gone:
-        logger.warning("the feed has %d carried entries no more: they are not tried again", len(gone))
-    order = sorted([*new, *(number for hole in read.holes for number in hole.sequences)]) if read.holes else new
-    settling = [one.entry for one in ports.settling.waiting]
-    awaited = {number for hole in stored.holes for number in hole.sequences} | {one.sequence for one in settling}
-    ports.feed_order.begin(stored.read_through, order, waiting.keys() - new.keys(), awaited)
-    before = sorted([*late, *settling], key=lambda entry: entry.sequence) if late else settling
-    entries = [*again, *before, *read.entries]
-    came_late = {entry.sequence for entry in late}
-    torn = [_named(entry, waiting.get(entry.sequence)) for entry in entries if isinstance(entry, TornEntry)]
-    due: list[Study] = []
-    resting: list[Study] = []
-    updated = updated_instances(entries)
-    for group in by_study(entries):
-        study = group[0].study
-        known = {one.sequence: attempts_at(waiting[one.sequence]) for one in group if one.sequence in waiting}
-        # The update that gave an entry's UIDs away may have been done without it, and is in this batch no more.
-        is_again = any(one.sequence in new and one.sequence <= stored.furthest for one in group)
-        is_overtaken = bool(known) or is_again or any(one.sequence in came_late for one in group)
-        planned = Study(group, known, is_replayed=is_overtaken, updated=of_these(group, updated))
-        (resting if study in rests else due).append(planned)
-    is_any_resting = bool(rests) or len(carried) == MAX_CARRIED
-    untouched = [entry for entry in carried if entry.study in rests and entry.sequence not in new]
-    return Plan(read, torn, due, resting, is_any_resting, untouched, gone, [*holes, *read.holes], is_last)
+    again, gone = _read_again(ports, [one for one in carried if one.study not in not_due and one.sequence not in new])
+    settling = [one.entry for one in ports.settling.entries]
+    _begin_order(ports, stored, read, [one.sequence for one in carried if one.sequence not in new], settling)
+    entries = [*again, *_merged(late, settling), *read.entries]
+    by_sequence = {entry.sequence: entry for entry in carried}
+    # These may be overtaken by an update that gave their instances other UIDs, and that is not in this batch.
+    overtaken = {*by_sequence, *(one.sequence for one in late), *(one for one in new if one <= stored.furthest)}
+    studies = _studies(entries, by_sequence, overtaken)
+    return Plan(
+        read,
+        torn=[_named(entry, by_sequence.get(entry.sequence)) for entry in entries if isinstance(entry, TornEntry)],
+        due=[study for study in studies if study.entries[0].study not in not_due],
+        not_due=[study for study in studies if study.entries[0].study in not_due],
+        leaves_carried=bool(not_due) or len(carried) == MAX_CARRIED,
+        left_carried=[entry for entry in carried if entry.study in not_due and entry.sequence not in new],
+        gone=gone,
+        holes=[*holes, *read.holes],
+        is_last=is_last,
+    )
 
 
 def carried_entries(ports: Ports, stored: StoredWatermark) -> list[CarriedEntry]:
-    """What earlier ticks left open.
+    """The entries that earlier ticks have carried.
 
-    The watermark passes no such entry: where it stands at the end, there is none but what a host has written too late.
+    The watermark passes none of them. So there are none if it stands where the reading does, but for rows that a host
+    has written too late.
     """
     is_at_end = stored.watermark == stored.read_through and stored.beyond is None
     return [] if is_at_end and not ports.errors.is_any_carried else ports.errors.carried(MAX_CARRIED)
 
 
+def _read_again(ports: Ports, due: Sequence[CarriedEntry]) -> tuple[Sequence[FeedEntry], list[CarriedEntry]]:
+    """The carried entries as the feed has them now, and those that it no longer has."""
+    by_sequence = {entry.sequence: entry for entry in due}
+    again = ports.feed.entries(by_sequence.keys()) if due else []
+    gone = [by_sequence[one] for one in sorted(by_sequence.keys() - {entry.sequence for entry in again})]
+    if gone:
+        logger.warning("the feed has %d carried entries no more: they are not tried again", len(gone))
+    return again, gone
+
+
+def _begin_order(
+    ports: Ports, stored: StoredWatermark, read: FeedPage, carried: Collection[int], settling: Sequence[FeedEntry]
+) -> None:
+    """Tells the feed's order which sequences this slice has read, and which of earlier ones are still to come."""
+    new: Collection[int] = dict.fromkeys(entry.sequence for entry in read.entries)
+    if read.holes:
+        new = sorted({*new, *_sequences(read.holes)})
+    awaited = {*_sequences(stored.holes), *(entry.sequence for entry in settling)}
+    ports.feed_order.begin(stored.read_through, new, carried, awaited)
+
+
+def _sequences(holes: Sequence[Hole]) -> Iterator[int]:
+    return (sequence for hole in holes for sequence in hole.sequences)
+
+
+def _merged(late: Sequence[FeedEntry], settling: Sequence[FeedEntry]) -> Sequence[FeedEntry]:
+    """Both in the feed's order, in which those that settle stand already."""
+    return sorted([*late, *settling], key=lambda entry: entry.sequence) if late else settling
+
+
+def _studies(
+    entries: Sequence[FeedEntry], carried: Mapping[int, CarriedEntry], overtaken: Collection[int]
+) -> list[Study]:
+    """The entries by study; `carried` by sequence, `overtaken` the sequences of those that may be."""
+    updated = updated_instances(entries)
+    return [
+        Study(
+            group,
+            {one.sequence: attempts_at(carried[one.sequence]) for one in group if one.sequence in carried},
+            is_replayed=any(one.sequence in overtaken for one in group),
+            updated=of_these(group, updated),
+        )
+        for group in by_study(entries)
+    ]
+
+
 def _named(entry: TornEntry, carried: CarriedEntry | None) -> TornEntry:
-    """What could be read of the entry once tells what it is about, and which row is its."""
+    """With the UIDs of its row, if the entry could be read before: they tell which row it has."""
     if carried is None or entry.sop_instance_uid:
         return entry
     return TornEntry(entry.sequence, entry.timestamp, entry.message, *carried.instance[1:], carried.partition)
 
 
 def attempts_at(entry: CarriedEntry) -> Attempts:
-    """What is known of one carried entry by itself."""
+    """The failed attempts at one carried entry."""
     return Attempts(1 + entry.retries, entry.first_seen, entry.last_attempt or entry.first_seen, entry.not_before)
 
 
 def attempts_of(carried: Sequence[CarriedEntry]) -> dict[tuple[str, str], Attempts]:
-    """What is known of each carried study, by partition and StudyInstanceUID: its entries fail together.
+    """The failed attempts at each carried study, by partition and StudyInstanceUID: its entries fail together.
 
-    The last try is what the back-off counts from, not that another entry of the study came to wait with them.
+    The back-off counts from the last attempt; it does not begin anew if another entry of the study joins the others.
     """
     studies: dict[tuple[str, str], list[CarriedEntry]] = {}
     for entry in carried:
@@ -161,9 +197,9 @@ def attempts_of(carried: Sequence[CarriedEntry]) -> dict[tuple[str, str], Attemp
 
 
 def read_slice(ports: Ports, pages: Pages, after: Watermark, size: int, until: datetime) -> tuple[FeedPage, bool]:
-    """Pages of the feed until `size` entries are there, its end, or a page that came after `until`; one at least.
+    """Pages of the feed as one, until it has `size` entries, the feed ends, or the clock has passed `until`.
 
-    And whether it was the feed's end.
+    One page at least is read. The second value: whether the feed ended.
     """
     entries: list[FeedEntry] = []
     read, is_last = FeedPage((), after), True
@@ -179,7 +215,7 @@ def read_slice(ports: Ports, pages: Pages, after: Watermark, size: int, until: d
 
 
 def by_study(entries: Sequence[FeedEntry]) -> list[list[ChangeFeedEntry]]:
-    """The entries of each study that can be read, in the feed's order; the studies by their first entry."""
+    """The readable entries by study, in the feed's order; the studies in the order of their first entries."""
     studies: dict[tuple[str, str], list[ChangeFeedEntry]] = {}
     for entry in entries:
         if isinstance(entry, TornEntry):
@@ -199,14 +235,14 @@ def updated_instances(entries: Sequence[FeedEntry]) -> Updated:
 
 
 def instance_of(entry: ChangeFeedEntry) -> ChangedInstance:
-    """What tells the instance from all others."""
+    """The instance that the entry is about."""
     return entry.partition, entry.study_instance_uid, entry.series_instance_uid, entry.sop_instance_uid
 
 
 def of_these(group: Sequence[ChangeFeedEntry], updated: Updated) -> frozenset[ChangedInstance]:
-    """Those that share a series or an instance with the group: an update may have given it other UIDs.
+    """The updated instances that share a series or an instance with the group: an update may have given it other UIDs.
 
-    The entries under the UIDs of before still say `current`.
+    The feed still has the entries under the earlier UIDs, in the state `current`.
     """
     if not updated:
         return NONE_UPDATED

@@ -1,6 +1,6 @@
-"""A study that keeps growing is not written with each of its instances: what is new of it waits a while, in memory.
+"""A growing study is not written again with each new instance: its new entries are kept in memory for a while.
 
-What waits has no row. So the stored marks stand before the first of it: a host that starts anew reads it again.
+They have no rows. So the stored marks stay before the first of them, and a host that starts reads them again.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -12,14 +12,14 @@ from shared.mapping.patients import PatientIdentity, Patients
 from shared.model.change_feed import Action, ChangeFeedEntry
 from shared.model.watermark import Hole, StoredWatermark
 
-if TYPE_CHECKING:  # they know the ports, of which this is one
+if TYPE_CHECKING:  # these modules import the ports, which import this one
     from shared.sync.read.plan import Plan, Study
     from shared.sync.record.marks import Placed, SliceEnd
 
-MOST_WAITING = 10_000
-"""Entries that may wait, with their metadata: some 20 MB. Where there are more all are written at once."""
+MOST_ENTRIES = 10_000
+"""Entries that are kept, with their metadata: some 20 MB. If there are more, all of them are written at once."""
 LARGE, LONGER = 10, 3
-"""Of a study of which less than a tenth is new, what is new waits up to three times as long while it grows on."""
+"""While a study grows on and less than a tenth of it is new, it settles for up to three times as long."""
 
 StudyKey = tuple[str, str]
 """Data partition and StudyInstanceUID."""
@@ -27,7 +27,7 @@ StudyKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """When a study was written last, how many entries since it was new, and whom they name."""
+    """When a study was written last, with how many entries since it was new, and which patients these name."""
 
     at: datetime
     entries: int
@@ -35,64 +35,70 @@ class Written:
 
 
 class Settling:
-    """What this process remembers between batches of studies that grow. All of it may be forgotten at any time."""
+    """What this process remembers of growing studies from batch to batch. All of it may be forgotten at any time."""
 
-    def __init__(self, most: int = MOST_WAITING) -> None:
+    def __init__(self, most: int = MOST_ENTRIES) -> None:
         self._most = most
         self._seconds = 0.0
         self._written: dict[StudyKey, Written] = {}
         self._of_this_batch: dict[StudyKey, Written | None] = {}
         self._stored: StoredWatermark | None = None
         self._holes: Sequence[Hole] = ()
-        self.waiting: Sequence[Placed] = ()
-        """In the feed's order."""
+        self.entries: Sequence[Placed] = ()
+        """The entries of studies that settle, in the feed's order."""
 
     def begin(self, seconds: float, now: datetime) -> None:
-        """A batch: what it writes in one slice and reads more of in the next has not grown, but was read in parts."""
+        """Begins a batch. A study that it writes in one slice does not settle in the next: it was only read in parts.
+
+        `seconds`: how long a study settles; 0: none does.
+        """
         self._seconds = seconds
-        waiting = {one.entry.study for one in self.waiting}
+        settling = {one.entry.study for one in self.entries}
         known = self._written | self._of_this_batch
         self._written = {
-            key: of for key, of in known.items() if of and (key in waiting or self._rests(of, now, seconds))
+            key: of for key, of in known.items() if of and (key in settling or self._is_within(of, now, seconds))
         }
         self._of_this_batch = {}
 
     def resumed(self, stored: StoredWatermark) -> StoredWatermark:
-        """Up to where this process has read.
+        """The marks from which this process reads on.
 
-        Where the row says anything else than this process has written, another host has worked, or a person has set it:
-        all that is remembered is forgotten.
+        If the row is not as this process wrote it, another host has worked or a person has set it: then all that is
+        remembered is forgotten.
         """
         if self._stored is None or replace(stored, etag=self._stored.etag) != self._stored:
-            self.waiting, self._written, self._of_this_batch = (), {}, {}
+            self.entries, self._written, self._of_this_batch = (), {}, {}
             return replace(stored, beyond=None)
         if stored.beyond is None:
             return stored
         return replace(stored, read_through=stored.beyond.read_through, holes=self._holes)
 
     def parted(self, plan: "Plan", patients: Patients, now: datetime) -> tuple["Plan", set[int]]:
-        """The plan without the studies that wait, and the sequences of their entries.
+        """The plan without the studies that settle, and the sequences of their entries.
 
-        With an update none waits: what it says of one study may be of another's instances.
+        None settles if the plan has an update: what it says of one study may concern another's instances.
         """
-        if not self._seconds or any(study.updated for study in (*plan.due, *plan.resting)):
+        if not self._seconds or any(study.updated for study in (*plan.due, *plan.not_due)):
             return plan, set()
         new = {one.sequence for one in plan.read.entries}
         due: list[Study] = []
-        held: set[int] = set()
+        settling: set[int] = set()
         for study in plan.due:
-            if self._waits(study, [one for one in study.entries if one.sequence in new], patients, now):
-                held |= {one.sequence for one in study.entries}
+            if self._settles(study, [one for one in study.entries if one.sequence in new], patients, now):
+                settling |= {one.sequence for one in study.entries}
             else:
                 due.append(study)
-        return (replace(plan, due=due), held) if len(held) <= self._most else (plan, set())
+        return (replace(plan, due=due), settling) if len(settling) <= self._most else (plan, set())
 
     def end(self, stored: StoredWatermark, end: "SliceEnd") -> None:
-        """A slice is over, and this is its row."""
-        self._stored, self.waiting, self._holes = stored, end.settling, end.holes
+        """Ends a slice; `stored` is the watermark's row as it was written."""
+        self._stored, self.entries, self._holes = stored, end.settling, end.holes
 
     def done(self, studies: Iterable["Study"], undone: Collection[int], patients: Patients, now: datetime) -> None:
-        """These were worked on, but for the `undone` sequences. A study that not only grew is written at once again."""
+        """Notes which studies were written; `undone` are the sequences of entries that were not.
+
+        A study with anything but new instances is not noted: it is written at once the next time.
+        """
         for study in studies if self._seconds else ():
             key = study.entries[0].study
             before = self._of_this_batch.get(key) or self._written.get(key)
@@ -103,19 +109,19 @@ class Settling:
             entries = len(study.entries) + (before.entries if before else 0)
             self._of_this_batch[key] = Written(now, entries, named | (before.patients if before else frozenset()))
 
-    def _waits(self, study: "Study", new: Sequence[ChangeFeedEntry], patients: Patients, now: datetime) -> bool:
+    def _settles(self, study: "Study", new: Sequence[ChangeFeedEntry], patients: Patients, now: datetime) -> bool:
         written = self._written.get(study.entries[0].study)
         if written is None or study.is_replayed or any(one.action is not Action.CREATE for one in new):
             return False
         if any(patients.of(one.metadata) not in written.patients for one in new):
             return False
-        if self._rests(written, now, self._seconds):
+        if self._is_within(written, now, self._seconds):
             return True
         is_growing = 0 < len(new) < len(study.entries)
         is_large = len(study.entries) * LARGE < written.entries
-        return is_growing and is_large and self._rests(written, now, LONGER * self._seconds)
+        return is_growing and is_large and self._is_within(written, now, LONGER * self._seconds)
 
     @staticmethod
-    def _rests(written: Written, now: datetime, seconds: float) -> bool:
-        """A clock that was set back makes nobody wait."""
+    def _is_within(written: Written, now: datetime, seconds: float) -> bool:
+        """Whether it was written less than `seconds` ago; False if the clock was set back."""
         return 0 <= (now - written.at).total_seconds() < seconds

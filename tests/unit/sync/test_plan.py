@@ -33,15 +33,15 @@ def test_the_same_study_in_another_partition_inherits_no_attempts():
     """It has not failed: its own first failure is its first."""
     plan = planned(entry(1), north(2), entry(3, instance="1.9"), failed=entry(1), after=3600)
     assert told(plan.due) == [([1, 3], True), ([2], False)]
-    assert (plan.resting, plan.is_any_resting) == ([], False)
+    assert (plan.not_due, plan.leaves_carried) == ([], False)
 
 
 def test_it_rests_with_it():
     """What is new of a carried study waits for the next try; the same UID in another partition is another study."""
     plan = planned(entry(1), north(2), entry(3, instance="1.9"), failed=entry(1), after=0)
     assert told(plan.due) == [([2], False)]
-    assert told(plan.resting) == [([3], False)]
-    assert plan.is_any_resting
+    assert told(plan.not_due) == [([3], False)]
+    assert plan.leaves_carried
 
 
 def test_what_was_recorded_and_not_passed_is_there_once():
@@ -54,7 +54,7 @@ def test_more_than_one_batch_tries_again(monkeypatch):
     """The watermark waits for what is left."""
     monkeypatch.setattr(plan_module, "MAX_CARRIED", 1)
     plan = planned(entry(1), entry(2), failed=entry(1), after=3600)
-    assert (told(plan.due), plan.is_any_resting) == ([([1, 2], True)], True)
+    assert (told(plan.due), plan.leaves_carried) == ([([1, 2], True)], True)
 
 
 def test_the_back_off_counts_from_the_last_try():

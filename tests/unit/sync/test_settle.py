@@ -120,7 +120,7 @@ def test_only_plain_growth_waits(world, entries, written, waiting):
     """A new study, updates, deletes and another patient are written at once; an update lets nothing wait."""
     world.arrive(*entries)
     result = world.after(2)
-    assert (result.entries, len(world.fakes.settling.waiting)) == (written, waiting)
+    assert (result.entries, len(world.fakes.settling.entries)) == (written, waiting)
     world.after(2 + SETTLE)
     assert world.marks == (len(entries) + 1, len(entries) + 1, None)
 
@@ -323,7 +323,7 @@ def test_no_more_waits_than_memory_takes(most, waiting):
     world.after(0)
     world.arrive(one(2), one(3), one(4))
     world.after(2)
-    assert (len(world.fakes.settling.waiting), world.instances()) == (waiting, 4 - waiting)
+    assert (len(world.fakes.settling.entries), world.instances()) == (waiting, 4 - waiting)
 
 
 def test_what_comes_late_is_written_at_once_with_what_waits(world):
