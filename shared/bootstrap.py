@@ -174,11 +174,10 @@ def _ports(
     blobs, tables = storage(settings, timeouts)
     stored = Tables(tables, settings.table_name_prefix, TABLES)
     service = dicom_service(settings, dicom, timeouts, deadline, telemetry)
-    archive = DicomWeb(service, settings.dicom_api_version, _keys(settings))
     server = _fhir(settings, fhir_server(settings, fhir, timeouts, deadline, telemetry), learned)
     return Ports(
         feed=_change_feed(settings, service),
-        archive=archive,
+        archive=DicomWeb(service, settings.dicom_api_version, _keys(settings)),
         fhir=server,
         watermarks=TableWatermarkStore(stored),
         errors=ErrorTables(stored, _utc_now),
@@ -192,7 +191,7 @@ def _ports(
         handover=Handover(settings.search_delay_seconds),
         deadline=deadline,
         audit=AuditPorts(
-            StudyList(service, settings.dicom_api_version, archive),
+            StudyList(service, settings.dicom_api_version),
             AuditTable(stored, _utc_now),
             DifferenceTable(stored),
             lambda: service.calls + server.calls,

@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from shared.clients.dicom.dicomweb import PAGE, DicomWeb
+from shared.clients.dicom.dicom_json import PAGE
+from shared.clients.dicom.dicomweb import DicomWeb
 from shared.clients.dicom.study_list import StudyList
 from shared.clients.http import HttpService
 from shared.errors import FeedError, OutageError
@@ -357,7 +358,7 @@ def test_a_uid_cannot_leave_its_place_in_the_path():
 
 
 def study_list(url, version="v2"):
-    return StudyList(HttpService("DICOM service", url), version, archive(url, version))
+    return StudyList(HttpService("DICOM service", url), version)
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])

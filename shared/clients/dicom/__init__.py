@@ -1,1 +1,1 @@
-"""The DICOM service: its change feed, and its own account of a study."""
+"""The DICOM service: its change feed, its studies, and what it holds of each."""

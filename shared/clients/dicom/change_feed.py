@@ -1,7 +1,8 @@
-"""The DICOM service's change feed, followed by sequence number (API v1); API v2 is asked for a replay of a time.
+"""The DICOM service's change feed, read by sequence number with API v1, and by time with API v2 for replays.
 
-Sequence numbers come from a database sequence: a rolled-back write leaves a hole for ever, a slow one shows up after
-higher numbers. So a hole beside young entries is told with them, and asked for until it is old.
+Sequence numbers come from a database sequence: a write that is rolled back leaves a hole for good, and a slow write's
+entry appears after entries with higher numbers. So a hole beside young entries is returned with them, and requested
+again until it is old.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -12,7 +13,7 @@ from shared.clients.dicom.change_feed_entry import hundred_nanoseconds, moment
 from shared.clients.dicom.change_feed_reader import V1, FeedReader
 from shared.clients.dicom.feed_jump import EMPTY_WINDOWS, V1_WINDOW, V2_PAGE, Jump, windows
 from shared.clients.dicom.feed_order import is_behind, place_of, reached, still_open, young_holes
-from shared.clients.dicom.feed_window import Window
+from shared.clients.dicom.feed_window import Window, WindowRead
 from shared.clients.http import HttpService
 from shared.clients.in_order import in_order
 from shared.errors import FeedEndsEarlyError, FeedError, TornAnswerError
@@ -25,7 +26,7 @@ SLOW = "entries that cannot be read are told apart from those around them: the n
 
 
 class ChangeFeed:
-    """By sequence number: a window is (offset, offset + limit]. A hole beside young entries may still fill."""
+    """Reads the feed. `gap_grace_seconds`: how long after its neighbours an entry may still fill a hole."""
 
     def __init__(self, reader: FeedReader, gap_grace_seconds: float) -> None:
         self._reader = reader
@@ -34,15 +35,19 @@ class ChangeFeed:
 
     @property
     def service(self) -> HttpService:
-        """Where it is read from."""
+        """The DICOM service."""
         return self._reader.service
 
     def latest(self) -> FeedEntry | None:
-        """The entry of the highest sequence, without metadata, None where the feed is empty."""
+        """The entry of the highest sequence, without metadata; None if the feed is empty."""
         return self._reader.latest()
 
     def pages(self, after: Watermark, at_once: int = 1) -> Iterator[FeedPage]:
-        """Windows up to the entry that was the latest when the reading began. An empty window is not the end."""
+        """The entries behind `after`, to the one that was the latest when the reading began.
+
+        `at_once` windows are requested at a time. A window without entries is not the end of the feed: after some of
+        them in a row, the jump in the sequence numbers is crossed. Raises FeedError, OutageError.
+        """
         end, clock = self._end(after)
         place = after.sequence
         while place < end:
@@ -66,11 +71,11 @@ class ChangeFeed:
                 continue
             place, is_there = self._jump.on(place, end)
             if not is_there:
-                yield self._in_a_jump(after, place, end, clock)
+                yield self._page_in_a_jump(after, place, end, clock)
                 return
 
     def first_after(self, watermark: Watermark) -> FeedEntry | None:
-        """The first entry behind the watermark, without metadata; None where none is there, or far behind a jump."""
+        """The first entry behind the watermark, without metadata; None if there is none, or only far behind a jump."""
         end, _ = self._end(watermark)
         place = watermark.sequence
         for window in windows(V1, place, min(end, place + EMPTY_WINDOWS * V1_WINDOW), metadata=False):
@@ -81,7 +86,7 @@ class ChangeFeed:
         return next(iter(self._reader.read(Window(V1, first - 1, 1, metadata=False)).entries), None) if first else None
 
     def entries(self, sequences: Collection[int]) -> list[FeedEntry]:
-        """These entries as they are now."""
+        """These entries as they are now, in the feed's order; those that the feed no longer has are left out."""
         wanted = sorted(sequences)
         found: list[FeedEntry] = []
         while wanted:
@@ -92,7 +97,7 @@ class ChangeFeed:
         return found
 
     def filled(self, holes: Sequence[Hole]) -> tuple[list[FeedEntry], list[Hole]]:
-        """The entries that have come into holes, and what of them may still fill."""
+        """The entries that now fill holes, and the holes that may still fill. Raises FeedError, OutageError."""
         found: list[FeedEntry] = []
         left: list[Hole] = []
         for hole in holes:
@@ -102,59 +107,71 @@ class ChangeFeed:
         return found, left
 
     def by_sequence(self, by_time: Watermark) -> Watermark:
-        """Where a mark of API v2's order, by time, has to stand in that of sequences: before all that is behind it.
+        """The mark by sequence number for one in API v2's order, by time. Earlier releases of the app followed API v2.
 
-        A release of before followed API v2. What was written at the same time may stand the other way round.
+        It is set before every entry that is behind the given mark by time: entries of about the same time may have
+        sequences in another order.
         """
         if not by_time.timestamp:
             return by_time
         end = moment(by_time.timestamp) + self._grace
         try:
             pages = list(self.between(by_time, end.isoformat(), metadata=False))
-        except FeedError:  # no API v2, by which such a mark would have been made
+        except FeedError:  # without API v2 there cannot be a mark in its order
             return by_time
         first = min((entry.sequence for page in pages for entry in page.entries), default=by_time.sequence + 1)
         return replace(by_time, sequence=min(by_time.sequence, first - 1))
 
     def between(self, after: Watermark, end: str, *, metadata: bool = True) -> Iterator[FeedPage]:
-        """Entries behind `after`, which has a time, whose Timestamp is before `end`; pages of v2: v1 knows no time."""
+        """The entries behind `after`, which has a time, and before the time `end`. Raises FeedError, OutageError."""
         start = after.timestamp or ""
         if moment(start) >= moment(end):
             return
-        window = {"startTime": start, "endTime": end}
         begin, done = after.sequence, (hundred_nanoseconds(start), after.sequence)
-        offset = 0
+        for read, unseen in self._pages_by_time(start, end, metadata=metadata):
+            entries = [entry for entry in unseen if is_behind(entry, done, begin)]
+            if timed := [entry for entry in entries if entry.timestamp]:
+                done, after = place_of(timed[-1]), Watermark(timed[-1].sequence, timed[-1].timestamp)
+            if entries:
+                yield FeedPage(entries, after, SLOW if read.is_cut else None)
+
+    def _pages_by_time(self, start: str, end: str, *, metadata: bool) -> Iterator[tuple[WindowRead, list[FeedEntry]]]:
+        """The pages of API v2, each with those of its entries that no page before it had.
+
+        The last one may not be read to its end. Raises FeedError if a page has nothing new.
+        """
+        times = {"startTime": start, "endTime": end}
         seen: set[int] = set()
+        offset = 0
         while True:
-            read = self._reader.read(Window("/v2/changefeed", offset, V2_PAGE, window, metadata))
-            told = {entry.sequence for entry in read.entries}
-            if told and told <= seen:
+            read = self._reader.read(Window("/v2/changefeed", offset, V2_PAGE, times, metadata))
+            unseen = [entry for entry in read.entries if entry.sequence not in seen]
+            if read.entries and not unseen:
                 raise FeedError(
                     f"{self._reader.service.url}/v2/changefeed: the page at offset {offset} repeats another"
                 )
-            fresh = [entry for entry in read.entries if entry.sequence not in seen and is_behind(entry, done, begin)]
-            seen |= told
-            if fresh:
-                if timed := [entry for entry in fresh if entry.timestamp]:
-                    done, after = place_of(timed[-1]), Watermark(timed[-1].sequence, timed[-1].timestamp)
-                yield FeedPage(fresh, after, SLOW if read.is_cut else None)
+            seen.update(entry.sequence for entry in unseen)
+            yield read, unseen
             if read.is_cut or len(read.entries) < V2_PAGE:
                 return
             offset += len(read.entries)
 
-    def _in_a_jump(self, after: Watermark, place: int, end: int, clock: datetime | None) -> FeedPage:
-        """Nothing was found up to `place`: the watermark may stand there once nothing can come before it any more."""
+    def _page_in_a_jump(self, after: Watermark, place: int, end: int, clock: datetime | None) -> FeedPage:
+        """A page without entries, as none was found up to `place`.
+
+        The watermark moves to `place` only if the newest entry is so old that none can appear before it any more.
+        """
         latest = self.latest()
         is_old = bool(clock and latest and latest.timestamp and moment(latest.timestamp) <= clock - self._grace)
-        said = (
+        reason = (
             f"no entry of the sequences {after.sequence + 1} to {place}, and {end} is the latest: the next tick goes on"
         )
-        return FeedPage((), Watermark(place, after.timestamp) if is_old else after, said)
+        return FeedPage((), Watermark(place, after.timestamp) if is_old else after, reason)
 
     def _end(self, after: Watermark) -> tuple[int, datetime | None]:
-        """The highest sequence, and the service's clock. Raises FeedEndsEarlyError.
+        """The highest sequence, and the service's clock. Raises FeedEndsEarlyError if it is before `after`.
 
-        A newest entry of which not even the number can be read is as good as one right behind `after`.
+        If not even the sequence of the newest entry can be read, the end of the next window is returned.
         """
         try:
             latest, clock = self._reader.latest_with_clock()

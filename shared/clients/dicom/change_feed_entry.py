@@ -1,4 +1,4 @@
-"""One entry of the change feed out of its JSON, and its timestamp, which is finer than a datetime."""
+"""One entry of the change feed, read from its JSON, and its timestamp, which is finer than a datetime."""
 
 import re
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from shared.model.change_feed import DEFAULT_PARTITION, Action, ChangeFeedEntry,
 
 _PARTITION = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MOST = 2**63 - 1
-"""What a column of the watermark's row can hold."""
+"""The largest sequence that a column of the watermark's row can hold."""
 _IDENTITY = ("StudyInstanceUid", "SeriesInstanceUid", "SopInstanceUid")
 
 
 def entry_of(item: Any, url: str) -> ChangeFeedEntry:
-    """One entry out of its JSON. Raises TornAnswerError naming the URL, the sequence and the field."""
+    """The entry out of its JSON. Raises TornAnswerError, which names the URL, the sequence and the field."""
     sequence = sequence_of(item, url)
     try:
         return ChangeFeedEntry(
@@ -35,7 +35,7 @@ def entry_of(item: Any, url: str) -> ChangeFeedEntry:
 
 
 def sequence_of(item: Any, url: str) -> int:
-    """The entry's number. Raises TornAnswerError."""
+    """The entry's sequence number. Raises TornAnswerError."""
     if not isinstance(item, Mapping):
         raise TornAnswerError(f"{url}: a change feed entry is not a JSON object")
     sequence = item.get("Sequence")
@@ -45,15 +45,15 @@ def sequence_of(item: Any, url: str) -> int:
 
 
 def torn_entry_of(item: Any, url: str, message: str) -> TornEntry:
-    """What can be read of an entry that is at fault. Raises TornAnswerError where its number cannot."""
+    """What can be read of an entry that is at fault. Raises TornAnswerError if its sequence cannot."""
     sequence = sequence_of(item, url)
-    said = {name: item[name] for name in _IDENTITY if isinstance(item.get(name), str)}
+    uids = {name: item[name] for name in _IDENTITY if isinstance(item.get(name), str)}
     timestamp, partition = None, DEFAULT_PARTITION
     with suppress(ValueError):
         timestamp = _timestamp(item)
     with suppress(ValueError):
         partition = _partition(item)
-    study, series, instance = (said.get(name, "") for name in _IDENTITY)
+    study, series, instance = (uids.get(name, "") for name in _IDENTITY)
     return TornEntry(sequence, timestamp, message, study, series, instance, partition)
 
 
@@ -61,7 +61,7 @@ def _field(item: Mapping[str, Any], name: str) -> str:
     value = item.get(name)
     if not isinstance(value, str) or not value:
         raise ValueError(f"{name} is missing or not a string")
-    if not value.isascii():  # UIDs, words and times; JSON can say half of a surrogate pair, which no UTF-8 can
+    if not value.isascii():  # these are UIDs, codes and times; other text may not be valid UTF-8
         raise ValueError(f"{name} is not ASCII text")
     return value
 
@@ -90,12 +90,12 @@ def _metadata(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def moment(timestamp: str) -> datetime:
-    """ISO 8601 with an offset; what is finer than a microsecond is cut."""
+    """The time of an ISO 8601 text with an offset, cut to microseconds."""
     return datetime.fromisoformat(timestamp)
 
 
 def hundred_nanoseconds(timestamp: str) -> int:
-    """100 ns since the epoch, exactly: the feed's order is finer than a datetime."""
+    """The time in units of 100 ns since the epoch, which is how fine the feed's order is."""
     whole = moment(timestamp).replace(microsecond=0)
     fraction = timestamp.partition(".")[2]
     digits = fraction[: next((i for i, char in enumerate(fraction) if not char.isdigit()), len(fraction))]

@@ -1,4 +1,4 @@
-"""The feed's order, and what of it nothing can come before any more."""
+"""The order of the feed's entries, and its holes: sequence numbers that a slow write may still fill."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
@@ -9,16 +9,16 @@ from shared.model.change_feed import FeedEntry
 from shared.model.watermark import Hole, Watermark
 
 MOST_WATCHED = 100
-"""Numbers of one hole: what one answer of the service tells. Wider ones hold the feed, as long as they are young."""
+"""Sequence numbers in one hole: as many as one window has. A wider hole stops the reading while it is young."""
 
 
 def young_holes(
     entries: Sequence[FeedEntry], after: Watermark, as_of: datetime, grace: timedelta
 ) -> tuple[Sequence[FeedEntry], list[Hole], str | None]:
-    """The entries, and the holes among them that may still fill.
+    """The entries, the holes among them that may still fill, and why the entries end early, if they do.
 
-    Before a hole of more than MOST_WATCHED numbers the entries end, with what is missing there. `as_of`: now, by the
-    service's clock; what stands behind a hole for longer than `grace` tells that nothing is to come.
+    They end before a young hole of more than MOST_WATCHED numbers. `as_of`: the service's clock. A hole is old, and is
+    no longer filled, once an entry behind it is older than `grace`.
     """
     expected = after.sequence + 1
     holes: list[Hole] = []
@@ -34,7 +34,7 @@ def young_holes(
 
 
 def still_open(hole: Hole, found: Collection[int], as_of: datetime) -> list[Hole]:
-    """What is left of a hole: nothing once its time is over; else the numbers that no entry has come for."""
+    """The parts of a hole that may still fill: those that no entry has filled; none once its time is over."""
     if moment(hole.until) <= as_of:
         return []
     left: list[Hole] = []
@@ -49,19 +49,19 @@ def still_open(hole: Hole, found: Collection[int], as_of: datetime) -> list[Hole
 
 
 def reached(entries: Sequence[FeedEntry], after: Watermark) -> Watermark:
-    """The watermark once these are done; its time is the last that can be read: a torn entry may have none."""
+    """The watermark after these entries. Its time is the last one that can be read, as a torn entry may have none."""
     if not entries:
         return after
     return Watermark(entries[-1].sequence, _first_time(reversed(entries)) or after.timestamp)
 
 
 def place_of(entry: FeedEntry) -> tuple[int, int]:
-    """Where API v2 has the entry in its order."""
+    """The entry's place in the order of API v2: time, then sequence."""
     return hundred_nanoseconds(entry.timestamp or ""), entry.sequence
 
 
 def is_behind(entry: FeedEntry, done: tuple[int, int], begin: int) -> bool:
-    """Whether the entry is not done. One whose time cannot be read is not, where its number is new."""
+    """Whether the entry comes after `done` in the order of API v2; without a time, whether it is behind `begin`."""
     return place_of(entry) > done if entry.timestamp else entry.sequence > begin
 
 
@@ -71,5 +71,5 @@ def _is_old(entries: Sequence[FeedEntry], old_before: datetime) -> bool:
 
 
 def _first_time(entries: Iterable[FeedEntry]) -> str | None:
-    """The first timestamp that can be read: a torn entry may have none."""
+    """The first timestamp that can be read, as a torn entry may have none."""
     return next((entry.timestamp for entry in entries if entry.timestamp), None)

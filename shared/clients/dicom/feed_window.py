@@ -1,4 +1,4 @@
-"""A window of the change feed: what is asked for, what was read of it, and that the answer is to what was asked."""
+"""A window of the change feed: what is requested, what was read of it, and whether the answer fits the request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,9 +11,10 @@ from shared.model.change_feed import FeedEntry
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """`limit` places behind `offset`: sequence numbers in API v1; in v2 those of the answer that `params` ask for.
+    """The `limit` places behind `offset`.
 
-    `metadata`: whether the entries are to carry theirs.
+    In API v1 (`params` is None) a place is a sequence number. In v2 it is a place in the list of the entries between
+    the times in `params`. `metadata`: whether the entries are to come with it.
     """
 
     path: str
@@ -23,18 +24,18 @@ class Window:
     metadata: bool = True
 
     def halves(self) -> tuple["Window", "Window"]:
-        """The two parts of a window of more than one."""
+        """The two halves of a window of two places or more."""
         half = self.limit // 2
         return replace(self, limit=half), replace(self, offset=self.offset + half, limit=self.limit - half)
 
     def without_metadata(self) -> "Window":
-        """The same entries by their identities alone."""
+        """The same window, of entries without metadata."""
         return replace(self, metadata=False)
 
 
 @dataclass(frozen=True, slots=True)
 class WindowRead:
-    """What was read of a window, and the service's clock. `places`: how many of its places, from its first on."""
+    """What was read of a window. `as_of`: the service's clock. `places`: how many were read, from the first one on."""
 
     window: Window
     entries: Sequence[FeedEntry]
@@ -43,7 +44,7 @@ class WindowRead:
 
     @property
     def is_cut(self) -> bool:
-        """Whether it was not read to its end: to find what is at fault took all the requests that it may take."""
+        """Whether it was not read to its end, because bisection used up its requests."""
         return self.places < self.window.limit
 
     @property
@@ -52,11 +53,11 @@ class WindowRead:
         return self.window.offset + self.places
 
 
-def asked_for(entries: Sequence[FeedEntry], window: Window, url: str) -> list[FeedEntry]:
-    """The entries in the feed's order, each once. Raises FeedError where one of them was not asked for.
+def checked(entries: Sequence[FeedEntry], window: Window, url: str) -> list[FeedEntry]:
+    """The entries in the feed's order, each once. Raises FeedError if one of them lies outside of the window.
 
-    Such an answer is another question's (of a cache, a proxy, a service that does not read the parameters): to believe
-    it would move the watermark over what was not seen.
+    Such an answer belongs to another request: a cache or proxy sent it, or the service ignores the parameters. With it
+    the watermark would pass entries that were never read.
     """
     if window.params is None:
         return _by_sequence(entries, window, url)
@@ -81,7 +82,7 @@ def _by_time(entries: Sequence[FeedEntry], window: Window, url: str) -> list[Fee
             continue
         time = hundred_nanoseconds(entry.timestamp)
         if time < earliest or time >= limits.get("endTime", time + 1):
-            said = f"entry {entry.sequence} of {entry.timestamp}"
-            raise FeedError(f"{url}: {said} is outside of the time that was asked for, or out of its order")
+            name = f"entry {entry.sequence} of {entry.timestamp}"
+            raise FeedError(f"{url}: {name} is outside of the time that was asked for, or out of its order")
         earliest = time
     return list(entries)

@@ -1,4 +1,4 @@
-"""DICOM JSON parsed to what the mapping reads: to build all of an instance's hundreds of tags is what would cost."""
+"""Parses of DICOM JSON only the tags that the mapping reads, as building all tags of an instance takes most time."""
 
 import json
 from collections.abc import Callable
@@ -22,10 +22,10 @@ _FIELDS = (
 
 
 class MetadataParser:
-    """Parses metadata, and change feed entries that carry it. `keep`: the tags of it that are built.
+    """Parses metadata, and change feed entries with metadata. `keep`: the tags to read. Threads may share it.
 
-    An element that is written as it was in the instance before is the same object: most repeat throughout a series, and
-    a batch of 20,000 entries would else not fit a small host. Threads may share it.
+    An element with the same text as in the instance before becomes the same object. Most elements repeat throughout a
+    series, and a batch of 20,000 entries would otherwise not fit the memory of a small host.
     """
 
     def __init__(self, keep: frozenset[str]) -> None:
@@ -38,9 +38,9 @@ class MetadataParser:
         self._last: dict[str, tuple[msgspec.Raw, Any]] = {}
 
     def entries(self, answer: Answer) -> Any:
-        """The JSON of change feed entries. Raises ValueError where it is none.
+        """The JSON of change feed entries. Raises ValueError if the body is not JSON.
 
-        What else is not as it should be stays as it is, to be told where it is read.
+        JSON of another shape is returned as it is: the caller checks it.
         """
         try:
             entries = self._entries.decode(answer.content)
@@ -52,24 +52,24 @@ class MetadataParser:
         return entries
 
     def instances(self, answer: Answer) -> Any:
-        """The JSON of a list of metadata, likewise."""
+        """The JSON of a list of metadata. Raises ValueError if the body is not JSON; its shape is not checked."""
         try:
-            return self.strictly(answer.content)
+            return self.instances_of(answer.content)
         except NOT_TAKEN:
             return _each_object(json_of(answer), self._kept)
 
-    def strictly(self, text: bytes) -> list[Any]:
-        """A list of metadata. Raises one of NOT_TAKEN where it is none, or what only a slower parser takes."""
+    def instances_of(self, text: bytes) -> list[Any]:
+        """A list of metadata. Raises one of NOT_TAKEN if it is not one, or needs the slower parser."""
         instances: list[Any] = self._instances.decode(text)
         for metadata in instances:
             self._build(metadata)
         return instances
 
     def _build(self, metadata: dict[str, Any], parse: Callable[[msgspec.Raw], Any] = decoded) -> None:
-        """Puts each element in the place of its text."""
+        """Replaces the text of each element by the element."""
         for key, text in metadata.items():
             last = self._last.get(key)
-            if last is None or last[0] != text:  # kept as a copy: the text itself would hold the whole answer
+            if last is None or last[0] != text:  # a copy is kept, as the text itself refers to the whole answer
                 last = self._last[key] = text.copy(), parse(text)
             metadata[key] = last[1]
 
@@ -84,5 +84,5 @@ class MetadataParser:
         return kept
 
 
-def _each_object(told: Any, changed: Callable[[dict[str, Any]], Any]) -> Any:
-    return [changed(one) if isinstance(one, dict) else one for one in told] if isinstance(told, list) else told
+def _each_object(items: Any, changed: Callable[[dict[str, Any]], Any]) -> Any:
+    return [changed(one) if isinstance(one, dict) else one for one in items] if isinstance(items, list) else items

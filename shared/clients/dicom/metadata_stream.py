@@ -1,4 +1,4 @@
-"""A list of DICOM JSON that comes in pieces, instance by instance: a study's may be larger than the host's memory."""
+"""Reads a list of DICOM JSON instance by instance while it comes, as a study's may be larger than the host's memory."""
 
 import json
 import re
@@ -10,13 +10,13 @@ from shared.clients.http import Answer, Stream
 from shared.clients.json_body import NOT_TAKEN
 
 PART_BYTES = 2**17
-"""What is parsed at once, or somewhat more: what fits the cache of a processor is parsed quickest."""
+"""About as much is parsed at once: what fits a processor's cache is parsed fastest."""
 MOST_BYTES = 2**26
-"""Of one instance."""
+"""The largest instance."""
 
 _SPACE = b" \t\n\r"
 _OPENING = re.compile(rb'\{[ \t\n\r]*"[^"\\]*"')
-_TRIES = 4
+_ATTEMPTS = 4
 _ANOTHER = re.compile(r"[ \t\n\r]*,[ \t\n\r]*(?=\{)")
 _scan = json.JSONDecoder().raw_decode
 
@@ -24,9 +24,9 @@ _scan = json.JSONDecoder().raw_decode
 def streamed_instances(
     stream: Stream, parser: MetadataParser, part_bytes: int = PART_BYTES, most_bytes: int = MOST_BYTES
 ) -> Iterator[Mapping[str, Any]]:
-    """The instances of the list, in its order; raises ValueError where it is none, also where it is cut off.
+    """The instances in the order of the list. Raises ValueError if it is not a list of them, or is cut off.
 
-    What stands before a fault has been given by then: to who reads, a fault makes all of it unread.
+    The instances before a fault have been yielded by then, and the caller has to discard them.
     """
     buffer, wanted, is_list = bytearray(), part_bytes, False
     for piece in stream.pieces:
@@ -46,21 +46,22 @@ def streamed_instances(
 
 
 def _first_part(text: bytes, parser: MetadataParser, headers: Mapping[str, str]) -> tuple[list[Mapping[str, Any]], int]:
-    """Instances at the beginning of `text`, and how much of it they and the comma behind them are; none, 0: none yet.
+    """The whole instances at the beginning of `text`, and its length up to the next one; none and 0 if none is whole.
 
-    They are cut off where an object begins as the first one does. Up to there the text is parsed as a list: inside of
-    an instance that is an error, whatever stands in it, and an earlier place is tried.
+    To find where the last whole one ends, a place is guessed at which an object begins with the same key as the first
+    instance, and the text before it is parsed as a list. If the place lies within an instance, that fails, and an
+    earlier place is tried.
     """
-    begun = _OPENING.match(text.lstrip(_SPACE))
+    first_opening = _OPENING.match(text.lstrip(_SPACE))
     at = len(text)
-    for _ in range(_TRIES if begun else 0):
-        at = text.rfind(begun[0], 0, at) if begun else 0
+    for _ in range(_ATTEMPTS if first_opening else 0):
+        at = text.rfind(first_opening[0], 0, at) if first_opening else 0
         if at <= 0:
             break
         before = text[:at].rstrip(_SPACE)
         if before.endswith(b","):
             try:
-                return parser.strictly(b"[%b]" % before[:-1]), at
+                return parser.instances_of(b"[%b]" % before[:-1]), at
             except NOT_TAKEN:
                 continue
     end, at = _whole_ones(text)
@@ -68,17 +69,17 @@ def _first_part(text: bytes, parser: MetadataParser, headers: Mapping[str, str])
 
 
 def _whole_ones(text: bytes) -> tuple[int, int]:
-    """Where the last whole value ends that has an object behind it, and where that begins; 0, 0 where there is none.
+    """Where the last whole value that is followed by an object ends, and where that object begins; 0, 0 if none is.
 
-    This builds all tags of the values, and is for those in which `_first_part` found no place.
+    This is slow, as it parses all tags, and is used if `_first_part` guessed no place.
     """
-    characters = text.decode("latin-1")  # a character for each byte: JSON's own are the same in UTF-8
+    characters = text.decode("latin-1")  # a character for each byte; those of JSON's syntax are the same in UTF-8
     end = at = 0
     begin = len(text) - len(text.lstrip(_SPACE))
     while True:
         try:
             _, stop = _scan(characters, begin)
-        except (ValueError, RecursionError):  # the last is torn, or what is wrong is told when all is there
+        except (ValueError, RecursionError):  # not whole yet; if it is wrong, the end of the list reports it
             return end, at
         another = _ANOTHER.match(characters, stop)
         if not another:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import requests
 
-from shared.clients.dicom.dicomweb import PAGE, DicomWeb, is_followed, uid_of, value_of
+from shared.clients.dicom.dicom_json import PAGE, DicomJsonService, is_followed, uid_of, value_of
 from shared.clients.http import HttpService
 from shared.clients.json_body import json_of
 from shared.errors import FeedError
@@ -18,7 +18,7 @@ from shared.model.listed_study import ListedStudy
 MOST_PARTITIONS = 10_000
 _STUDY_UID, _PATIENT_ID, _STUDY_DATE, _DESCRIPTION = "0020000D", "00100020", "00080020", "00081030"
 _MODALITIES, _INSTANCES = "00080061", "00201208"
-"""ModalitiesInStudy, NumberOfStudyRelatedInstances: computed, and told where they are asked for."""
+"""ModalitiesInStudy, NumberOfStudyRelatedInstances: computed attributes, which have to be asked for."""
 _COUNT = re.compile(r"[0-9]{1,9}")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -26,15 +26,16 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 class StudyList:
     """One DICOM service. `version` is that of its API."""
 
-    def __init__(self, service: HttpService, version: str, dicomweb: DicomWeb) -> None:
+    def __init__(self, service: HttpService, version: str) -> None:
         self._service = service
         self._version = version
-        self._dicomweb = dicomweb
+        self._dicom_json = DicomJsonService(service, version)
 
     def partitions(self) -> list[str]:
-        """The names of the data partitions; the default one where the service has none. Raises FeedError, OutageError.
+        """The names of the data partitions; only the default one if they are not turned on.
 
-        Azure answers 400 where they are not turned on (Enable data partitioning); other services know no such path.
+        Azure then answers 400 ("Enable data partitioning"); other services have no such path. Raises FeedError,
+        OutageError.
         """
         path = f"/{self._version}/partitions"
         answer = self._service.fetch(path)
@@ -52,28 +53,28 @@ class StudyList:
     def page(
         self, partition: str, offset: int, dates: tuple[date, date] | None = None
     ) -> tuple[list[ListedStudy], bool]:
-        """The studies from `offset` on, and whether there are more. Raises FeedError, OutageError.
+        """A page of the studies from `offset` on, and whether there are more. Raises FeedError, OutageError.
 
-        `dates`: of the first and the last StudyDate. A study whose StudyDate is missing, or no date, is found by none.
+        `dates`: the first and the last StudyDate to find. No dates find a study whose StudyDate is missing or invalid.
         """
         params: dict[str, str | list[str]] = {"limit": str(PAGE), "includefield": [_MODALITIES, _INSTANCES]}
         if dates:
             params["StudyDate"] = "-".join(_as_da(one) for one in dates)
         if offset:
             params["offset"] = str(offset)
-        answer = self._dicomweb.fetch(partition, "studies", params)
-        found = self._dicomweb.items_of(answer, "studies")
+        answer = self._dicom_json.fetch(partition, "studies", params)
+        found = self._dicom_json.items_of(answer, "studies")
         return [_listed(one) for one in found], is_followed(answer, len(found))
 
     def is_absent(self, study_instance_uid: str, partition: str) -> bool:
-        """Whether the study's metadata is answered with 404: no list that lacks the study says so."""
+        """Whether the service answers 404 for the study's metadata. That a list lacks the study would not prove it."""
         path = f"studies/{quote(study_instance_uid, safe='')}/metadata"
-        with self._dicomweb.opened(partition, path) as stream:
+        with self._dicom_json.opened(partition, path) as stream:
             return bool(stream.status_code == requests.codes.not_found)
 
 
 def _as_da(day: date) -> str:
-    """Four digits of the year, which strftime does not promise."""
+    """YYYYMMDD. `strftime` would not promise four digits for the year."""
     return day.isoformat().replace("-", "")
 
 

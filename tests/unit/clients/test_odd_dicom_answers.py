@@ -110,9 +110,9 @@ def read_study(body):
         lambda: archive.one_of("1.2.3", "1.2.3.4", DEFAULT_PARTITION),
         lambda: archive.metadata(entry()),
         lambda: archive.studies("PatientID", "P-1", DEFAULT_PARTITION, 10),
-        lambda: StudyList(Service(body), "v2", archive).page(DEFAULT_PARTITION, 0),
-        lambda: StudyList(Service(body), "v2", archive).partitions(),
-        lambda: StudyList(Service(body), "v2", archive).is_absent("1.2.3", DEFAULT_PARTITION),
+        lambda: StudyList(Service(body), "v2").page(DEFAULT_PARTITION, 0),
+        lambda: StudyList(Service(body), "v2").partitions(),
+        lambda: StudyList(Service(body), "v2").is_absent("1.2.3", DEFAULT_PARTITION),
     ):
         with contextlib.suppress(DicomCastError):
             ask()
