@@ -97,8 +97,14 @@ def _series_tags(series: Resource) -> Resource:
         ("00080060", "CS", series.get("modality", {}).get("code")),
         ("00200011", "IS", series.get("number")),
         ("0008103E", "LO", series.get("description")),
+        ("00200062", "CS", _side(series)),
         *_moment(series.get("started"), "00080021", "00080031"),
     )
+
+
+def _side(series: Resource) -> str | None:
+    """As each of its instances says it."""
+    return {"Right": "R", "Left": "L", "Bilateral": "B"}.get(series.get("laterality", {}).get("display"))
 
 
 def _instance_tags(instance: Resource) -> Resource:

@@ -28,7 +28,9 @@ NAME_REPRESENTATION = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-repre
 LATERALITIES: Mapping[str, dict[str, str]] = {
     "R": {"system": "http://snomed.info/sct", "code": "24028007", "display": "Right"},
     "L": {"system": "http://snomed.info/sct", "code": "7771000", "display": "Left"},
+    "B": {"system": "http://snomed.info/sct", "code": "51440002", "display": "Bilateral"},
 }
+"""PS3.16 CID 244."""
 GENDERS: Mapping[str, str] = {"M": "male", "F": "female", "O": "other"}
 
 
@@ -179,6 +181,11 @@ def spoken(name: PersonName) -> str:
 
 def laterality(_options: MappingOptions, side: str) -> dict[str, str]:
     return LATERALITIES[side]
+
+
+def image_laterality(_options: MappingOptions, side: str) -> dict[str, str] | None:
+    """None of what is unpaired (U): it has no side."""
+    return LATERALITIES.get(side)
 
 
 def modality(_options: MappingOptions, code: str) -> dict[str, str]:

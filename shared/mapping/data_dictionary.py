@@ -50,6 +50,7 @@ ATTRIBUTES: Mapping[str, tuple[str, str, str]] = {
     "SeriesNumber": ("00200011", "IS", "1"),
     "InstanceNumber": ("00200013", "IS", "1"),
     "Laterality": ("00200060", "CS", "1"),
+    "ImageLaterality": ("00200062", "CS", "1"),
     "RequestedProcedureDescription": ("00321060", "LO", "1"),
     "RequestedProcedureCodeSequence": ("00321064", "SQ", "1"),
     "LocalNamespaceEntityID": ("00400031", "UT", "1"),

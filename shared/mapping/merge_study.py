@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from shared.mapping.agreed import AGREED, agreed, by_series
 from shared.mapping.converters import MODALITY_SYSTEM
 from shared.mapping.endpoints import is_viewer_link
 from shared.mapping.held import odd_series, text
@@ -54,6 +55,10 @@ def merge_study(
             series.remove(change.entry.series_instance_uid, change.entry.sop_instance_uid)
         else:
             series.put(change.series, change.instance)
+    known = {one["uid"] for one in merged.get("series", ())}
+    for uid, instances in by_series(changes).items():
+        if uid not in known:  # of one that FHIR has, others may say something else: see `agreed.is_undecided`
+            series.say(uid, agreed(instances))
     merged = derived_study(merged, series.items(), counted=counted)
     return None if merged == existing else merged
 
@@ -76,7 +81,10 @@ def cancelled(study: Resource) -> Resource:
 
 
 def with_series_of(study: Resource | None, doubles: Sequence[Resource]) -> Resource | None:
-    """The study with the series and instances that doubles of it list besides, behind its own."""
+    """The study with the series and instances that doubles of it list besides, behind its own.
+
+    What the instances of one double agree on, and those of another do not, all of them do not.
+    """
     if study is None or not doubles:
         return study
     series: dict[str, Resource] = {}
@@ -85,7 +93,8 @@ def with_series_of(study: Resource | None, doubles: Sequence[Resource]) -> Resou
         instances: dict[str, Resource] = {}
         for instance in (*held.get("instance", ()), *one.get("instance", ())):
             instances.setdefault(instance["uid"], instance)
-        series[one["uid"]] = {**held, "instance": list(instances.values())} if instances else held
+        both = {name: value for name, value in held.items() if name not in AGREED or one.get(name) == value}
+        series[one["uid"]] = {**both, "instance": list(instances.values())} if instances else both
     return {**study, "series": list(series.values())} if series else study
 
 
@@ -186,6 +195,10 @@ class _SeriesIndex:
             instances[instance.set["uid"]] = dict(instance.set)
         elif not contains(known, instance.set):
             instances[instance.set["uid"]] = with_values(known, instance.set)
+
+    def say(self, uid: str, values: Mapping[str, Any]) -> None:
+        """What instances of a series agree on."""
+        self._series[uid] = {**self._series[uid], **values}
 
     def remove(self, series_uid: str, instance_uid: str) -> None:
         if series_uid in self._series:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from shared.mapping.accession import is_of_type_accession
+from shared.mapping.agreed import by_series, series_fragments
 from shared.mapping.held import ODD, as_list
 from shared.mapping.last_applied import mark, marks_of
 from shared.mapping.merge import Links, added, contains, linked, put, with_values
@@ -129,7 +130,7 @@ def _series(
     base = (held and _without_gone(held, read)) or {}
     if not mapped:
         return base or None
-    said = Said(listed_by(mapped, lambda one: one.series), is_all=True, ours=ours, path=f"{uid}/")
+    said = Said(series_fragments(mapped), is_all=True, ours=ours, path=f"{uid}/")
     series = reconciled(base, said, elements_of("ImagingStudy.series"))
     if endpoints:
         series["endpoint"] = added(series.get("endpoint", []), endpoints)
@@ -152,9 +153,8 @@ def applied(instances: Sequence[MappedInstance], before: Resource | None) -> set
     """The marks of what instances say and `before` did not."""
     series = {one["uid"]: one for one in (before or {}).get("series", ())}
     marks = marks_of(listed_by(instances, lambda one: one.study), before)
-    for fragment in listed_by(instances, lambda one: one.series):
-        uid = fragment.set["uid"]
-        marks |= marks_of([fragment], series.get(uid), f"{uid}/")
+    for uid, members in by_series(instances).items():
+        marks |= marks_of(series_fragments(members), series.get(uid), f"{uid}/")
     return marks
 
 

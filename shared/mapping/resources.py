@@ -6,13 +6,13 @@ that carry it, by the first of them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from shared.errors import InvalidDicomTagError
 from shared.mapping import authored, dicom_json
 from shared.mapping.converters import MappingOptions
-from shared.mapping.table import ADD, CREATE, DERIVE, FILL, LINK, Row, rows_of
+from shared.mapping.table import ADD, AGREE, CREATE, DERIVE, FILL, LINK, Row, rows_read_of
 from shared.mapping.text import InvalidItemsError, InvalidValueError
 from shared.model.change_feed import ChangeFeedEntry
 from shared.model.failures import InvalidTag
@@ -26,7 +26,8 @@ class Fragment:
     """What one scope should say: element -> value, by how it is merged; `add` holds items of lists.
 
     `faults` are the optional tags that were left out, `broken` the required ones that are missing or invalid.
-    `orders`: identifiers of the orders that the study answers; FHIR is asked for what carries them.
+    `orders`: identifiers of the orders that the study answers; FHIR is asked for what carries them. `agree`: what an
+    instance says of itself, and its series while all its instances say the same.
     """
 
     create: Mapping[str, Any]
@@ -36,6 +37,7 @@ class Fragment:
     faults: tuple[InvalidTag, ...] = ()
     broken: tuple[InvalidTag, ...] = ()
     orders: tuple[Mapping[str, Any], ...] = ()
+    agree: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ class Scope:
     @classmethod
     def of(cls, name: str, *, derived: bool = False, element: str | None = None) -> "Scope":
         """`derived`: with the rows that are made anew; else it is the merge that makes them. `element`: it alone."""
-        rows = tuple(row for row in rows_of(name) if derived or row.how is not DERIVE)
+        rows = tuple(row for row in rows_read_of(name) if derived or row.how is not DERIVE)
         rows = tuple(row for row in rows if element in (None, row.element))
         optional = tuple(frozenset() if row.required else frozenset(row.keys) for row in rows)
         return cls(name, rows, optional, tuple(dict.fromkeys(key for row in rows for key in row.keys)))
@@ -161,6 +163,7 @@ def map_scope(scope: Scope, metadata: Mapping[str, Any], options: MappingOptions
     set_: dict[str, Any] = {}
     fill: dict[str, Any] = {}
     add: dict[str, list[Any]] = {}
+    agree: dict[str, Any] = {}
     faults: list[InvalidTag] = []
     broken: list[InvalidTag] = []
     orders: tuple[Mapping[str, Any], ...] = ()
@@ -171,7 +174,7 @@ def map_scope(scope: Scope, metadata: Mapping[str, Any], options: MappingOptions
         if row.how is LINK:
             orders = tuple(value or ())
             continue
-        value = _as_fhir_takes_it(scope, row, value, faults, broken if row.required else faults)
+        value = _as_fhir_takes_it(row, value, faults, broken if row.required else faults)
         if value is None or value == []:
             continue
         if row.how is ADD:
@@ -180,9 +183,11 @@ def map_scope(scope: Scope, metadata: Mapping[str, Any], options: MappingOptions
             create[row.element] = {**create[row.element], **value} if row.element in create else value
         elif row.how is FILL:
             fill[row.element] = value
+        elif row.how is AGREE:
+            agree[row.element] = value
         else:
             set_[row.element] = value
-    return Fragment(create, set_, fill, add, tuple(faults), tuple(broken), orders)
+    return Fragment(create, set_, fill, add, tuple(faults), tuple(broken), orders, agree)
 
 
 def _convert(
@@ -222,21 +227,21 @@ def _convert(
         return None
 
 
-def _as_fhir_takes_it(scope: Scope, row: Row, value: Any, faults: list[InvalidTag], broken: list[InvalidTag]) -> Any:
+def _as_fhir_takes_it(row: Row, value: Any, faults: list[InvalidTag], broken: list[InvalidTag]) -> Any:
     """The value without what FHIR R4 does not take; a list where the row adds to one."""
     if value is None or value == []:
         return value
     if row.how is not ADD:
-        if rule := authored.rule_broken(scope.name, row.element, value):
+        if rule := authored.rule_broken(row.scope, row.element, value):
             broken.append(row.tags[0].invalid(rule))
         return None if rule else value
     items = value if isinstance(value, list) else [value]
     if len(items) > MOST_ITEMS:
         faults.append(row.tags[0].invalid(f"{len(items)} items, of which the first {MOST_ITEMS} are used"))
         items = items[:MOST_ITEMS]
-    if authored.rule_broken(scope.name, row.element, items) is None:
+    if authored.rule_broken(row.scope, row.element, items) is None:
         return items
-    rules = [authored.rule_broken(scope.name, row.element, [item]) for item in items]
+    rules = [authored.rule_broken(row.scope, row.element, [item]) for item in items]
     broken.extend(row.tags[0].invalid(rule) for rule in dict.fromkeys(filter(None, rules)))
     return [item for item, rule in zip(items, rules, strict=True) if rule is None]
 

@@ -7,6 +7,7 @@ server holds already:
     SET      follows DICOM
     FILL     written where FHIR says nothing yet; what others wrote stays
     ADD      one more item of the list, unless it is there; what others wrote stays
+    AGREE    of a series, read of each of its instances: written while all say the same
     LINK     a reference to what FHIR holds, looked up; ours goes where it leads nowhere, what others wrote stays
     DERIVE   made anew, from the series and instances in the resource or from the report, so that it is always true
 """
@@ -30,15 +31,17 @@ class How(StrEnum):
     SET = "set"
     FILL = "fill"
     ADD = "add"
+    AGREE = "agree"
     LINK = "link"
     DERIVE = "derive"
 
 
-CREATE, SET, FILL, ADD, LINK, DERIVE = How.CREATE, How.SET, How.FILL, How.ADD, How.LINK, How.DERIVE
+CREATE, SET, FILL, ADD, AGREE, LINK, DERIVE = How.CREATE, How.SET, How.FILL, How.ADD, How.AGREE, How.LINK, How.DERIVE
 YES, NO = True, False
 
 
-SCOPES = ("ImagingStudy.series.instance", "ImagingStudy.series", "ImagingStudy", "Observation", "Endpoint", "Patient")
+INSTANCE_SCOPE = "ImagingStudy.series.instance"
+SCOPES = (INSTANCE_SCOPE, "ImagingStudy.series", "ImagingStudy", "Observation", "Endpoint", "Patient")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,11 @@ class Row:
     how: How
     note: str
     ours: bool
+
+    @property
+    def read_of(self) -> str:
+        """The scope whose tags it is made of: what instances are to agree on is read of each."""
+        return INSTANCE_SCOPE if self.how is How.AGREE else self.scope
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -139,6 +147,7 @@ TABLE: tuple[Row, ...] = (
 
     _our("ImagingStudy.series.bodySite",                      BODY_SITE,                         NO,  body_site.body_site,     SET,    "the region's code; else SNOMED CT's of the term (PS3.16 L), with the term as display; `DicomCast__Features__SnomedBodySite`"),
     _our("ImagingStudy.series.laterality",                    "(0020,0060) Laterality",          NO,  to.laterality,           SET,    "R, L as SNOMED CT"),
+    _our("ImagingStudy.series.laterality",                    "(0020,0062) ImageLaterality",     NO,  to.image_laterality,     AGREE,  "where no instance has Laterality: R, L, B as SNOMED CT, while each instance says the same; of U nothing"),
     _our("ImagingStudy.series.performer",                     "(0008,1050) PerformingPhysicianName + (0008,1070) OperatorsName", NO, series_and_instances.performers, ADD, "display only; function `PRF`, of operators `SPRF`"),
     _our("ImagingStudy.series.endpoint",                      "",                                NO,  to.constant(None),       DERIVE, "the Endpoint above, where the study names others too, or with `DicomCast__Features__SeriesEndpoint`"),
     _our("ImagingStudy.series.numberOfInstances",             "",                                NO,  to.constant(None),       DERIVE, "counted"),
@@ -175,6 +184,12 @@ def rows_of(scope: str) -> tuple[Row, ...]:
     return tuple(row for row in TABLE if row.scope == scope)
 
 
+def rows_read_of(scope: str) -> tuple[Row, ...]:
+    """The rows that are made of one scope's tags: its own in the table's order, then those of a wider scope."""
+    rows = [row for row in TABLE if row.read_of == scope]
+    return tuple(sorted(rows, key=lambda row: row.scope != scope))
+
+
 @dataclass(frozen=True, slots=True)
 class Elements:
     """The elements of one scope, by how they are merged, in the table's order."""
@@ -182,10 +197,11 @@ class Elements:
     set: tuple[str, ...]
     fill: tuple[str, ...]
     add: tuple[str, ...]
+    agree: tuple[str, ...]
 
 
 @cache
 def elements_of(scope: str) -> Elements:
     """Those of a scope of the table."""
     by_how = {how: tuple(dict.fromkeys(row.element for row in rows_of(scope) if row.how is how)) for how in How}
-    return Elements(by_how[How.SET], by_how[How.FILL], by_how[How.ADD])
+    return Elements(by_how[How.SET], by_how[How.FILL], by_how[How.ADD], by_how[How.AGREE])

@@ -10,6 +10,7 @@ from shared.mapping.text import InvalidValueError
 CODES: Mapping[str, frozenset[str]] = {
     "PatientSex": frozenset("MFO"),
     "Laterality": frozenset("RL"),
+    "ImageLaterality": frozenset("RLUB"),
 }
 """Code values that PS3.3 enumerates for a tag, over and above its VR's rules."""
 

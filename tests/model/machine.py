@@ -52,6 +52,8 @@ of_series = st.builds(
     description=st.sampled_from([None, "one", "two"]),
     performer=st.sampled_from([None, "Some^One", "An^Other"]),
     body_part=st.sampled_from([None, "CHEST", "HEAD", "head"]),
+    side=st.sampled_from([None, None, None, "R"]),
+    image_side=st.sampled_from([None, "R", "R", "L", "U"]),
     events=st.sampled_from([1, 2]),
 )
 studies = st.sampled_from(["S1", "S2"])
@@ -126,6 +128,17 @@ class Machine(RuleBasedStateMachine):
         place = self._place(study, series, instance)
         if not self._is_out(place):
             self._do(self.archive.store, place, said, of_series)
+
+    @switched("disagree")
+    @rule(at=at, instance=instances, side=st.sampled_from([None, "R", "L", "U"]))
+    def store_another_side(self, at, instance, side):
+        """Beside one of the same series, of which it says all the same but of itself."""
+        if (beside := self._held(at)) is None or (instance == "dose") != (beside.instance == "dose"):
+            return
+        place = beside._replace(instance=instance)
+        if not self._is_out(place):
+            said, words = self.archive.held[beside]
+            self._do(self.archive.store, place, said, replace(words, image_side=side))
 
     @switched("invalid")
     @rule(study=studies, series=which_series, instance=st.sampled_from(["i", "j", "k"]), said=saids)

@@ -14,7 +14,8 @@ from tests.model.in_process import URL
 RECORD = "urn:dicom-cast:last-applied"
 LISTS = ("identifier", "note", "procedureCode", "reasonCode", "endpoint", "extension", "modality")
 SINGLE = ("status", "started", "description", "referrer", "subject")
-OF_SERIES = ("number", "modality", "description", "started", "bodySite", "laterality")
+OF_SERIES = ("number", "modality", "description", "started", "bodySite")
+SIDES = {"R": ("24028007", "Right"), "L": ("7771000", "Left"), "B": ("51440002", "Bilateral")}
 STUDY_TAGS = [
     "00080020",
     "00080030",
@@ -39,6 +40,7 @@ SERIES_TAGS = [
     "00180015",
     "00200011",
     "00200060",
+    "00200062",
     "00081050",
 ]
 
@@ -193,6 +195,7 @@ def _check_series(oracle, said, alone, others):
             _expect(
                 rule, f"series {uid}: {name}", series.get(name), [one[name] for one in each if name in one] or [None]
             )
+        _expect(rule, f"series {uid}: laterality", series.get("laterality"), _sides(members))
         _expect_set(
             rule, f"series {uid}: performer", series["performer"], {who for one in each for who in one["performer"]}
         )
@@ -201,6 +204,17 @@ def _check_series(oracle, said, alone, others):
         _expect("I1", f"series {uid}: numberOfInstances", series.get("numberOfInstances"), [len(members)])
     _expect("I1", "numberOfSeries", said.get("numberOfSeries"), [len(wanted)])
     _expect("I1", "numberOfInstances", said.get("numberOfInstances"), [len(alone)])
+
+
+def _sides(members):
+    """What the series' own word allows; without any the side that each of its images says."""
+    of_series, of_images = (
+        [one.metadata.get(tag, {}).get("Value", [None])[0] for one in members] for tag in ("00200060", "00200062")
+    )
+    if not any(of_series):
+        of_series = set(of_images) if len(set(of_images)) == 1 else [None]
+    coded = [SIDES[one] for one in of_series if one in SIDES]
+    return [{"system": "http://snomed.info/sct", "code": code, "display": name} for code, name in coded] or [None]
 
 
 def _fresh_study(oracle, instances):

@@ -60,11 +60,16 @@ class Said:
 
 @dataclass(frozen=True)
 class OfSeries:
-    """Series-level tags, and of a dose report how many irradiation events it tells. `invalid`: no required Modality."""
+    """Series-level tags, and the side that an image says of itself; of a dose report how many irradiation events it tells.
+
+    `invalid`: no required Modality.
+    """
 
     description: str | None = None
     performer: str | None = None
     body_part: str | None = None
+    side: str | None = None
+    image_side: str | None = None
     events: int = 1
     invalid: bool = False
 
@@ -115,6 +120,8 @@ def dicom_file(place, said, of_series):
         "SeriesDescription": of_series.description,
         "PerformingPhysicianName": of_series.performer,
         "BodyPartExamined": of_series.body_part,
+        "Laterality": of_series.side,
+        "ImageLaterality": of_series.image_side,
     }
     if place.instance == "dose":
         tags |= {"StudyTime": None, "ContentDate": "20240506", "ContentTime": "0722"}

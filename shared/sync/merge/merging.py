@@ -32,6 +32,7 @@ from shared.mapping.transaction import (
     identifier_query,
     reference_of,
 )
+from shared.mapping.undecided import is_undecided, without_dissent
 from shared.model.fhir import Resource
 from shared.sync.map.mapped_entries import Changes, newcomers, without_missing
 from shared.sync.merge.gone_instances import GoneInstances
@@ -146,7 +147,9 @@ class StudyMerger:
         """What the archive holds; None where the changes may be merged without, or change nothing."""
         if study is None or wanted.orders:
             return None
-        if wanted.only_creates and (
+        ours = self._ours(study, links)
+        is_decided = wanted.only_creates and not is_undecided(study, wanted.changes, ours)
+        if is_decided and (
             (is_plain(study, wanted.changes, links) and not wanted.is_doubtful)
             or merge_study(study, wanted.changes, links, **self._ways) is None
         ):
@@ -154,7 +157,7 @@ class StudyMerger:
         own = self._own_series(study, wanted, links)
         # Of the former self of a study no change says which instances have left it.
         read = self._reader.read(study, wanted, own, is_all=not wanted.changes)
-        said = Said(listed_by(read.instances, lambda one: one.study), False, self._ours(study, links), "", links)
+        said = Said(listed_by(read.instances, lambda one: one.study), False, ours, "", links)
         takes = takes_out(study, said, elements_of("ImagingStudy")) or self._unlinks(study, wanted, read, links)
         if not read.is_whole and takes:
             return self._reader.read(study, wanted, own, is_all=True)
@@ -204,7 +207,7 @@ class StudyMerger:
             instances = [change for change in wanted.changes if isinstance(change, MappedInstance)]
         if merged is not None and self._is_counted_only(study, merged, wanted, asked):
             counts = self._archive.counts(uid, self.partition)
-            merged = counts_only(merged, {**dict.fromkeys(asked, 0), **counts})
+            merged = counts_only(without_dissent(merged, wanted.changes, ours), {**dict.fromkeys(asked, 0), **counts})
         if merged is not None and (study is None or is_ours(study, self.options.service_url)):
             merged = with_viewer(merged, self.options)
         merged, marks = self._ordered(study, merged, wanted, read, links)

@@ -140,6 +140,14 @@ def test_what_doubles_list_is_counted():
     assert together["identifier"][0]["value"] == f"urn:oid:{STUDY}"
 
 
+@pytest.mark.parametrize(("sides", "side"), [("RR", "Right"), ("RL", None), ("R ", None), (" L", None)])
+def test_what_doubles_do_not_agree_on(sides, side):
+    """Each lists a part of the series: that it shows one side only is true of it where it is of both parts."""
+    study, double = (made(entry(1, instance=f"1.{side or 0}", t00200062=said)) for side, said in enumerate(sides))
+    (series,) = with_series_of(study, [double])["series"]
+    assert series.get("laterality", {}).get("display") == side
+
+
 DICOM, SNOMED = "http://dicom.nema.org/resources/ontology/DCM", "http://snomed.info/sct"
 
 

@@ -43,6 +43,7 @@ DICTIONARY = """
     (0020,0011) SeriesNumber                            IS  1
     (0020,0013) InstanceNumber                          IS  1
     (0020,0060) Laterality                              CS  1
+    (0020,0062) ImageLaterality                         CS  1
     (0032,1060) RequestedProcedureDescription           LO  1
     (0032,1064) RequestedProcedureCodeSequence          SQ  1
     (0040,0260) PerformedProtocolCodeSequence           SQ  1

@@ -1,0 +1,71 @@
+"""Whether what FHIR says of a series still is what all its instances agree on (`agreed`), once a few more are known."""
+
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+from shared.mapping.agreed import AGREED, by_series
+from shared.mapping.last_applied import mark
+from shared.mapping.merge import contains
+from shared.mapping.merge_study import is_counted
+from shared.mapping.resources import MappedInstance
+from shared.model.fhir import Resource
+
+
+def is_undecided(study: Resource, changes: Iterable[object], ours: AbstractSet[str]) -> bool:
+    """Whether the other instances of a series that FHIR has must be read, to know what it agrees on with these changes.
+
+    `ours`: the marks of what we wrote on the study. A series whose instances are counted only is not read for it.
+    """
+    changed = by_series(changes)
+    held = [one for one in study.get("series", ()) if one["uid"] in changed and not is_counted(one)]
+    return any(_is_undecided(one, changed[one["uid"]], ours) for one in held)
+
+
+def _is_undecided(series: Resource, instances: Sequence[MappedInstance], ours: AbstractSet[str]) -> bool:
+    for element in AGREED:
+        value = series.get(element)
+        words = [one for one in instances if element not in one.series.set]
+        if value is None:  # the others disagree, or nobody has looked: by an older release, or another system
+            if any(element in one.instance.agree for one in words):
+                return True
+            continue
+        listed = {one["uid"] for one in series.get("instance", ())}
+        for one in words:
+            own = one.instance.agree.get(element)
+            if own is None and not _is_ours(series, element, ours):
+                continue
+            if own is None or not contains(value, own) or one.entry.sop_instance_uid in listed:
+                return True
+    return False
+
+
+def without_dissent(study: Resource, changes: Iterable[object], ours: AbstractSet[str]) -> Resource:
+    """The study whose instances are counted only: what we wrote of a series, and a change does not say, is gone.
+
+    Those that would have to be read are too many.
+    """
+    changed = by_series(changes)
+    return {
+        **study,
+        "series": [_without(one, changed.get(one["uid"], ()), ours) for one in study.get("series", ())],
+    }
+
+
+def _without(series: Resource, instances: Sequence[MappedInstance], ours: AbstractSet[str]) -> Resource:
+    gone = {
+        element
+        for element in AGREED
+        if element in series
+        and _is_ours(series, element, ours)
+        and any(_word(one, element) is None or not contains(series[element], _word(one, element)) for one in instances)
+    }
+    return {name: value for name, value in series.items() if name not in gone}
+
+
+def _word(one: MappedInstance, element: str) -> Any:
+    return one.series.set.get(element, one.instance.agree.get(element))
+
+
+def _is_ours(series: Resource, element: str, ours: AbstractSet[str]) -> bool:
+    return mark(f"{series['uid']}/{element}", series[element]) in ours
