@@ -528,7 +528,7 @@ class FakeLease:
             if self.checks < 0:
                 raise LeaseLostError("lost")
 
-    def tell(self, done: int, entries: int) -> None:
+    def show_progress(self, done: int, entries: int) -> None:
         self.told.append((done, entries))
 
     def release(self) -> None:

@@ -1,6 +1,6 @@
 """One batch: read -> group by study -> sync each (map, merge, transact) -> record -> move the watermark.
 
-It reaches to the end of the feed, or of the tick's time, and is worked on in slices: the watermark moves after each.
+It lasts until the feed or the tick's time ends, and is worked on in slices: the watermark moves after each.
 """
 
 from collections import Counter
@@ -25,19 +25,19 @@ from shared.sync.record.marks import SliceEnd, slice_end
 from shared.sync.record.rows import ErrorRows
 
 READING = 1 / 3
-"""The part of what is left of the tick's time that reading may take: what was read is to be worked on."""
+"""The part of the tick's remaining time that reading may take: the rest is for syncing what was read."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchOptions:
-    """`size` of a slice in entries: pages of the feed are read until it is reached. Times in seconds.
+    """How a tick works; times in seconds.
 
-    `max_slices` of one tick; 0: until the end of the feed, or of the time. `standstill_seconds`: what waits in the feed
-    for so long, and is brought on by no tick, is told; longer than what is young may wait. `quiet_seconds`: of ticks
-    that find nothing to do one is written down in so long: health, alerts and the page read that they come.
-    `settle_seconds`: a study that grows is written again no sooner; 0: each time that more of it is read.
-    `order_look_back_days`: how old an order may be that is looked for after a start; 0: none is looked for. `audit`:
-    what a round finds is reported or healed, and how fast it goes.
+    `size`: entries of a slice; pages of the feed are read until it is reached. `max_slices` of one tick; 0: no limit.
+    `standstill_seconds`: once entries have waited for longer and several ticks changed nothing, that is an error; it
+    is longer than holes may stay open. `quiet_seconds`: of the ticks that find nothing to do, one in this time is
+    recorded, which shows health, alerts and the page that ticks run. `settle_seconds`: a growing study is written again
+    no sooner; 0: each time that more of it is read. `order_look_back_days`: after a start, orders that came late are
+    looked for from so long ago; 0: they are not. `audit`: whether and how fast it works, and what it may change.
     """
 
     mapping: MappingOptions
@@ -53,13 +53,14 @@ class BatchOptions:
 
 
 def run_batch(ports: Ports, options: BatchOptions) -> BatchResult:
-    """Slice after slice, read ahead, until the feed ends, the time is over, or something holds it.
+    """Works on slice after slice until the feed ends, the time is over, or the feed holds back entries.
 
-    Raises what `run_slice` does, of the first slice: what befalls a later one the next tick meets again, and tells.
+    Raises what `run_slice` does if the first slice fails; the fault of a later one is left to the next tick, which
+    meets it again.
     """
     deadline = ports.now() + timedelta(seconds=options.tick_budget_seconds)
     ports.settling.begin(options.settle_seconds, ports.now())
-    if options.max_slices == 1:  # what would be read ahead is of no use to the next tick
+    if options.max_slices == 1:  # nothing is read ahead, as the next tick could not use it
         return run_slice(ports, options, deadline)[0]
     results: list[BatchResult] = []
     with ReadAhead(ports.feed) as ahead:
@@ -88,40 +89,30 @@ def sum_of(results: Sequence[BatchResult]) -> BatchResult:
 def run_slice(
     ports: Ports, options: BatchOptions, deadline: datetime, pages: Pages | None = None
 ) -> tuple[BatchResult, bool]:
-    """One slice from the watermark on, and whether the feed had nothing behind it. `pages`: the feed's, if read ahead.
+    """Works on one slice from where the feed was last read; the result, and whether the feed had nothing behind it.
 
-    Raises FeedError, OutageError, LeaseLostError; what is done stays done.
+    `pages`: the feed's, if they are read ahead. Raises FeedError, OutageError, LeaseLostError; what is done stays done.
     """
     calls_before = ports.fhir.calls
-    limits = Limits(deadline, options.total_retry_seconds)
     stored = _by_sequence(ports, ports.watermarks.read())
     at = ports.settling.resumed(stored)
     began = ports.now()
     plan = make_plan(ports, at, options.size, began + max(timedelta(), deadline - began) * READING, pages)
     sync = StudySync(ports, options.mapping)
-    plan, held = ports.settling.parted(plan, sync.patients, ports.now())
-    reaches = max((stored.furthest, *(entry.sequence for entry in plan.read.entries)))
-    rows = ErrorRows(ports, stored, reaches)
+    plan, settling = ports.settling.parted(plan, sync.patients, ports.now())
+    rows = ErrorRows(ports, stored, reaches=max((stored.furthest, *(entry.sequence for entry in plan.read.entries))))
     if any(study.updated for study in plan.due):
         rows.reach()
-    recorder = FeedRecorder(rows)
-    due = sum(len(study.entries) for study in plan.due)
-    progress = StudyQueue(ports, sync, recorder, limits, lambda done: ports.lease.tell(done, due)).run(plan.due)
-    progress.counts += Counts(failed=recorder.torn(plan.torn) + recorder.gone(plan.gone))
-    for study in plan.not_due:
-        recorder.carried(study.entries, "an earlier entry of the study is not synced yet")
-        progress.carry(study.entries)
+    progress = _work_through(ports, plan, sync, rows, Limits(deadline, options.total_retry_seconds))
 
     unfinished = {entry.sequence for study in progress.unfinished for entry in study.entries}
     carried = {entry.sequence for entry in progress.carried}
-    end = slice_end(plan, at, ports.settling.entries, unfinished, carried, held)
+    end = slice_end(plan, at, ports.settling.entries, unfinished, carried, settling)
     row = rows.close(end.stored, end.stored_holes, end.beyond)
     ports.settling.end(row, end)
     ports.settling.done(plan.due, unfinished | carried, sync.patients, ports.now())
-    read_through = end.but_settling.read_through
-    ports.feed_order.end(
-        read_through, [(entry.sequence, sync.patients.of(entry.metadata)) for entry in progress.carried]
-    )
+    patients = [(entry.sequence, sync.patients.of(entry.metadata)) for entry in progress.carried]
+    ports.feed_order.end(end.but_settling.read_through, patients)
     if progress.outage:
         raise progress.outage
     result = _result(plan, progress, end, ports.fhir.calls - calls_before)
@@ -131,7 +122,7 @@ def run_slice(
 
 
 def _by_sequence(ports: Ports, stored: StoredWatermark) -> StoredWatermark:
-    """The marks in the feed's order of now, should a release of before have set them in another."""
+    """The marks by sequence number. An earlier release, which followed API v2, may have set them by time."""
     if not stored.is_by_time:
         return stored
     read_through = ports.feed.by_sequence(stored.read_through)
@@ -139,9 +130,21 @@ def _by_sequence(ports: Ports, stored: StoredWatermark) -> StoredWatermark:
     return replace(stored, watermark=watermark, read_through=read_through, is_by_time=False)
 
 
+def _work_through(ports: Ports, plan: Plan, sync: StudySync, rows: ErrorRows, limits: Limits) -> Progress:
+    """Syncs the studies that are due, and records the entries that cannot be synced now."""
+    recorder = FeedRecorder(rows)
+    due = sum(len(study.entries) for study in plan.due)
+    queue = StudyQueue(ports, sync, recorder, limits, lambda done: ports.lease.show_progress(done, due))
+    progress = queue.run(plan.due)
+    progress.counts += Counts(failed=recorder.torn(plan.torn) + recorder.gone(plan.gone))
+    for study in plan.not_due:
+        recorder.carried(study.entries, "an earlier entry of the study is not synced yet")
+        progress.carry(study.entries)
+    return progress
+
+
 def _result(plan: Plan, progress: Progress, end: SliceEnd, fhir_calls: int) -> BatchResult:
-    waiting_studies = {one.study for one in plan.left_carried}
-    waiting_studies |= {one.study for one in progress.carried}
+    carried_studies = {one.study for one in plan.left_carried} | {one.study for one in progress.carried}
     entries = len(plan.torn) + len(plan.gone) + sum(len(study.entries) for study in (*plan.due, *plan.not_due))
     counts = progress.counts + Counts(entries=entries, fhir_calls=fhir_calls)
     result = BatchResult(
@@ -149,7 +152,7 @@ def _result(plan: Plan, progress: Progress, end: SliceEnd, fhir_calls: int) -> B
         watermark=end.stored.watermark,
         held_by=plan.read.held_by,
         waiting=len(progress.carried) + len(plan.left_carried),
-        waiting_studies=len(waiting_studies),
+        waiting_studies=len(carried_studies),
         read_through=end.but_settling.read_through,
         but_settling=end.but_settling.watermark,
     )

@@ -1,4 +1,4 @@
-"""What nobody foresaw harms what it fell on, and nothing else: it becomes a named error, and a line in the log.
+"""Confines an unforeseen exception to the piece of work it came from: it becomes a named error, and a line in the log.
 
 The one place that catches broadly: around an entry that is mapped, a study that is merged and sent, a replay, a tick.
 """
@@ -16,9 +16,9 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def bulkhead(kind: type[UnforeseenError] = UnforeseenError) -> Iterator[None]:
-    """Raises `kind` in place of an exception that the app does not raise knowingly.
+    """Raises `kind` in place of an exception that the app does not raise itself.
 
-    A MemoryError is the host's, not the study's: it goes on up.
+    A MemoryError passes, as it is the host's fault and not the study's.
     """
     try:
         yield
@@ -30,6 +30,6 @@ def bulkhead(kind: type[UnforeseenError] = UnforeseenError) -> Iterator[None]:
         raise kind(type(error).__name__, frames) from None
 
 
-def tell(error: UnforeseenError, **where: Dimension) -> None:
-    """The ERROR line of what fell, with its traceback; `where` are sequence and UIDs."""
+def log_unforeseen(error: UnforeseenError, **where: Dimension) -> None:
+    """Logs the error with its traceback; `where` are sequence and UIDs."""
     log_line(logger, logging.ERROR, "\n  ".join([str(error), *error.frames]), **where)

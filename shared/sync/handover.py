@@ -1,12 +1,12 @@
-"""A host that starts, or takes over from another, on a FHIR server whose searches lag behind its writes."""
+"""Waits when a host starts, or takes over from another, if the FHIR server's searches lag behind its writes."""
 
 from collections.abc import Callable
 
 
 class Handover:
-    """What another host wrote last may be found by no search yet, and would be made twice: it is waited for.
+    """Searches may not find yet what another host wrote last, and it would be created twice.
 
-    What this host wrote itself it remembers, and need not wait for.
+    What this host itself wrote it remembers, so it does not wait for that.
     """
 
     def __init__(self, delay_seconds: float = 0.0) -> None:
@@ -14,11 +14,11 @@ class Handover:
         self._is_ours = False
 
     def begin(self, sleep: Callable[[float], None]) -> None:
-        """The lease is held: waits unless this host was the last to work."""
+        """To be called once the lease is held: waits unless this host was the last to work."""
         if not self._is_ours and self._delay_seconds:
             sleep(self._delay_seconds)
         self._is_ours = True
 
     def lost(self) -> None:
-        """Another host works, or may have worked."""
+        """To be called if another host works, or may have worked."""
         self._is_ours = False

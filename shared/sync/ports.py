@@ -275,7 +275,7 @@ class Lease(Protocol):
         """Raises LeaseLostError once this host no longer holds it."""
         ...
 
-    def tell(self, done: int, entries: int) -> None:
+    def show_progress(self, done: int, entries: int) -> None:
         """Publishes for the status that `done` of the slice's entries are done. Never raises."""
         ...
 

@@ -1,4 +1,4 @@
-"""One tick of the timer: at most one host at a time works; what it did is kept for the status."""
+"""One tick of the timer. Only one host at a time works, and what it did is kept for the status."""
 
 import logging
 from dataclasses import replace
@@ -11,26 +11,26 @@ from shared.model.outcome import BatchResult, Lag, Outcome, TickRecord
 from shared.process.log_lines import log_line
 from shared.sync.audit.audit import run_audit
 from shared.sync.batch import BatchOptions, run_batch
-from shared.sync.bulkhead import bulkhead, tell
+from shared.sync.bulkhead import bulkhead, log_unforeseen
 from shared.sync.ports import Ports
 from shared.sync.replay.late_orders import link_late_orders
 from shared.sync.replay.replay import run_replays
 from shared.sync.status.lag import lag_behind
-from shared.sync.status.outages import OutageLog, tell_change
+from shared.sync.status.outages import OutageLog, log_change
 from shared.sync.status.seen import DICOM_SERVICE, STORAGE, Seen, State, SyncState
 from shared.sync.status.state import state_of
 
 REPLAY_SECONDS = 30
-"""So long at most a tick works on replays: what is new in the feed must not wait for them."""
+"""How long a tick works on replays, at most: new entries of the feed must not wait for them."""
 
 LATE_ORDERS_SECONDS = 10
-"""Likewise on orders that came after their studies."""
+"""How long a tick looks for orders that came after their studies, at most."""
 
 AUDIT_SECONDS = 10
-"""And on the audit, which ends sooner where its pace has it rest, or something is new in the feed."""
+"""How long a tick works on the audit, at most. It ends sooner if its requests are spent, or the feed has entries."""
 
 REQUEST_SECONDS = 105
-"""An HTTP request's own time: so long after the budget what is under way may still be answered, and not longer."""
+"""How long after the tick's budget a request that is under way may still take: an HTTP request's own time-out."""
 
 STANDSTILL_TICKS = 5
 NOTHING_BEGUN = (
@@ -42,9 +42,10 @@ logger = logging.getLogger(__name__)
 
 
 def tick(ports: Ports, options: BatchOptions, outages: OutageLog) -> TickRecord:
-    """Runs one batch, then replays, under the lease. Known errors end the tick and are told in its record.
+    """Runs one batch, then replays and the audit, under the lease.
 
-    Of idle ticks one a minute is written down, in the journal and in the log.
+    The app's own errors end the tick, and its record has them. Of idle ticks only one in `quiet_seconds` is written to
+    the journal and the log.
     """
     started = ports.now()
     was_without_storage = outages.since(STORAGE) is not None
@@ -65,14 +66,14 @@ def tick(ports: Ports, options: BatchOptions, outages: OutageLog) -> TickRecord:
             ports.lease.release()
     except OutageError as error:  # of storage: the tick cannot even be recorded
         outages.down(error)
-        record = TickRecord(started, _seconds_since(started, ports), Outcome.FAILED, error=_told(error))
+        record = TickRecord(started, _seconds_since(started, ports), Outcome.FAILED, error=_described(error))
         state = state_of(Seen(ports.now(), None, down={STORAGE: str(error)}))
         state, before = replace(state, since=outages.since(error.system)), None
     else:
         state = state_of(Seen.by_tick(journal_now, options.standstill_seconds))
         before = state_of(Seen.by_tick(journal, options.standstill_seconds)).state
     _log(record, state)
-    tell_change(State.NOT_SYNCING if was_without_storage else before, state)
+    log_change(State.NOT_SYNCING if was_without_storage else before, state)
     return record
 
 
@@ -86,7 +87,7 @@ def _work(ports: Ports, options: BatchOptions, journal: Journal, outages: Outage
             ports.handover.begin(ports.sleep)
             result = run_batch(ports, options)
             outcome = result.outcome
-            # Where nothing was asked of the FHIR server for a minute: is it there for what comes next?
+            # If the FHIR server was not asked anything for a while, make sure that it is there for what comes next.
             if not result.fhir_calls and not journal.is_quiet_at(started, options.quiet_seconds):
                 ports.fhir.ensure_answers()
             outages.up()
@@ -95,36 +96,36 @@ def _work(ports: Ports, options: BatchOptions, journal: Journal, outages: Outage
             run_audit(ports, options, ports.now() + timedelta(seconds=AUDIT_SECONDS))
     except OutageError as outage:
         outages.down(outage)
-        outcome, error, system = Outcome.FAILED, _told(outage), outage.system
+        outcome, error, system = Outcome.FAILED, _described(outage), outage.system
     except LeaseLostError as lost:
         ports.handover.lost()
-        outcome, error = Outcome.STOPPED, _told(lost)
+        outcome, error = Outcome.STOPPED, _described(lost)
         logger.warning("the tick stopped: %s", lost)
     except UnforeseenTickError as unforeseen:
-        outcome, error = Outcome.FAILED, _told(unforeseen)
-        tell(unforeseen)
+        outcome, error = Outcome.FAILED, _described(unforeseen)
+        log_unforeseen(unforeseen)
     except DicomCastError as failure:
-        outcome, error = Outcome.FAILED, _told(failure)
+        outcome, error = Outcome.FAILED, _described(failure)
         system = _system_of(failure)
         logger.error("the tick failed: %s", error)  # noqa: TRY400 the message is for an operator, a traceback is not
     return TickRecord(started, _seconds_since(started, ports), outcome, result, error, _lag(ports, result), system)
 
 
 def _judged(record: TickRecord, journal: Journal, options: BatchOptions) -> TickRecord:
-    """The record; it tells a standstill where no tick of several has brought on what the feed has held for long."""
+    """The record; its outcome is a standstill if several ticks changed nothing though entries have waited for long."""
     ticks = journal.still_ticks + 1
     is_old = record.lag is not None and record.lag.seconds > options.standstill_seconds
     if not (record.stood_still and is_old and ticks >= STANDSTILL_TICKS):
         return record
     held_by = record.result.held_by if record.result else None
-    said = f"no progress in {ticks} ticks though the change feed goes on: {held_by or NOTHING_BEGUN}"
+    message = f"no progress in {ticks} ticks though the change feed goes on: {held_by or NOTHING_BEGUN}"
     if ticks == STANDSTILL_TICKS or (journal.last and journal.last.outcome is not Outcome.STANDSTILL):
-        logger.error("the sync stands still: %s", said)
-    return replace(record, outcome=Outcome.STANDSTILL, error=said)
+        logger.error("the sync stands still: %s", message)
+    return replace(record, outcome=Outcome.STANDSTILL, error=message)
 
 
 def _lag(ports: Ports, result: BatchResult | None) -> Lag | None:
-    """None where the feed or the watermark cannot be read: the tick's own error tells why."""
+    """None if the feed or the watermark cannot be read: the tick's own error says why."""
     try:
         with bulkhead(UnforeseenTickError):
             watermark = result.done if result else ports.watermarks.read().but_settling.watermark
@@ -137,7 +138,7 @@ def _seconds_since(started: datetime, ports: Ports) -> float:
     return round((ports.now() - started).total_seconds(), 3)
 
 
-def _told(error: DicomCastError) -> str:
+def _described(error: DicomCastError) -> str:
     return f"{type(error).__name__}: {error}"
 
 
@@ -148,7 +149,7 @@ def _system_of(failure: DicomCastError) -> str | None:
 
 
 def _log(record: TickRecord, state: SyncState | None) -> None:
-    """`state`: None where another host has the lease, which tells it."""
+    """`state`: None if another host has the lease, which logs it."""
     if state is None:
         log_line(logger, logging.INFO, f"tick {record.outcome}", Outcome=record.outcome)
         return

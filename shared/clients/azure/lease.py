@@ -60,7 +60,7 @@ class BlobLease:
         self._renewer.start()
         return True
 
-    def tell(self, done: int, entries: int) -> None:
+    def show_progress(self, done: int, entries: int) -> None:
         """Writes it into the blob's metadata, not more often than each TELL_SECONDS but for the last of a slice."""
         is_last = self._told is not None and done == entries and self._told != (done, entries)
         if is_last or time.monotonic() - self._told_at >= TELL_SECONDS:

@@ -10,7 +10,7 @@ from shared.process.log_lines import log_line
 from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.audit.round import RECENT, RoundWork, begun
 from shared.sync.batch import BatchOptions
-from shared.sync.bulkhead import bulkhead, tell
+from shared.sync.bulkhead import bulkhead, log_unforeseen
 from shared.sync.ports import Ports
 
 EVERY = timedelta(days=1)
@@ -90,7 +90,7 @@ def _next(ports: Ports, audit: AuditPorts, options: BatchOptions, round_: Round)
                 round_ = begun(audit, round_, now)
             return RoundWork(ports, audit, options, round_).step()
     except UnforeseenError as error:
-        tell(error, RoundId=round_.id)
+        log_unforeseen(error, RoundId=round_.id)
         return replace(round_.waiting(str(error), now), state=RoundState.FAILED)
     except (EntryError, FeedError, TransientError, OutageError) as error:
         waiting = round_.waiting(str(error), now)

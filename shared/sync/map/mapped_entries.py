@@ -24,7 +24,7 @@ from shared.mapping.resources import MappedInstance, StudyMapper
 from shared.model.change_feed import Action, ChangeFeedEntry, State
 from shared.model.failures import ErrorTable, FailedEntry, InvalidTag
 from shared.model.fhir import Resource
-from shared.sync.bulkhead import bulkhead, tell
+from shared.sync.bulkhead import bulkhead, log_unforeseen
 from shared.sync.ports import Archive
 from shared.sync.read.plan import ChangedInstance
 
@@ -176,7 +176,7 @@ def failed(entry: ChangeFeedEntry, error: EntryError) -> FailedEntry:
     if not isinstance(error, UnforeseenError):
         failure = FailedEntry.of(entry, error.table, type(error).__name__, str(error))
         return replace(failure, may_befall_all=True) if _may_befall_all(error) else failure
-    tell(
+    log_unforeseen(
         error, Sequence=entry.sequence, StudyInstanceUID=entry.study_instance_uid, SOPInstanceUID=entry.sop_instance_uid
     )
     return replace(FailedEntry.of(entry, error.table, error.name, str(error)), is_unforeseen=True)

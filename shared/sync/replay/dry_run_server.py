@@ -130,7 +130,7 @@ class NoLease:
     def ensure_held(self) -> None:
         """Nothing is written."""
 
-    def tell(self, done: int, entries: int) -> None:
+    def show_progress(self, done: int, entries: int) -> None:
         pass
 
     def release(self) -> None:

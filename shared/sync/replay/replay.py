@@ -22,7 +22,7 @@ from shared.model.replay import (
 from shared.model.watermark import Watermark
 from shared.process.log_lines import log_line
 from shared.sync.batch import BatchOptions
-from shared.sync.bulkhead import bulkhead, tell
+from shared.sync.bulkhead import bulkhead, log_unforeseen
 from shared.sync.merge.feed_order import FeedOrder
 from shared.sync.merge.resource_cache import ResourceCache
 from shared.sync.ports import Ports
@@ -91,7 +91,7 @@ def _next_slice(ports: Ports, options: BatchOptions, replay: Replay, size: int) 
     except TransientError as error:
         return _tried_in_vain(ports, options, replay, error)
     except UnforeseenError as error:
-        tell(error, ReplayId=replay.id)
+        log_unforeseen(error, ReplayId=replay.id)
         return replay.failing(ReplayError(None, "", str(error)))
     except FeedError as error:
         return replay.failing(ReplayError(None, "", str(error)))

@@ -37,7 +37,7 @@ class OutageLog:
         self._since.clear()
 
 
-def tell_change(before: State | None, found: SyncState) -> None:
+def log_change(before: State | None, found: SyncState) -> None:
     """Logs the state where it is another than before, which is None where it is not known."""
     if found.state is before:
         return

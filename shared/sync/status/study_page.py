@@ -19,7 +19,7 @@ from shared.model.change_feed import DEFAULT_PARTITION, ChangeFeedEntry
 from shared.model.failures import ErrorQuery, ErrorRow, ErrorTable
 from shared.model.fhir import Resource
 from shared.process.log_lines import log_line
-from shared.sync.bulkhead import bulkhead, tell
+from shared.sync.bulkhead import bulkhead, log_unforeseen
 from shared.sync.ports import Ports
 from shared.sync.replay.dry_rebuild import dry_rebuild
 from shared.sync.replay.dry_run_server import DryRunServer
@@ -48,7 +48,7 @@ class _Faults:
                 yield
         except DicomCastError as error:
             if isinstance(error, UnforeseenError):
-                tell(error, StudyInstanceUID=self.uid)
+                log_unforeseen(error, StudyInstanceUID=self.uid)
             if (said := str(error)) not in self.told:
                 self.told.append(said)
 

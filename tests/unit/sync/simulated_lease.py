@@ -71,7 +71,7 @@ class HostLease:
         if self._clock.seconds >= self._valid_until:
             raise LeaseLostError("not renewed in time")
 
-    def tell(self, done, entries) -> None:
+    def show_progress(self, done, entries) -> None:
         pass
 
     def release(self) -> None:
