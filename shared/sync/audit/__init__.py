@@ -1,1 +1,1 @@
-"""FHIR held against what the archive holds, study by study, and healed."""
+"""FHIR compared with what the archive holds, study by study, and healed."""

@@ -1,4 +1,4 @@
-"""The audit within a tick: after the feed and the replays, at a slow pace, a round a day (docs/adr/0040)."""
+"""The audit within a tick: after the feed and the replays, at a bounded rate, one round a day (docs/adr/0040)."""
 
 import logging
 from dataclasses import replace
@@ -15,20 +15,21 @@ from shared.sync.ports import Ports
 
 EVERY = timedelta(days=1)
 FIRST_AFTER = timedelta(hours=1)
-"""The first round of a deployment: what it was deployed for goes first."""
+"""How long after deployment the first round begins: the sync itself goes first."""
 LOOK_EVERY = timedelta(seconds=30)
-"""So often it is looked whether somebody wants a round, by another process: 3,000 reads of a table a day."""
+"""How often the table is read for a round that another process has asked for: 3,000 reads a day."""
 TRY_AGAIN = timedelta(seconds=60)
+"""How long a round waits after a fault."""
 MOST_UNREAD = 500
-"""Entries that came while the tick was at work: they wait for a step, of 3 s. Behind more the audit waits."""
+"""Entries of the feed that may wait for one step of the audit, of 3 s. If there are more, the audit waits."""
 GIVEN_UP_AFTER = timedelta(hours=6)
-"""A round that cannot go on for so long has failed; the next day has another."""
+"""A round that cannot go on for this long has failed; the next day has another."""
 
 logger = logging.getLogger(__name__)
 
 
 def run_audit(ports: Ports, options: BatchOptions, deadline: datetime) -> None:
-    """Some steps of the round that is due, if any is. Raises LeaseLostError, and OutageError of storage."""
+    """Does some steps of the round that is due, if one is. Raises LeaseLostError, and OutageError of storage."""
     audit, now = ports.audit, ports.now()
     if audit is None or (audit.memory.rests_until and now < audit.memory.rests_until):
         return
@@ -56,7 +57,7 @@ def run_audit(ports: Ports, options: BatchOptions, deadline: datetime) -> None:
 
 
 def _due(audit: AuditPorts, options: BatchOptions, now: datetime) -> Round | None:
-    """The round to work on; one a day begins by itself where the setting says so."""
+    """The round to work on, if any. One a day begins by itself unless the setting has switched the audit off."""
     current = audit.rounds.current()
     if current and current.is_under_way:
         return None if current.not_before and now < current.not_before else current
@@ -72,7 +73,7 @@ def _due(audit: AuditPorts, options: BatchOptions, now: datetime) -> Round | Non
 
 
 def _unread(ports: Ports) -> int | None:
-    """How many sequence numbers of the feed are not read yet; None where it cannot be told."""
+    """How many sequence numbers of the feed are not read yet; None if the feed cannot be read."""
     try:
         latest = ports.feed.latest()
     except (FeedError, OutageError):
@@ -82,7 +83,7 @@ def _unread(ports: Ports) -> int | None:
 
 
 def _next(ports: Ports, audit: AuditPorts, options: BatchOptions, round_: Round) -> Round:
-    """The round with a step done, or with what it waits for."""
+    """The round after one step, or with the fault that it waits for."""
     now = ports.now()
     try:
         with bulkhead():
@@ -99,7 +100,7 @@ def _next(ports: Ports, audit: AuditPorts, options: BatchOptions, round_: Round)
 
 
 def _log_end(round_: Round, open_: int) -> None:
-    """`open_`: differences that nobody has mended yet."""
+    """`open_`: differences that are not resolved yet."""
     counts = round_.counts
     level = logging.WARNING if round_.state in (RoundState.STOPPED, RoundState.FAILED) else logging.INFO
     log_line(

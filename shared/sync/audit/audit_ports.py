@@ -1,4 +1,4 @@
-"""What the audit needs of the outside world besides what the loop does."""
+"""What the audit needs of the outside world besides the ports of the loop."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ class StudyList(Protocol):
     """The DICOM service's list of its studies."""
 
     def partitions(self) -> Sequence[str]:
-        """The names of the data partitions, sorted; the default one alone where there are none.
+        """The names of the data partitions, sorted; only the default one if the service has none.
 
         Raises FeedError, OutageError.
         """
@@ -22,14 +22,14 @@ class StudyList(Protocol):
     def page(
         self, partition: str, offset: int, dates: tuple[date, date] | None = None
     ) -> tuple[Sequence[ListedStudy], bool]:
-        """Studies from `offset` on, in an order that means nothing, and whether there are more.
+        """One page of studies from `offset` on, in no particular order, and whether there are more.
 
-        `dates`: of the first and the last StudyDate. Raises FeedError, OutageError.
+        `dates`: the first and the last StudyDate; None: all studies. Raises FeedError, OutageError.
         """
         ...
 
     def is_absent(self, study_instance_uid: str, partition: str) -> bool:
-        """Whether the study's metadata is answered with 404. Raises OutageError."""
+        """Whether the DICOM service answers 404 for the study's metadata. Raises OutageError."""
         ...
 
 
@@ -39,23 +39,23 @@ class RoundStore(Protocol):
     def current(self) -> Round | None: ...
 
     def latest(self, count: int) -> Sequence[Round]:
-        """The current one first."""
+        """At most `count` rounds, the current one first."""
         ...
 
     def create(self, request: RoundRequest, not_before: datetime | None = None) -> Round:
-        """A new current one, in place of one that has ended or not begun. Raises RoundUnderWayError."""
+        """A new current round, in place of one that has ended or not begun. Raises RoundUnderWayError."""
         ...
 
     def write(self, round_: Round) -> Round:
-        """The round, or as it was cancelled meanwhile. Raises LeaseLostError where another host has written it."""
+        """The round as stored, which may be cancelled by now. Raises LeaseLostError if another host has written it."""
         ...
 
     def cancel(self) -> Round | None:
-        """The current one, cancelled; None where none is under way."""
+        """The current round, cancelled; None if none is under way."""
         ...
 
     def confirm(self, round_id: str) -> Round | None:
-        """A stopped one, which goes on with the deletes that it told; None where it is not that."""
+        """The stopped round, which goes on with the deletes that it reported; None if it is not stopped."""
         ...
 
 
@@ -69,28 +69,28 @@ class DifferenceStore(Protocol):
     def open(
         self, size: int, after: str = "", seen_before: datetime | None = None, kind: Kind | None = None
     ) -> Sequence[tuple[str, Difference]]:
-        """Open rows by key, behind `after`; `seen_before`: that no round has seen since."""
+        """At most `size` open rows with their keys, behind the key `after`; `seen_before`: last seen before then."""
         ...
 
     def page(self, query: DifferenceQuery) -> Sequence[tuple[str, Difference]]:
-        """Rows by key, each with its key."""
+        """One page of rows in the order of their keys, each with its key."""
         ...
 
     def counts(self) -> Mapping[Kind, int]:
-        """The open rows by kind; of more than a thousand the first thousand."""
+        """How many open rows there are of each kind; at most a thousand rows are counted."""
         ...
 
     def let_go(self, resolved_before: datetime) -> None:
-        """Takes rows away that were resolved long ago."""
+        """Removes the rows that were resolved before that time."""
         ...
 
 
 @dataclass(slots=True)
 class AuditMemory:
-    """What a host remembers from tick to tick; all of it may be forgotten at any time.
+    """What a host remembers from tick to tick; all of it may be lost at any time.
 
-    `rests_until`: nothing is asked before. `chunk`: what of the round was read and not compared yet.
-    `signs`: the search that finds what is ours, by data partition; empty where none does.
+    `rests_until`: the audit makes no request before. `chunk`: what was read of the round and is not compared yet.
+    `signs`: the search that finds the app's own studies, by the DICOM service's URL; empty if no search finds them.
     """
 
     rests_until: datetime | None = None
@@ -100,7 +100,7 @@ class AuditMemory:
 
 @dataclass(frozen=True, slots=True)
 class AuditPorts:
-    """`requests`: how many were made to both servers so far."""
+    """`requests`: how many requests both servers have got so far."""
 
     studies: StudyList
     rounds: RoundStore

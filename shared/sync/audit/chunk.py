@@ -1,4 +1,4 @@
-"""One place of a round, read on both sides: which studies have to be looked at closely."""
+"""Reads one place of a round on both sides, and finds the studies that have to be looked at closely."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -19,15 +19,15 @@ from shared.sync.audit.windows import dates_of, following, halved
 from shared.sync.ports import Ports
 
 AT_ONCE = 200
-"""Studies that FHIR is asked for together."""
+"""Studies that FHIR is searched for in one batch."""
 PAGES = 5
-"""Of all studies at once: few have no day."""
+"""Pages of the list of all studies in one chunk: few studies are without a date."""
 MOST_PAGES = 1_000
-"""Of one day in the archive, or of studies without one: 200,000 studies."""
+"""Pages of one StudyDate in the archive: 200,000 studies."""
 READINGS = 3
-"""Of a day whose pages repeat each other: rows move while they are read."""
+"""Readings of a day whose pages repeat studies, because the list has changed while it was read."""
 ROWS = 100
-"""Of the table of differences at once."""
+"""Open differences in one chunk."""
 NOT_FOUND = (
     "this FHIR server has studies, and finds none by _source or _tag of {}: "
     "what is in FHIR, and not in DICOM, cannot be told"
@@ -35,7 +35,7 @@ NOT_FOUND = (
 
 
 class ChunkReader:
-    """Of one round. `options` are those of the default data partition."""
+    """Reads the chunks of one round. `options`: those of the default data partition."""
 
     def __init__(self, ports: Ports, audit: AuditPorts, options: MappingOptions, round_: Round) -> None:
         self._fhir = ports.fhir
@@ -46,7 +46,7 @@ class ChunkReader:
         self._is_any_held = False
 
     def read(self) -> Chunk:
-        """What is at the round's place. Raises FeedError, OutageError, TransientError, EntryError."""
+        """The chunk at the round's place. Raises FeedError, OutageError, TransientError, EntryError."""
         place, scope = replace(self._round.place, after=""), self._round.request.scope
         if isinstance(scope, OneStudy) and place.phase is Phase.DATED:
             one = (scope.partition, scope.study_instance_uid)
@@ -62,7 +62,7 @@ class ChunkReader:
                 return self._open(self._round.place)
 
     def _dated(self, place: Place) -> Chunk:
-        """A window of StudyDates: halved until what both sides have of it can be read at once."""
+        """A window of StudyDates, halved until each side can list what it has of it in few pages."""
         options, ours = self._of_partition(place)
         asked = place
         while True:
@@ -91,19 +91,19 @@ class ChunkReader:
         return self._chunk(place, found, len(studies), window or self._behind(place))
 
     def _listed(self, place: Place, *, all_pages: bool) -> Sequence[ListedStudy] | None:
-        """What the archive has in the window; None where it is more than a page, and not all pages are wanted."""
+        """The archive's studies in the window; None if they are more than a page, and not `all_pages` are wanted."""
         page, is_more = self._audit.studies.page(place.partition, 0, dates_of(place))
         if not is_more:
             return page
         return self._of_day(place) if all_pages else None
 
     def _of_day(self, place: Place) -> list[ListedStudy]:
-        """All pages; once more where one repeats what another had, for then one that moved may have been passed by."""
+        """All studies of the day; read again if pages repeat a study, as then another may have been missed."""
         found: dict[str, ListedStudy] = {}
         for _ in range(READINGS):
-            told = list(self._pages(place))
-            found |= unique(told)
-            if len(unique(told)) == len(told):
+            listed = list(self._pages(place))
+            found |= unique(listed)
+            if len(unique(listed)) == len(listed):
                 break
         return list(found.values())
 
@@ -118,7 +118,7 @@ class ChunkReader:
         raise FeedError(f"more than {offset} studies are of one StudyDate: they are not compared")
 
     def _undated(self, place: Place) -> Chunk:
-        """Pages of all studies, of which those without a day are compared: no search finds these alone."""
+        """Some pages of all studies; those without a date are compared, as no search finds only them."""
         options, _ = self._of_partition(place)
         listed: list[ListedStudy] = []
         is_more = True
@@ -133,14 +133,14 @@ class ChunkReader:
         return self._chunk(place, found, len(studies), following_page if is_more else self._behind(place))
 
     def _undated_in_fhir(self, place: Place) -> Chunk:
-        """Studies of ours without `started`: whether the archive has them is all that is asked."""
+        """The app's studies without `started`: it is only checked whether the archive has them."""
         options, ours = self._of_partition(place)
         held = ours.without_date()
         found = [(place.partition, uid) for one in held if (uid := uid_of(one, options))]
         return replace(self._chunk(place, found, 0, self._behind(place)), is_of_fhir=True)
 
     def _open(self, place: Place) -> Chunk:
-        """Differences that this round has not met: FHIR may have been mended, or cannot be searched."""
+        """Open differences that this round has not seen: FHIR may have been corrected, or cannot be searched."""
         started = self._round.started or self._round.created
         rows = self._audit.differences.open(ROWS, place.after, seen_before=started)
         suspects = tuple((key, row.study) for key, row in rows)
@@ -148,7 +148,7 @@ class ChunkReader:
         return Chunk(self._round.id, replace(place, after=""), suspects, 0, behind)
 
     def _suspects(self, studies: Sequence[ListedStudy], options: MappingOptions) -> Iterator[str]:
-        """Of these of the archive, by what FHIR says of them."""
+        """The StudyInstanceUIDs of these studies that have to be read, by what FHIR says about them."""
         for start in range(0, len(studies), AT_ONCE):
             part = studies[start : start + AT_ONCE]
             held = self._held([one.study_instance_uid for one in part], options)
@@ -158,7 +158,7 @@ class ChunkReader:
                     yield one.study_instance_uid
 
     def _held(self, uids: Sequence[str], options: MappingOptions) -> Mapping[str, Sequence[Resource]]:
-        """The ImagingStudies with these UIDs, by UID. The first round of all reads their lists of series, too."""
+        """The ImagingStudies with these UIDs, by UID. The very first round reads their series, too."""
         is_listed = self._round.since is None or not options.extended
         elements = f"&_elements={SUMMARY}{',series' if is_listed else ''}"
         asked = [("ImagingStudy", identifier_query(options.uid_system, f"urn:oid:{uid}") + elements) for uid in uids]
@@ -171,11 +171,11 @@ class ChunkReader:
         return {uid: list(found.values()) for uid, found in held.items()}
 
     def _screen(self, held: Sequence[Resource]) -> Screen:
-        """With the identifiers of the Patients that these studies link to."""
+        """The screen, with the identifiers of the Patients that these studies link to."""
         ids = [one.removeprefix("Patient/") for one in map(subject_of, held) if one.startswith("Patient/")]
         asked = [("Patient", f"_id={quote(one, safe='')}&_elements=identifier") for one in dict.fromkeys(ids)]
-        answers = self._fhir.search_many(asked) if asked else []
-        identifiers = {f"Patient/{one.get('id')}": values_of(one) for found in answers for one in found}
+        results = self._fhir.search_many(asked) if asked else []
+        identifiers = {f"Patient/{one.get('id')}": values_of(one) for found in results for one in found}
         request = self._round.request
         return Screen(self._round.number, self._round.since, request.is_deep, identifiers)
 
@@ -184,7 +184,7 @@ class ChunkReader:
         return options, MadeByUs(self._fhir, options, self._audit.memory.signs, self._unknown.append)
 
     def _behind(self, place: Place) -> Place:
-        """The next phase, or the next data partition."""
+        """The next place: the next phase, or the first phase of the next data partition."""
         if not self._round.is_whole:
             return Place(Phase.DELETES)
         phases = {Phase.DATED: Phase.UNDATED, Phase.UNDATED: Phase.FHIR_UNDATED}

@@ -1,7 +1,7 @@
-"""A suspicion looked at closely: what would a rebuild of this study write now? Only that is a difference.
+"""Looks closely at a suspect study: what a rebuild would write now is the difference, and nothing else is.
 
-It counts once two readings say the same, and no entry of the feed that is not done yet names the study: what is on its
-way is no drift, and an answer that breaks off once invents none.
+It counts only if two readings agree, and if no entry of the feed that is still to be synced names the study. So neither
+a change that is on its way nor a response that broke off is taken for a difference.
 """
 
 from collections.abc import Sequence
@@ -21,16 +21,16 @@ from shared.sync.replay.dry_rebuild import dry_rebuild
 from shared.sync.replay.dry_run_server import DryRunServer, PlannedChange
 
 MOST_NEW = 1_000
-"""Entries of the feed that are read to see whether they name the study; where there are more it is put off."""
+"""Entries of the feed that are read to see whether they name the study; if there are more, it is put off."""
 KNOWN = frozenset({ErrorTable.FHIR, ErrorTable.TRANSIENT_RETRY, ErrorTable.TRANSIENT_FAILURE})
-"""The tables whose open rows say already that FHIR does not have the study as it should."""
+"""The tables whose open rows already say that the study is not in FHIR as it should be."""
 _COUNTED_ONLY = "StudyTooLargeError"
 _KINDS = {"subject": Kind.PATIENT, "series": Kind.SERIES, "numberOfSeries": Kind.SERIES, "modality": Kind.MODALITY}
 _KINDS |= {"numberOfInstances": Kind.SERIES}
 
 
 class Finding(Enum):
-    """What became of a suspicion. `KNOWN`: open rows tell it. `PUT_OFF`: the study is changing, or cannot be read."""
+    """What was found. `KNOWN`: open error rows say it already. `PUT_OFF`: the study changes, or cannot be read."""
 
     SAME = auto()
     DIFFERS = auto()
@@ -40,7 +40,7 @@ class Finding(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`kind` and `says` of what differs: elements and resources, no values."""
+    """`kind`, and `says`: which elements and resources differ, without values."""
 
     finding: Finding
     kind: Kind = Kind.ELEMENT
@@ -49,21 +49,21 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What a rebuild would do. `is_empty`: the archive has told no instance. `failures`: some cannot be synced."""
+    """What a rebuild would write. `is_empty`: the archive has listed no instance."""
 
     changes: Sequence[PlannedChange]
     is_empty: bool
 
 
 def confirm(ports: Ports, studies: StudyList, options: MappingOptions, study: StudyKey) -> Verdict:
-    """What is so of the study. Raises OutageError, LeaseLostError."""
+    """The finding about the study. Raises OutageError, LeaseLostError."""
     try:
         plan = _planned(ports, options, study)
         if not plan.changes:
             return Verdict(Finding.SAME)
         verdict = _differing(plan)
         if plan.is_empty and not is_absent(ports, studies, study):
-            return Verdict(Finding.PUT_OFF)  # the archive has it, and told no instance of it
+            return Verdict(Finding.PUT_OFF)  # the archive has the study, and has listed no instance of it
         again = _planned(ports, options, study)
         if not again.changes or again.is_empty is not plan.is_empty or _differing(again) != verdict:
             return Verdict(Finding.PUT_OFF)
@@ -92,14 +92,14 @@ def _planned(ports: Ports, options: MappingOptions, study: StudyKey) -> _Plan:
 
 
 def _differing(plan: _Plan) -> Verdict:
-    """The kind of what would be written, and what it is of."""
+    """The most serious kind of what would be written, and which elements and resources it is about."""
     kinds: set[Kind] = set()
-    told: set[str] = set()
+    says: set[str] = set()
     for change in plan.changes:
         resource_type = change.write.url.partition("/")[0]
         if resource_type != "ImagingStudy":
             kinds.add(Kind.RESOURCE)
-            told.add(f"{change.write.method} {resource_type}")
+            says.add(f"{change.write.method} {resource_type}")
         elif plan.is_empty:
             kinds.add(Kind.GONE)
         elif change.before is None:
@@ -107,13 +107,13 @@ def _differing(plan: _Plan) -> Verdict:
         else:
             paths = [one.path.partition(".")[0] for one in differences(change.before, change.after)]
             kinds |= {_KINDS.get(path, Kind.ELEMENT) for path in paths or [""]}
-            told |= {f"ImagingStudy.{path}" for path in paths}
+            says |= {f"ImagingStudy.{path}" for path in paths}
     worst = next(kind for kind in Kind if kind in kinds)
-    return Verdict(Finding.DIFFERS, worst, ", ".join(sorted(told)))
+    return Verdict(Finding.DIFFERS, worst, ", ".join(sorted(says)))
 
 
 def _is_on_its_way(ports: Ports, study: StudyKey) -> bool:
-    """Whether an entry that is not done names the study: one that is carried, that settles, or that is new."""
+    """Whether an entry that is still to be synced names the study: a carried, a settling, a late or a new one."""
     stored = ports.watermarks.read()
     if any(one.study == study for one in carried_entries(ports, stored)):
         return True

@@ -1,4 +1,4 @@
-"""What a round may delete: what was absent twice, some time apart, and not so much that a person has to look first."""
+"""The studies that a round may delete: absent in two rounds, some time apart, and few; more need confirmation."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -8,15 +8,15 @@ from shared.sync.audit.audit_ports import DifferenceStore
 
 AT_ONCE = 1_000
 MOST = 10_000
-"""Rows: a round that has more stops in any case."""
+"""Rows that are read: a round with as many stops in any case."""
 PART_OF_COMPARED = 100
-"""Of so many studies compared one may be deleted without a person's word."""
+"""One in this many compared studies may be deleted without confirmation."""
 
 
 def ripe_deletes(
     differences: DifferenceStore, round_: Round, now: datetime, options: AuditOptions
 ) -> Sequence[Difference]:
-    """Studies that the archive has no more, by this round and by one that was long enough before."""
+    """Studies that were absent from the archive in this round, and in one that was long enough before."""
     began = round_.started or round_.created
     ripe_since = now - timedelta(seconds=options.delete_after_seconds)
     found: list[Difference] = []
@@ -28,6 +28,6 @@ def ripe_deletes(
 
 
 def allowed_deletes(round_: Round, options: AuditOptions) -> int:
-    """How many the round may do: as many as a person has confirmed, or few."""
+    """How many studies the round may delete: as many as a person has confirmed, or few."""
     by_itself = min(options.max_deletes, round_.counts.compared // PART_OF_COMPARED)
     return max(by_itself, round_.deletes_confirmed)

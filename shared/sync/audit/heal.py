@@ -1,4 +1,4 @@
-"""A difference healed: the study is rebuilt, on the road that a replay takes."""
+"""Heals a difference: the study is rebuilt in the same way as by a replay."""
 
 from datetime import datetime
 
@@ -16,7 +16,7 @@ MAX_FAILURE_BYTES = 2_000
 
 
 def heal(ports: Ports, options: BatchOptions, study: StudyKey, until: datetime) -> str:
-    """Why it was not healed; empty where it was. What cannot be synced is recorded as by any replay.
+    """The reason why it was not healed; empty if it was. Failures are recorded as by a replay.
 
     Raises LeaseLostError, OutageError.
     """
@@ -32,5 +32,5 @@ def heal(ports: Ports, options: BatchOptions, study: StudyKey, until: datetime) 
         raise progress.outage
     if recorder.waiting or progress.unfinished:
         return shortened(recorder.waiting or "the tick's time was over", MAX_FAILURE_BYTES)
-    told = [one.message for one in recorder.errors] if not progress.studies_written else []
-    return shortened(told[0], MAX_FAILURE_BYTES) if told else ""
+    messages = [one.message for one in recorder.errors] if not progress.studies_written else []
+    return shortened(messages[0], MAX_FAILURE_BYTES) if messages else ""

@@ -1,7 +1,7 @@
-"""ImagingStudies that the app made for one data partition, as a search by their sign finds them (docs/adr/0017).
+"""Finds the ImagingStudies that the app made for one data partition, by the sign that they have (docs/adr/0017).
 
-A server that keeps `meta.source` is searched by it, since each study has one, also of releases that wrote no tag; any
-other by the tag. On a server that takes neither search it cannot be told what FHIR has and the archive has not.
+A server that keeps `meta.source` is searched by it, as every study has one, also if an old release wrote no tag; other
+servers are searched by the tag. If a server takes neither search, studies that only FHIR has cannot be found.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,26 +20,26 @@ _FEW_PAGES, _ALL_PAGES = 5, 200
 
 
 class MadeByUs:
-    """`signs` remembers the search that finds ours, by the DICOM service's URL. `tell` is told what is not known."""
+    """`signs` keeps the search that finds them, by the DICOM service's URL. `report` gets what cannot be found."""
 
     def __init__(
-        self, fhir: FhirServer, options: MappingOptions, signs: dict[str, str], tell: Callable[[str], None]
+        self, fhir: FhirServer, options: MappingOptions, signs: dict[str, str], report: Callable[[str], None]
     ) -> None:
         self._fhir = fhir
         self._options = options
         self._signs = signs
-        self._tell = tell
+        self._report = report
 
     def between(self, first: date, last: date, *, all_pages: bool) -> list[Resource] | None:
-        """Those that started in these days, and some around them; None where they are too many for some pages.
+        """Those that started on these days, and some from the days beside; None if they take too many pages.
 
-        A time with an offset may be of another day in UTC: the days beside the window are searched too.
+        The days beside the window are searched too, since a time with an offset may be of another day in UTC.
         """
         day = timedelta(days=1)
         start = f"&started=ge{(first - day).isoformat()}" if first > date.min else ""
         end = f"&started=le{(last + day).isoformat()}" if last.year < date.max.year else ""
         if not (start or end):
-            start = "&started=ge1000-01-01"  # a study without a date is none of any window
+            start = "&started=ge1000-01-01"  # no window holds the studies without a date
         return self._searched(f"{start}{end}", f"of {first} to {last}", all_pages=all_pages)
 
     def without_date(self) -> list[Resource]:
@@ -55,10 +55,10 @@ class MadeByUs:
         except PagingError as error:
             if not all_pages:
                 return None
-            self._tell(f"studies {named} that are in FHIR, and not in DICOM, cannot be told: {error}")
+            self._report(f"studies {named} that are in FHIR, and not in DICOM, cannot be told: {error}")
             return []
         except FhirRefusedError as error:
-            self._tell(f"studies {named} that are in FHIR, and not in DICOM, cannot be told: {error}")
+            self._report(f"studies {named} that are in FHIR, and not in DICOM, cannot be told: {error}")
             return []
         return [one for one in found if self._is_ours(one)]
 
@@ -66,7 +66,7 @@ class MadeByUs:
         return [one for page in self._fhir.pages("ImagingStudy", query, most) for one in page]
 
     def _sign(self) -> str:
-        """The search to use, looked for once; empty where none finds anything."""
+        """The search to use, determined once; empty if neither search finds a study."""
         url = self._options.service_url
         if url not in self._signs:
             self._signs[url] = next(filter(self._finds, (source_query(url), tag_query(SIGN_SYSTEM, url))), "")
@@ -74,7 +74,7 @@ class MadeByUs:
 
     @property
     def finds_none(self) -> bool:
-        """Whether no study was found by either sign."""
+        """Whether neither search finds a study of the app."""
         return not self._sign()
 
     def _finds(self, query: str) -> bool:
@@ -85,7 +85,7 @@ class MadeByUs:
         return any(map(self._is_ours, found))
 
     def _is_ours(self, study: Resource) -> bool:
-        """A server that ignores a parameter answers with everything."""
+        """Checked because a server that ignores a parameter finds everything."""
         try:
             return is_ours(readable(study), self._options.service_url)
         except EntryError:

@@ -1,7 +1,6 @@
-"""A round of the audit, step by step: read a place on both sides, look at suspects closely, note and heal them.
+"""A round of the audit, step by step: read a place on both sides, look at suspect studies, record and heal them.
 
-What is noted follows from what both sides say now. So a step that a killed host did by halves is done again without
-harm.
+What is recorded depends only on what both sides hold now, so a step that a killed host left half done can be repeated.
 """
 
 from dataclasses import replace
@@ -30,17 +29,17 @@ from shared.sync.batch import BatchOptions
 from shared.sync.ports import Ports
 
 STEP_SECONDS = 3
-"""What is new in the feed waits so long for a step, and for the study at work at its end."""
+"""How long a step goes on, plus the study at work at its end: new entries of the feed wait for it."""
 MOST_ROWS = 10_000
-"""Differences of one round that become rows; more are counted, and healed."""
+"""Differences of one round that get a row; more are only counted and healed."""
 RECENT = 50
-"""Rounds that are looked through for the last whole one."""
+"""Rounds that are searched for the last one over the whole archive."""
 KEPT_DAYS = 90
-"""So long the row of a resolved difference is kept."""
+"""How long the row of a resolved difference is kept."""
 
 
 class RoundWork:
-    """One round, of which a host does some."""
+    """The work on one round, which hosts do in turns."""
 
     def __init__(self, ports: Ports, audit: AuditPorts, options: BatchOptions, round_: Round) -> None:
         self._ports = ports
@@ -57,7 +56,7 @@ class RoundWork:
         return self._options.audit
 
     def step(self) -> Round:
-        """The round with some more of it done. Raises what `ChunkReader.read`, `confirm` and `heal` do."""
+        """The round after one more step. Raises what `ChunkReader.read`, `confirm` and `heal` do."""
         before = self._audit.requests()
         now = self._ports.now()
         self._round = replace(self._round, updated=now, waiting_for=None, failing_since=None)
@@ -81,13 +80,13 @@ class RoundWork:
         if not rest or done == rest[-1][0]:
             self._audit.memory.chunk = None
             self._round = replace(self._round.counting(compared=chunk.compared), place=chunk.following)
-            for said in chunk.unknown:
-                self._round = self._round.not_knowing(said)
+            for message in chunk.unknown:
+                self._round = self._round.not_knowing(message)
         else:
             self._round = replace(self._round, place=replace(chunk.place, after=done))
 
     def _chunk(self) -> Chunk:
-        """What is at the round's place; read again by a host that does not remember it."""
+        """The chunk at the round's place; read again by a host that does not remember it."""
         memory, place = self._audit.memory, self._round.place
         known = memory.chunk
         if known is None or (known.round_id, known.place) != (self._round.id, replace(place, after="")):
@@ -109,18 +108,18 @@ class RoundWork:
             case Finding.PUT_OFF:
                 self._round = self._round.counting(put_off=1)
             case Finding.DIFFERS:
-                self._note(study, verdict)
+                self._record(study, verdict)
 
     def _is_absent(self, study: StudyKey) -> bool:
-        """What cannot be asked is not absent."""
+        """False if the archive cannot be asked."""
         try:
             return is_absent(self._ports, self._audit.studies, study)
         except UnreadStudyError:
             return False
 
-    def _note(self, study: StudyKey, verdict: Verdict) -> None:
-        """A row, and the study healed where that is wished for and deletes nothing."""
-        is_gone = verdict.kind is Kind.GONE  # no list of the archive's has counted it
+    def _record(self, study: StudyKey, verdict: Verdict) -> None:
+        """Records a row, and heals the study if the round heals and nothing is deleted by it."""
+        is_gone = verdict.kind is Kind.GONE  # the archive does not list it, so it was not counted yet
         self._round = self._round.counting(read=1, differed=1, compared=int(is_gone))
         is_recorded = self._round.counts.differed <= MOST_ROWS
         if is_recorded:
@@ -140,7 +139,7 @@ class RoundWork:
         return not failure
 
     def _difference(self, study: StudyKey, verdict: Verdict) -> Difference:
-        """With what earlier rounds have seen. One that was resolved in between begins anew."""
+        """The row, with what earlier rounds have seen of it. A resolved difference that comes again is a new one."""
         now, known = self._ports.now(), self._audit.differences.of(study)
         partition, uid = study
         is_gone = verdict.kind is Kind.GONE
@@ -159,7 +158,7 @@ class RoundWork:
             self._audit.differences.write(replace(known, resolved_at=now, is_healed=is_healed, failure=""))
 
     def _delete(self, now: datetime) -> None:
-        """What was absent in two rounds, some time apart, unless it is so much that a person has to look first."""
+        """Deletes studies that were absent in two rounds; stops the round if they are too many without confirmation."""
         ripe = ripe_deletes(self._audit.differences, self._round, now, self._setting) if self._heals else []
         if self._round.counts.deleted + len(ripe) > allowed_deletes(self._round, self._setting):
             self._round = replace(self._round, state=RoundState.STOPPED, deletes_waiting=len(ripe))
@@ -173,16 +172,16 @@ class RoundWork:
         self._round = replace(self._round, state=RoundState.DONE, deletes_waiting=0)
 
     def _delete_one(self, difference: Difference) -> None:
-        """Once more it has to be absent: a person's word may have come late."""
+        """Deletes if the study is still absent, since the confirmation may have come late."""
         if self._is_absent(difference.study) and self._heal(difference.study):
             self._round = self._round.counting(deleted=1)
         elif known := self._audit.differences.of(difference.study):
-            # It is tried again by the next round, not by the next step of this one.
+            # The next round tries it again, not the next step of this one.
             self._audit.differences.write(replace(known, absent_since=self._ports.now()))
 
 
 def begun(audit: AuditPorts, round_: Round, now: datetime) -> Round:
-    """The round at its first place, with what the rounds before it tell. Raises FeedError, OutageError."""
+    """The round at its first place, numbered after the rounds before it. Raises FeedError, OutageError."""
     before = [one for one in audit.rounds.latest(RECENT) if one.id != round_.id]
     whole = [one for one in before if one.is_whole and one.state in (RoundState.DONE, RoundState.STOPPED)]
     audit.memory.chunk = None

@@ -1,6 +1,6 @@
-"""The cheap look at a study: what a list of the archive and a summary in FHIR say. Whatever is odd is read closely.
+"""The cheap look at a study, by the archive's list and a summary from FHIR: it finds what has to be read closely.
 
-A suspicion costs a few requests, and is none in the table: only what a rebuild would write is a difference.
+A suspect study costs a few requests and gets no row yet: only what a rebuild would write is a difference.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,18 +13,18 @@ from shared.model.fhir import Resource
 from shared.model.listed_study import ListedStudy
 
 SAMPLED = 100
-"""In so many rounds each study is read once, whatever its list says."""
+"""Each study is read once in this many rounds, even if the summaries agree."""
 OVERLAP = timedelta(minutes=10)
-"""Clocks differ."""
+"""How far the clocks of two systems may differ."""
 SUMMARY = "identifier,meta,started,subject,modality,numberOfSeries,numberOfInstances"
-"""The elements that are compared, and that tell whose the study is."""
+"""The elements that are compared, and those that identify the study and its patient."""
 
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """`number` of the round, `since`: when the round before it began, None: there was none. `is_deep`: all are read.
+    """`number`: of the round. `since`: when the round before it began, None if there was none. `is_deep`: all are read.
 
-    `identifiers`: the values of each Patient's identifiers, by reference.
+    `identifiers`: the values of each Patient's identifiers, by the Patient's reference.
     """
 
     number: int
@@ -46,7 +46,7 @@ class Screen:
         )
 
     def _has_changed(self, study: Resource) -> bool:
-        """Whether FHIR has written it since the last round: by whose hand does not matter."""
+        """Whether anybody has written it to FHIR since the last round."""
         if self.since is None:
             return False
         try:
@@ -61,12 +61,12 @@ class Screen:
 
 
 def is_sampled(uid: str, number: int) -> bool:
-    """Whether the round with this number reads the study as one of its hundredth part."""
+    """Whether the study is in the hundredth part of all studies that the round with this number reads."""
     return int.from_bytes(blake2b(uid.encode(), digest_size=4).digest()) % SAMPLED == number % SAMPLED
 
 
 def day_of(study_date: str) -> date | None:
-    """A DA as a day; None where it is none (PS3.5 6.2)."""
+    """The date of a DA value; None if it is not a valid one (PS3.5 6.2)."""
     if len(study_date) != 8 or not study_date.isascii() or not study_date.isdigit():  # noqa: PLR2004 YYYYMMDD
         return None
     try:
@@ -76,33 +76,33 @@ def day_of(study_date: str) -> date | None:
 
 
 def subject_of(study: Resource) -> str:
-    """`Patient/7`; empty where there is none."""
+    """The reference to the study's Patient, `Patient/7`; empty if there is none."""
     return text(_object(study, "subject").get("reference")).split("/_history/")[0]
 
 
 def values_of(patient: Resource) -> frozenset[str]:
-    """The values of its identifiers, whatever their systems."""
+    """The values of the Patient's identifiers, whatever their systems."""
     return frozenset(text(one.get("value")) for one in objects(patient.get("identifier")))
 
 
 def count_of(study: Resource) -> int | None:
-    """How many instances the study lists, or says that it has; None where it does neither.
+    """How many instances the study lists, or states in numberOfInstances; None if it does neither.
 
-    Where it says another number than it lists there is no number that could be right.
+    -1, which equals no count of the archive, if the study lists another number than it states.
     """
-    said = study.get("numberOfInstances")
-    said = said if isinstance(said, int) and not isinstance(said, bool) else None
+    stated = study.get("numberOfInstances")
+    stated = stated if isinstance(stated, int) and not isinstance(stated, bool) else None
     if "series" not in study:
-        return said
+        return stated
     listed = sum(map(_count_of_series, objects(study["series"])))
-    return listed if said in (None, listed) else -1
+    return listed if stated in (None, listed) else -1
 
 
 def _count_of_series(series: Mapping[str, object]) -> int:
-    instances, said = series.get("instance"), series.get("numberOfInstances")
+    instances, stated = series.get("instance"), series.get("numberOfInstances")
     if isinstance(instances, list):
         return len(instances)
-    return said if isinstance(said, int) else 0
+    return stated if isinstance(stated, int) else 0
 
 
 def _modalities(study: Resource) -> frozenset[str]:
@@ -114,9 +114,9 @@ def _as_date(study_date: str) -> str | None:
     return day.isoformat() if day else None
 
 
-def _differs(said: object, held: object) -> bool:
-    """What the archive does not tell, or FHIR does not count, is not compared."""
-    return said is not None and held is not None and said != held
+def _differs(in_archive: object, in_fhir: object) -> bool:
+    """Whether both are known, and differ."""
+    return in_archive is not None and in_fhir is not None and in_archive != in_fhir
 
 
 def _object(resource: Resource, name: str) -> Mapping[str, object]:
@@ -125,5 +125,5 @@ def _object(resource: Resource, name: str) -> Mapping[str, object]:
 
 
 def unique(studies: Iterable[ListedStudy]) -> dict[str, ListedStudy]:
-    """By UID: pages may repeat what pages before them had."""
+    """The studies by StudyInstanceUID, since pages may repeat studies of earlier pages."""
     return {one.study_instance_uid: one for one in studies}

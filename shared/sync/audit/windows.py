@@ -1,6 +1,6 @@
-"""Windows of StudyDates that a round goes through, from the first day that DICOM knows to the last.
+"""The windows of StudyDates that a round goes through, from the first date that DICOM can state to the last.
 
-A window that holds more than a page is halved, down to a day; the next is as long as would hold most of a page.
+A window that holds more than a page is halved, down to a day. The next window is as long as should fill most of a page.
 """
 
 from dataclasses import replace
@@ -9,10 +9,11 @@ from datetime import date
 from shared.model.audit import Place
 
 WANTED = 150
-"""Studies in a window: a page holds 200, and days are not alike."""
+"""Studies that a window should hold: a page holds 200, and days differ."""
 FEW = 50
-"""Of so few nothing can be told of the next window."""
+"""A window with fewer studies does not predict the next one."""
 MOST_LONGER = 4
+"""How many times as long as the last window the next one may be."""
 
 
 def dates_of(place: Place) -> tuple[date, date]:
@@ -28,9 +29,10 @@ def halved(place: Place) -> Place:
 
 
 def following(place: Place, found: int, end: date, *, was_halved: bool) -> Place | None:
-    """The window behind one that held so many studies; None behind `end`.
+    """The window after one that held `found` studies; None after `end`.
 
-    Where the window was halved, what is behind it holds the rest of more than a page: as where the archive begins.
+    If the window was halved and held few, it is not made longer: the rest of more than a page lies behind it, as at the
+    date where the archive begins.
     """
     first = dates_of(place)[1].toordinal() + 1
     if first > end.toordinal():

@@ -1,4 +1,4 @@
-"""Finds what the FHIR server holds of a study: by identifier, never by a guess."""
+"""Finds what the FHIR server holds about a study: by identifier, never by a guess."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,11 +28,11 @@ from shared.sync.merge.survivors import survivors
 from shared.sync.ports import FhirServer
 
 Search = tuple[str, str]
-"""Resource type and query."""
+"""A search: resource type and query."""
 
 ORDER = "ServiceRequest"
 MOST_ASKED = 10
-"""UIDs of one search for the studies that list them: of a study that was given another UID any of them will do."""
+"""UIDs in one search for the studies that list them: any of them finds a study that was given another UID."""
 
 logger = logging.getLogger(__name__)
 
@@ -53,10 +53,10 @@ class Lookup:
         self._afresh: set[Search] = set()
         self._others: set[Search] = set()
         self._elsewhere: set[str] = set()
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
 
     def read_ahead(self, searches: Iterable[Search]) -> None:
-        """Makes many searches at once; each answers one look-up, so that after a conflict the server is asked again."""
+        """Makes many searches at once. Each result serves one look-up: after a conflict the server is asked again."""
         wanted = [one for one in dict.fromkeys(searches) if one not in self._orders]
         try:
             self._read_many(wanted)
@@ -64,7 +64,7 @@ class Lookup:
             others = [one for one in wanted if one[0] != ORDER]
             if isinstance(error, ThrottledError) or len(others) == len(wanted):
                 raise
-            self._read_many(others)  # that orders cannot be searched for is found when they are looked up
+            self._read_many(others)  # if orders cannot be searched for, the look-up of orders finds out
 
     def _read_many(self, wanted: Sequence[Search]) -> None:
         if len(wanted) > 1:
@@ -84,7 +84,7 @@ class Lookup:
         return bool(self._cache.recent_writes.of(self.study_query(uid)))
 
     def studies(self, uid: str) -> list[Resource]:
-        """The ImagingStudy, and doubles of it that we made."""
+        """The ImagingStudy, and doubles of it that the app has made; empty if there is none."""
         query = self.study_query(uid)
         if (cached := self._cache.get(query)) is not None:
             return [readable(cached)]
@@ -102,13 +102,13 @@ class Lookup:
         return self._unless_several(sorted(self._found(("ImagingStudy", query), fits), key=by_id))
 
     def is_elsewhere_too(self, uid: str) -> bool:
-        """Whether the last look-up has shown that another data partition has a study of the same UID."""
+        """Whether the last look-up of the study has found one with the same UID from another data partition."""
         return uid in self._elsewhere
 
     def studies_listing(self, parameter: str, uids: Iterable[str]) -> list[Resource]:
-        """ImagingStudies that list a series or an instance (`parameter`) of these; none where the server cannot tell.
+        """ImagingStudies that list one of the first MOST_ASKED of these series or instances.
 
-        So many of the UIDs are asked for as one search takes.
+        `parameter`: "series" or "instance". Empty if the server does not take the search.
         """
         asked = set(list(dict.fromkeys(uids))[:MOST_ASKED])
         try:
@@ -122,7 +122,7 @@ class Lookup:
         ]
 
     def patients(self, identifier: Mapping[str, str]) -> list[Resource]:
-        """The Patient, and doubles of it that we made; of one that was merged into another that other.
+        """The Patient, and doubles of it that the app has made; in place of a Patient that was merged, the survivor.
 
         Raises ReplacedPatientError too.
         """
@@ -132,27 +132,27 @@ class Lookup:
         return self._unless_several(survivors(sorted(by_reference.values(), key=by_id), self._fhir.read))
 
     def is_an_others(self, identifier: Mapping[str, str]) -> bool:
-        """Whether the last look-up has shown Patients who have it besides their own."""
+        """Whether the last look-up has found Patients who have the identifier only as another PatientID."""
         return any(search in self._others for search in self.patient_searches(identifier))
 
     @staticmethod
-    def carried(patient: Resource, identifier: Mapping[str, str]) -> Mapping[str, str] | None:
-        """The identifier as the Patient itself has it, None where it has not."""
+    def identifier_of(patient: Resource, identifier: Mapping[str, str]) -> Mapping[str, str] | None:
+        """The identifier in the spelling that the Patient has it in; None if the Patient does not have it."""
         return next((one for one in spellings(identifier) if _is_identified(patient, one)), None)
 
     def endpoint(self, wanted: Fragment) -> Resource | None:
-        """Of several with our address the oldest: they say the same, and the app, or DICOM Cast, made them all."""
-        said = {"name": wanted.create["name"], "connectionType": wanted.create["connectionType"]}
+        """The Endpoint. Of several with our address it is the oldest: the app, or DICOM Cast, made them all alike."""
+        ours = {"name": wanted.create["name"], "connectionType": wanted.create["connectionType"]}
         own = wanted.create["identifier"][0]
-        found = self._found(self.endpoint_search(wanted), lambda one: contains(one, said) or _is_identified(one, own))
+        found = self._found(self.endpoint_search(wanted), lambda one: contains(one, ours) or _is_identified(one, own))
         found.sort(key=lambda one: (not has_address(one, wanted), _last_updated(one), by_id(one)))
-        if len(found) > 1 and (ids := named(found)) not in self._told:
-            self._told.add(ids)
+        if len(found) > 1 and (ids := named(found)) not in self._logged:
+            self._logged.add(ids)
             logger.warning("%s are doubles: the first is used; delete the others once nothing links to them", ids)
         return found[0] if found else None
 
     def observations(self, sop_instance_uid: str) -> list[Resource]:
-        """All that say they are of the report."""
+        """The Observations with the identifier of the dose report."""
         identifier = {"system": self._options.uid_system, "value": f"urn:oid:{sop_instance_uid}"}
         return self._found(
             ("Observation", report_query(sop_instance_uid, self._options)),
@@ -160,7 +160,7 @@ class Lookup:
         )
 
     def orders(self, number: OrderNumber) -> list[Resource]:
-        """All that carry the number, as they were when a study of the batch first asked; none that is in error."""
+        """The orders with the number, except those entered in error; each number is searched for once in a batch."""
         search = self.order_search(number)
         if search not in self._orders:
             self._orders[search] = self._fhir.search(*search)
@@ -172,7 +172,7 @@ class Lookup:
         return ORDER, number.query
 
     def read_afresh(self, searches: Iterable[Search]) -> None:
-        """After a conflict: what was read ahead is forgotten, and what a search finds next is read by its id too."""
+        """After a conflict: drops what was read ahead, and reads what these searches find next by its id, too."""
         for search in searches:
             self._read.pop(search, None)
             self._orders.pop(search, None)
@@ -185,7 +185,7 @@ class Lookup:
         return identifier_query(self._options.uid_system, f"urn:oid:{uid}")
 
     def patient_searches(self, identifier: Mapping[str, str]) -> list[Search]:
-        """What `patients` asks for; the first is by the identifier as it is given."""
+        """The searches of `patients`; the first is by the identifier as it is given."""
         return [self._patient_search(one) for one in spellings(identifier)]
 
     @staticmethod
@@ -212,7 +212,7 @@ class Lookup:
         return sorted(self._found(search, fits), key=by_id)
 
     def _unless_several(self, found: list[Resource]) -> list[Resource]:
-        """Raises MultipleMatchingResourcesError where there are several, and not all of our making."""
+        """Raises MultipleMatchingResourcesError if there are several that the app has not all made."""
         if len(found) > 1 and not are_doubles(found, self._options):
             raise MultipleMatchingResourcesError(
                 f"several resources have the same identity: {named(found)}; merge or delete all but one"
@@ -220,7 +220,11 @@ class Lookup:
         return found
 
     def _found(self, search: Search, fits: Callable[[Resource], bool]) -> list[Resource]:
-        """A server that ignores a parameter it does not know answers with everything: believe only what fits."""
+        """The resources that fit, each as recent as this host's own writes.
+
+        `fits` is needed because a server that ignores an unknown parameter finds everything. What this host has written
+        and the search does not show, or shows in another version, is read by its id.
+        """
         matches = self._read.pop(search, None)
         if matches is None:
             matches = self._fhir.search(*search)
@@ -239,7 +243,7 @@ class Lookup:
         return [readable(one) for one in found.values()]
 
     def _as_it_is(self, query: str, reference: str, fits: Callable[[Resource], bool]) -> Resource | None:
-        """The resource as a read by its id gives it, which no search's lag or memory is before."""
+        """The resource read by its id, which does not lag as searches may; None if it is gone or does not fit."""
         one = self._fhir.read(reference)
         if one is None or not fits(one):
             self._cache.recent_writes.deleted(query, reference)
@@ -256,7 +260,7 @@ def _listed(study: Resource, parameter: str) -> set[str]:
 
 
 def _unless_malformed(study: Resource) -> Resource | None:
-    """What cannot be read is no study that we made and that moved."""
+    """The study in the mapping's shape; None if it has another shape, as then the app has not made it."""
     try:
         return readable(study)
     except MalformedResourceError:
@@ -269,7 +273,7 @@ def _last_updated(resource: Resource) -> str:
 
 
 def _key(reference: str) -> str:
-    """Some servers answer with ids in another letter case than they were made in."""
+    """For comparing: some servers give ids in another letter case than they were made in."""
     return reference.casefold()
 
 

@@ -79,16 +79,15 @@ class PatientLinks:
         ]
         wanted = patient.wanted
         if held is not None:
-            if (carried := self._lookup.carried(held, patient.identifier)) is None:
+            if (identifier := self._lookup.identifier_of(held, patient.identifier)) is None:
                 # A registry has merged another Patient into this one: what it says is theirs, and stays.
                 links[name] = reference_of(held)
                 return []
-            query = self._lookup.patient_searches(carried)[0][1]
-            carried = {
-                name: part for name, part in carried.items() if name != "type"
-            }  # the type does not tell identifiers apart
+            query = self._lookup.patient_searches(identifier)[0][1]
+            # The type is not needed to find the identifier again among those of the Patient.
+            identifier = {name: part for name, part in identifier.items() if name != "type"}
             others = wanted.add["identifier"][1:]
-            wanted = replace(wanted, add={**wanted.add, "identifier": [carried, *others]})
+            wanted = replace(wanted, add={**wanted.add, "identifier": [identifier, *others]})
         merged = merge_patient(held, wanted, self._options.patient_update_policy, older)
         if held is None:
             assert merged is not None

@@ -1,6 +1,6 @@
-"""Reads what the archive holds of one study now: as much as the changes touch, all of it where that is not enough.
+"""Reads what the archive holds of one study now: the series that changes touch, or all of it if that is not enough.
 
-Nothing counts as gone on one empty answer: an entry of the feed says so, or WADO-RS and QIDO-RS agree.
+An instance counts as gone only if an entry of the feed says so, or if neither WADO-RS nor QIDO-RS has it.
 """
 
 from collections.abc import Collection, Iterator
@@ -20,7 +20,7 @@ from shared.sync.ports import Archive, Feed, Ports
 from shared.sync.read.plan import instance_of
 
 LAG_SECONDS = 120
-"""So long an archive may lag behind its own feed."""
+"""How long an archive may lag behind its own change feed."""
 
 
 class StudyReader:
@@ -34,10 +34,10 @@ class StudyReader:
         self._partition = partition
 
     def read(self, held: Resource, wanted: Changes, own: Collection[str], *, is_all: bool = False) -> StudyRead:
-        """The series that the changes touch whole, of each other one instance, or with `is_all` all of them.
+        """All instances of the series that the changes touch, and one of each other series; with `is_all`, all of all.
 
-        `held` is what FHIR says of the study; of its series only `own` are this archive's. Raises UnreadStudyError,
-        and OutageError where the feed cannot be read either.
+        `held`: the ImagingStudy in FHIR; only the series `own` of it are this archive's. Raises UnreadStudyError, and
+        OutageError if the feed cannot be read either.
         """
         with of_one_study(self._feed):
             return _Reading(self._archive, self._partition, self._options, held, wanted, own, self._now()).run(
@@ -45,7 +45,7 @@ class StudyReader:
             )
 
     def read_changes(self, wanted: Changes) -> StudyRead:
-        """The series that changes speak of, and nothing else of the study, which FHIR does not have.
+        """All instances of the series that the changes touch, for a study that FHIR does not have.
 
         Raises as `read` does.
         """
@@ -53,7 +53,7 @@ class StudyReader:
             return _Reading(self._archive, self._partition, self._options, {}, wanted, (), self._now()).of_changes()
 
     def with_the_rest(self, wanted: Changes) -> Changes:
-        """The changes, and all else that the archive holds of the study: FHIR had it, and has it no more."""
+        """The changes, and all else that the archive holds of the study: somebody has deleted it from FHIR."""
         with of_one_study(self._feed):
             held = self._archive.instances(wanted.study_instance_uid, self._partition)
             others = [one for one in held if key_of(one) not in wanted.keys | wanted.left_out]
@@ -62,10 +62,7 @@ class StudyReader:
 
 
 def is_gone(archive: Archive, entry: ChangeFeedEntry, now: datetime) -> bool:
-    """Whether the archive has the instance no more under these UIDs: WADO-RS and QIDO-RS agree.
-
-    Raises FeedError, OutageError.
-    """
+    """Whether neither WADO-RS nor QIDO-RS has the instance under these UIDs. Raises FeedError, OutageError."""
     if _may_lag(entry, now) or archive.metadata(entry) is not None:
         return False
     return entry.sop_instance_uid not in archive.listed(
@@ -79,9 +76,9 @@ def _may_lag(entry: ChangeFeedEntry, now: datetime) -> bool:
 
 @contextmanager
 def of_one_study(feed: Feed) -> Iterator[None]:
-    """What the archive does not tell of a study is that study's own fault as long as the feed answers.
+    """If reading a study fails while the feed can be read, only that study is at fault.
 
-    Raises UnreadStudyError, and OutageError where the feed cannot be read either.
+    Raises UnreadStudyError, or OutageError if the feed cannot be read either.
     """
     try:
         yield
@@ -94,7 +91,7 @@ def of_one_study(feed: Feed) -> Iterator[None]:
 
 
 class _Reading:
-    """One study's, made piece by piece."""
+    """One reading of one study, built up series by series."""
 
     def __init__(
         self,
@@ -111,7 +108,7 @@ class _Reading:
         self._place = wanted.study_instance_uid, partition
         self._mapper = StudyMapper(options)
         self._wanted = wanted
-        self._told_gone = {key_of(one.entry) for one in wanted.changes if isinstance(one, RemovedInstance)}
+        self._deleted = {key_of(one.entry) for one in wanted.changes if isinstance(one, RemovedInstance)}
         self._counted = counted_series(held)
         self._is_renumbered = bool(newcomers(wanted, held))
         self._held = {
@@ -151,7 +148,7 @@ class _Reading:
         return StudyRead(self._series, frozenset(self._whole), unsynced=unsynced)
 
     def _take_all_changes(self) -> Collection[str]:
-        """A rebuild: the changes are what was read."""
+        """Takes over what a rebuild has read already; returns the SeriesInstanceUIDs that the archive lists."""
         for change in self._wanted.changes:
             if isinstance(change, MappedInstance):
                 self._series.setdefault(change.entry.series_instance_uid, []).append(change)
@@ -162,7 +159,7 @@ class _Reading:
     def _read_series(self, *, is_all: bool) -> Collection[str]:
         listed = self._listed()
         touched = {change.entry.series_instance_uid for change in self._wanted.changes}
-        touched |= self._held.keys() ^ set(listed)  # what only one of them knows
+        touched |= self._held.keys() ^ set(listed)  # series that only FHIR or only the archive lists
         if self._is_renumbered:
             touched |= self._held.keys()
         if not listed:
@@ -176,14 +173,14 @@ class _Reading:
         return listed
 
     def _read_whole(self, series: str, *, is_counted: bool) -> None:
-        """Of a series that is only counted what its instances say of the study is kept, each once."""
-        said: set[int] = set()
+        """Reads all instances. Of a series that is only counted, one is kept for each different study fragment."""
+        kept: set[int] = set()
         for entry in self._archive.instances(*self._place, series):
             mapped = self._put(entry)
             if is_counted and mapped is not None:
-                if id(mapped.study) in said:
+                if id(mapped.study) in kept:
                     self._series[series].pop()
-                said.add(id(mapped.study))
+                kept.add(id(mapped.study))
         if not is_counted:
             self._whole.add(series)
             self._series.setdefault(series, [])
@@ -194,35 +191,33 @@ class _Reading:
             return None
         try:
             mapped = self._mapper.map(entry)
-        except InvalidDicomTagError:  # its own entry of the feed has told of it
+        except InvalidDicomTagError:  # recorded when its own entry of the feed is synced
             self._unsynced.add(key)
             return None
-        mapped = replace(mapped, entry=replace(entry, metadata=None))  # 40,000 instances are to fit
+        mapped = replace(mapped, entry=replace(entry, metadata=None))  # so that 40,000 instances fit into memory
         self._series.setdefault(entry.series_instance_uid, []).append(mapped)
         return mapped
 
     def _ensure_current(self) -> None:
-        """What the feed calls current must be there, or be read again: the archive may lag behind its own feed."""
+        """Raises UnreadStudyError if an instance that the feed calls current is missing: the archive may lag behind."""
         there = {key_of(one.entry) for instances in self._series.values() for one in instances} | self._unsynced
         for change in self._wanted.changes:
             series, uid = key_of(change.entry)
             if not isinstance(change, MappedInstance) or series not in self._whole or (series, uid) in there:
                 continue
             if self._wanted.is_doubtful and self._may_be_moved(change.entry) and uid not in self._listed_of(series):
-                continue  # both accounts lack it under these UIDs
+                continue  # neither WADO-RS nor QIDO-RS has it under these UIDs
             raise UnreadStudyError(f"the feed calls the instance {uid} current, and the archive does not have it")
 
     def _may_be_moved(self, entry: ChangeFeedEntry) -> bool:
-        """Whether an update has given it other UIDs: one of this batch, or else the archive has had its time."""
-        of_it = (one for one in self._wanted.updated if one[3] == entry.sop_instance_uid)
-        if any(one != instance_of(entry) for one in of_it):
-            return True
-        return not _may_lag(entry, self._now)
+        """Whether an update may have given it other UIDs: one of this batch, or any if the archive cannot just lag."""
+        updates = (one for one in self._wanted.updated if one[3] == entry.sop_instance_uid)
+        return any(one != instance_of(entry) for one in updates) or not _may_lag(entry, self._now)
 
     def _read_unlisted(self, touched: set[str]) -> Collection[str]:
-        """QIDO-RS lists no series: what WADO-RS has is there, unless the feed has told that all of it is gone."""
+        """QIDO-RS lists no series: all that WADO-RS has is read, unless the feed has deleted every instance."""
         held = {(series, uid) for series, uids in self._held.items() for uid in uids}
-        if self._counted or not held | self._wanted.keys <= self._told_gone:
+        if self._counted or not held | self._wanted.keys <= self._deleted:
             for entry in self._archive.instances(*self._place):
                 self._put(entry)
         found = set(self._series)
@@ -232,13 +227,13 @@ class _Reading:
         return found
 
     def _gone_of(self, series: str, listed: Collection[str]) -> set[str] | None:
-        """Of an own series of FHIR the instances that are gone; None: all of it is."""
+        """The instances of a series of ours in FHIR that the archive has no more; None if the whole series is gone."""
         if series in listed and series not in self._whole and not self._wanted.is_whole:
             return set()
         there = {one.entry.sop_instance_uid for one in self._series.get(series, ())}
-        there |= {uid for of, uid in self._unsynced | self._wanted.left_out if of == series}
+        there |= {uid for parent, uid in self._unsynced | self._wanted.left_out if parent == series}
         missing = self._held[series] - there
-        unconfirmed = {uid for uid in missing if (series, uid) not in self._told_gone}
+        unconfirmed = {uid for uid in missing if (series, uid) not in self._deleted}
         if there:
             return missing - unconfirmed | (unconfirmed and unconfirmed - self._listed_of(series))
         if series in listed and unconfirmed:
@@ -251,13 +246,13 @@ class _Reading:
         return dict.fromkeys(self._archive.series(*self._place))
 
     def _listed_of(self, series: str) -> frozenset[str]:
-        """What a search finds of the series; asked once, however many of its instances are in doubt."""
+        """The SOPInstanceUIDs that QIDO-RS finds in the series; searched for once."""
         if series not in self._found:
             self._found[series] = self._archive.listed(self._place[0], series, self._place[1])
         return self._found[series]
 
     def _counted_only(self) -> set[str]:
-        """Series whose instances are not to be listed."""
+        """The series whose instances are to be counted, not listed."""
         if self._wanted.counts_only:
             return self._held.keys() | self._series.keys()
         return set() if self._wanted.is_whole else self._counted
