@@ -10,7 +10,8 @@ from uuid import uuid4
 from azure.core.exceptions import ResourceNotFoundError
 
 from shared.clients.azure.lease import BlobLease
-from shared.clients.azure.tables import Tables, storage_faults
+from shared.clients.azure.storage_faults import storage_faults
+from shared.clients.azure.tables import Tables
 from shared.clients.azure.watermark import TableWatermarkStore
 from shared.clients.dicom.change_feed import ChangeFeed
 from shared.clients.dicom.change_feed_entry import hundred_nanoseconds

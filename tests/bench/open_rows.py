@@ -19,7 +19,8 @@ from azure.data.tables import TableServiceClient
 
 from local.stack import PortNumbers, Stack, StackOptions
 from shared.clients.azure.error_tables import ErrorTables
-from shared.clients.azure.open_rows import OPEN, TABLE, entity_of
+from shared.clients.azure.open_row_entity import OPEN, entity_of
+from shared.clients.azure.open_rows import TABLE
 from shared.clients.azure.tables import Tables, int64
 from shared.model.change_feed import DEFAULT_PARTITION
 from shared.model.failures import ErrorTable, FailedEntry

@@ -1,1 +1,1 @@
-"""Azure Storage: the lease on a blob, and the tables."""
+"""Azure Storage: the lease on a blob, and the tables, DICOM Cast's and the app's own."""

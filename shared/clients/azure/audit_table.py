@@ -1,7 +1,7 @@
-"""The rounds of the audit: a table of the app's own, in which one row is the current round, the others those before.
+"""The rounds of the audit: a table of the app's own, with one row for the current round, and one for each before it.
 
-The current row is written by the host that holds the lease, and by whoever begins, stops or confirms a round; its ETag
-tells one that the other came first.
+The current row is written by the host that holds the lease and by requests that begin, stop or confirm a round; its
+ETag shows each whether another came first.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,15 +14,8 @@ from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 from azure.data.tables import TableEntity
 from pydantic import TypeAdapter
 
-from shared.clients.azure.tables import (
-    UNCHANGED,
-    Table,
-    Tables,
-    newest_first,
-    record_of,
-    storage_faults,
-    unless_another_came_first,
-)
+from shared.clients.azure.storage_faults import storage_faults
+from shared.clients.azure.tables import UNCHANGED, Table, Tables, newest_first, record_of, unless_another_came_first
 from shared.errors import LeaseLostError, RoundUnderWayError
 from shared.model.audit import Round, RoundRequest, RoundState
 
@@ -30,12 +23,12 @@ TABLE = "AuditTable"
 PARTITION_KEY = "Round"
 CURRENT = "!current"  # sorts before all ids, which are hexadecimal
 MAX_KEPT = 100
-"""So many rounds are kept besides the current one."""
+"""Rounds that are kept besides the current one."""
 _ROUND = TypeAdapter(Round)
 
 
 class AuditTable:
-    """`now` is the clock that ids are made of."""
+    """The rounds. `now`: the clock, of which ids are made too. All methods raise OutageError."""
 
     def __init__(self, tables: Tables, now: Callable[[], datetime]) -> None:
         self._tables = tables
@@ -43,7 +36,7 @@ class AuditTable:
         self._etag = ""
 
     def current(self) -> Round | None:
-        """None before the first, and where the row cannot be read: the next round is written over it."""
+        """The current round; None before the first, or if its row cannot be read: the next round then replaces it."""
         with storage_faults():
             try:
                 row = self._table.get_entity(PARTITION_KEY, CURRENT)
@@ -54,14 +47,14 @@ class AuditTable:
         return record_of(_ROUND, TABLE, row)
 
     def latest(self, count: int) -> list[Round]:
-        """The current one first, then the newest."""
+        """The current round and those before it, newest first."""
         current = self.current()
         with storage_faults():
             before = [record_of(_ROUND, TABLE, row) for row in islice(self._ended(), count)]
         return [one for one in (current, *before) if one][:count]
 
     def create(self, request: RoundRequest, not_before: datetime | None = None) -> Round:
-        """A new current round, in place of one that has ended or only waits for its time. Raises RoundUnderWayError."""
+        """A new current round, if the one before has ended or has not begun. Raises RoundUnderWayError."""
         with storage_faults():
             return self._create(request, not_before)
 
@@ -73,11 +66,14 @@ class AuditTable:
         now = self._now()
         new = Round(newest_first(now), request, RoundState.QUEUED, created=now, updated=now, not_before=not_before)
         self._replace(new, before if before and not before.is_under_way else None)
-        self._let_go_of_old()
+        self._delete_old()
         return new
 
     def write(self, round_: Round) -> Round:
-        """The round, or as it was cancelled meanwhile. Raises LeaseLostError where another host has written it."""
+        """Writes the current round. Returns it, or the stored one if that was cancelled meanwhile.
+
+        Raises LeaseLostError if another host has written it.
+        """
         with storage_faults():
             try:
                 self._update(round_)
@@ -89,19 +85,21 @@ class AuditTable:
         return round_
 
     def cancel(self) -> Round | None:
-        """The current round, cancelled; None where none is under way."""
-        return self._changed(lambda one: replace(one, state=RoundState.CANCELLED) if one.is_under_way else None)
+        """Cancels the current round and returns it; None if none is under way."""
+        with storage_faults():
+            return self._change(lambda one: replace(one, state=RoundState.CANCELLED) if one.is_under_way else None)
 
     def confirm(self, round_id: str) -> Round | None:
-        """The stopped round of this id, which goes on with the deletes that it told; None where it is not that."""
+        """Lets the stopped round of this id go on, with the deletes that it waits with; None if it is not stopped."""
 
         def confirmed(one: Round) -> Round | None:
             if one.id != round_id or one.state is not RoundState.STOPPED:
                 return None
-            word = one.counts.deleted + one.deletes_waiting
-            return replace(one, state=RoundState.RUNNING, deletes_confirmed=word, deletes_waiting=0)
+            deletes = one.counts.deleted + one.deletes_waiting
+            return replace(one, state=RoundState.RUNNING, deletes_confirmed=deletes, deletes_waiting=0)
 
-        return self._changed(confirmed)
+        with storage_faults():
+            return self._change(confirmed)
 
     @property
     def _table(self) -> Table:
@@ -110,16 +108,15 @@ class AuditTable:
     def _ended(self) -> Iterable[TableEntity]:
         return self._table.query_entities(f"PartitionKey eq '{PARTITION_KEY}' and RowKey gt '{CURRENT}'")
 
-    def _changed(self, change: Callable[[Round], Round | None]) -> Round | None:
-        while (current := self.current()) and (changed := change(current)):
-            changed = replace(changed, updated=self._now(), waiting_for=None, failing_since=None)
-            with storage_faults():
-                try:
-                    self._update(changed)
-                except ResourceModifiedError:  # the host that works on it has just written
-                    continue
-            return changed
-        return None
+    @unless_another_came_first
+    def _change(self, change: Callable[[Round], Round | None]) -> Round | None:
+        """Writes the current round as `change` returns it; None if that is None."""
+        current = self.current()
+        if current is None or (changed := change(current)) is None:
+            return None
+        changed = replace(changed, updated=self._now(), waiting_for=None, failing_since=None)
+        self._update(changed)
+        return changed
 
     def _update(self, round_: Round) -> None:
         answer = self._table.update_entity(_row(CURRENT, round_), etag=self._etag, **UNCHANGED)
@@ -134,9 +131,9 @@ class AuditTable:
             kept = ("upsert", _row(before.id, before))
             current = ("update", _row(CURRENT, new), {**UNCHANGED, "etag": self._etag})
             self._table.submit_transaction([kept, current])
-            self.current()  # a transaction tells no ETag
+            self.current()  # for the ETag, which a transaction does not return
 
-    def _let_go_of_old(self) -> None:
+    def _delete_old(self) -> None:
         for row in list(islice(self._ended(), MAX_KEPT, None)):
             self._table.delete_entity(row)
 

@@ -1,6 +1,6 @@
-"""Differences that the audit has found: a table of the app's own, a row for each study, in plain columns.
+"""Differences that the audit has found: a table of the app's own, with a row for each study.
 
-No column has a value of a patient: UIDs, the names of elements and resources, and times.
+No column holds a patient's value: there are UIDs, names of elements and resources, and times.
 """
 
 import logging
@@ -13,28 +13,29 @@ from typing import Any
 from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableEntity, UpdateMode
 
-from shared.clients.azure.tables import Table, Tables, storage_faults
+from shared.clients.azure.storage_faults import storage_faults
+from shared.clients.azure.tables import Table, Tables
 from shared.model.audit import Difference, DifferenceQuery, Kind, StudyKey
 from shared.model.failures import digest
 
 TABLE = "AuditDifferenceTable"
 PARTITION_KEY = "Study"
 MAX_COUNT = 1_000
-"""So far open rows are counted."""
-MOST_LET_GO = 1_000
-"""Of rows at once."""
+"""Open rows are counted up to this number."""
+MAX_DELETED = 1_000
+"""Old rows that are deleted at a time."""
 
 logger = logging.getLogger(__name__)
 
 
 class DifferenceTable:
-    """A row's key is made of data partition and StudyInstanceUID, so that one study is one row."""
+    """The differences. A row's key is made of data partition and StudyInstanceUID. All methods raise OutageError."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     def of(self, study: StudyKey) -> Difference | None:
-        """None where there is no row, or it cannot be read."""
+        """The difference of a study; None if there is no row, or it cannot be read."""
         with storage_faults():
             try:
                 return _read(self._table.get_entity(PARTITION_KEY, digest(*study)))
@@ -42,18 +43,21 @@ class DifferenceTable:
                 return None
 
     def write(self, difference: Difference) -> None:
-        """The row as it is to be."""
+        """Writes the row of a difference, in place of the one that is there."""
         with storage_faults():
             self._table.submit_transaction([("upsert", _row(difference), {"mode": UpdateMode.REPLACE})])
 
     def open(
         self, size: int, after: str = "", seen_before: datetime | None = None, kind: Kind | None = None
     ) -> list[tuple[str, Difference]]:
-        """Open rows by key, behind `after`; `seen_before`: that no round has seen since; `kind`: of this one."""
+        """At most `size` open differences with their keys, in the order of keys, behind the key `after`.
+
+        `seen_before`: only those that no round has seen since then. `kind`: only those of this kind.
+        """
         return self._rows(DifferenceQuery(kind=kind, size=size, after=after), seen_before)
 
     def page(self, query: DifferenceQuery) -> list[tuple[str, Difference]]:
-        """Rows by key, each with its key."""
+        """The differences that match the query with their keys, in the order of keys."""
         return self._rows(query, None)
 
     def _rows(self, query: DifferenceQuery, seen_before: datetime | None) -> list[tuple[str, Difference]]:
@@ -64,13 +68,13 @@ class DifferenceTable:
             conditions["LastSeen lt @before"] = ("before", seen_before)
         if query.kind:
             conditions["Kind eq @kind"] = ("kind", query.kind.value)
-        said = " and ".join([f"PartitionKey eq '{PARTITION_KEY}'", *conditions])
+        odata = " and ".join([f"PartitionKey eq '{PARTITION_KEY}'", *conditions])
         with storage_faults():
-            rows = islice(self._table.query_entities(said, parameters=dict(conditions.values())), query.size)
+            rows = islice(self._table.query_entities(odata, parameters=dict(conditions.values())), query.size)
             return [(row["RowKey"], read) for row in rows if (read := _read(row))]
 
     def counts(self) -> Mapping[Kind, int]:
-        """The open rows by kind; of more than a thousand the first thousand."""
+        """The number of open rows of each kind. If there are more than 1,000, only the first 1,000 are counted."""
         query = f"PartitionKey eq '{PARTITION_KEY}' and IsOpen eq true"
         with storage_faults():
             rows = islice(self._table.query_entities(query, select=["Kind"]), MAX_COUNT)
@@ -78,11 +82,11 @@ class DifferenceTable:
         return {kind: found[kind.value] for kind in Kind}
 
     def let_go(self, resolved_before: datetime) -> None:
-        """Takes rows away that were resolved before then, some at a time."""
+        """Deletes rows that were resolved before then, at most 1,000 at a time."""
         query = f"PartitionKey eq '{PARTITION_KEY}' and IsOpen eq false and ResolvedAt lt @before"
         with storage_faults():
             old = self._table.query_entities(query, parameters={"before": resolved_before})
-            for row in list(islice(old, MOST_LET_GO)):
+            for row in list(islice(old, MAX_DELETED)):
                 self._table.delete_entity(row)
 
     @property
@@ -110,7 +114,7 @@ def _row(one: Difference) -> dict[str, Any]:
 
 
 def _read(row: TableEntity) -> Difference | None:
-    """None, and a warning, where the row cannot be read."""
+    """The difference in a row; None, and a warning, if the row cannot be read."""
     try:
         return Difference(
             study_instance_uid=str(row["StudyUid"]),
@@ -131,5 +135,5 @@ def _read(row: TableEntity) -> Difference | None:
 
 
 def _time(value: Any) -> datetime:
-    """A time out of a row as a plain one: the SDK's own carries more with it."""
+    """A time out of a row as a plain datetime, in place of the SDK's subclass."""
     return datetime.fromtimestamp(value.timestamp(), UTC)

@@ -1,4 +1,4 @@
-"""The journal of the ticks: a table of the app's own beside DICOM Cast's. One row, and a ring of a week's slots."""
+"""The journal of the ticks: a table of the app's own. One row has the journal, others the slots of the past week."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -7,7 +7,8 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import UpdateMode
 from pydantic import TypeAdapter
 
-from shared.clients.azure.tables import Tables, record_of, storage_faults
+from shared.clients.azure.storage_faults import storage_faults
+from shared.clients.azure.tables import Tables, record_of
 from shared.model.journal import Journal, Slot
 from shared.model.stored_text import stored_bytes
 
@@ -20,13 +21,13 @@ _SLOT = TypeAdapter(Slot)
 
 
 class JournalTable:
-    """Rows hold JSON, since only this module reads them."""
+    """The journal. Rows hold JSON, as only this module reads them. All methods raise OutageError."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     def read(self) -> Journal:
-        """An empty one before the first tick, and where the row cannot be read: the next tick writes it anew."""
+        """The journal; an empty one before the first tick, or if the row cannot be read: the next tick replaces it."""
         with storage_faults():
             try:
                 row = self._tables[TABLE].get_entity(PARTITION_KEY, ROW_KEY)
@@ -35,7 +36,7 @@ class JournalTable:
         return record_of(_JOURNAL, TABLE, row) or Journal()
 
     def write(self, journal: Journal) -> None:
-        """Replaces the row, and the slot that its last tick belongs to, at once."""
+        """Writes the journal, and the slot of its last tick, in one transaction."""
         rows = [(ROW_KEY, _fitting(journal))]
         if journal.slot:
             rows.append((f"Slot-{journal.slot.number:04d}", _SLOT.dump_json(journal.slot).decode()))
@@ -55,7 +56,7 @@ class JournalTable:
 
 
 def _fitting(journal: Journal) -> str:
-    """As JSON; of ticks whose texts are long the oldest go first, as they would a few ticks later."""
-    while stored_bytes(said := _JOURNAL.dump_json(journal).decode()) > MAX_BYTES and journal.recent:
+    """The journal as JSON. If its texts are too long for a row, the oldest ticks are left out."""
+    while stored_bytes(json := _JOURNAL.dump_json(journal).decode()) > MAX_BYTES and journal.recent:
         journal = replace(journal, recent=journal.recent[:-1])
-    return said
+    return json

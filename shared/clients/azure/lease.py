@@ -1,4 +1,4 @@
-"""The singleton lock: a lease on a blob, renewed by a thread of its own while it is held."""
+"""The lock by which one host at a time works: a lease on a blob, renewed by a thread of its own while it is held."""
 
 import contextlib
 import logging
@@ -11,7 +11,7 @@ from uuid import uuid4
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import BlobLeaseClient, ContainerClient, StorageErrorCode
 
-from shared.clients.azure.tables import storage_faults
+from shared.clients.azure.storage_faults import storage_faults
 from shared.errors import LeaseLostError
 from shared.model.lease import LeaseState
 
@@ -19,16 +19,17 @@ logger = logging.getLogger(__name__)
 
 CONTAINER = "dicom-cast"
 SINCE, DONE, ENTRIES = "since", "done", "entries"
-"""Of the blob's metadata."""
-FIRST_SECONDS, TELL_SECONDS = 1.0, 5.0
-"""A write costs twelve times what a lease does: a tick that is over by the first is not told of; so long at least lies
-between two that tell how far a tick is."""
-_OURS_NO_MORE = frozenset({404, 409, 412})
-"""Another took it, it was broken, or the blob is gone: another can have it at once, whatever was left of it."""
+"""Keys of the blob's metadata, which show the status how far the tick is."""
+FIRST_SECONDS, PROGRESS_SECONDS = 1.0, 5.0
+"""When metadata is first written after the lease was taken, and the least time between two reports of progress.
+
+A write costs twelve times as much as a lease, so a tick that ends within the first second writes none."""
+_NO_LONGER_OURS = frozenset({404, 409, 412})
+"""Another host took the lease, someone broke it, or the blob is gone: another host can hold it from now on."""
 
 
 class BlobLease:
-    """`duration_seconds`: blob leases allow 15-60. It is renewed each third of it."""
+    """A lease on one blob. `duration_seconds`: 15 to 60, as Azure allows. It is renewed after each third of it."""
 
     def __init__(self, container: ContainerClient, name: str, duration_seconds: int) -> None:
         self._container = container
@@ -37,14 +38,14 @@ class BlobLease:
         self._lease: BlobLeaseClient | None = None
         self._valid_until = 0.0  # of the monotonic clock
         self._stop = threading.Event()
-        self._has_told = False
+        self._has_metadata = False
         self._renewer: threading.Thread | None = None
         self._since = ""
-        self._told_at = 0.0  # of the monotonic clock
-        self._told: tuple[int, int] | None = None
+        self._written_at = 0.0  # of the monotonic clock
+        self._progress: tuple[int, int] | None = None
 
     def acquire(self) -> bool:
-        """False where another host holds it."""
+        """Takes the lease; False if another host holds it."""
         asked = time.monotonic()
         with storage_faults():
             try:
@@ -54,40 +55,43 @@ class BlobLease:
                     return False
                 raise
         self._valid_until = asked + self._duration
-        self._since, self._told, self._told_at = datetime.now(UTC).isoformat(), None, asked
+        self._since, self._progress, self._written_at = datetime.now(UTC).isoformat(), None, asked
         self._stop.clear()
         self._renewer = threading.Thread(target=self._renew, args=(self._lease,), name="lease", daemon=True)
         self._renewer.start()
         return True
 
     def show_progress(self, done: int, entries: int) -> None:
-        """Writes it into the blob's metadata, not more often than each TELL_SECONDS but for the last of a slice."""
-        is_last = self._told is not None and done == entries and self._told != (done, entries)
-        if is_last or time.monotonic() - self._told_at >= TELL_SECONDS:
-            self._told = (done, entries)
+        """Writes the progress of a slice into the blob's metadata, at most once in PROGRESS_SECONDS.
+
+        If something was written of the slice, its end is written at once.
+        """
+        is_last = self._progress is not None and done == entries and self._progress != (done, entries)
+        if is_last or time.monotonic() - self._written_at >= PROGRESS_SECONDS:
+            self._progress = (done, entries)
             self._write_metadata({SINCE: self._since, DONE: str(done), ENTRIES: str(entries)})
 
     def ensure_held(self) -> None:
-        """Raises LeaseLostError once the lease may have ended without being renewed."""
+        """Raises LeaseLostError if the lease may have ended because it could not be renewed."""
         if self._lease is None or time.monotonic() >= self._valid_until:
             raise LeaseLostError("the lease on the blob ended and was not renewed")
 
     def release(self) -> None:
-        """Gives it back; where that fails it ends by itself."""
+        """Gives the lease back. If that fails, it ends by itself."""
         self._stop.set()
         if self._renewer:
             self._renewer.join()
         if self._lease:
             try:
-                if self._has_told:  # else the next tick would seem to have begun then
+                if self._has_metadata:  # it would give the next tick a wrong time of beginning
                     self._write_metadata({})
                 self._lease.release()
             except AzureError as error:
                 logger.warning("lease not released (%s): it ends within %d s", type(error).__name__, self._duration)
-        self._lease, self._valid_until, self._has_told = None, 0.0, False
+        self._lease, self._valid_until, self._has_metadata = None, 0.0, False
 
     def state(self) -> LeaseState:
-        """Whether any host holds it, as the blob says."""
+        """Whether any host holds the lease, since when, and how far it is."""
         with storage_faults():
             try:
                 blob = self._blob.get_blob_properties()
@@ -95,21 +99,21 @@ class BlobLease:
                 return LeaseState(held=False, since=None)
         if blob.lease.state != "leased":
             return LeaseState(held=False, since=None)
-        return _held(blob.metadata or {}, is_infinite=blob.lease.duration == "infinite")
+        return _held_state(blob.metadata or {}, is_infinite=blob.lease.duration == "infinite")
 
-    def _write_metadata(self, said: dict[str, str]) -> None:
-        """For whoever looks at the status; the blob's own properties do not say it. It is not worth a second try."""
-        self._told_at, self._has_told = time.monotonic(), True
-        patience = self._duration / 6
+    def _write_metadata(self, metadata: dict[str, str]) -> None:
+        """Writes what the status shows. A failure is only logged, and there is no retry."""
+        self._written_at, self._has_metadata = time.monotonic(), True
+        timeout = self._duration / 6
         try:
             self._blob.set_blob_metadata(
-                said, lease=self._lease, connection_timeout=patience, read_timeout=patience, retry_total=0
+                metadata, lease=self._lease, connection_timeout=timeout, read_timeout=timeout, retry_total=0
             )
         except AzureError as error:
             logger.warning("how far the tick is cannot be written (%s)", type(error).__name__)
 
     def _acquire_or_make(self) -> BlobLeaseClient:
-        # The id is ours, not the service's: where its answer is lost the SDK asks again, and is not shut out by itself.
+        # With an id of ours the SDK can repeat a request whose answer was lost, and is not refused by its own lease.
         lease = BlobLeaseClient(self._blob, lease_id=str(uuid4()))
         try:
             lease.acquire(self._duration)
@@ -122,8 +126,7 @@ class BlobLease:
         return lease
 
     def _renew(self, lease: BlobLeaseClient) -> None:
-        # A request that gets no answer is given up while there is time for another.
-        patience = self._duration / 6
+        timeout = self._duration / 6  # so that there is time for another request if this one gets no answer
         if self._stop.wait(FIRST_SECONDS):
             return
         self._write_metadata({SINCE: self._since})
@@ -132,9 +135,9 @@ class BlobLease:
             wait = self._duration / 3
             asked = time.monotonic()
             try:
-                lease.renew(connection_timeout=patience, read_timeout=patience)
+                lease.renew(connection_timeout=timeout, read_timeout=timeout)
             except HttpResponseError as error:
-                if error.status_code in _OURS_NO_MORE:
+                if error.status_code in _NO_LONGER_OURS:
                     self._valid_until = 0.0
                     return
                 logger.warning("lease not renewed (%s)", _code(error))
@@ -144,23 +147,23 @@ class BlobLease:
                 self._valid_until = asked + self._duration
 
 
-def _held(said: Mapping[str, str], *, is_infinite: bool) -> LeaseState:
-    """What the metadata of a leased blob says; a person who took the lease may have written anything there."""
+def _held_state(metadata: Mapping[str, str], *, is_infinite: bool) -> LeaseState:
+    """The state of a leased blob. Its metadata may be anything, if a person took the lease."""
     try:
-        since = datetime.fromisoformat(said[SINCE]).astimezone(UTC)
+        since = datetime.fromisoformat(metadata[SINCE]).astimezone(UTC)
     except (KeyError, ValueError):
         since = None
-    done, entries = said.get(DONE, ""), said.get(ENTRIES, "")
-    is_told = done.isdecimal() and entries.isdecimal()
+    done, entries = metadata.get(DONE, ""), metadata.get(ENTRIES, "")
+    has_progress = done.isdecimal() and entries.isdecimal()
     return LeaseState(
         held=True,
         since=since,
         is_infinite=is_infinite,
-        done=int(done) if is_told else None,
-        entries=int(entries) if is_told else None,
+        done=int(done) if has_progress else None,
+        entries=int(entries) if has_progress else None,
     )
 
 
 def _code(error: HttpResponseError) -> str | None:
-    """The storage service's own code; the blob SDK sets it on every error that it raises."""
+    """The storage service's own error code, which the blob SDK sets on each of its errors."""
     return getattr(error, "error_code", None)

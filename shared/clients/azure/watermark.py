@@ -1,4 +1,4 @@
-"""The watermark's row: DICOM Cast's own, so that an existing deployment's storage account can be handed over."""
+"""The watermark's row. It is DICOM Cast's own, so that the app can take over the storage account of a deployment."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,7 +10,8 @@ from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, Re
 from azure.data.tables import UpdateMode
 from pydantic import TypeAdapter
 
-from shared.clients.azure.tables import Tables, int64, number, storage_faults
+from shared.clients.azure.storage_faults import storage_faults
+from shared.clients.azure.tables import Tables, int64, number
 from shared.errors import LeaseLostError, WatermarkError
 from shared.model.watermark import Hole, Marks, StoredWatermark, Watermark
 
@@ -22,13 +23,13 @@ _BEYOND = TypeAdapter(Marks)
 
 
 class TableWatermarkStore:
-    """`SyncedSequence` is the original's column, the others are ours; the ETag guards against a second host."""
+    """The stored watermark. `SyncedSequence` and `SyncedTimestamp` are the original's columns, the others ours."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
     def read(self) -> StoredWatermark:
-        """Sequence 0, without an ETag, where there is no row yet. Raises WatermarkError where it cannot be read."""
+        """The watermark; sequence 0, without an ETag, if there is no row yet. Raises WatermarkError, OutageError."""
         with storage_faults():
             try:
                 row = self._tables[TABLE].get_entity(PARTITION_KEY, ROW_KEY)
@@ -41,13 +42,16 @@ class TableWatermarkStore:
         if _sequence(row, "ReadFromSequence", -1) == watermark.sequence:
             read_through = Watermark(_sequence(row, "ReadSequence"), _timestamp(row, "ReadTimestamp"))
             holes, beyond = _holes(row), _beyond(row)
-        # A row of before has no such column; it was read as far as it says, also where somebody has set it back since.
+        # A row of an earlier release has no FurthestSequence. ReadSequence stays if someone sets SyncedSequence back.
         furthest = max(_sequence(row, "FurthestSequence", 0), _sequence(row, "ReadSequence", 0), watermark.sequence)
         is_by_time = "Order" not in row and watermark.timestamp is not None
         return StoredWatermark(watermark, row.metadata["etag"], read_through, holes, furthest, beyond, is_by_time)
 
     def write(self, stored: StoredWatermark) -> StoredWatermark:
-        """Raises LeaseLostError where the row is not the one that was read."""
+        """Writes the row, and returns it with its new ETag.
+
+        Raises LeaseLostError if the row was written or deleted since it was read, as by a second host; OutageError.
+        """
         guard: dict[str, Any] = {"etag": stored.etag, "match_condition": MatchConditions.IfNotModified}
         with storage_faults():
             try:
@@ -112,13 +116,13 @@ def _row(stored: StoredWatermark) -> dict[str, Any]:
         "RowKey": ROW_KEY,
         "SyncedSequence": int64(stored.watermark.sequence),
         "SyncedTimestamp": stored.watermark.timestamp or "",
-        # Said of this SyncedSequence alone: an operator who sets that one has set where reading begins.
+        # ReadSequence holds only while this equals SyncedSequence: if an operator sets that one, reading starts there.
         "ReadFromSequence": int64(stored.watermark.sequence),
         "ReadSequence": int64(stored.read_through.sequence),
         "ReadTimestamp": stored.read_through.timestamp or "",
         "FurthestSequence": int64(stored.furthest),
         "Order": "sequence",
-        # Nothing is lost where an older release does not know it: it is told of, and read by nobody.
+        # Shown in the status; a host that starts does not use it, nor does an older release, which does not know it.
         "Beyond": _BEYOND.dump_json(stored.beyond).decode() if stored.beyond else "",
         "Holes": _HOLES.dump_json(tuple(stored.holes)).decode() if stored.holes else "",
     }

@@ -150,7 +150,7 @@ def test_how_far_a_tick_is_stands_with_the_lease(storage, monkeypatch):
         lease.show_progress(3, 8)
         lease.show_progress(8, 8)
         assert told() == (True, None, None), "a short tick tells nothing"
-        monkeypatch.setattr("shared.clients.azure.lease.TELL_SECONDS", 0.0)
+        monkeypatch.setattr("shared.clients.azure.lease.PROGRESS_SECONDS", 0.0)
         lease.show_progress(3, 8)
         assert told() == (True, 3, 8)
         monkeypatch.undo()

@@ -4,7 +4,7 @@ import pytest
 from azure.data.tables import TableServiceClient
 
 from local.processes import free_port
-from shared.clients.azure.tables import storage_faults
+from shared.clients.azure.storage_faults import storage_faults
 from shared.errors import OutageError
 from tests.raw_server import raw_server, silent, whole
 

@@ -4,7 +4,7 @@ from threading import Barrier, Lock
 
 import pytest
 
-from shared.clients.azure.open_rows import MAX_ROWS, TRANSACTIONS_AT_ONCE, in_turns
+from shared.clients.azure.row_transactions import MAX_ROWS, TRANSACTIONS_AT_ONCE, write_rows
 
 ROWS = [{"PartitionKey": "open", "RowKey": str(number)} for number in range(2 * TRANSACTIONS_AT_ONCE * MAX_ROWS)]
 
@@ -27,7 +27,7 @@ class Table:
 
 def test_some_at_once():
     """Each row once, a hundred in a transaction; as many transactions as may be are under way together."""
-    in_turns(table := Table(), "upsert", ROWS)
+    write_rows(table := Table(), "upsert", ROWS)
     assert {len(rows) for rows in table.sent} == {MAX_ROWS}
     assert sorted(row["RowKey"] for rows in table.sent for row in rows) == sorted(row["RowKey"] for row in ROWS)
 
@@ -36,11 +36,11 @@ def test_one_that_fails_is_told():
     """Once all the others are through."""
     table = Table(bad=("100",))
     with pytest.raises(OSError, match="refused"):
-        in_turns(table, "upsert", ROWS)
+        write_rows(table, "upsert", ROWS)
     assert len(table.sent) == len(ROWS) / MAX_ROWS
 
 
 def test_no_rows_are_no_transaction():
     """Nor an error."""
-    in_turns(table := Table(), "upsert", [])
+    write_rows(table := Table(), "upsert", [])
     assert table.sent == []
