@@ -154,7 +154,7 @@ class Replay:
         """Whether there is more to do."""
         return self.state in (ReplayState.QUEUED, ReplayState.RUNNING)
 
-    def telling(self, errors: Sequence[ReplayError], writes: Sequence[PlannedWrite] = ()) -> "Replay":
+    def adding(self, errors: Sequence[ReplayError], writes: Sequence[PlannedWrite] = ()) -> "Replay":
         """With these too, as far as the row has room: the first are kept, the rest is counted."""
         met = (*self.errors, *map(_cut, errors))
         planned = (*self.writes, *writes)

@@ -26,7 +26,7 @@ def test_whatever_it_meets_its_row_is_stored(message, at_once):
     replay = REPLAY
     writes = [PlannedWrite("PUT", "ImagingStudy/" + "x" * 64, "1." * 31 + "1")] * 30
     for start in range(0, 200, at_once):
-        replay = replay.telling(met(min(at_once, 200 - start), message), writes).waiting(message)
+        replay = replay.adding(met(min(at_once, 200 - start), message), writes).waiting(message)
         assert row_bytes(replay) <= PROPERTY_BYTES
     assert replay.errors
     assert len(replay.errors) <= 50
@@ -40,5 +40,5 @@ def test_whatever_it_meets_its_row_is_stored(message, at_once):
 
 def test_few_errors_are_all_kept():
     """In their order."""
-    replay = REPLAY.telling(met(1, "a")).telling(met(2, "b"))
+    replay = REPLAY.adding(met(1, "a")).adding(met(2, "b"))
     assert ([one.message for one in replay.errors], replay.more_errors) == (["a", "b", "b"], 0)

@@ -30,7 +30,7 @@ def heal(ports: Ports, options: BatchOptions, study: StudyKey, until: datetime) 
         return shortened(str(error), MAX_FAILURE_BYTES)
     if progress.outage:
         raise progress.outage
-    if recorder.waiting or progress.unfinished:
-        return shortened(recorder.waiting or "the tick's time was over", MAX_FAILURE_BYTES)
+    if recorder.reason or progress.unfinished:
+        return shortened(recorder.reason or "the tick's time was over", MAX_FAILURE_BYTES)
     messages = [one.message for one in recorder.errors] if not progress.studies_written else []
     return shortened(messages[0], MAX_FAILURE_BYTES) if messages else ""

@@ -47,6 +47,11 @@ class Study:
         """The StudyInstanceUID."""
         return self.whole[0] if self.whole else self.entries[0].study_instance_uid
 
+    @property
+    def sequences(self) -> set[int]:
+        """Those of its entries; 0 if it has none, as the DICOM service no longer holds it."""
+        return {entry.sequence for entry in self.entries} or {0}
+
     def is_over(self, sequence: int, now: datetime, total_seconds: float) -> bool:
         """Whether that entry is to be given up: attempts were made for long enough, and often enough."""
         attempts = self.attempts.get(sequence)

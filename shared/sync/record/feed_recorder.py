@@ -1,4 +1,4 @@
-"""What a batch of the feed leaves behind: failures in their tables, earlier failures resolved."""
+"""Records what became of a batch of the feed: failures get rows, and rows of earlier failures are resolved."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from shared.sync.record.rows import ErrorRows
 
 
 class FeedRecorder:
-    """A Recorder: what waits for a later tick has a row, by which the feed finds it again."""
+    """A Recorder. A carried entry has a row, by which a later tick finds it again."""
 
     def __init__(self, rows: ErrorRows) -> None:
         self._rows = rows
@@ -26,7 +26,7 @@ class FeedRecorder:
         past = self._rows.past(self._done)
         self._rows.record([failure for study in self._done for failure in study.failures])
         self._rows.resolve(past)
-        self._done = []  # not before: what storage did not take is not written down
+        self._done = []  # last: if storage fails, the studies are still to be recorded
 
     def torn(self, entries: Sequence[TornEntry]) -> int:
         return self._keep(entries, torn_failures(entries))
@@ -41,7 +41,7 @@ class FeedRecorder:
         return self._keep(entries, transient_failures(ErrorTable.TRANSIENT_FAILURE, entries, reason))
 
     def gone(self, entries: Sequence[CarriedEntry]) -> int:
-        """Carried entries that the feed has no more cannot be tried again; how many they were."""
+        """Records carried entries that the feed no longer has, and that no tick can try again; returns how many."""
         torn = [TornEntry(one.sequence, None, GONE, *one.instance[1:], one.partition) for one in entries]
         return self._keep(torn, transient_failures(ErrorTable.TRANSIENT_FAILURE, torn, GONE))
 

@@ -1,4 +1,4 @@
-"""Which open rows are of the past: each is open exactly as long as what it says is true."""
+"""Which open rows to resolve: a row is open exactly as long as what it says is true."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from shared.sync.read.plan import instance_of
 
 @dataclass(frozen=True, slots=True)
 class DoneStudy:
-    """A study that is synced but for `failures`.
+    """A study that is synced except for `failures`.
 
-    `untrue`: what rows of the whole study may say, was looked for, and is not so; by their exceptions. `gone`: what the
-    archive holds no more under these UIDs; a study's former self, with no other UIDs, as a whole.
+    `untrue`: exceptions of rows about the whole study that were checked for and do not apply. `gone`: instances that
+    the archive no longer holds under these UIDs; without instance UIDs, a study whose instances all have other UIDs.
     """
 
     entries: Sequence[ChangeFeedEntry]
@@ -23,7 +23,7 @@ class DoneStudy:
 
 
 def past_of(studies: Sequence[DoneStudy], rows: Iterable[OpenRow]) -> list[OpenRow]:
-    """Of several studies' open rows those that are of the past."""
+    """Those of the open rows of several studies that are to be resolved."""
     by_study: dict[str, list[OpenRow]] = {}
     for row in rows:
         by_study.setdefault(row.study, []).append(row)
@@ -46,17 +46,17 @@ def after_sync(
     failures: Collection[FailedEntry],
     untrue: Collection[str],
 ) -> list[OpenRow]:
-    """Once a study is synced but for `failures`, which are recorded; `rows` are those of the study and its entries.
+    """The rows to resolve once a study is synced except for `failures`, out of those of the study and its entries.
 
-    The rows of instances that are in FHIR, or gone, whichever entry told of it; those of the entries themselves; those
-    that a row of now takes the place of. What is tried again by its own back-off stays, unless its instance is synced.
-    `untrue`: the exceptions of the whole study that were looked for, and not found.
+    They are the rows of the entries themselves; those of instances that are now in FHIR or gone, whichever entry they
+    were written for (a carried entry's only if its instance is synced); and rows about the whole study that are
+    `untrue` (see DoneStudy), or that a new one replaces. The rows of `failures` stay.
     """
     if not rows:
         return []
     written = {(failure.table, failure.key) for failure in failures}
     sequences = {entry.sequence for entry in entries}
-    told = {digest(*instance_of(entry)) for entry in entries if speaks(entry)}
+    settled = {digest(*instance_of(entry)) for entry in entries if is_current(entry)}
     failed = {digest(*failure.instance) for failure in failures if failure.is_final}
     past_exceptions = {*untrue, *(failure.exception for failure in failures if failure.is_of_study)}
 
@@ -66,7 +66,7 @@ def after_sync(
         if row.sequence in sequences:
             return True
         is_retried = row.table is ErrorTable.TRANSIENT_RETRY
-        return row.instance in told and not (is_retried and row.instance in failed)
+        return row.instance in settled and not (is_retried and row.instance in failed)
 
     return [row for row in rows if (row.table, row.key) not in written and is_past(row)]
 
@@ -74,9 +74,9 @@ def after_sync(
 def of_gone(
     rows: Mapping[str, Sequence[OpenRow]], gone: Collection[InstanceOfRow], failures: Collection[FailedEntry]
 ) -> list[OpenRow]:
-    """Of open rows, by study, those of instances that the archive holds no more under their UIDs.
+    """The rows of instances that the archive no longer holds under their UIDs, out of open rows by study.
 
-    Of a study that has others now, which stands there without further UIDs, all. What is carried is tried again.
+    `gone`: see DoneStudy. Rows of carried entries stay, as these are tried again.
     """
     written = {(failure.table, failure.key) for failure in failures}
     instances = {digest(*one) for one in gone}
@@ -92,9 +92,9 @@ def of_gone(
 
 
 def after_rebuild(rows: Iterable[OpenRow], failures: Collection[FailedEntry]) -> list[OpenRow]:
-    """Once a study is rebuilt from the archive but for `failures`, which have no rows of their own.
+    """The study's rows to resolve once it is rebuilt from the archive except for `failures`, which get no rows.
 
-    All of its rows whose failure did not come again: what the archive has not is gone.
+    They are all whose failure did not come again: an instance that the archive does not hold is gone.
     """
     if any(failure.is_final and not failure.sop_instance_uid for failure in failures):  # the study as a whole
         return []
@@ -113,7 +113,7 @@ def after_rebuild(rows: Iterable[OpenRow], failures: Collection[FailedEntry]) ->
 def of_entries(
     rows: Iterable[OpenRow], entries: Sequence[FeedEntry], failures: Collection[FailedEntry]
 ) -> list[OpenRow]:
-    """Once entries have rows of now, and nothing is synced: their other rows."""
+    """The rows to resolve once entries have new rows and are not synced: their earlier ones."""
     written = {(failure.table, failure.key) for failure in failures}
     sequences = {entry.sequence for entry in entries}
     return [
@@ -121,6 +121,6 @@ def of_entries(
     ]
 
 
-def speaks(entry: ChangeFeedEntry) -> bool:
-    """Whether what it did says what DICOM has now: of an instance that is gone only its delete does."""
+def is_current(entry: ChangeFeedEntry) -> bool:
+    """Whether the entry says what DICOM holds now; about an instance that is gone only its delete does."""
     return entry.action is Action.DELETE or entry.state is not State.DELETED

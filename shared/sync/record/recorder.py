@@ -1,4 +1,4 @@
-"""What a queue of studies tells whoever keeps the record of it: the feed's batch, or a replay."""
+"""The Protocol by which a queue of studies has its outcomes recorded: for the feed's batch, or for a replay."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,33 +13,33 @@ GONE = "the feed has the entry no more; replay its study instead"
 
 
 class Recorder(Protocol):
-    """Raises LeaseLostError where the lease is no longer ours, OutageError where storage is down."""
+    """Its methods raise LeaseLostError if this host no longer holds the lease, OutageError if storage is down."""
 
     def done(self, study: DoneStudy) -> int:
-        """A study is done; how many of its entries are not synced. `flush` writes it down."""
+        """Takes a study that is done, for `flush` to record; returns how many of its entries are not synced."""
         ...
 
     def flush(self) -> None:
-        """Writes down what is done: rows of many studies cost storage as much as one study's."""
+        """Records the studies that are done, together: rows of many studies take storage no longer than one study's."""
         ...
 
     def torn(self, entries: Sequence[TornEntry]) -> int:
-        """Entries of the feed cannot be read; how many they were."""
+        """Records entries of the feed that cannot be read; returns how many."""
         ...
 
     def carried(
         self, entries: Sequence[ChangeFeedEntry], reason: str, attempts: int = 0, not_before: datetime | None = None
     ) -> None:
-        """A study waits; `attempts` failed in this tick."""
+        """Records that a study is carried to a later tick; `attempts` have failed in this one."""
         ...
 
     def given_up(self, entries: Sequence[ChangeFeedEntry], reason: str) -> int:
-        """A study was tried for too long; how many entries that were."""
+        """Records that a study was tried for too long; returns the number of entries."""
         ...
 
 
 def not_synced(failures: Sequence[FailedEntry]) -> int:
-    """How many entries the failures keep out of FHIR."""
+    """How many entries are not in FHIR because of these failures."""
     return len({failure.sequence for failure in failures if failure.is_final})
 
 
@@ -50,8 +50,8 @@ def torn_failures(entries: Sequence[TornEntry]) -> list[FailedEntry]:
 
 
 def transient_failures(table: ErrorTable, entries: Sequence[FeedEntry], reason: str) -> list[FailedEntry]:
-    """The rows of a study with a passing fault.
+    """The rows of a study with a transient fault.
 
-    One class for all of them: an entry that fails now in one way, now in another, is one row.
+    All have the same exception class, so that an entry that fails in several ways has one row.
     """
     return [FailedEntry.of(entry, table, TransientError.__name__, reason) for entry in entries]

@@ -1,4 +1,4 @@
-"""What a replay leaves behind: as a batch does, but what waits stays with the replay, and a dry run leaves nothing."""
+"""Records what became of a replay's entries, as for a batch; but what is unfinished stays with the replay."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -16,10 +16,11 @@ ROWS_AT_ONCE = 1_000
 
 
 class ReplayRecorder:
-    """A Recorder. `errors` are those met; `waiting` is why a study could not be finished, `left` their sequences.
+    """A Recorder; for a dry run it writes nothing.
 
-    `whole` is the study that is rebuilt, None where entries of the feed are run again. What does not come from the feed
-    has the sequence 0: there is no row for it in the error tables, but one for a study whose rebuild is given up.
+    `errors`: those met. `unfinished`: the sequences of entries that are to be tried again, `reason` why. `whole`: the
+    study that is rebuilt, None if entries of the feed are run again. Instances of a rebuild have the sequence 0, and no
+    rows in the error tables; but a study whose rebuild is given up has one.
     """
 
     def __init__(self, ports: Ports, rows: ErrorRows, request: ReplayRequest, whole: StudyRebuild | None) -> None:
@@ -28,12 +29,12 @@ class ReplayRecorder:
         self._request = request
         self._whole = whole
         self.errors: list[ReplayError] = []
-        self.waiting: str | None = None
-        self.left: set[int] = set()
+        self.reason: str | None = None
+        self.unfinished: set[int] = set()
         self._done: list[DoneStudy] = []
 
     def done(self, study: DoneStudy) -> int:
-        self.errors += map(_told, study.failures)
+        self.errors += map(_error_of, study.failures)
         self._done.append(study)
         return not_synced(study.failures)
 
@@ -50,15 +51,15 @@ class ReplayRecorder:
     def carried(
         self, entries: Sequence[ChangeFeedEntry], reason: str, attempts: int = 0, not_before: datetime | None = None
     ) -> None:
-        """Nothing is written: the replay comes back to it."""
+        """Writes nothing: the replay tries these again."""
         _ = attempts, not_before
-        self.waiting = reason
-        self.left |= {entry.sequence for entry in entries} or {0}
+        self.reason = reason
+        self.unfinished |= {entry.sequence for entry in entries} or {0}
 
     def given_up(self, entries: Sequence[ChangeFeedEntry], reason: str) -> int:
-        """What the feed carries is tried by it for as long as any: the replay alone has given up.
+        """Records that the replay has given up a study. Entries that the feed carries go on being tried by later ticks.
 
-        A study to rebuild may have no entries at all: it cannot be read, or the archive has it no more.
+        A study to rebuild may have no entries at all: it cannot be read, or the archive no longer has it.
         """
         if self._whole:
             self._not_rebuilt(self._whole, reason)
@@ -66,7 +67,7 @@ class ReplayRecorder:
         failures = transient_failures(ErrorTable.TRANSIENT_FAILURE, entries, reason)
         rows = self._rows.open_of(entries)
         carried = {row.sequence for row in rows if row.table is ErrorTable.TRANSIENT_RETRY}
-        self.errors += [_told(one) for one in failures if one.sequence in carried]
+        self.errors += [_error_of(one) for one in failures if one.sequence in carried]
         rest = [entry for entry in entries if entry.sequence not in carried]
         self._keep(rest, [one for one in failures if one.sequence not in carried])
         return len(entries)
@@ -81,17 +82,17 @@ class ReplayRecorder:
         return self._ports.errors.open_rows([_key(study)], ())
 
     def _not_rebuilt(self, study: StudyRebuild, reason: str) -> None:
-        """A row of the study as a whole, unless the feed carries entries of it."""
+        """Records a row for the whole study, unless the feed carries entries of it."""
         uids = (study.study_instance_uid, "", "")
-        name, told = TransientError.__name__, f"a rebuild of the study was given up: {reason}"
-        failure = FailedEntry(ErrorTable.TRANSIENT_FAILURE, 0, *uids, name, told, partition=study.partition)
-        self.errors.append(_told(failure))
+        name, message = TransientError.__name__, f"a rebuild of the study was given up: {reason}"
+        failure = FailedEntry(ErrorTable.TRANSIENT_FAILURE, 0, *uids, name, message, partition=study.partition)
+        self.errors.append(_error_of(failure))
         is_carried = any(row.table is ErrorTable.TRANSIENT_RETRY for row in self._open_of(study))
         if not is_carried and not self._request.dry_run:
             self._rows.record([failure])
 
     def _keep(self, entries: Sequence[FeedEntry], failures: Sequence[FailedEntry]) -> int:
-        self.errors += map(_told, failures)
+        self.errors += map(_error_of, failures)
         numbered = [entry for entry in entries if entry.sequence]
         if not self._request.dry_run:
             self._record(failures)
@@ -106,12 +107,12 @@ def _key(study: StudyRebuild) -> tuple[str, str]:
     return study.partition, study.study_instance_uid
 
 
-def _told(failure: FailedEntry) -> ReplayError:
+def _error_of(failure: FailedEntry) -> ReplayError:
     return ReplayError(failure.sequence or None, failure.sop_instance_uid, failure.message)
 
 
 def rows_of(errors: ErrorStore, query: ErrorQuery) -> Iterator[ErrorRow]:
-    """All rows that fit, page by page."""
+    """All rows that match the query, read page by page."""
     after = None
     while page := errors.page(query, ROWS_AT_ONCE, after):
         yield from page

@@ -1,4 +1,4 @@
-"""The error tables and the watermark's row, kept in the order that a crash can do no harm to."""
+"""Writes the error tables and the watermark's row, in an order in which a crash does no harm."""
 
 import logging
 from collections import Counter
@@ -18,26 +18,26 @@ logger = logging.getLogger(__name__)
 
 
 class ErrorRows:
-    """Failures first, the watermark last.
+    """Failures are written first, the watermark last.
 
-    What writes anything raises LeaseLostError where the lease is no longer ours, OutageError where storage is down.
+    Methods that write raise LeaseLostError if this host no longer holds the lease, OutageError if storage is down.
     """
 
     def __init__(self, ports: Ports, stored: StoredWatermark, reaches: int = 0) -> None:
-        """`reaches`: the highest sequence of the batch."""
+        """`stored`: the watermark's row as it was read; `reaches`: the highest sequence of the batch."""
         self._ports = ports
         self._stored = stored
         self._reaches = reaches
         self.recorded: Counter[ErrorTable] = Counter()
 
     def close(self, marks: Marks, holes: Sequence[Hole], beyond: Marks | None = None) -> StoredWatermark:
-        """Moves the watermark; the row as it is now."""
+        """Moves the watermark; returns the row as it is now."""
         moved = replace(self._stored, watermark=marks.watermark, read_through=marks.read_through)
         self._write(replace(moved, holes=tuple(holes), beyond=beyond))
         return self._stored
 
     def reach(self) -> None:
-        """Notes how far the batch reaches before it is worked on: should this host be killed, some of it is done."""
+        """Notes how far the batch reaches before it is worked on, in case this host is killed in its midst."""
         self._write(self._stored)
 
     def _write(self, moved: StoredWatermark) -> None:
@@ -47,23 +47,23 @@ class ErrorRows:
             self._stored = self._ports.watermarks.write(moved)
 
     def open_of(self, entries: Sequence[FeedEntry], others: Collection[tuple[str, str]] = ()) -> list[OpenRow]:
-        """Those of the entries' studies, of the entries themselves, and of other studies (data partition, UID)."""
+        """The open rows of the entries, of their studies, and of `others` (data partition and StudyInstanceUID)."""
         studies = {*others, *(entry.study for entry in entries)}
         return self._ports.errors.open_rows(studies, {entry.sequence for entry in entries if entry.sequence})
 
     def past(self, studies: Sequence[DoneStudy]) -> list[OpenRow]:
-        """Which open rows are untrue now that these are synced."""
+        """Which open rows are no longer true now that these studies are synced."""
         entries = [entry for study in studies for entry in study.entries]
         return past_of(studies, self.open_of(entries, {one[:2] for study in studies for one in study.gone}))
 
     def resolve(self, rows: Sequence[OpenRow]) -> None:
-        """They are of the past."""
+        """Marks rows that are no longer true as resolved."""
         if rows:
             with self._in_time():
                 self._ports.errors.close(rows)
 
     def record(self, failures: Sequence[FailedEntry]) -> None:
-        """A row each, and a line in the log."""
+        """Writes a row and a log line for each failure."""
         if not failures:
             return
         with self._in_time():
@@ -74,7 +74,7 @@ class ErrorRows:
 
     @contextmanager
     def _in_time(self) -> Iterator[None]:
-        """The lease is held before and after: a host frozen in between may have written over another's rows."""
+        """Checks the lease before and after: a host that froze in between may have overwritten another's rows."""
         self._ports.lease.ensure_held()
         yield
         try:

@@ -1,4 +1,4 @@
-"""Orders that came after their studies: found each hour from their own side, then looked up as any (docs/adr/0037)."""
+"""Links orders that came after their studies: each hour new orders are searched for (docs/adr/0037)."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,8 +33,8 @@ EVERY = timedelta(hours=1)
 OVERLAP = timedelta(minutes=10)
 """Searches lag behind writes, clocks differ, and a batch may have asked before an order came."""
 WINDOWS = 10
-"""Of an hour each, in one tick: after a start a week is looked through in half a minute."""
-TOGETHER = 20
+"""How many hours one tick looks through: after a start, a week takes half a minute."""
+STUDIES_AT_ONCE = 20
 """Studies that are read, and written, together."""
 _ELEMENTS = "_elements=identifier,subject,status,encounter"
 
@@ -44,9 +44,9 @@ logger = logging.getLogger(__name__)
 
 
 def link_late_orders(ports: Ports, options: BatchOptions, deadline: datetime) -> None:
-    """Looks at orders that FHIR got since the last look, as many hours of them as there is time for.
+    """Looks at the orders that FHIR got since the last look, as many hours of them as there is time for.
 
-    Raises LeaseLostError, OutageError. What cannot be searched for is looked at an hour later.
+    If they cannot be searched for, it tries again an hour later. Raises LeaseLostError, OutageError.
     """
     memory, now = ports.order_searches, ports.now()
     is_on = options.mapping.links_orders and options.order_look_back_days
@@ -73,15 +73,15 @@ def link_late_orders(ports: Ports, options: BatchOptions, deadline: datetime) ->
 
 
 def _look(ports: Ports, options: MappingOptions, since: datetime, until: datetime | None) -> bool:
-    """The orders of a window, without an end where none is known; whether all of their studies could be written."""
+    """Links the orders of a window, `until` None: to now. Returns whether all of their studies could be written."""
     end = f"&_lastUpdated=lt{_instant(until)}" if until else ""
     query = f"_lastUpdated=ge{_instant(since)}{end}&{_ELEMENTS}"
     orders = ports.fhir.search(ORDER, query)
     found = _studies_of(ports, options, orders)
     outcomes: list[StudyResult | TransientError] = []
     studies = list(found.items())
-    for start in range(0, len(studies), TOGETHER):
-        outcomes += _linked(ports, options, studies[start : start + TOGETHER])
+    for start in range(0, len(studies), STUDIES_AT_ONCE):
+        outcomes += _linked(ports, options, studies[start : start + STUDIES_AT_ONCE])
     if orders:
         linked = sum(isinstance(one, StudyResult) and one.wrote for one in outcomes)
         log_line(logger, logging.INFO, "orders looked at", Orders=len(orders), Studies=len(studies), Written=linked)
@@ -89,12 +89,12 @@ def _look(ports: Ports, options: MappingOptions, since: datetime, until: datetim
 
 
 def _studies_of(ports: Ports, options: MappingOptions, orders: Sequence[Resource]) -> dict[tuple[str, str], Numbers]:
-    """The studies of ours that have a number of these orders, by data partition and StudyInstanceUID."""
+    """Our studies that have the number of one of these orders, by data partition and StudyInstanceUID."""
     searches = [("ImagingStudy", query) for query in dict.fromkeys(_queries(orders))]
     if not searches:
         return {}
-    answers = ports.fhir.search_many(searches) if len(searches) > 1 else [ports.fhir.search(*searches[0])]
-    studies = {reference_of(one): one for matches in answers for one in matches}
+    found_by_each = ports.fhir.search_many(searches) if len(searches) > 1 else [ports.fhir.search(*searches[0])]
+    studies = {reference_of(one): one for matches in found_by_each for one in matches}
     found: dict[tuple[str, str], Numbers] = {}
     for study in studies.values():
         numbers = {number: one for number, one in _numbers(study) if any(map(number.is_carried_by, orders))}
@@ -105,7 +105,7 @@ def _studies_of(ports: Ports, options: MappingOptions, orders: Sequence[Resource
 
 
 def _queries(orders: Sequence[Resource]) -> Iterator[str]:
-    """For studies that have a number of the orders: with its system, and where its type says what it is without."""
+    """Searches for studies by the orders' numbers: with their system, and without if the type is accession number."""
     for identifier in (one for order in orders for one in objects(order.get("identifier"))):
         value, system = text(identifier.get("value")), text(identifier.get("system"))
         if value and system:
@@ -121,7 +121,7 @@ def _numbers(study: Resource) -> Iterator[tuple[OrderNumber, Resource]]:
 
 
 def _place(study: Resource, options: MappingOptions) -> tuple[str, str] | None:
-    """Data partition and StudyInstanceUID; None where the app has never written the study."""
+    """Data partition and StudyInstanceUID; None if the app has never written the study."""
     try:
         study = readable(study)
     except EntryError:
@@ -136,13 +136,13 @@ def _place(study: Resource, options: MappingOptions) -> tuple[str, str] | None:
 def _linked(
     ports: Ports, options: MappingOptions, studies: Sequence[tuple[tuple[str, str], Numbers]]
 ) -> list[StudyResult | TransientError]:
-    """Reads and merges the studies as any, and records what is to be told of them."""
+    """Reads, merges and writes the studies, and records their failures."""
     afresh = replace(ports, cache=ResourceCache(max_weight=0, recent_writes=ports.cache.recent_writes))
     mergers = {partition: StudyMerger(afresh, options, partition) for (partition, _), _ in studies}
     tasks = [
         Task(mergers[partition], Changes(uid, [], {}, orders=numbers), ()) for (partition, uid), numbers in studies
     ]
-    for (partition, uid), _ in studies:  # what the host remembers of them will be of an old version
+    for (partition, uid), _ in studies:  # the cached resources will be out of date
         system = options.of_partition(partition).uid_system
         ports.cache.put(identifier_query(system, f"urn:oid:{uid}"), None)
     outcomes = Group(afresh, tasks, lambda task: OneStudy(afresh, task).run()).run()

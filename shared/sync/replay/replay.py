@@ -1,4 +1,4 @@
-"""Replays: the same road as the feed's, slice by slice, under the same lease; the feed's watermark never moves."""
+"""Works on replays slice by slice, as on the feed and under the same lease; the feed's watermark never moves."""
 
 import logging
 from collections.abc import Sequence
@@ -36,9 +36,9 @@ from shared.sync.replay.replay_source import Portion, next_portion, total_of
 
 LEAST_ENTRIES, MOST_ENTRIES = 20, 500
 SLICE_SECONDS = 3
-"""What a slice should take; its size follows how long the one before took. A killed host does one slice twice.
+"""How long a slice should take: its size follows from how long the one before took.
 
-So long what comes into the feed waits for a replay.
+New entries of the feed wait for a slice to end, and a host that is killed repeats one.
 """
 
 NOWHERE = "the study is in neither DICOM nor FHIR: look at its StudyInstanceUID, and at the data partition"
@@ -47,14 +47,14 @@ logger = logging.getLogger(__name__)
 
 
 def run_replays(ports: Ports, options: BatchOptions, deadline: datetime) -> None:
-    """Works on the replays that are under way, oldest first, until `deadline`, or until something new is in the feed.
+    """Works on the replays that are under way, oldest first, until `deadline` or until the feed has a new entry.
 
-    One slice at least is done. Raises LeaseLostError, and OutageError of storage.
+    At least one slice is done. Raises LeaseLostError, and OutageError of storage.
     """
     under_way = ports.replays.under_way()
     if not under_way:
         return
-    ports.errors.begin()  # somebody may have put rows in before asking for them, while the batch was at work
+    ports.errors.begin()  # rows may have been written since the batch began, and then a replay of them asked for
     newest, is_new = _newest(ports), False
     for replay in under_way:
         current, size = replay, LEAST_ENTRIES
@@ -72,7 +72,7 @@ def run_replays(ports: Ports, options: BatchOptions, deadline: datetime) -> None
 
 
 def _newest(ports: Ports) -> int:
-    """The highest sequence of the feed; 0 where it cannot be told, for which no replay ends."""
+    """The highest sequence of the feed; 0 if the feed cannot be asked, which is no reason to stop."""
     try:
         latest = ports.feed.latest()
     except (FeedError, OutageError):
@@ -81,15 +81,15 @@ def _newest(ports: Ports) -> int:
 
 
 def _next_slice(ports: Ports, options: BatchOptions, replay: Replay, size: int) -> Replay:
-    """The replay with one more portion done, or with what it waits for."""
+    """The replay with one more portion done, or with the reason why it waits."""
     replay = replace(replay, state=ReplayState.RUNNING, updated=ports.now(), waiting_for=None)
     try:
         with bulkhead():
-            return _done_some(ports, options, replay, size)
+            return _with_next_portion(ports, options, replay, size)
     except OutageError as error:
         return replay.waiting(str(error))
     except TransientError as error:
-        return _tried_in_vain(ports, options, replay, error)
+        return _with_failed_attempt(ports, options, replay, error)
     except UnforeseenError as error:
         log_unforeseen(error, ReplayId=replay.id)
         return replay.failing(ReplayError(None, "", str(error)))
@@ -97,47 +97,46 @@ def _next_slice(ports: Ports, options: BatchOptions, replay: Replay, size: int) 
         return replay.failing(ReplayError(None, "", str(error)))
 
 
-def _tried_in_vain(ports: Ports, options: BatchOptions, replay: Replay, error: TransientError) -> Replay:
-    """A study that cannot be read waits, and is given up after TotalRetryDuration as one of the feed is."""
+def _with_failed_attempt(ports: Ports, options: BatchOptions, replay: Replay, error: TransientError) -> Replay:
+    """A study that cannot be read is tried again, and given up after TotalRetryDuration, like one of the feed."""
     target, now = replay.request.target, ports.now()
     if not isinstance(target, StudyRebuild):
         return replay.waiting(str(error))
-    tried = Attempts(replay.tries, replay.failing_since or now, now)
-    if not tried.is_over(now, options.total_retry_seconds):
-        return replace(replay.waiting(str(error)), failing_since=tried.first, tries=replay.tries + 1)
+    attempts = Attempts(replay.tries, replay.failing_since or now, now)
+    if not attempts.is_over(now, options.total_retry_seconds):
+        return replace(replay.waiting(str(error)), failing_since=attempts.first, tries=replay.tries + 1)
     recorder = ReplayRecorder(ports, ErrorRows(ports, ports.watermarks.read()), replay.request, target)
     recorder.given_up((), str(error))
-    (told,) = recorder.errors
-    return replay.failing(told)
+    return replay.failing(recorder.errors[0])
 
 
-def _done_some(ports: Ports, options: BatchOptions, replay: Replay, size: int) -> Replay:
+def _with_next_portion(ports: Ports, options: BatchOptions, replay: Replay, size: int) -> Replay:
     target = replay.request.target
     if replay.progress.total is None and replay.cursor == Cursor():
         replay = replace(replay, progress=replace(replay.progress, total=total_of(ports, target)))
     portion = next_portion(ports, target, replay.cursor, size)
-    # Counted from when it was read: what takes long to be read would else be read again and again.
+    # From now, not from before it was read: a study that takes long to read would be read again and again.
     until = ports.now() + timedelta(seconds=2 * SLICE_SECONDS)
-    return _worked(ports, options, replay, portion, Limits(until, options.total_retry_seconds))
+    return _with_portion(ports, options, replay, portion, Limits(until, options.total_retry_seconds))
 
 
-def _worked(ports: Ports, options: BatchOptions, replay: Replay, portion: Portion, limits: Limits) -> Replay:
-    """Map, merge, transact and record, as for the feed; then the cursor moves over what is done."""
-    tried = Attempts(replay.tries, replay.failing_since, replay.updated) if replay.failing_since else None
-    progress, recorder, writes = run_portion(ports, options, replay.request, portion, limits, tried)
-    left = recorder.left.union(*({entry.sequence for entry in study.entries} or {0} for study in progress.unfinished))
-    cursor, count = portion.advance(left)
-    is_done = portion.is_last and not left
-    is_nothing = is_done and not (progress.studies_written or recorder.errors)
-    whole = [ReplayError(None, "", NOWHERE)] if is_nothing and _is_nowhere(ports, options, replay, portion) else []
-    told = replay.telling([*portion.errors, *recorder.errors, *whole], writes)
+def _with_portion(ports: Ports, options: BatchOptions, replay: Replay, portion: Portion, limits: Limits) -> Replay:
+    """Syncs a portion as a batch of the feed; then the cursor moves over what is done."""
+    attempts = Attempts(replay.tries, replay.failing_since, replay.updated) if replay.failing_since else None
+    progress, recorder, writes = run_portion(ports, options, replay.request, portion, limits, attempts)
+    unfinished = recorder.unfinished.union(*(study.sequences for study in progress.unfinished))
+    cursor, count = portion.advance(unfinished)
+    is_done = portion.is_last and not unfinished
+    is_in_vain = is_done and not (progress.studies_written or recorder.errors)
+    whole = [ReplayError(None, "", NOWHERE)] if is_in_vain and _is_nowhere(ports, options, replay, portion) else []
+    reason = str(progress.outage) if progress.outage else recorder.reason
     return replace(
-        told.waiting(str(progress.outage) if progress.outage else recorder.waiting),
+        replay.adding([*portion.errors, *recorder.errors, *whole], writes).waiting(reason),
         state=ReplayState.DONE if is_done else ReplayState.RUNNING,
         progress=_added(replay.progress, count, progress, is_done=is_done),
         cursor=cursor,
-        failing_since=(replay.failing_since or ports.now()) if recorder.waiting else None,
-        tries=replay.tries + ATTEMPTS_IN_A_TICK if recorder.waiting else 0,
+        failing_since=(replay.failing_since or ports.now()) if recorder.reason else None,
+        tries=replay.tries + ATTEMPTS_IN_A_TICK if recorder.reason else 0,
     )
 
 
@@ -147,11 +146,11 @@ def run_portion(
     request: ReplayRequest,
     portion: Portion,
     limits: Limits,
-    tried: Attempts | None = None,
+    attempts: Attempts | None = None,
 ) -> tuple[Progress, ReplayRecorder, Sequence[PlannedWrite]]:
-    """Map, merge, transact and record, as for the feed; `tried`: what is known of tries that failed.
+    """Syncs a portion as a batch of the feed; `attempts`: those that failed.
 
-    The writes are those of a dry run. Raises LeaseLostError, and OutageError of storage.
+    The writes are those that a dry run would have made. Raises LeaseLostError, and OutageError of storage.
     """
     recorder = ReplayRecorder(ports, ErrorRows(ports, ports.watermarks.read()), request, portion.whole)
     fhir = DryRunServer(ports.fhir)
@@ -163,7 +162,7 @@ def run_portion(
     afresh = replace(ports, cache=ResourceCache(max_weight=0, recent_writes=recent_writes), feed_order=feed_order)
     sync = StudySync(replace(afresh, fhir=fhir) if request.dry_run else afresh, options.mapping)
     studies = [
-        replace(study, attempts=dict.fromkeys([0, *(one.sequence for one in study.entries)], tried) if tried else {})
+        replace(study, attempts=dict.fromkeys(study.sequences, attempts) if attempts else {})
         for study in portion.studies
     ]
     progress = StudyQueue(ports, sync, recorder, limits).run(studies)
@@ -172,7 +171,7 @@ def run_portion(
 
 
 def _is_nowhere(ports: Ports, options: BatchOptions, replay: Replay, portion: Portion) -> bool:
-    """Whether it was to rebuild a study that neither server has: a slip of the finger, or another data partition."""
+    """Whether it was to rebuild a study that neither server has: its UID or data partition was mistyped."""
     target = replay.request.target
     if not isinstance(target, StudyRebuild) or any(study.entries for study in portion.studies):
         return False

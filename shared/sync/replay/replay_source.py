@@ -16,16 +16,16 @@ from shared.sync.read.plan import Study, by_study, of_these, updated_instances
 from shared.sync.record.recorder import GONE
 from shared.sync.record.replay_recorder import rows_of
 
-_Told = TypeVar("_Told", FeedEntry, ErrorRow)
+_OfStudy = TypeVar("_OfStudy", FeedEntry, ErrorRow)
 
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """Studies to sync, entries that cannot be read, and errors that stand already.
+    """Studies to sync, torn entries, and errors that are known without a sync.
 
-    `order`: the sequences as they follow in the feed; 0 is that of instances that the DICOM service was asked for.
-    `advance` says, of the sequences that are not finished, where the cursor comes to stand and how much is done.
-    `is_last`: nothing comes behind it. `whole`: the study that the portion is, where it is rebuilt.
+    `order`: the sequences in the feed's order; 0 stands for instances that the DICOM service was asked for. `advance`
+    takes the sequences that are unfinished, and returns where the cursor then stands and how much is done. `is_last`:
+    nothing comes behind it. `whole`: the study, if the portion rebuilds one.
     """
 
     studies: Sequence[Study]
@@ -38,7 +38,7 @@ class Portion:
 
 
 def next_portion(ports: Ports, target: ReplayTarget, cursor: Cursor, size: int) -> Portion:
-    """What is behind the cursor, about `size` entries. Raises FeedError, OutageError, UnreadStudyError."""
+    """The portion behind the cursor, about `size` entries. Raises FeedError, OutageError, UnreadStudyError."""
     match target:
         case SequenceRange():
             return _of_sequences(ports, target, cursor, size)
@@ -51,7 +51,7 @@ def next_portion(ports: Ports, target: ReplayTarget, cursor: Cursor, size: int) 
 
 
 def _of_sequences(ports: Ports, target: SequenceRange, cursor: Cursor, size: int) -> Portion:
-    """The next `size` sequence numbers; those that are missing in the feed count as done."""
+    """The next `size` sequence numbers; those that the feed does not have count as done."""
     first = max(target.first, cursor.place.sequence + 1)
     last = min(target.last, first + size - 1)
     entries = ports.feed.entries(range(first, last + 1))
@@ -94,9 +94,9 @@ def _of_time(ports: Ports, target: TimeRange, cursor: Cursor, size: int) -> Port
 
 
 def _of_errors(ports: Ports, target: StoredErrors, cursor: Cursor, size: int) -> Portion:
-    """The next open rows of the table at the cursor; their entries are read anew from the feed.
+    """The next open rows of the table at the cursor; their entries are read from the feed as they are now.
 
-    A row that no entry told of is its study's, which is rebuilt: a portion by itself.
+    A row without a sequence is about its study, which is rebuilt in a portion of its own.
     """
     table = cursor.table or target.tables[0]
     page = ports.errors.page(_query(target, table), size, cursor.row if cursor.table else None)
@@ -122,7 +122,7 @@ def _of_errors(ports: Ports, target: StoredErrors, cursor: Cursor, size: int) ->
 
 
 def _of_study_row(ports: Ports, row: ErrorRow, cursor: Cursor) -> Portion:
-    """The study of the row; where it cannot be read still, that is told, and the row stays."""
+    """The rebuild of the row's study; if it still cannot be read, an error says so and the row stays."""
 
     def advance(unfinished: Collection[int]) -> tuple[Cursor, int]:
         return (cursor, 0) if unfinished else (Cursor(table=row.table, row=row.key), 1)
@@ -135,7 +135,7 @@ def _of_study_row(ports: Ports, row: ErrorRow, cursor: Cursor) -> Portion:
 
 
 def _of_study(ports: Ports, target: StudyRebuild) -> Portion:
-    """All instances of the study that the DICOM service holds now, at once."""
+    """The rebuild of a study from all instances that the DICOM service holds now."""
     whole = (target.study_instance_uid, target.partition)
     with of_one_study(ports.feed):
         entries = list(ports.archive.instances(*whole))
@@ -148,17 +148,17 @@ def _of_study(ports: Ports, target: StudyRebuild) -> Portion:
     return Portion([study], (), (), (0,), advance, is_last=True, whole=target)
 
 
-def _cut_study(told: Sequence[_Told]) -> Sequence[_Told]:
-    """What is told of one study at the end: its rest may come behind. Nothing, where there is no other study.
+def _cut_study(items: Sequence[_OfStudy]) -> Sequence[_OfStudy]:
+    """The entries or rows of the last study, more of which may follow; none if there is no other study.
 
-    The next portion begins with it, so that no study is written by halves because a portion ends in it.
+    The next portion begins with them, so that no study is written in part because a portion ends within it.
     """
-    count = sum(1 for _ in takewhile(lambda one: one.study == told[-1].study, reversed(told)))
-    return told[len(told) - count :] if count < len(told) else ()
+    count = sum(1 for _ in takewhile(lambda one: one.study == items[-1].study, reversed(items)))
+    return items[len(items) - count :] if count < len(items) else ()
 
 
 def total_of(ports: Ports, target: ReplayTarget) -> int | None:
-    """How much a replay is, as far as that is known before it begins."""
+    """How many entries or rows the replay has, None if that is not known before it begins."""
     if isinstance(target, SequenceRange):
         return target.last - target.first + 1
     if isinstance(target, StoredErrors):
