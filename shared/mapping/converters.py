@@ -109,6 +109,16 @@ def constant(value: Any) -> Converter:
     return lambda _options: value
 
 
+@dataclass(frozen=True, slots=True)
+class MadeBy:
+    """In place of a converter, for an element that this function makes: `module.function` of shared/mapping."""
+
+    function: str
+
+    def __call__(self, _options: MappingOptions, *_values: Any) -> None:
+        return None
+
+
 def patient_name(_options: MappingOptions, name: PersonName) -> list[dict[str, Any]]:
     """One HumanName per component group; the standard extension tells the scripts apart (PS3.5 6.2.1.2)."""
     groups = ((None, name.alphabetic), ("IDE", name.ideographic), ("SYL", name.phonetic))

@@ -4,16 +4,13 @@ The existing resource is a plain dict and is never touched: what others wrote on
 changes nothing.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from shared.errors import EndpointMismatchError
-from shared.mapping.patients import filling, script_of
 from shared.mapping.resources import Fragment
 from shared.model.fhir import Resource
-from shared.model.options import PatientUpdatePolicy
 
 Links = Mapping[str, str]
 """Name inside the bundle (`urn:uuid:...`) -> the reference to write: `Patient/7`, or the name itself."""
@@ -22,27 +19,6 @@ _FEW = 16
 """Items that are compared each with each: quicker than to look for them."""
 _NUMBERS = (int, float, Decimal)
 """JSON has one kind of them."""
-_NAME_PARTS = ("family", "given", "prefix", "suffix")
-
-
-def merge_patient(
-    existing: Resource | None,
-    wanted: Fragment,
-    policy: PatientUpdatePolicy = PatientUpdatePolicy.OVERWRITE,
-    older: Collection[str] = (),
-) -> Resource | None:
-    """Patient: name and gender as the policy says; the birth date is filled.
-
-    `older`: words that are not shown to be the newest on this patient; they only fill.
-    """
-    if existing is not None and policy is PatientUpdatePolicy.NEVER:
-        return None
-    if policy is PatientUpdatePolicy.FILL:
-        wanted = replace(wanted, set={}, fill={**wanted.fill, **wanted.set})
-    elif existing is not None and older:
-        wanted = filling(wanted, older)
-    merged = apply(existing, {"resourceType": "Patient"}, wanted, {})
-    return None if merged == existing else merged
 
 
 def merge_endpoint(existing: Resource | None, wanted: Fragment) -> Resource | None:
@@ -67,9 +43,7 @@ def apply(existing: Resource | None, new: Resource, wanted: Fragment, links: Lin
     """A new resource, or backbone element, that also says what `wanted` says; made from `new` where none exists."""
     resource = {**new, **wanted.create} if existing is None else dict(existing)
     for element, value in wanted.set.items():
-        if element == "name":
-            resource[element] = _named(resource.get(element, []), value)
-        elif element not in resource or not contains(resource[element], linked(value, links)):
+        if element not in resource or not contains(resource[element], linked(value, links)):
             put(resource, element, linked(value, links))
     for element, value in wanted.fill.items():
         if f"_{element}" not in resource:  # why there is no value (data-absent-reason) is something said
@@ -188,29 +162,3 @@ def _has_reference(value: Any) -> bool:
     if isinstance(value, dict):
         return "reference" in value or any(map(_has_reference, value.values()))
     return isinstance(value, list) and any(map(_has_reference, value))
-
-
-def _named(existing: Sequence[Resource], wanted: Sequence[Resource]) -> list[Resource]:
-    """The usual names, each set where its script is; other names, and other parts of these, stay."""
-    names = list(existing)
-    for name in wanted:
-        at = next((i for i, one in enumerate(names) if _is_same_kind(one, name)), None)
-        if at is None:
-            names.append(name)
-        elif changed := [part for part in _NAME_PARTS if _said(names[at], part) != name.get(part)]:
-            gone = {*changed, *(f"_{part}" for part in changed)}
-            kept = {part: value for part, value in names[at].items() if part not in gone}
-            names[at] = kept | {part: name[part] for part in changed if part in name}
-    return names
-
-
-def _said(name: Resource, part: str) -> Any:
-    """A part of a name; of parts that are said by extensions alone null stands in the list (json.html#primitive)."""
-    value = name.get(part)
-    if isinstance(value, list) and f"_{part}" in name:
-        return [one for one in value if one is not None] or None
-    return value
-
-
-def _is_same_kind(existing: Resource, wanted: Resource) -> bool:
-    return existing.get("use") == "usual" and script_of(existing) == script_of(wanted)

@@ -1,6 +1,6 @@
 """The ImagingStudy that FHIR holds + what was read of the study in the archive -> the ImagingStudy to write."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from shared.mapping.accession import is_of_type_accession
@@ -21,6 +21,8 @@ from shared.mapping.resources import Fragment, MappedInstance, listed_by
 from shared.mapping.table import elements_of
 from shared.model.fhir import Resource
 
+_STUDY = elements_of("ImagingStudy")
+_SERIES = elements_of("ImagingStudy.series")
 _INSTANCE = elements_of("ImagingStudy.series.instance")
 
 
@@ -40,7 +42,7 @@ def is_plain(existing: Resource, changes: Sequence[MappedInstance | RemovedInsta
     if any(_restates(existing, fragment) for fragment in fragments):
         return False
     of_series = [(series.get(one.set["uid"], {}), one) for one in listed_by(mapped, lambda one: one.series)]
-    if any(_says_less(held, one, "performer") for held, one in of_series):
+    if any(_says_less(held, one, _SERIES.restate) for held, one in of_series):
         return False
     said = [(existing, fragment.set) for fragment in fragments]
     said += [(held, one.set) for held, one in of_series]
@@ -49,16 +51,15 @@ def is_plain(existing: Resource, changes: Sequence[MappedInstance | RemovedInsta
 
 def _restates(held: Resource, wanted: Fragment) -> bool:
     """Whether what is said stands there in another form: by other settings, or an older release, than those of now."""
-    return _restates_accession(held, wanted) or any(
-        _says_less(held, wanted, name) for name in ("procedureCode", "reasonCode")
-    )
+    return _restates_accession(held, wanted) or _says_less(held, wanted, _STUDY.restate)
 
 
-def _says_less(held: Resource, wanted: Fragment, name: str) -> bool:
-    """Whether an item stands there that says a part of what is said: by a release that said less of it."""
-    items = held.get(name, ())
+def _says_less(held: Resource, wanted: Fragment, elements: Iterable[str]) -> bool:
+    """Whether an item of one of these elements says only a part of what is said now, as an earlier release wrote it."""
     return any(
-        any(contains(item, one) for one in items) and not any(contains(one, item) for one in items)
+        any(contains(item, one) for one in held.get(name, ()))
+        and not any(contains(one, item) for one in held.get(name, ()))
+        for name in elements
         for item in wanted.add.get(name, ())
     )
 
@@ -93,7 +94,7 @@ def reconcile_study(
     `counted`: series and instances are counted too. `series_endpoint`: see `endpoints_of_series`.
     """
     fragments = study_fragments(read, links)
-    merged = reconciled(existing, Said(fragments, read.is_whole, ours, "", links), elements_of("ImagingStudy"))
+    merged = reconciled(existing, Said(fragments, read.is_whole, ours, "", links), _STUDY)
     if fragments and is_cancelled(merged):
         put(merged, "status", fragments[-1].create["status"])
     endpoints = endpoints_of_series(merged, fragments, links, is_always=series_endpoint) if counted else []
@@ -131,7 +132,7 @@ def _series(
     if not mapped:
         return base or None
     said = Said(series_fragments(mapped), is_all=True, ours=ours, path=f"{uid}/")
-    series = reconciled(base, said, elements_of("ImagingStudy.series"))
+    series = reconciled(base, said, _SERIES)
     if endpoints:
         series["endpoint"] = added(series.get("endpoint", []), endpoints)
     instances = {one["uid"]: one for one in series.get("instance", ())}

@@ -12,7 +12,7 @@ from typing import Any
 from shared.errors import InvalidDicomTagError
 from shared.mapping import authored, dicom_json
 from shared.mapping.converters import MappingOptions
-from shared.mapping.table import ADD, AGREE, CREATE, DERIVE, FILL, LINK, Row, rows_read_of
+from shared.mapping.table import AGREE, CREATE, DERIVE, FILL, LINK, SET, How, Row, rows_read_of
 from shared.mapping.text import InvalidItemsError, InvalidValueError
 from shared.model.change_feed import ChangeFeedEntry
 from shared.model.failures import InvalidTag
@@ -159,11 +159,8 @@ def map_endpoint(options: MappingOptions) -> Fragment:
 
 def map_scope(scope: Scope, metadata: Mapping[str, Any], options: MappingOptions) -> Fragment:
     """The scope's rows applied to one instance's metadata."""
-    create: dict[str, Any] = {}
-    set_: dict[str, Any] = {}
-    fill: dict[str, Any] = {}
+    values: dict[How, dict[str, Any]] = {CREATE: {}, SET: {}, FILL: {}, AGREE: {}}
     add: dict[str, list[Any]] = {}
-    agree: dict[str, Any] = {}
     faults: list[InvalidTag] = []
     broken: list[InvalidTag] = []
     orders: tuple[Mapping[str, Any], ...] = ()
@@ -177,17 +174,14 @@ def map_scope(scope: Scope, metadata: Mapping[str, Any], options: MappingOptions
         value = _as_fhir_takes_it(row, value, faults, broken if row.required else faults)
         if value is None or value == []:
             continue
-        if row.how is ADD:
+        if row.is_added:
             add.setdefault(row.element, []).extend(value)
-        elif row.how is CREATE:
-            create[row.element] = {**create[row.element], **value} if row.element in create else value
-        elif row.how is FILL:
-            fill[row.element] = value
-        elif row.how is AGREE:
-            agree[row.element] = value
-        else:
-            set_[row.element] = value
-    return Fragment(create, set_, fill, add, tuple(faults), tuple(broken), orders, agree)
+            continue
+        of_kind = values[SET if row.how is DERIVE else row.how]
+        if row.how is CREATE and row.element in of_kind:  # two rows make one element: meta's source and its tag
+            value = {**of_kind[row.element], **value}
+        of_kind[row.element] = value
+    return Fragment(values[CREATE], values[SET], values[FILL], add, tuple(faults), tuple(broken), orders, values[AGREE])
 
 
 def _convert(
@@ -231,7 +225,7 @@ def _as_fhir_takes_it(row: Row, value: Any, faults: list[InvalidTag], broken: li
     """The value without what FHIR R4 does not take; a list where the row adds to one."""
     if value is None or value == []:
         return value
-    if row.how is not ADD:
+    if not row.is_added:
         if rule := authored.rule_broken(row.scope, row.element, value):
             broken.append(row.tags[0].invalid(rule))
         return None if rule else value

@@ -7,9 +7,12 @@ server holds already:
     SET      follows DICOM
     FILL     written where FHIR says nothing yet; what others wrote stays
     ADD      one more item of the list, unless it is there; what others wrote stays
+    RESTATE  as ADD; an item of ours that says a part of what is said now, from an earlier release, is replaced by it
     AGREE    of a series, read of each of its instances: written while all say the same
     LINK     a reference to what FHIR holds, looked up; ours goes where it leads nowhere, what others wrote stays
     DERIVE   made anew, from the series and instances in the resource or from the report, so that it is always true
+
+An element that no converter can make of tags alone has `to.MadeBy`, which names the function of shared/mapping.
 """
 # ruff: noqa: E501  one row per line, aligned: the table is read beside the specification's
 # fmt: off
@@ -31,12 +34,14 @@ class How(StrEnum):
     SET = "set"
     FILL = "fill"
     ADD = "add"
+    RESTATE = "restate"
     AGREE = "agree"
     LINK = "link"
     DERIVE = "derive"
 
 
-CREATE, SET, FILL, ADD, AGREE, LINK, DERIVE = How.CREATE, How.SET, How.FILL, How.ADD, How.AGREE, How.LINK, How.DERIVE
+CREATE, SET, FILL, ADD, RESTATE = How.CREATE, How.SET, How.FILL, How.ADD, How.RESTATE
+AGREE, LINK, DERIVE = How.AGREE, How.LINK, How.DERIVE
 YES, NO = True, False
 
 
@@ -65,6 +70,11 @@ class Row:
     def read_of(self) -> str:
         """The scope whose tags it is made of: what instances are to agree on is read of each."""
         return INSTANCE_SCOPE if self.how is How.AGREE else self.scope
+
+    @property
+    def is_added(self) -> bool:
+        """Whether it adds items to a list."""
+        return self.how in (How.ADD, How.RESTATE)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -120,9 +130,9 @@ TABLE: tuple[Row, ...] = (
     _row("ImagingStudy.identifier.where(type.coding.code = 'ACSN')", ACCESSION, NO, accession.accession_identifier, ADD, "type `v2-0203|ACSN`; system and assigner are the issuer's, else `DicomCast__AccessionSystem`, else none"),
     _row("ImagingStudy.meta.source",                          "",                                NO,  to.source,               CREATE, "root URL of the DICOM service: it says that we made the resource"),
     _row("ImagingStudy.meta.tag",                             "",                                NO,  to.tag,                  CREATE, "as Patient.meta.tag: the sign where a server drops `meta.source`"),
-    _row("ImagingStudy.extension.where(url = 'urn:dicom-cast:last-applied')", "",                    NO,  to.constant(None),       DERIVE, "hashes of the values that we wrote: what is ours to take back"),
+    _row("ImagingStudy.extension.where(url = 'urn:dicom-cast:last-applied')", "",                    NO,  to.MadeBy("last_applied.with_record"), DERIVE, "hashes of the values that we wrote: what is ours to take back"),
     _row("ImagingStudy.status",                               "",                                NO,  to.constant("available"), CREATE, "`available`"),
-    _row("ImagingStudy.modality",                             "(0008,0060) Modality",            NO,  to.modality,             DERIVE, "the distinct modalities of the series"),
+    _row("ImagingStudy.modality",                             "(0008,0060) Modality",            NO,  to.MadeBy("merge_study.derived_study"), DERIVE, "the distinct modalities of the series"),
     _row("ImagingStudy.subject",                              PATIENT_ID,                        YES, patient_id.patient_link, SET,    "the Patient above"),
     _row("ImagingStudy.started",                              STUDY_DATE,                        NO,  to.started,              SET,    "the date alone without a time; milliseconds are kept"),
     _row("ImagingStudy.endpoint",                             "",                                NO,  to.endpoint_link,        ADD,    "the Endpoint above"),
@@ -131,13 +141,13 @@ TABLE: tuple[Row, ...] = (
     _our("ImagingStudy.identifier.type",                      "(0020,000D) StudyInstanceUID",    NO,  study_identity.study_identifiers, CREATE, "DCM 110180; in a data partition on one of `urn:dicom:uid` besides; `DicomCast__Features__StudyUidInPartitions`"),
     _our("ImagingStudy.description",                          "(0008,1030) StudyDescription",    NO,  to.plain,                SET,    "besides the note"),
     _our("ImagingStudy.referrer",                             "(0008,0090) ReferringPhysicianName", NO, to.as_display,         FILL,   "display only: no Practitioner is made; another's stays"),
-    _our("ImagingStudy.procedureCode",                        PROCEDURES, NO, procedures.procedures, ADD, "the first of them that is there; a description as text"),
-    _our("ImagingStudy.reasonCode",                           REASONS,                           NO,  procedures.reasons, ADD, "also those of the requests that the study answers; a text where no code says it"),
+    _our("ImagingStudy.procedureCode",                        PROCEDURES, NO, procedures.procedures, RESTATE, "the first of them that is there; a description as text"),
+    _our("ImagingStudy.reasonCode",                           REASONS,                           NO,  procedures.reasons, RESTATE, "also those of the requests that the study answers; a text where no code says it"),
     _our("ImagingStudy.basedOn",                              ORDERS,                            NO,  accession.orders,         LINK,   "the ServiceRequest that carries the accession number, or each request's; `DicomCast__OrderLink`"),
-    _our("ImagingStudy.contained",                            "",                                NO,  to.constant(None),       DERIVE, "an Endpoint of the viewer, which ImagingStudy.endpoint names; `DicomCast__ViewerUrl`"),
-    _our("ImagingStudy.encounter",                            "",                                NO,  to.constant(None),       DERIVE, "that of the ServiceRequest above, where FHIR says none"),
-    _our("ImagingStudy.numberOfSeries",                       "",                                NO,  to.constant(None),       DERIVE, "counted"),
-    _our("ImagingStudy.numberOfInstances",                    "",                                NO,  to.constant(None),       DERIVE, "counted"),
+    _our("ImagingStudy.contained",                            "",                                NO,  to.MadeBy("endpoints.with_viewer"), DERIVE, "an Endpoint of the viewer, which ImagingStudy.endpoint names; `DicomCast__ViewerUrl`"),
+    _our("ImagingStudy.encounter",                            "",                                NO,  to.MadeBy("orders.with_orders"), DERIVE, "that of the ServiceRequest above, where FHIR says none"),
+    _our("ImagingStudy.numberOfSeries",                       "",                                NO,  to.MadeBy("merge_study.derived_study"), DERIVE, "counted"),
+    _our("ImagingStudy.numberOfInstances",                    "",                                NO,  to.MadeBy("merge_study.derived_study"), DERIVE, "counted"),
 
     _row("ImagingStudy.series.uid",                           "(0020,000E) SeriesInstanceUID",   YES, to.plain,                SET,    ""),
     _row("ImagingStudy.series.number",                        "(0020,0011) SeriesNumber",        NO,  to.number,               SET,    ""),
@@ -148,9 +158,9 @@ TABLE: tuple[Row, ...] = (
     _our("ImagingStudy.series.bodySite",                      BODY_SITE,                         NO,  body_site.body_site,     SET,    "the region's code; else SNOMED CT's of the term (PS3.16 L), with the term as display; `DicomCast__Features__SnomedBodySite`"),
     _our("ImagingStudy.series.laterality",                    "(0020,0060) Laterality",          NO,  to.laterality,           SET,    "R, L as SNOMED CT"),
     _our("ImagingStudy.series.laterality",                    "(0020,0062) ImageLaterality",     NO,  to.image_laterality,     AGREE,  "where no instance has Laterality: R, L, B as SNOMED CT, while each instance says the same; of U nothing"),
-    _our("ImagingStudy.series.performer",                     "(0008,1050) PerformingPhysicianName + (0008,1070) OperatorsName", NO, series_and_instances.performers, ADD, "display only; function `PRF`, of operators `SPRF`"),
-    _our("ImagingStudy.series.endpoint",                      "",                                NO,  to.constant(None),       DERIVE, "the Endpoint above, where the study names others too, or with `DicomCast__Features__SeriesEndpoint`"),
-    _our("ImagingStudy.series.numberOfInstances",             "",                                NO,  to.constant(None),       DERIVE, "counted"),
+    _our("ImagingStudy.series.performer",                     "(0008,1050) PerformingPhysicianName + (0008,1070) OperatorsName", NO, series_and_instances.performers, RESTATE, "display only; function `PRF`, of operators `SPRF`"),
+    _our("ImagingStudy.series.endpoint",                      "",                                NO,  to.MadeBy("merge_study.endpoints_of_series"), DERIVE, "the Endpoint above, where the study names others too, or with `DicomCast__Features__SeriesEndpoint`"),
+    _our("ImagingStudy.series.numberOfInstances",             "",                                NO,  to.MadeBy("merge_study.derived_study"), DERIVE, "counted"),
 
     _row("ImagingStudy.series.instance.uid",                  "(0008,0018) SOPInstanceUID",      YES, to.plain,                SET,    ""),
     _row("ImagingStudy.series.instance.sopClass",             "(0008,0016) SOPClassUID",         YES, to.sop_class,            SET,    "code `urn:oid:<uid>`"),
@@ -171,10 +181,10 @@ TABLE: tuple[Row, ...] = (
     _row("Observation.effectiveDateTime",                     STUDY_DATE,                        NO,  to.started,              DERIVE, "the report's start of irradiation or its first event's, else the study's start; of an event its own, else the day"),
     _row("Observation.issued",                                CONTENT_DATE,                      NO,  dose.issued,             DERIVE, "nothing without a time"),
     _row("Observation.device",                                DEVICE,                            NO,  dose.device,             FILL,   "display only: no Device is made; the report's Device Observer before the tags"),
-    _our("Observation.performer",                             "",                                NO,  to.constant(None),       FILL,   "display only: the report's Person Observer; `DicomCast__Features__AbsentPerformer`"),
-    _our("Observation.valueString",                           "",                                NO,  to.constant(None),       FILL,   "of the summary, with `DicomCast__Features__DoseText`: its components in one text"),
-    _row("Observation.bodySite",                              "",                                NO,  to.constant(None),       DERIVE, "of an event: Target Region"),
-    _row("Observation.component",                             "",                                NO,  to.constant(None),       DERIVE, "the report's dose values, by the table of docs/mapping.md; components of others stay"),
+    _our("Observation.performer",                             "",                                NO,  to.MadeBy("dose.observation.performers"), FILL, "display only: the report's Person Observer; `DicomCast__Features__AbsentPerformer`"),
+    _our("Observation.valueString",                           "",                                NO,  to.MadeBy("dose.value_string.dose_text"), FILL, "of the summary, with `DicomCast__Features__DoseText`: its components in one text"),
+    _row("Observation.bodySite",                              "",                                NO,  to.MadeBy("dose.mapped_report.map_dose_report"), DERIVE, "of an event: Target Region"),
+    _row("Observation.component",                             "",                                NO,  to.MadeBy("dose.report.DoseReport.components"), DERIVE, "the report's dose values, by the table of docs/mapping.md; components of others stay"),
 )
 # fmt: on
 
@@ -192,16 +202,20 @@ def rows_read_of(scope: str) -> tuple[Row, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Elements:
-    """The elements of one scope, by how they are merged, in the table's order."""
+    """The elements of one scope, by how they are merged, in the table's order. `restate`: those of `add` that are."""
 
     set: tuple[str, ...]
     fill: tuple[str, ...]
     add: tuple[str, ...]
+    restate: tuple[str, ...]
     agree: tuple[str, ...]
 
 
 @cache
 def elements_of(scope: str) -> Elements:
-    """Those of a scope of the table."""
-    by_how = {how: tuple(dict.fromkeys(row.element for row in rows_of(scope) if row.how is how)) for how in How}
-    return Elements(by_how[How.SET], by_how[How.FILL], by_how[How.ADD], by_how[How.AGREE])
+    """The elements of a resource or backbone element of the table."""
+
+    def of(*hows: How) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(row.element for row in rows_of(scope) if row.how in hows))
+
+    return Elements(of(SET), of(FILL), of(ADD, RESTATE), of(RESTATE), of(AGREE))

@@ -4,7 +4,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from shared.mapping.converters import MappingOptions
-from shared.mapping.merge import contains, merge_patient
+from shared.mapping.merge import contains
+from shared.mapping.merge_patient import merge_patient
 from shared.mapping.patients import several_patients
 from shared.mapping.reconcile import InstanceKey, StudyRead
 from shared.mapping.resources import MappedInstance

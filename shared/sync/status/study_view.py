@@ -9,7 +9,7 @@ from shared.errors import InvalidDicomTagError
 from shared.mapping.converters import MappingOptions
 from shared.mapping.differences import ElementChange, differences
 from shared.mapping.held import objects, text
-from shared.mapping.merge import merge_patient
+from shared.mapping.merge_patient import merge_patient
 from shared.mapping.merge_study import merge_study
 from shared.mapping.patients import PatientIdentity
 from shared.mapping.resources import MappedInstance, StudyMapper

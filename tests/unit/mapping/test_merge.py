@@ -6,7 +6,8 @@ import pytest
 
 from shared.errors import EndpointMismatchError
 from shared.mapping.converters import MODALITY_SYSTEM, MappingOptions
-from shared.mapping.merge import contains, merge_endpoint, merge_patient
+from shared.mapping.merge import contains, merge_endpoint
+from shared.mapping.merge_patient import merge_patient
 from shared.mapping.merge_study import RemovedInstance, merge_study
 from shared.mapping.resources import StudyMapper, map_endpoint
 from shared.mapping.table import TABLE

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from shared.errors import InvalidDicomTagError
 from shared.mapping.converters import MappingOptions
-from shared.mapping.merge import apply, merge_patient
+from shared.mapping.merge import apply
+from shared.mapping.merge_patient import merge_patient
 from shared.mapping.merge_study import RemovedInstance, merge_study
 from shared.mapping.resources import StudyMapper
 from shared.mapping.table import TABLE

@@ -1,9 +1,12 @@
 """The mapping table against the DICOM data dictionary and against the specification."""
 
+from pkgutil import resolve_name
+
 import pytest
 
+from shared.mapping.converters import MadeBy
 from shared.mapping.dicom_json import Tag
-from shared.mapping.table import TABLE
+from shared.mapping.table import TABLE, How
 
 # Number, keyword, VR and VM as PS3.6 table 6-1 prints them.
 DICTIONARY = """
@@ -108,3 +111,11 @@ def test_each_row_of_the_specification_is_there(path, said):
     keywords = [tag.keyword for tag in rows[0].tags]
     assert keywords[: len(said[0])] == said[0]
     assert rows[0].required == said[1]
+
+
+def test_what_no_converter_makes_names_the_function_that_does():
+    """Each such function exists; a derived element of ImagingStudy is never one of a converter."""
+    made = [row for row in TABLE if isinstance(row.convert, MadeBy)]
+    assert all(callable(resolve_name(f"shared.mapping.{row.convert.function}")) for row in made)
+    derived = {row.path for row in TABLE if row.how is How.DERIVE and row.path.startswith("ImagingStudy")}
+    assert derived <= {row.path for row in made}
