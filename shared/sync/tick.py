@@ -17,7 +17,7 @@ from shared.sync.replay.late_orders import link_late_orders
 from shared.sync.replay.replay import run_replays
 from shared.sync.status.lag import lag_behind
 from shared.sync.status.outages import OutageLog, log_change
-from shared.sync.status.seen import DICOM_SERVICE, STORAGE, Seen, State, SyncState
+from shared.sync.status.snapshot import DICOM_SERVICE, STORAGE, Snapshot, State, SyncState
 from shared.sync.status.state import state_of
 
 REPLAY_SECONDS = 30
@@ -67,11 +67,11 @@ def tick(ports: Ports, options: BatchOptions, outages: OutageLog) -> TickRecord:
     except OutageError as error:  # of storage: the tick cannot even be recorded
         outages.down(error)
         record = TickRecord(started, _seconds_since(started, ports), Outcome.FAILED, error=_described(error))
-        state = state_of(Seen(ports.now(), None, down={STORAGE: str(error)}))
+        state = state_of(Snapshot(ports.now(), None, down={STORAGE: str(error)}))
         state, before = replace(state, since=outages.since(error.system)), None
     else:
-        state = state_of(Seen.by_tick(journal_now, options.standstill_seconds))
-        before = state_of(Seen.by_tick(journal, options.standstill_seconds)).state
+        state = state_of(Snapshot.by_tick(journal_now, options.standstill_seconds))
+        before = state_of(Snapshot.by_tick(journal, options.standstill_seconds)).state
     _log(record, state)
     log_change(State.NOT_SYNCING if was_without_storage else before, state)
     return record

@@ -16,8 +16,8 @@ from prometheus_client.registry import Collector
 
 from shared.model.journal import Journal
 from shared.model.outcome import DURATION_BUCKETS, Outcome, TickDurations
-from shared.sync.status.seen import SYSTEMS, State
-from shared.sync.status.status import AuditSeen, Status
+from shared.sync.status.snapshot import SYSTEMS, State
+from shared.sync.status.status import AuditSummary, Status
 
 _TICKS = [outcome for outcome in Outcome if outcome is not Outcome.LEASE_HELD]
 """A host that does not get the lease keeps no record of its tick."""
@@ -86,7 +86,7 @@ class _StatusCollector(Collector):
             )
 
 
-def _of_the_audit(audit: AuditSeen) -> Iterable[Metric]:
+def _of_the_audit(audit: AuditSummary) -> Iterable[Metric]:
     """Of rounds through all studies. Until the first has ended there are only the open differences."""
     open_ = {kind.value: count for kind, count in audit.open.items()}
     yield _by("dicom_cast_audit_open_differences", "Studies that differ, counted to 1000", "kind", open_)

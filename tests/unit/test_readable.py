@@ -9,7 +9,7 @@ from shared.model.outcome import BatchResult, Lag, Outcome, TickRecord
 from shared.model.watermark import Watermark
 from shared.process.log_lines import log_line
 from shared.sync import tick
-from shared.sync.status.seen import State, SyncState
+from shared.sync.status.snapshot import State, SyncState
 from tests.fakes import NOW
 
 RESULT = BatchResult(Outcome.SYNCED, Watermark(9), entries=1350, studies=70, written=1348, failed=2)

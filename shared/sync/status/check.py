@@ -1,4 +1,4 @@
-"""The self-check of a deployment: one step after the other, each timed, each with what to do where it fails."""
+"""The self-check of a deployment: one step after the other, each timed, each with what to do if it fails."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from itertools import takewhile
 from shared.errors import CheckError, DicomCastError, NotAskedError, RequestError
 
 MAX_SECONDS = 180
-"""An HTTP answer of the Functions host must begin within 230 s; one step takes 40 s at most."""
+"""An HTTP response of the Functions host must begin within 230 s; one step takes 40 s at most."""
 
 
 class StepState(StrEnum):
@@ -24,8 +24,8 @@ class StepState(StrEnum):
 class Question:
     """What a step asks.
 
-    `ask` says what it found; it raises DicomCastError, NotAskedError where there is nothing to ask. `remedy`: what to
-    do where it fails, and the error does not know better.
+    `ask` returns what it found. It raises NotAskedError if there is nothing to ask, or another DicomCastError.
+    `remedy`: what to do if it fails, unless the error says so itself.
     """
 
     name: str
@@ -34,13 +34,13 @@ class Question:
 
     @property
     def system(self) -> str:
-        """Which one is asked."""
+        """The system that is asked, as the name begins with it."""
         return self.name.partition(":")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step; `message` says what was found, `action` what to do, None where nothing is to be done."""
+    """One step; `message` says what was found, `action` what to do, None if there is nothing to do."""
 
     name: str
     state: StepState
@@ -51,7 +51,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class NextStep:
-    """Its number, which begins at 1, and its name."""
+    """The number of a step, counted from 1, and its name."""
 
     step: int
     name: str
@@ -59,7 +59,7 @@ class NextStep:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The steps that ended; `next` is there where one was asked for, and is not the last."""
+    """The steps that ended. `next`: the one to ask for then, None after the last, or if all were asked for."""
 
     steps: Sequence[Step]
     next: NextStep | None = None
@@ -71,7 +71,7 @@ class Check:
 
 
 def run_check(questions: Sequence[Question], monotonic: Callable[[], float] = time.monotonic) -> Check:
-    """All steps. What no time is left for is skipped."""
+    """Runs all steps; those that no time is left for are skipped."""
     end = monotonic() + MAX_SECONDS
     steps: list[Step] = []
     while len(steps) < len(questions):
@@ -83,7 +83,7 @@ def run_check(questions: Sequence[Question], monotonic: Callable[[], float] = ti
 
 
 def run_step(questions: Sequence[Question], number: int, monotonic: Callable[[], float] = time.monotonic) -> Check:
-    """The step of this number, which begins at 1, and those that are skipped because of it. Raises RequestError."""
+    """Runs the step of this number, counted from 1; with those that are skipped as it fails. Raises RequestError."""
     if not 1 <= number <= len(questions):
         raise RequestError([f"step: a whole number from 1 to {len(questions)} is expected"])
     steps = _run(questions, number - 1, monotonic)
@@ -92,9 +92,9 @@ def run_step(questions: Sequence[Question], number: int, monotonic: Callable[[],
 
 
 def _run(questions: Sequence[Question], place: int, monotonic: Callable[[], float]) -> list[Step]:
-    """The step at a place. Where it fails nobody need wait for the same system's others: they are skipped."""
+    """The step at a place of the list. If it fails, the next ones of the same system are skipped."""
     question, began = questions[place], monotonic()
-    state, message, action = _asked(question)
+    state, message, action = _ask(question)
     step = Step(question.name, state, round(monotonic() - began, 3), message, action)
     if state is not StepState.FAILED:
         return [step]
@@ -102,7 +102,7 @@ def _run(questions: Sequence[Question], place: int, monotonic: Callable[[], floa
     return [step, *(_skipped(other, f"not asked, as this failed: {question.name}") for other in others)]
 
 
-def _asked(question: Question) -> tuple[StepState, str, str | None]:
+def _ask(question: Question) -> tuple[StepState, str, str | None]:
     try:
         return StepState.OK, question.ask(), None
     except NotAskedError as reason:

@@ -1,4 +1,4 @@
-"""The open error rows by reason and study: what a person looks at, where 500 rows say one thing."""
+"""The open error rows by reason and study, for a person to look at when 500 rows say the same."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from shared.model.failures import ErrorQuery, ErrorRow, ErrorTable
 from shared.sync.ports import ErrorStore
 
 MAX_ROWS = 1_000
-"""So many open rows of each table are read, as the status counts them."""
+"""How many open rows of each table are read; the status counts up to as many."""
 MAX_REASONS, MAX_STUDIES = 50, 50
-"""So many are told, the newest first; of the others the number."""
+"""How many are listed, the newest first; of the others only the number is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class OpenReason:
 
 @dataclass(frozen=True, slots=True)
 class OpenReasons:
-    """`rows` were read; `is_whole`: no table has more. `more_reasons` are not listed."""
+    """The reasons of the `rows` that were read. `is_whole`: no table has more; `more_reasons` are not listed."""
 
     rows: int
     is_whole: bool
@@ -47,7 +47,7 @@ class OpenReasons:
 
 
 def open_reasons(errors: ErrorStore) -> OpenReasons:
-    """One request a table, of MAX_ROWS rows at most. Raises OutageError."""
+    """The reasons, by one request a table for at most MAX_ROWS rows. Raises OutageError."""
     read = [errors.page(ErrorQuery(table), MAX_ROWS) for table in ErrorTable]
     rows = [row for of_table in read for row in of_table]
     found = reasons_of(rows)
@@ -78,7 +78,7 @@ def _reason(rows: Sequence[ErrorRow]) -> OpenReason:
 
 
 def _tag_rule(row: ErrorRow) -> str:
-    """What is wrong with a tag is said in the same words of every instance; other messages name what they are about."""
+    """The rule that a tag broke, in the same words for every instance; empty for messages that name their instance."""
     return row.message if row.message.startswith("(") else ""
 
 

@@ -1,4 +1,4 @@
-"""The one state of the sync, and a sentence that is true at night: what is the matter, since when, and what to do."""
+"""The one state of the sync, for whoever is called at night: what is wrong, since when, and what to do."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from shared.model.failures import MAX_COUNT, ErrorTable
 from shared.model.journal import Journal
 from shared.model.outcome import Outcome
-from shared.sync.status.seen import DICOM_SERVICE, FHIR_SERVER, STORAGE, Seen, State, SyncState
+from shared.sync.status.snapshot import DICOM_SERVICE, FHIR_SERVER, STORAGE, Snapshot, State, SyncState
 
 STUCK_SECONDS = 60
-"""A tick that has moved nothing for so long, or for all of the patience, while a system is silent waits for it."""
+"""A tick that has moved nothing for so long, while a system does not respond, is taken to wait for that system."""
 ROWS_SECONDS = 3600
-"""Rows of entries that were not synced are news for so long."""
+"""How long rows of entries that were not synced make the state `degraded`."""
 LOST = frozenset({ErrorTable.DICOM, ErrorTable.FHIR, ErrorTable.TRANSIENT_FAILURE})
 """The tables of entries that were not synced."""
 
@@ -25,60 +25,62 @@ _NO_PROGRESS = "docs/runbook.md, 'The sync stands still'"
 _ROWS = "look at the error rows, mend what they name, and replay them; docs/runbook.md, 'The tables'"
 
 
-def state_of(seen: Seen) -> SyncState:
-    """The state: what is worst comes first."""
+def state_of(seen: Snapshot) -> SyncState:
+    """The state: the worst that applies."""
     return next(found for rule in _RULES if (found := rule(seen)))
 
 
-def is_healthy(journal: Journal, now: datetime, max_age: timedelta, patience: timedelta) -> bool:
-    """Whether a tick has ended well within `max_age`, and entries do not wait for longer than `patience` unwritten."""
+def is_healthy(journal: Journal, now: datetime, max_age: timedelta, standstill: timedelta) -> bool:
+    """Whether a tick has ended well within `max_age`, and entries have not waited for `standstill` unwritten."""
     is_well = journal.well_at is not None and now - journal.well_at <= max_age
-    return is_well and not (journal.unwritten_since and now - journal.unwritten_since > patience)
+    return is_well and not (journal.unwritten_since and now - journal.unwritten_since > standstill)
 
 
-def _no_storage(seen: Seen) -> SyncState | None:
+def _no_storage(seen: Snapshot) -> SyncState | None:
     is_shut_out = seen.lease is not None and seen.lease.is_infinite
     if seen.journal and not is_shut_out:
         return None
     since = seen.journal.well_at if seen.journal else None
-    said = seen.down.get(STORAGE, f"{STORAGE}: no answer")
-    return SyncState(State.NOT_SYNCING, since, f"{said}; {_waiting(seen)}", _LEASE if is_shut_out else _STORAGE)
+    reason = seen.down.get(STORAGE, f"{STORAGE}: no answer")
+    return SyncState(State.NOT_SYNCING, since, f"{reason}; {_waiting(seen)}", _LEASE if is_shut_out else _STORAGE)
 
 
-def _never_ran(seen: Seen) -> SyncState | None:
+def _never_ran(seen: Snapshot) -> SyncState | None:
     if seen.last:
         return None
     if seen.lease and seen.lease.held:
         return SyncState(
-            State.SYNCING, seen.lease.since, f"the first tick is at work{seen.running or ''}; {_waits(seen)}"
+            State.SYNCING,
+            seen.lease.since,
+            f"the first tick is at work{seen.running or ''}; {_waits(seen)}",
         )
     down = "".join(f"; {fault}" for fault in seen.down.values())
     return SyncState(State.NEVER_RAN, None, f"no tick has run yet{down}", f"wait for two minutes; then {_TIMER}")
 
 
-def _failing(seen: Seen) -> SyncState | None:
+def _failing(seen: Snapshot) -> SyncState | None:
     journal, last = seen.journal, seen.last
     if not (journal and last and journal.failing_since):
         return None
     failed = next((tick for tick in (last, *journal.recent) if tick.outcome is Outcome.FAILED), last)
     error = failed.error or "the tick failed"
-    # Of an outage the class says nothing that the sentence does not; other errors are looked up by it.
-    said = error.partition(": ")[2] if f": {failed.system}: " in error else error
+    # The class of an outage's error adds nothing to its message; other errors are looked up by their class.
+    reason = error.partition(": ")[2] if f": {failed.system}: " in error else error
     action = _MENDS.get(failed.system or "", f"docs/runbook.md, 'First look'; {_BY_ITSELF}")
-    return SyncState(State.NOT_SYNCING, journal.failing_since, f"{said}; {_waiting(seen)}", action)
+    return SyncState(State.NOT_SYNCING, journal.failing_since, f"{reason}; {_waiting(seen)}", action)
 
 
-def _stuck(seen: Seen) -> SyncState | None:
+def _stuck(seen: Snapshot) -> SyncState | None:
     """A tick waits for a system, and nothing has failed yet."""
     since = seen.at_work_since
     down = next((seen.down[one] for one in (FHIR_SERVER, DICOM_SERVICE) if one in seen.down), None)
-    stuck = timedelta(seconds=min(STUCK_SECONDS, seen.patience_seconds))
+    stuck = timedelta(seconds=min(STUCK_SECONDS, seen.standstill_seconds))
     if not (down and since) or seen.has_moved or seen.now - since < stuck:
         return None
     return SyncState(State.NOT_SYNCING, since, f"{down}; the tick waits for it; {_waiting(seen)}", _MEND)
 
 
-def _no_ticks(seen: Seen) -> SyncState | None:
+def _no_ticks(seen: Snapshot) -> SyncState | None:
     last = seen.last
     if not last or not seen.is_over(last.ended):
         return None
@@ -86,11 +88,11 @@ def _no_ticks(seen: Seen) -> SyncState | None:
         return SyncState(State.NOT_SYNCING, last.ended, f"no tick has run since; {_waiting(seen)}", _TIMER)
     if seen.has_moved or not seen.is_over(seen.lease.since):
         return None
-    said = f"the tick that began then has not ended; {_waiting(seen)}"
-    return SyncState(State.NOT_SYNCING, seen.lease.since, said, f"restart the app; {_BY_ITSELF}")
+    reason = f"the tick that began then has not ended; {_waiting(seen)}"
+    return SyncState(State.NOT_SYNCING, seen.lease.since, reason, f"restart the app; {_BY_ITSELF}")
 
 
-def _no_progress(seen: Seen) -> SyncState | None:
+def _no_progress(seen: Snapshot) -> SyncState | None:
     journal, last = seen.journal, seen.last
     if not (journal and last):
         return None
@@ -100,13 +102,15 @@ def _no_progress(seen: Seen) -> SyncState | None:
     if not seen.is_over(journal.unwritten_since) or seen.waiting == 0:
         return None
     held = last.result.held_by if last.result else None
-    said = f"ticks end, but nothing was written to FHIR{f': {held}' if held else ''}; {_waiting(seen)}"
-    return SyncState(State.BEHIND, journal.unwritten_since, said, f"GET /api/check says what is wrong; {_NO_PROGRESS}")
+    reason = f"ticks end, but nothing was written to FHIR{f': {held}' if held else ''}; {_waiting(seen)}"
+    return SyncState(
+        State.BEHIND, journal.unwritten_since, reason, f"GET /api/check says what is wrong; {_NO_PROGRESS}"
+    )
 
 
-def _far_behind(seen: Seen) -> SyncState | None:
-    """What is carried alone is told as such."""
-    if not seen.lag or seen.unread == 0 or seen.lag.seconds <= seen.patience_seconds:
+def _far_behind(seen: Snapshot) -> SyncState | None:
+    """Not if only carried entries wait: these have a rule of their own."""
+    if not seen.lag or seen.unread == 0 or seen.lag.seconds <= seen.standstill_seconds:
         return None
     since = seen.now - timedelta(seconds=seen.lag.seconds)
     action = "nothing, where a load is under way; else docs/runbook.md, 'First look', `lag` grows"
@@ -114,25 +118,25 @@ def _far_behind(seen: Seen) -> SyncState | None:
     return SyncState(State.BEHIND, since, f"more arrives than is written; {_waiting(seen)}{doing}", action)
 
 
-def _faults(seen: Seen) -> SyncState | None:
-    """A system that is slow to answer a tick that writes is no fault; where nothing waits, that it does not is news."""
+def _faults(seen: Snapshot) -> SyncState | None:
+    """Not while a tick works on waiting entries: then a system may just be slow to respond."""
     if not seen.down or (seen.at_work_since and seen.waiting):
         return None
-    said = "; ".join(seen.down.values())
+    reason = "; ".join(seen.down.values())
     ended = "the last tick ended well"
     tells = f"{_waits(seen)}; {ended}, the one at work tells" if seen.at_work_since else f"{ended}, the next one tells"
-    return SyncState(State.DEGRADED, None, f"{said}; {tells}", _MEND)
+    return SyncState(State.DEGRADED, None, f"{reason}; {tells}", _MEND)
 
 
-def _carried(seen: Seen) -> SyncState | None:
+def _carried(seen: Snapshot) -> SyncState | None:
     if not seen.carried:
         return None
-    said = f"{_entries(seen.carried)} of studies with a transient fault {_wait(seen.carried)} for another try"
+    reason = f"{_entries(seen.carried)} of studies with a transient fault {_wait(seen.carried)} for another try"
     action = "nothing yet: they are tried again by themselves (Carried studies)"
-    return SyncState(State.DEGRADED, seen.carried_since, f"the sync goes on; {said}", action)
+    return SyncState(State.DEGRADED, seen.carried_since, f"the sync goes on; {reason}", action)
 
 
-def _rows(seen: Seen) -> SyncState | None:
+def _rows(seen: Snapshot) -> SyncState | None:
     if not seen.journal or (seen.errors and not any(seen.errors.counts.get(table) for table in LOST)):
         return None
     young = seen.now - timedelta(seconds=ROWS_SECONDS)
@@ -140,11 +144,11 @@ def _rows(seen: Seen) -> SyncState | None:
     if not ticks:
         return None
     failed = sum(tick.result.failed for tick in ticks if tick.result)
-    said = f"the sync goes on; {_entries(failed)} could not be synced lately, each with a row{_open(seen)}"
-    return SyncState(State.DEGRADED, ticks[-1].started, said, _ROWS)
+    reason = f"the sync goes on; {_entries(failed)} could not be synced lately, each with a row{_open(seen)}"
+    return SyncState(State.DEGRADED, ticks[-1].started, reason, _ROWS)
 
 
-def _syncing(seen: Seen) -> SyncState | None:
+def _syncing(seen: Snapshot) -> SyncState | None:
     if not seen.waiting:
         return None
     doing = f"a tick is at work{seen.running}" if seen.running else "the next tick goes on"
@@ -152,15 +156,15 @@ def _syncing(seen: Seen) -> SyncState | None:
     return SyncState(State.SYNCING, seen.at_work_since, f"{doing}; {_waits(seen)}{left}", _ROWS if left else None)
 
 
-def _caught_up(seen: Seen) -> SyncState:
+def _caught_up(seen: Snapshot) -> SyncState:
     ticks = seen.journal.recent if seen.journal else ()
     since = next((tick.ended for tick in ticks if tick.outcome is Outcome.SYNCED), None)
     left = _open(seen)
-    said = f"all of the change feed is in FHIR, or in an error table{left}"
-    return SyncState(State.CAUGHT_UP, since, said, _ROWS if left else None)
+    reason = f"all of the change feed is in FHIR, or in an error table{left}"
+    return SyncState(State.CAUGHT_UP, since, reason, _ROWS if left else None)
 
 
-_RULES: tuple[Callable[[Seen], SyncState | None], ...] = (
+_RULES: tuple[Callable[[Snapshot], SyncState | None], ...] = (
     _no_storage,
     _never_ran,
     _failing,
@@ -176,8 +180,8 @@ _RULES: tuple[Callable[[Seen], SyncState | None], ...] = (
 )
 
 
-def _open(seen: Seen) -> str:
-    """What is left to a person, however long ago it came: the sync has done all that it can."""
+def _open(seen: Snapshot) -> str:
+    """The open rows, which are left to a person, however old they are."""
     counts = [seen.errors.counts.get(table, 0) for table in LOST] if seen.errors else []
     if not any(counts):
         return ""
@@ -186,12 +190,12 @@ def _open(seen: Seen) -> str:
     return f"; {sum(counts):,}{more} open {are} not synced"
 
 
-def _waiting(seen: Seen) -> str:
+def _waiting(seen: Snapshot) -> str:
     return f"{_waits(seen)}; nothing is lost"
 
 
-def _waits(seen: Seen) -> str:
-    """The feed counts sequence numbers, of which a few may be of no entry. Where it cannot be asked, its last word."""
+def _waits(seen: Snapshot) -> str:
+    """How many entries wait, or did at the last tick. They are counted by sequence number; a few may have no entry."""
     if seen.waiting is None:
         return "how many entries wait is not known"
     if seen.lag is None:

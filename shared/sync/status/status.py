@@ -1,8 +1,9 @@
-"""Where the sync stands. Every system is asked at once, so that the answer comes even where one is down."""
+"""Where the sync stands. All systems are asked at once, so that the status comes even if one is down."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from shared.model.audit import LATEST_ROUNDS, Kind, Round, RoundState
 from shared.model.failures import CarriedEntry, OpenErrors
@@ -14,12 +15,12 @@ from shared.model.watermark import Watermark
 from shared.sync.ports import Ports
 from shared.sync.read.plan import carried_entries
 from shared.sync.status.lag import lag_behind
-from shared.sync.status.seen import PATIENCE_SECONDS, SYSTEMS, RunningTick, Seen, SyncState
+from shared.sync.status.snapshot import STANDSTILL_SECONDS, SYSTEMS, RunningTick, Snapshot, SyncState
 from shared.sync.status.state import state_of
-from shared.sync.status.watch import Answers, UnderWay
+from shared.sync.status.watch import Results, UnderWay
 
 ANSWER_SECONDS = 1.7
-"""The status is to be there within 2 s."""
+"""How long the systems may take: the status is to come within 2 s."""
 INFINITE_LEASE = (
     "storage: the lease is infinite, which no host of the app takes, and keeps every host out until it is broken; "
     "docs/runbook.md, 'A lease that never ends'"
@@ -28,7 +29,7 @@ INFINITE_LEASE = (
 
 @dataclass(frozen=True, slots=True)
 class CarriedStudy:
-    """A study that waits for a later tick; `since` its first failure."""
+    """A carried study; `since`: its first failure."""
 
     study_instance_uid: str
     partition: str
@@ -38,8 +39,8 @@ class CarriedStudy:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditSeen:
-    """The open differences by kind, and the last round that came to its end; None: none has."""
+class AuditSummary:
+    """The open differences by kind, and the last round that ended; None if there is none."""
 
     open: Mapping[Kind, int]
     last: Round | None
@@ -47,7 +48,7 @@ class AuditSeen:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is not known, because a system is down, is None; `faults` says what is down, `down` the same by system."""
+    """The status. What is not known because a system is down is None; `faults` says what is down, `down` by system."""
 
     version: str
     state: SyncState
@@ -60,7 +61,7 @@ class Status:
     errors: OpenErrors | None
     carried: Sequence[CarriedStudy] | None
     replays: Sequence[Replay] | None
-    audit: AuditSeen | None
+    audit: AuditSummary | None
     settings: Mapping[str, str]
     fhir_server: Mapping[str, str]
     faults: Sequence[str]
@@ -68,7 +69,7 @@ class Status:
 
     @property
     def entries_per_second(self) -> float | None:
-        """Of the last tick that brought any to an end: carried ones are tried again, and count then."""
+        """Of the last tick that ended any; carried entries count in the tick that ends them."""
         ticks = self.journal.recent if self.journal else ()
         for tick in ticks:
             if tick.result and tick.result.ended and tick.duration_seconds:
@@ -81,56 +82,41 @@ def status(
     version: str,
     settings: Mapping[str, str],
     under_way: UnderWay | None = None,
-    patience_seconds: float = PATIENCE_SECONDS,
+    standstill_seconds: float = STANDSTILL_SECONDS,
 ) -> Status:
-    """The status, within 2 s. `patience_seconds`: how long entries may wait without any being written."""
-    answers = Answers(
-        {
-            "storage": lambda: (ports.journal.read(), ports.replays.under_way()),
-            "storage: the watermark": ports.watermarks.read,
-            "storage: the carried studies": lambda: _carried(ports),
-            "storage: the error tables": ports.errors.open_errors,
-            "storage: the audit": lambda: _audit(ports),
-            "storage: the lease": ports.lease.state,
-            "DICOM service": lambda: _latest(ports),
-            "lag": lambda: _lag(ports),
-            "FHIR server": ports.fhir.ensure_answers,
-        },
-        ANSWER_SECONDS,
-        under_way or UnderWay(),
-        ports.deadline,
-    )
-    journal, replays = answers.get("storage") or (None, None)
-    stored, lease = answers.get("storage: the watermark"), answers.get("storage: the lease")
-    latest, carried = answers.get("DICOM service"), answers.get("storage: the carried studies")
-    faults = ({"storage: its length": INFINITE_LEASE} if lease and lease.is_infinite else {}) | answers.faults
+    """The status, within 2 s. `standstill_seconds`: how long entries may wait without any being written."""
+    results = _ask_all(ports, under_way or UnderWay())
+    journal, replays = results.get("storage") or (None, None)
+    carried, lease = results.get("storage: the carried studies"), results.get("storage: the lease")
+    faults = ({"storage: its length": INFINITE_LEASE} if lease and lease.is_infinite else {}) | results.faults
     down = {system: found for system in SYSTEMS if (found := _fault_of(system, faults))}
-    seen = Seen(
+    stored, latest = results.get("storage: the watermark"), results.get("DICOM service")
+    snapshot = Snapshot(
         now=ports.now(),
         journal=journal,
         watermark=stored.watermark if stored else None,
-        lag=answers.get("lag"),
+        lag=results.get("lag"),
         unread=latest.sequence - stored.but_settling.read_through.sequence if latest and stored else None,
         lease=lease,
-        errors=answers.get("storage: the error tables"),
+        errors=results.get("storage: the error tables"),
         carried=sum(study.entries for study in carried or ()),
         carried_since=min((study.since for study in carried or ()), default=None),
         down=down,
-        patience_seconds=patience_seconds,
+        standstill_seconds=standstill_seconds,
     )
     return Status(
         version=version,
-        state=state_of(seen),
-        watermark=seen.watermark,
+        state=state_of(snapshot),
+        watermark=snapshot.watermark,
         latest=latest,
-        lag=seen.lag,
+        lag=snapshot.lag,
         lease=lease,
-        running=seen.running,
+        running=snapshot.running,
         journal=journal,
-        errors=seen.errors,
+        errors=snapshot.errors,
         carried=carried,
         replays=replays,
-        audit=answers.get("storage: the audit"),
+        audit=results.get("storage: the audit"),
         settings=settings,
         fhir_server=ports.fhir.capability_texts(),
         faults=list(dict.fromkeys(faults.values())),
@@ -138,8 +124,24 @@ def status(
     )
 
 
+def _ask_all(ports: Ports, under_way: UnderWay) -> Results:
+    """Asks the systems, each question by name. The names begin with the system's, but for the lag, which asks two."""
+    questions: dict[str, Callable[[], Any]] = {
+        "storage": lambda: (ports.journal.read(), ports.replays.under_way()),
+        "storage: the watermark": ports.watermarks.read,
+        "storage: the carried studies": lambda: _carried(ports),
+        "storage: the error tables": ports.errors.open_errors,
+        "storage: the audit": lambda: _audit(ports),
+        "storage: the lease": ports.lease.state,
+        "DICOM service": lambda: _latest(ports),
+        "lag": lambda: _lag(ports),
+        "FHIR server": ports.fhir.ensure_answers,
+    }
+    return Results(questions, ANSWER_SECONDS, under_way, ports.deadline)
+
+
 def _fault_of(system: str, faults: Mapping[str, str]) -> str | None:
-    """The first of the questions that ask the system; their names begin with its name."""
+    """The first fault of the questions that ask the system, whose names begin with its name."""
     return next((fault for name, fault in faults.items() if name.startswith(system)), None)
 
 
@@ -152,12 +154,12 @@ def _lag(ports: Ports) -> Lag:
     return lag_behind(ports.feed, ports.feed.latest(), ports.watermarks.read().but_settling.watermark, ports.now())
 
 
-def _audit(ports: Ports) -> AuditSeen | None:
+def _audit(ports: Ports) -> AuditSummary | None:
     if ports.audit is None:
         return None
     rounds = ports.audit.rounds.latest(LATEST_ROUNDS)
     ended = [one for one in rounds if one.is_whole and one.state in (RoundState.DONE, RoundState.STOPPED)]
-    return AuditSeen(ports.audit.differences.counts(), ended[0] if ended else None)
+    return AuditSummary(ports.audit.differences.counts(), ended[0] if ended else None)
 
 
 def _carried(ports: Ports) -> list[CarriedStudy]:

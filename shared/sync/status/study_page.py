@@ -1,7 +1,7 @@
-"""One study read now on both sides, and its rebuild run dry, for a person who looks; and the search for one.
+"""Shows one study as DICOM and FHIR have it now, with a dry run of its rebuild; and searches for studies.
 
-It is all of the app that shows patient data, and is kept nowhere. The log tells of each view, by the StudyInstanceUID
-alone.
+No other part of the app shows patient data. Nothing of it is kept, and the log names each study viewed by its
+StudyInstanceUID only.
 """
 
 import logging
@@ -27,7 +27,7 @@ from shared.sync.status.study_search import FoundStudies, StudySearch
 from shared.sync.status.study_view import StudyRead, StudyView, study_view
 
 SECONDS = 40
-"""All reading together. The page waits a little longer."""
+"""How long all reading may take. The page waits a little longer."""
 MOST_INSTANCES = 10_000
 MOST_ROWS = 50
 
@@ -36,10 +36,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Faults:
-    """A system that does not answer is no reason not to tell what the others say."""
+    """The messages of faults: what one system cannot say is no reason not to show what the others do."""
 
     uid: str = ""
-    told: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
 
     @contextmanager
     def noted(self) -> Iterator[None]:
@@ -49,12 +49,12 @@ class _Faults:
         except DicomCastError as error:
             if isinstance(error, UnforeseenError):
                 log_unforeseen(error, StudyInstanceUID=self.uid)
-            if (said := str(error)) not in self.told:
-                self.told.append(said)
+            if (message := str(error)) not in self.messages:
+                self.messages.append(message)
 
 
 class StudyPage:
-    """Studies as a person looks at them. `fhir_url`: where what FHIR holds is to be seen."""
+    """Views of studies. `fhir_url`: the base of links to what FHIR holds."""
 
     def __init__(self, ports: Ports, options: MappingOptions, fhir_url: str) -> None:
         self._ports = ports
@@ -62,7 +62,7 @@ class StudyPage:
         self._fhir_url = fhir_url
 
     def view(self, uid: str, partition: str = DEFAULT_PARTITION, *, patients: bool = False) -> StudyView:
-        """Both sides, and what a rebuild would change; `patients`: one that may overwrite the Patient."""
+        """The study on both sides, and what a rebuild would change; `patients`: it may overwrite Patients."""
         log_line(logger, logging.INFO, "study viewed", StudyInstanceUID=uid)
         fhir, read, faults = DryRunServer(self._ports.fhir), StudyRead(), _Faults(uid)
         options = self._options.of_partition(partition)
@@ -87,7 +87,7 @@ class StudyPage:
         with faults.noted():
             view = study_view(read, uid, partition, options, self._fhir_url, self._ports.now())
         view = view or study_view(StudyRead(), uid, partition, options, self._fhir_url, self._ports.now())
-        return replace(view, failures=failures, errors=errors, faults=faults.told)
+        return replace(view, failures=failures, errors=errors, faults=faults.messages)
 
     def find(self, text: str, partition: str | None) -> FoundStudies:
         """The studies with this StudyInstanceUID, accession number or PatientID; see `StudySearch`."""
@@ -97,7 +97,7 @@ class StudyPage:
             for question in search.questions:
                 with faults.noted():
                     question()
-        found = search.found(faults.told)
+        found = search.found(faults.messages)
         log_line(logger, logging.INFO, "studies searched for", Found=len(found.studies))
         return found
 
@@ -128,7 +128,7 @@ def _held(fhir: DryRunServer, uid: str, options: MappingOptions) -> list[Resourc
 
 
 def _linked(fhir: DryRunServer, read: StudyRead) -> Resource | None:
-    """The Patient that the ImagingStudy links to; None where it is none of this server, or gone."""
+    """The Patient that the ImagingStudy links to; None if it is on another server, or gone."""
     subject = read.held[0].get("subject") if read.held else None
     reference = text(subject.get("reference")) if isinstance(subject, dict) else ""
     return fhir.read(reference.split("/_history/")[0]) if reference.startswith("Patient/") else None

@@ -1,4 +1,4 @@
-"""The studies that a person looks for, by what they have at hand: on both sides, the first of many."""
+"""Searches DICOM and FHIR for studies by a StudyInstanceUID, accession number or PatientID."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from shared.model.fhir import Resource
 from shared.sync.ports import Ports
 
 MOST_FOUND = 50
-"""Studies of each side."""
+"""How many studies are listed of each side."""
 MOST_PATIENTS = 10
 _OID = "urn:oid:"
 
@@ -34,7 +34,7 @@ class FoundStudy:
 
 @dataclass(frozen=True, slots=True)
 class FoundStudies:
-    """`is_all`: there is none besides; `faults`: what could not be asked."""
+    """The studies. `is_all`: there are no others; `faults`: what could not be asked."""
 
     studies: Sequence[FoundStudy]
     is_all: bool
@@ -42,9 +42,9 @@ class FoundStudies:
 
 
 class StudySearch:
-    """The text may be a StudyInstanceUID, an accession number or a PatientID: each is looked for, to the letter.
+    """Searches for a text as a StudyInstanceUID, an accession number and a PatientID; it must match exactly.
 
-    The DICOM service is asked for one data partition: `partition` None is its default one, and of FHIR all of them.
+    The DICOM service is asked for one data partition. `partition` None: its default one, and all of them in FHIR.
     """
 
     def __init__(self, ports: Ports, options: MappingOptions, searched: str, partition: str | None) -> None:
@@ -57,11 +57,11 @@ class StudySearch:
 
     @property
     def questions(self) -> Sequence[Callable[[], None]]:
-        """To be asked one by one: each may raise FeedError, EntryError, TransientError, OutageError."""
+        """To be called one by one; each may raise FeedError, EntryError, TransientError, OutageError."""
         return (self._ask_dicom, self._ask_fhir_for_identifiers, self._ask_fhir_for_patients)
 
     def found(self, faults: Sequence[str]) -> FoundStudies:
-        """What the questions have found, the latest study first."""
+        """The studies that the questions have found, the latest first."""
         studies = sorted(self._studies.values(), key=lambda one: one.started, reverse=True)
         return FoundStudies(studies, self._is_all, faults)
 
@@ -112,7 +112,7 @@ class StudySearch:
                     )
 
     def _add(self, found: FoundStudy) -> None:
-        """What either side does not say the other may."""
+        """Adds a study; what one side does not say of it is taken from the other."""
         key = found.partition, found.study_instance_uid
         known = self._studies.get(key, found)
         self._studies[key] = replace(
@@ -133,13 +133,13 @@ def _is_uid(searched: str) -> bool:
 
 
 def _as_in_fhir(study_date: str) -> str:
-    """20240506 -> 2024-05-06; what is no such date stays as it is."""
+    """20240506 -> 2024-05-06; anything else stays as it is."""
     is_date = re.fullmatch(r"[0-9]{8}", study_date)
     return f"{study_date[:4]}-{study_date[4:6]}-{study_date[6:]}" if is_date else study_date
 
 
 def _has(resource: Resource, value: str) -> bool:
-    """A server that ignores a parameter answers with everything."""
+    """Whether it has the identifier: a server that ignores the parameter returns everything."""
     return any(one.get("value") == value for one in objects(resource.get("identifier")))
 
 

@@ -1,4 +1,4 @@
-"""What was read of one study on both sides -> the view of it: line by line, and what a rebuild would change."""
+"""Makes the view of one study from what was read of it: both sides line by line, and what a rebuild would change."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -21,14 +21,15 @@ from shared.model.fhir import Resource
 from shared.sync.replay.dry_run_server import PlannedChange
 
 MOST_ELEMENTS = 200
-"""Of one resource, so many are told."""
+"""How many changed elements of one resource are listed."""
 
 
 @dataclass(frozen=True, slots=True)
 class StudyRead:
-    """What was read; None where it could not be, or was not run. `linked` is the Patient that the study links to.
+    """What was read of a study; None: it could not be read, or the dry run was not made.
 
-    `held` are the ImagingStudy and doubles of it, `seen` all that FHIR was asked for.
+    `held`: the ImagingStudy and duplicates of it. `linked`: the Patient that it links to. `seen`: all that was read
+    from FHIR.
     """
 
     held: Sequence[Resource] | None = None
@@ -40,7 +41,7 @@ class StudyRead:
 
 @dataclass(frozen=True, slots=True)
 class ResourceChange:
-    """One write of the rebuild. `url` is a type, or type/id; `more` elements change besides those that are told."""
+    """One write of the rebuild. `url` is a type, or type/id; `more`: how many changed elements are not listed."""
 
     method: str
     url: str
@@ -50,7 +51,7 @@ class ResourceChange:
 
 @dataclass(frozen=True, slots=True)
 class HeldResource:
-    """What FHIR holds of the study, and where it is to be seen. `says`: what it is of, or its status."""
+    """A resource that FHIR holds of the study, and its address. `says`: what it observes, or its status."""
 
     reference: str
     url: str
@@ -59,9 +60,9 @@ class HeldResource:
 
 @dataclass(frozen=True, slots=True)
 class StudyView:
-    """One study at `read_at`. `faults` say what could not be read; then `changes` is None: nothing is known of them.
+    """One study as read at `read_at`. `faults` say what could not be read; then `changes` is None, as not known.
 
-    `in_dicom` and `in_fhir` None: not known. `failures`: what the rebuild would record as failed or left out.
+    `in_dicom` and `in_fhir`: None if not known. `failures`: what the rebuild would record as failed or left out.
     """
 
     study_instance_uid: str
@@ -81,7 +82,7 @@ class StudyView:
 def study_view(
     read: StudyRead, uid: str, partition: str, options: MappingOptions, fhir_url: str, read_at: datetime
 ) -> StudyView:
-    """The view, but for rows and faults. `options` are those of the data partition."""
+    """The view without error rows and faults. `options` are those of the data partition."""
     held = read.held[0] if read.held else None
     dicom = Side(is_read=False) if read.entries is None else _of_dicom(read.entries, options)
     fhir = Side(held, read.linked, is_read=read.held is not None)
@@ -97,18 +98,18 @@ def study_view(
         lines(dicom, fhir, study, patient),
         series_lines(dicom, fhir, study),
         [HeldResource(reference_of(one), f"{fhir_url}/{reference_of(one)}", _says(one)) for one in resources],
-        None if read.changes is None else [_told(one) for one in read.changes],
+        None if read.changes is None else [_resource_change(one) for one in read.changes],
     )
 
 
 def _of_dicom(entries: Sequence[ChangeFeedEntry], options: MappingOptions) -> Side:
-    """What would be made of the instances were there nothing in FHIR; those that cannot be mapped are counted."""
+    """What the instances map to if FHIR holds nothing; those that cannot be mapped are only counted."""
     mapper = StudyMapper(options)
     mapped: list[MappedInstance] = []
     for entry in entries:
         try:
             mapped.append(mapper.map(entry))
-        except InvalidDicomTagError:  # the rebuild tells of it
+        except InvalidDicomTagError:  # the rebuild reports it
             continue
     counts = Counter(entry.series_instance_uid for entry in entries)
     if not mapped:
@@ -134,7 +135,7 @@ def _changed_patient(read: StudyRead) -> Changed | None:
 
 
 def _is(change: PlannedChange, resource_type: str, reference: str | None) -> bool:
-    """Whether it is of this resource, or makes the one that is not there."""
+    """Whether the change is one of this resource, or creates it if `reference` is None."""
     return change.write.url == (reference or resource_type)
 
 
@@ -147,14 +148,14 @@ def _changed(changes: Iterable[PlannedChange]) -> Changed:
     return is_changed
 
 
-def _told(change: PlannedChange) -> ResourceChange:
+def _resource_change(change: PlannedChange) -> ResourceChange:
     elements = differences(change.before, change.after)
     more = max(0, len(elements) - MOST_ELEMENTS)
     return ResourceChange(change.write.method, change.write.url, tuple(elements[:MOST_ELEMENTS]), more)
 
 
 def _is_of_reports(resource: Resource, options: MappingOptions) -> bool:
-    """Whether it is an Observation of a report in this data partition: a server may find others too."""
+    """Whether it is an Observation of a report in this data partition: a search may find others too."""
     is_of_partition = any(one.get("system") == options.uid_system for one in objects(resource.get("identifier")))
     return resource["resourceType"] == "Observation" and is_of_partition
 

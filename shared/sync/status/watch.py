@@ -1,4 +1,4 @@
-"""Asks several systems at once, and waits for none of them longer than it may."""
+"""Asks several systems at once, and waits for each of them only for a limited time."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -12,9 +12,9 @@ from shared.process.deadline import Deadline
 
 
 class UnderWay:
-    """Questions that are being answered. Who asks one again meanwhile shares its answer: there is one thread for each.
+    """Questions that are being asked, each in a thread of its own. Whoever asks one again meanwhile shares its result.
 
-    So many callers as there may be, a system that does not answer holds no more threads than there are questions.
+    So a system that does not respond holds no more threads than there are questions, however many callers there are.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class UnderWay:
         self._asked: dict[str, Future[Any]] = {}
 
     def ask(self, name: str, question: Callable[[], Any]) -> Future[Any]:
-        """Asked in a thread of its own, which the process does not wait for at its end."""
+        """The result of the question; its thread does not keep the process from ending."""
         with self._lock:
             if name in self._asked:
                 return self._asked[name]
@@ -30,13 +30,13 @@ class UnderWay:
 
         def ask() -> None:
             try:
-                answer, error = question(), None
-            except BaseException as raised:  # noqa: BLE001 raised where the answer is waited for
-                answer, error = None, raised
+                result, error = question(), None
+            except BaseException as raised:  # noqa: BLE001 raised again where the result is waited for
+                result, error = None, raised
             with self._lock:
                 del self._asked[name]
             if error is None:
-                future.set_result(answer)
+                future.set_result(result)
             else:
                 future.set_exception(error)
 
@@ -44,30 +44,30 @@ class UnderWay:
         return future
 
 
-class Answers:
-    """What each question came to; `faults` says what failed, or did not answer in time, by the question's name.
+class Results:
+    """The results of questions by name; `faults` says which failed, or took longer than `seconds`.
 
-    `deadline` is what the questions' requests heed, each in its own thread: what nobody waits for any more ends.
+    `deadline`: what the questions' requests keep to, so that they end once nobody waits for them.
     """
 
     def __init__(
         self, questions: Mapping[str, Callable[[], Any]], seconds: float, under_way: UnderWay, deadline: Deadline
     ) -> None:
         self.faults: dict[str, str] = {}
-        self._found: dict[str, Any] = {}
+        self._results: dict[str, Any] = {}
         end = time.monotonic() + seconds
         asked = {name: under_way.ask(name, _within(deadline, seconds, ask)) for name, ask in questions.items()}
         for name, future in asked.items():
             try:
-                self._found[name] = future.result(max(0.0, end - time.monotonic()))
+                self._results[name] = future.result(max(0.0, end - time.monotonic()))
             except NoAnswerError:
                 self.faults[name] = f"{name}: no answer within {seconds:g} s"
             except DicomCastError as error:
                 self.faults[name] = str(error)
 
     def get(self, name: str) -> Any:
-        """The answer, None where there is none."""
-        return self._found.get(name)
+        """The question's result, None if it failed."""
+        return self._results.get(name)
 
 
 def _within(deadline: Deadline, seconds: float, question: Callable[[], Any]) -> Callable[[], Any]:

@@ -12,7 +12,7 @@ from shared.model.outcome import Outcome
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.read.settling import Settling
 from shared.sync.status.outages import OutageLog
-from shared.sync.status.seen import State as SyncState
+from shared.sync.status.snapshot import State as SyncState
 from shared.sync.status.status import status
 from shared.sync.tick import tick
 from tests.fakes import NOW, FakeClock, FakeErrors, FakeFeed, FakeFhir, FakeLease, entry, ports

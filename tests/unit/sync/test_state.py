@@ -14,7 +14,7 @@ from shared.model.outcome import BatchResult, Lag, Outcome, TickRecord
 from shared.model.watermark import Watermark
 from shared.sync.batch import BatchOptions
 from shared.sync.status.outages import OutageLog
-from shared.sync.status.seen import Seen, State
+from shared.sync.status.snapshot import Snapshot, State
 from shared.sync.status.state import is_healthy, state_of
 from shared.sync.status.status import status
 from shared.sync.tick import tick
@@ -86,7 +86,7 @@ STATES = {
     "a slow server while it works":  ([synced(60)], {"lag": Lag(8, 5.0), "lease": replace(HELD, since=ago(20)), "down": {"FHIR server": SILENT}}, State.SYNCING, ago(20), "at work", None),
     "a slow server, slices written": ([synced(60)], {"lag": Lag(8, 5.0), "lease": HELD, "watermark": Watermark(12), "down": {"FHIR server": SILENT}}, State.SYNCING, ago(92), "at work", None),
     "a frozen server":               ([synced(60)], {"lag": Lag(8, 5.0), "lease": HELD, "watermark": Watermark(9), "down": {"FHIR server": SILENT}}, State.NOT_SYNCING, ago(92), f"{SILENT}; the tick waits for it; 8 entries wait; nothing is lost", "mend it"),
-    "frozen for all of the patience": ([synced(60)], {"lag": Lag(8, 5.0), "lease": replace(HELD, since=ago(20)), "patience_seconds": 10, "down": {"FHIR server": SILENT}}, State.NOT_SYNCING, ago(20), f"{SILENT}; the tick waits for it; 8 entries wait; nothing is lost", "mend it"),
+    "frozen for all of the patience": ([synced(60)], {"lag": Lag(8, 5.0), "lease": replace(HELD, since=ago(20)), "standstill_seconds": 10, "down": {"FHIR server": SILENT}}, State.NOT_SYNCING, ago(20), f"{SILENT}; the tick waits for it; 8 entries wait; nothing is lost", "mend it"),
     "DICOM is frozen":               ([idle(60, lag=3)], {"lease": HELD, "down": {"DICOM service": "DICOM service: silent"}}, State.NOT_SYNCING, ago(92), "the tick waits for it; 3 entries waited when the last tick ended; nothing is lost", "mend it"),
     "DICOM is frozen, an idle feed": ([idle(60)], {"lease": HELD, "down": {"DICOM service": "DICOM service: silent"}}, State.NOT_SYNCING, ago(92), "the tick waits for it; no entry waited when the last tick ended; nothing is lost", "mend it"),
     "FHIR is down":                  ([synced(600), failed(120), failed(60)], {"lag": Lag(351, 5.0)}, State.NOT_SYNCING, ago(120), f"{REFUSED}; 351 entries wait; nothing is lost", "goes on by itself"),
@@ -127,7 +127,7 @@ STATES = {
 def test_the_state(ticks, said, state, since, reason, action):
     """The worst comes first; since when, how many entries wait, that nothing is lost, and what to do."""
     journal = None if ticks is None else journal_of(*ticks)
-    found = state_of(Seen(**({"now": NOW, "journal": journal, "lease": FREE} | said)))
+    found = state_of(Snapshot(**({"now": NOW, "journal": journal, "lease": FREE} | said)))
     assert (found.state, found.since) == (state, since), found
     assert reason in found.reason
     assert (action in found.action) if action else found.action is None, found

@@ -16,7 +16,7 @@ from shared.model.audit import Kind, OneStudy
 from shared.model.outcome import DURATION_BUCKETS, TickDurations
 from shared.sync.batch import BatchOptions
 from shared.sync.status.outages import OutageLog
-from shared.sync.status.seen import State
+from shared.sync.status.snapshot import State
 from shared.sync.status.status import status
 from shared.sync.tick import tick
 from shared.web.metrics import metrics_text

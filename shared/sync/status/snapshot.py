@@ -1,4 +1,4 @@
-"""What the systems say at one moment, and the state that it comes to."""
+"""What the systems say at one moment, and the state of the sync that follows from it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,12 +14,12 @@ from shared.model.watermark import Watermark
 STORAGE, DICOM_SERVICE, FHIR_SERVER = "storage", "DICOM service", "FHIR server"
 SYSTEMS = (STORAGE, DICOM_SERVICE, FHIR_SERVER)
 """As their errors name them."""
-PATIENCE_SECONDS = 300.0
+STANDSTILL_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class RunningTick:
-    """The tick at work: how long, and how much of its slice is done; None while it has not told."""
+    """The tick at work: since when, and how many entries of its slice are done; None if that is not known yet."""
 
     since: datetime
     seconds: float
@@ -27,10 +27,10 @@ class RunningTick:
     entries: int | None
 
     def __str__(self) -> str:
-        told = f" for {lasted(self.seconds)}"
-        if self.done is not None and self.entries is not None:
-            told += f", {self.done:,} of {self.entries:,} entries are done"
-        return told
+        done = self.done is not None and self.entries is not None
+        return f" for {lasted(self.seconds)}" + (
+            f", {self.done:,} of {self.entries:,} entries are done" if done else ""
+        )
 
 
 def lasted(seconds: float) -> str:
@@ -42,7 +42,7 @@ def lasted(seconds: float) -> str:
 
 
 class State(StrEnum):
-    """How the sync is. `degraded`: it goes on, but some of it failed, or a system does not answer at this moment."""
+    """How the sync is. `degraded`: it goes on, but some entries failed, or a system does not respond at this moment."""
 
     SYNCING = "syncing"
     CAUGHT_UP = "caught up"
@@ -54,7 +54,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SyncState:
-    """`since`: when it began, None where that is not known. `action`: what to do, None where nothing is."""
+    """`since`: when the state began, None if not known. `action`: what to do, None if there is nothing to do."""
 
     state: State
     since: datetime | None
@@ -63,12 +63,12 @@ class SyncState:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What the systems say at one moment; None: not known, as one of them did not answer.
+class Snapshot:
+    """What the systems say at one moment. None: not known, as one of them did not respond.
 
-    `unread`: sequence numbers of the feed that no tick has read yet. `carried`: entries that wait for another try, the
-    first of them since `carried_since`. `down`: what is wrong at this moment, by system. `patience_seconds`: how long
-    entries may wait without any being written.
+    `unread`: sequence numbers of the feed that no tick has read yet. `carried`: carried entries, the first of them
+    since `carried_since`. `down`: what is wrong at this moment, by system. `standstill_seconds`: how long entries may
+    wait without any being written.
     """
 
     now: datetime
@@ -81,11 +81,11 @@ class Seen:
     carried: int = 0
     carried_since: datetime | None = None
     down: Mapping[str, str] = field(default_factory=dict)
-    patience_seconds: float = PATIENCE_SECONDS
+    standstill_seconds: float = STANDSTILL_SECONDS
 
     @classmethod
-    def by_tick(cls, journal: Journal, patience_seconds: float) -> "Seen":
-        """What the last tick knew when it ended; it does not look at the error tables, nor at what else is down."""
+    def by_tick(cls, journal: Journal, standstill_seconds: float) -> "Snapshot":
+        """What the last tick knew when it ended; it did not look at the error tables, nor for systems that are down."""
         last = journal.last
         if last is None:
             return cls(datetime.min.replace(tzinfo=UTC), journal)
@@ -97,7 +97,7 @@ class Seen:
             lag=last.lag,
             unread=last.unread,
             carried=result.waiting if result else 0,
-            patience_seconds=patience_seconds,
+            standstill_seconds=standstill_seconds,
         )
 
     @property
@@ -107,18 +107,18 @@ class Seen:
 
     @property
     def waiting(self) -> int | None:
-        """Entries that wait: now, else after the last tick."""
+        """How many entries wait to be synced: now, or after the last tick if that is not known."""
         lag = self.lag or (self.last.lag if self.last else None)
         return lag.entries if lag else None
 
     @property
     def at_work_since(self) -> datetime | None:
-        """When the tick began that is at work."""
+        """When the tick that is at work began; None if there is none, or if that is not known."""
         return self.lease.since if self.lease and self.lease.held else None
 
     @property
     def running(self) -> RunningTick | None:
-        """The tick that is at work; None where there is none, or nobody knows since when."""
+        """The tick that is at work; None if there is none, or if it is not known since when."""
         since = self.at_work_since
         if not (self.lease and since):
             return None
@@ -132,5 +132,5 @@ class Seen:
         return self.watermark is not None and before is not None and self.watermark.sequence > before
 
     def is_over(self, moment: datetime | None) -> bool:
-        """Whether the patience with what began then is over."""
-        return moment is not None and self.now - moment > timedelta(seconds=self.patience_seconds)
+        """Whether the moment is longer ago than entries may wait."""
+        return moment is not None and self.now - moment > timedelta(seconds=self.standstill_seconds)
