@@ -1,4 +1,4 @@
-"""FHIR held against DICOM by an independent check: it shares no code with the app's mapping."""
+"""Compares a FHIR server with a DICOM service. It shares no code with the app's mapping, so it finds its faults."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -6,11 +6,19 @@ from dataclasses import dataclass, field, replace
 
 import requests
 
-from local.compare_elements import PatientSaid, in_patient, in_study
+from local.compare_elements import PatientValues, patient_differences, study_differences
 from local.compare_rules import Rules
 from local.dicom_says import Instance
 from local.dose_reports import is_dose_report, observations_expected
-from local.fhir_account import FhirAccount, Partition, Resource, counts, listed, relative, replaced_by
+from local.fhir_account import (
+    FhirAccount,
+    Partition,
+    Resource,
+    instance_counts,
+    listed_instances,
+    relative,
+    replaced_by,
+)
 from local.plural import number
 
 _PATIENT_ID, _STUDY_UID, _SERIES_UID, _INSTANCE_UID, _MODALITY = (
@@ -21,15 +29,17 @@ _PATIENT_ID, _STUDY_UID, _SERIES_UID, _INSTANCE_UID, _MODALITY = (
     "00080060",
 )
 _PAGE = 200
-_AS_UNSET = Rules()
+_DEFAULT_RULES = Rules()
 
 
 @dataclass(frozen=True, slots=True)
 class StudyComparison:
-    """One study on both sides. `differences` is empty where FHIR says what DICOM holds.
+    """One study, as DICOM and FHIR have it.
 
-    `in_dicom` and `in_fhir`: how many instances each series has. `observations`: of the study's dose reports, in FHIR.
-    `stays`: what is another's in FHIR, by the app's rules, and says something else.
+    `in_dicom`, `in_fhir`: number of instances by SeriesInstanceUID. `observations`: how many Observations FHIR has of
+    the study's dose reports. `failed`: how many of its instances are recorded as failed. `differences`: a sentence for
+    each difference; empty if FHIR agrees with DICOM. `stays`: a sentence for each value that differs, but that the app
+    leaves as it is, because somebody else wrote it.
     """
 
     partition: str
@@ -46,20 +56,20 @@ class StudyComparison:
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
-    """A study, whose subject is held against what all studies of its PatientIDs say."""
+    """A study that is compared but for its Patient: that is compared once all studies of its PatientIDs are read."""
 
     study: StudyComparison
     patient: Resource | None = None
     patient_ids: Collection[str] = ()
-    """By which the Patient is known."""
+    """The study's PatientIDs that the Patient has among its identifiers."""
 
-    def with_patient(self, said: Mapping[str, PatientSaid], policy: str) -> StudyComparison:
-        """The study with what differs in its Patient; nothing where that is another's."""
-        of_them = [said[one] for one in self.patient_ids]
-        if self.patient is None or not of_them:
+    def with_patient(self, patients: Mapping[str, PatientValues], policy: str) -> StudyComparison:
+        """The study with the differences of its Patient. `patients`: by PatientID; `policy`: Patient__UpdatePolicy."""
+        values = [patients[one] for one in self.patient_ids]
+        if self.patient is None or not values:
             return self.study
-        told = in_patient(self.patient, PatientSaid.together(of_them), policy)
-        return replace(self.study, differences=(*self.study.differences, *told.differs), stays=told.stays)
+        found = patient_differences(self.patient, PatientValues.union(values), policy)
+        return replace(self.study, differences=(*self.study.differences, *found.differs), stays=found.stays)
 
 
 def compare(
@@ -68,54 +78,56 @@ def compare(
     failed: Collection[str],
     *,
     service_url: str | None = None,
-    rules: Rules = _AS_UNSET,
+    rules: Rules = _DEFAULT_RULES,
 ) -> list[StudyComparison]:
-    """All studies of the DICOM service, data partition by data partition, each followed by what only FHIR holds.
+    """Compares all studies, one data partition after the other; what only FHIR holds comes at the end of each.
 
-    `fhir`: the base URL, or an account of one that is asked otherwise. `failed`: SOPInstanceUIDs that are recorded as
-    failed, and so need not be in FHIR. `service_url`: what the app calls the DICOM service, where that is not
-    `dicom_url`. `rules`: by the app's settings.
+    `fhir`: the server's base URL, or an account if it needs authentication. `failed`: SOPInstanceUIDs that are recorded
+    as failed, and so need not be in FHIR. `service_url`: the DICOM service's URL in the app's settings, if that is not
+    `dicom_url`. `rules`: what the app's settings ask for. Raises RequestException if the DICOM service or the FHIR
+    server cannot be read, SearchError if the FHIR server's answer is incomplete.
     """
     account = FhirAccount(fhir) if isinstance(fhir, str) else fhir
-    said: dict[str, PatientSaid] = {}
+    patients: dict[str, PatientValues] = {}
     compared: list[_Compared] = []
-    for one in _answer(f"{dicom_url}/v2/partitions").json():
+    for one in _get(f"{dicom_url}/v2/partitions").json():
         partition = Partition(one["PartitionName"], service_url or dicom_url)
-        comparison = _Comparison(f"{dicom_url}/v2{partition.path}", account, partition, failed, rules, said)
+        comparison = _Comparison(f"{dicom_url}/v2{partition.path}", account, partition, failed, rules, patients)
         compared += comparison.studies()
-    return [one.with_patient(said, rules.policy) for one in compared]
+    return [one.with_patient(patients, rules.policy) for one in compared]
 
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
-    """Of one data partition; `url` is that of its studies in DICOM. `said` of each PatientID is added to."""
+    """The comparison of one data partition, whose studies are at `url`. It adds to `patients`, by PatientID."""
 
     url: str
     fhir: FhirAccount
     partition: Partition
     failed: Collection[str]
     rules: Rules
-    said: dict[str, PatientSaid]
+    patients: dict[str, PatientValues]
 
     def studies(self) -> Iterator[_Compared]:
         uids: list[str] = []
         reports: set[str] = set()
         for uid in _studies_in_dicom(self.url):
-            metadata = _answer(f"{self.url}/studies/{uid}/metadata").json()
+            metadata = _get(f"{self.url}/studies/{uid}/metadata").json()
             uids.append(uid)
             reports |= {_value(one, _INSTANCE_UID) for one in metadata if is_dose_report(one)}
             for one in metadata:
-                self.said.setdefault(_value(one, _PATIENT_ID), PatientSaid()).also([one])
+                self.patients.setdefault(_value(one, _PATIENT_ID), PatientValues()).add([one])
             yield self._study(uid, metadata)
         for study in self.fhir.made_for(self.partition, "ImagingStudy"):
             if not self.partition.uids(study) & set(uids):
-                told = (f"ImagingStudy/{study['id']} is in FHIR, but not in DICOM",)
+                differences = (f"ImagingStudy/{study['id']} is in FHIR, but not in DICOM",)
                 uid = max(self.partition.uids(study), default="")
-                yield _Compared(StudyComparison(self.partition.name, uid, in_fhir=counts(study), differences=told))
+                in_fhir = instance_counts(study)
+                yield _Compared(StudyComparison(self.partition.name, uid, in_fhir=in_fhir, differences=differences))
         for one in self.fhir.made_for(self.partition, "Observation") if self.rules.observations else ():
             if not self.partition.uids(one) & reports:
-                told = (f"Observation/{one['id']} is in FHIR, but no report of it in DICOM",)
-                yield _Compared(StudyComparison(self.partition.name, "", observations=1, differences=told))
+                differences = (f"Observation/{one['id']} is in FHIR, but no report of it in DICOM",)
+                yield _Compared(StudyComparison(self.partition.name, "", observations=1, differences=differences))
 
     def _study(self, uid: str, metadata: Sequence[Instance]) -> _Compared:
         synced = [one for one in metadata if _value(one, _INSTANCE_UID) not in self.failed]
@@ -128,62 +140,71 @@ class _Comparison:
         }
         differences = [f"{len(found)} ImagingStudy resources"] if len(found) > 1 else []
         if study is not None:
-            differences += self._in_study(study, metadata, synced)
+            differences += self._study_differences(study, metadata, synced)
             for report in reports:
-                differences += self._in_observations(observations[_value(report, _INSTANCE_UID)], report, study)
+                differences += self._observation_differences(observations[_value(report, _INSTANCE_UID)], report, study)
         elif synced:
             differences += ["not in FHIR"]
         patient_ids = {_value(one, _PATIENT_ID) for one in synced}
-        told = StudyComparison(
+        compared = StudyComparison(
             self.partition.name,
             uid,
             max(patient_ids, default=""),
             tuple(sorted({_value(one, _MODALITY) for one in metadata} - {""})),
             _instances_by_series(metadata),
-            counts(study) if study else {},
+            instance_counts(study) if study else {},
             sum(map(len, observations.values())),
             len(metadata) - len(synced),
             tuple(differences),
         )
         subject = self.fhir.subject(study) if study else None
-        known = {one["value"] for one in self.fhir.known_by(subject, patient_ids)} if subject else set()
-        return _Compared(told, subject, known)
+        known = {one["value"] for one in self.fhir.identifiers_with(subject, patient_ids)} if subject else set()
+        return _Compared(compared, subject, known)
 
-    def _in_study(self, study: Resource, metadata: Sequence[Instance], synced: Sequence[Instance]) -> Iterator[str]:
-        """Series whose instances are only counted are counted by the DICOM service: what failed is among them."""
-        counts_held = counts(study)
-        there, wanted = listed(study), {(_value(one, _SERIES_UID), _value(one, _INSTANCE_UID)) for one in synced}
-        counted = counts_held.keys() - {series for series, _ in there}
+    def _study_differences(
+        self, study: Resource, metadata: Sequence[Instance], synced: Sequence[Instance]
+    ) -> Iterator[str]:
+        """A sentence for each difference.
+
+        If an ImagingStudy has only the number of a series' instances, that is the number that the DICOM service gave,
+        so it includes instances that failed.
+        """
+        counts_in_fhir = instance_counts(study)
+        there, wanted = (
+            listed_instances(study),
+            {(_value(one, _SERIES_UID), _value(one, _INSTANCE_UID)) for one in synced},
+        )
+        counted = counts_in_fhir.keys() - {series for series, _ in there}
         in_dicom = _instances_by_series(metadata)
         for series in sorted(counted):
-            if counts_held[series] != in_dicom.get(series, 0):
-                held = number(counts_held[series], "instance")
+            if counts_in_fhir[series] != in_dicom.get(series, 0):
+                held = number(counts_in_fhir[series], "instance")
                 yield f"series {series}: {held} counted, {in_dicom.get(series, 0)} in DICOM"
         wanted = {(series, instance) for series, instance in wanted if series not in counted}
         for series, missing in sorted(Counter(series for series, _ in wanted - there).items()):
             yield f"series {series}: {number(missing, 'instance')} missing in FHIR"
         for series, surplus in sorted(Counter(series for series, _ in there - wanted).items()):
             yield f"series {series}: {number(surplus, 'instance')} in FHIR only"
-        instances = sum(counts_held.values())
+        instances = sum(counts_in_fhir.values())
         if study.get("numberOfInstances", instances) != instances:
             yield "numberOfInstances is not the sum of the series'"
-        if study.get("numberOfSeries", len(counts_held)) != len(counts_held):
+        if study.get("numberOfSeries", len(counts_in_fhir)) != len(counts_in_fhir):
             yield "numberOfSeries is not the number of the series"
-        yield from in_study(study, synced, self.rules)
-        yield from self._subject(study, {_value(one, _PATIENT_ID) for one in synced})
+        yield from study_differences(study, synced, self.rules)
+        yield from self._subject_differences(study, {_value(one, _PATIENT_ID) for one in synced})
 
-    def _in_observations(self, held: Sequence[Resource], report: Instance, study: Resource) -> Iterator[str]:
+    def _observation_differences(self, held: Sequence[Resource], report: Instance, study: Resource) -> Iterator[str]:
         uid, expected = _value(report, _INSTANCE_UID), observations_expected(report)
         if len(held) != expected:
             yield f"dose report {uid}: {number(len(held), 'Observation')} in FHIR, and not {expected}"
         for one in held:
             if f"ImagingStudy/{study['id']}" not in map(relative, one.get("derivedFrom", [])):
                 yield f"Observation/{one['id']} is not derived from the study"
-            yield from self._subject(one, {_value(report, _PATIENT_ID)})
+            yield from self._subject_differences(one, {_value(report, _PATIENT_ID)})
 
-    def _subject(self, resource: Resource, patient_ids: Collection[str]) -> Iterator[str]:
+    def _subject_differences(self, resource: Resource, patient_ids: Collection[str]) -> Iterator[str]:
         name, subject = f"{resource['resourceType']}/{resource['id']}", self.fhir.subject(resource)
-        identifiers = self.fhir.known_by(subject, patient_ids) if subject else []
+        identifiers = self.fhir.identifiers_with(subject, patient_ids) if subject else []
         if not identifiers:
             yield f"the subject of {name} is not the patient of PatientID"
         if subject and (left := replaced_by(subject)):
@@ -200,7 +221,7 @@ def _studies_in_dicom(url: str) -> Iterator[str]:
     offset = 0
     while True:
         query = {"limit": str(_PAGE), "offset": str(offset)}
-        answer = _answer(f"{url}/studies", query)
+        answer = _get(f"{url}/studies", query)
         page = answer.json() if answer.status_code == requests.codes.ok else []  # 204: there is none
         yield from (_value(one, _STUDY_UID) for one in page)
         if len(page) < _PAGE:
@@ -208,13 +229,14 @@ def _studies_in_dicom(url: str) -> Iterator[str]:
         offset += _PAGE
 
 
-def _answer(url: str, query: Mapping[str, str] | None = None) -> requests.Response:
-    """Raises RequestException where it is no success: what cannot be read is not nothing."""
+def _get(url: str, query: Mapping[str, str] | None = None) -> requests.Response:
+    """Raises RequestException unless the status is a success: what cannot be read must not count as missing."""
     answer = requests.get(url, params=query, timeout=60)
     answer.raise_for_status()
     return answer
 
 
 def _value(metadata: Instance, tag: str) -> str:
+    """The first value without its padding; empty if there is none."""
     values = metadata.get(tag, {}).get("Value") or [""]
     return str(values[0]).strip(" \0")

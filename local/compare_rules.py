@@ -1,4 +1,4 @@
-"""What the app's settings have to do with what FHIR is to say."""
+"""The app's settings that decide what FHIR must have."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ _FEATURES = f"{_PREFIX}features__"
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """As the app's settings are where nothing is set.
+    """What FHIR must have by the app's settings; the defaults are the app's.
 
-    `observations`: dose reports are Observations. `extended`: the app's own rows of the mapping are written. `policy`:
-    what of a Patient follows DICOM. `offset`: of times whose instance has none.
+    `observations`: whether dose reports become Observations. `extended`: whether the rows of the mapping are written
+    that the original app lacks. `policy`: Patient__UpdatePolicy. `offset`: the UTC offset for instances that have none.
     """
 
     observations: bool = False
@@ -26,7 +26,7 @@ class Rules:
 
     @classmethod
     def of(cls, settings: Mapping[str, str]) -> Self:
-        """Those of app settings, whose names are in any letter case. Raises ValueError where an offset is none."""
+        """Reads app settings; the case of their names is ignored. Raises ValueError if the UTC offset is invalid."""
         given = {name.lower(): value.strip() for name, value in settings.items()}
         return cls(
             given.get(f"{_FEATURES}generateobservations", "").lower() == "true",

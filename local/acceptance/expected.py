@@ -11,7 +11,7 @@ from local.acceptance.server import FhirServer, Resource, reference_of
 from local.compare import compare
 from local.compare_rules import Rules
 from local.failures import recorded_failures
-from local.fhir_account import listed
+from local.fhir_account import listed_instances
 
 _UID_SYSTEM = "urn:dicom:uid"
 _MOST_TOLD = 5
@@ -52,10 +52,10 @@ class Expected:
     def as_in_dicom(self, uid: str) -> str:
         """FHIR lists the instances that DICOM holds of one study."""
         held = {(_value(one, "0020000E"), _value(one, "00080018")) for one in self._archive.instances(uid)}
-        said = listed(self.study(uid))
-        if said != held:
+        in_fhir = listed_instances(self.study(uid))
+        if in_fhir != held:
             raise BrokenError(
-                f"study {uid}: {len(held - said)} instances are missing, {len(said - held)} are not in DICOM"
+                f"study {uid}: {len(held - in_fhir)} instances are missing, {len(in_fhir - held)} are not in DICOM"
             )
         return f"{len(held)} instances in {len({series for series, _ in held})} series"
 

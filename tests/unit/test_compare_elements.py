@@ -5,7 +5,7 @@ from datetime import timedelta, timezone
 import pytest
 from pydicom import Dataset
 
-from local.compare_elements import PatientSaid, in_patient, in_study
+from local.compare_elements import PatientValues, patient_differences, study_differences
 from local.compare_rules import Rules
 
 SERIES = {"uid": "1.2.1", "modality": {"code": "CT"}}
@@ -53,14 +53,14 @@ NOT_STARTED = "started is not StudyDate and StudyTime"
 def test_when_the_study_started(instances, started, told):
     """To the millisecond, in the instance's zone or the settings'; a time needs its minutes."""
     study = STUDY if started is None else {**STUDY, "started": started}
-    assert list(in_study(study, instances, Rules())) == told
+    assert list(study_differences(study, instances, Rules())) == told
 
 
 def test_the_zone_is_the_settings():
     """`DicomCast__DefaultUtcOffset`."""
     rules = Rules.of({"dicomcast__defaultutcoffset": "-05:30"})
     assert rules == Rules(offset=timezone(-timedelta(hours=5, minutes=30)))
-    assert list(in_study({**STUDY, "started": "2026-01-31T07:27:00-05:30"}, [instance(**MOMENT)], rules)) == []
+    assert list(study_differences({**STUDY, "started": "2026-01-31T07:27:00-05:30"}, [instance(**MOMENT)], rules)) == []
 
 
 @pytest.mark.parametrize(
@@ -80,20 +80,20 @@ def test_the_zone_is_the_settings():
 )
 def test_texts_and_numbers(said, held, told):
     """What is invalid, or not said at all, need not be in FHIR; but for how many blanks stand in it a text is the same."""
-    assert list(in_study(STUDY | held, [instance(**said)], Rules())) == told
+    assert list(study_differences(STUDY | held, [instance(**said)], Rules())) == told
 
 
 def test_a_text_that_is_too_long_need_not_be_in_fhir():
     """PS3.5 6.2: LO has 64 characters, SH 16; the app leaves them out, and tells of it."""
     long = odd("00081030", "LO", "x" * 65) | odd("00080050", "SH", "x" * 17)
-    assert list(in_study(STUDY, [long], Rules())) == []
+    assert list(study_differences(STUDY, [long], Rules())) == []
 
 
 def test_without_the_rows_of_our_own():
     """`DicomCast__Features__ExtendedMapping` = `false`: the note alone is the app's."""
     rules = Rules.of({"DicomCast__Features__ExtendedMapping": "False"})
     study = {**STUDY, "description": "Knee", "note": [{"text": "Chest"}]}
-    assert list(in_study(study, [instance(StudyDescription="Chest")], rules)) == []
+    assert list(study_differences(study, [instance(StudyDescription="Chest")], rules)) == []
 
 
 def name(*given, **more):
@@ -124,7 +124,7 @@ NAME, GENDER, BIRTH = "PatientName", "PatientSex", "PatientBirthDate"
 )
 def test_of_a_patient(said, held, policy, differs, stays):
     """What any study of the patient says is right; what `Patient__UpdatePolicy` leaves alone stays, and is told."""
-    all_said = PatientSaid()
-    all_said.also([instance(**one) for one in said])
-    told = in_patient({"resourceType": "Patient", "id": "7", **held}, all_said, policy)
+    all_said = PatientValues()
+    all_said.add([instance(**one) for one in said])
+    told = patient_differences({"resourceType": "Patient", "id": "7", **held}, all_said, policy)
     assert (len(told.differs), len(told.stays)) == (differs, stays)
