@@ -13,6 +13,7 @@ from shared.mapping.merge_study import (
     merge_study,
     with_series_of,
 )
+from shared.mapping.reconcile_study import is_plain
 from shared.mapping.resources import StudyMapper
 from shared.mapping.sign import is_only_ours, is_ours
 from shared.model.change_feed import Action, State
@@ -175,3 +176,27 @@ def test_the_modalities_of_a_study(rule, said, held, then):
     """Those of its series, where their system is DICOM's by one of its names; what others say stays."""
     series = [{"uid": SERIES, "modality": said, "instance": []}]
     assert derived_study({"modality": held}, series, counted=False).get("modality") == then, rule
+
+
+CODE = {"vr": "SQ", "Value": [{"00080100": {"vr": "SH", "Value": ["T-D3000"]}, "00080102": {"vr": "SH", "Value": ["SRT"]}}]}  # fmt: skip
+RESTATED = [
+    # where it stands, the tags that say it, the part that an earlier release wrote of it
+    ("study", "procedureCode", {"t00081032": CODE}, lambda one: {"coding": one["coding"][1:]}),
+    ("study", "reasonCode", {"t0040100A": CODE}, lambda one: {"coding": one["coding"][1:]}),
+    ("series", "performer", {"t00081050": {"vr": "PN", "Value": [{"Alphabetic": "Doe"}]}}, lambda one: {"actor": one["actor"]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("where", "element", "tags", "part"), RESTATED, ids=lambda one: one if isinstance(one, str) else ""
+)
+def test_a_study_that_says_a_part_of_what_is_said_now_is_read(where, element, tags, part):
+    """The rows that the table has as `restate`; an item that says all of it, or something else, is no reason."""
+    first, second = mapped(entry(1, **tags), entry(2, instance=f"{INSTANCE}.2", **tags))
+    study = merge_study(None, [first], LINKS)
+    held = study if where == "study" else study["series"][0]
+    assert is_plain(study, [second], LINKS)
+    held[element] = [part(one) for one in held[element]]
+    assert not is_plain(study, [second], LINKS)
+    held[element] = []
+    assert is_plain(study, [second], LINKS)
