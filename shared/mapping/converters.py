@@ -1,6 +1,6 @@
-"""DICOM value -> FHIR datatype, one function per kind of element. None means: nothing to say.
+"""DICOM value -> FHIR datatype, one function per kind of element. None means that nothing is written.
 
-A converter gets the options and the parsed values of its row's tags, in the row's order, None where absent.
+A converter gets the options and the parsed values of its row's tags, in the row's order; None for an absent tag.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from shared.model.options import EndpointPayload, OrderLink, PatientUpdatePolicy
 DICOM_UID_SYSTEM = "urn:dicom:uid"
 URI_SYSTEM = "urn:ietf:rfc:3986"
 SIGN_SYSTEM = "urn:dicom-cast:source"
-"""Of what says for which DICOM service the app made a resource: its URL, as a tag and as the Endpoint's identifier."""
+"""System of the tag, and of the Endpoint's identifier, that has the URL of the DICOM service as its code or value."""
 MODALITY_SYSTEM = "http://dicom.nema.org/resources/ontology/DCM"
 CONNECTION_TYPE_SYSTEM = "http://terminology.hl7.org/CodeSystem/endpoint-connection-type"
 IDENTIFIER_TYPE_SYSTEM = "http://terminology.hl7.org/CodeSystem/v2-0203"
@@ -36,19 +36,19 @@ GENDERS: Mapping[str, str] = {"M": "male", "F": "female", "O": "other"}
 
 @dataclass(frozen=True, slots=True)
 class MappingOptions:
-    """What the mapping must be told besides the DICOM data. `service_url` is the DICOM service's root URL.
+    """What the mapping needs besides the DICOM data. `service_url`: the DICOM service's root URL.
 
-    `uid_system` is that of identifiers which are DICOM UIDs. `max_instances`: of a study of more the instances are
-    counted, not listed; 0: never. `accession_system`: of accession numbers whose instance names no issuer;
-    `accession_issuers`: systems by the issuer's local name. `issuer_systems`: those of PatientIDs by issuer; None: they
-    are not told apart so. `identifier_type`: of a Patient's identifier, a code of HL7's table 0203.
-    `other_patient_ids`: whether a Patient has those of OtherPatientIDsSequence too. `snomed_body_site`: whether
-    SNOMED CT's codes are written for body sites, which not every country is licensed to use.
-    `study_uid_in_partitions`: whether a study of a data partition has an identifier of `urn:dicom:uid` besides.
-    `series_endpoint`: whether each series names the Endpoint. `endpoint_contact`: a URI. `viewer_url`: where a study is
-    looked at, with `{StudyInstanceUID}` in it; of data partitions nobody knows. `coding_schemes`: the
-    systems of codes by the designators of the site's own coding schemes. `absent_performer`: whether a dose
-    report that names nobody says so; `dose_text`: whether its doses are told in a text too.
+    `uid_system`: the system of identifiers that are DICOM UIDs. `max_instances`: a study with more has its instances
+    counted, not listed; 0: no limit. `accession_system`: the system of accession numbers without an issuer.
+    `accession_issuers`: their systems by the issuer's local name. `issuer_systems`: the systems of PatientIDs by
+    issuer; None: all have the same. `identifier_type`: of a Patient's identifier, a code of HL7's table 0203.
+    `other_patient_ids`: whether a Patient also has the identifiers of OtherPatientIDsSequence. `snomed_body_site`:
+    whether body sites have SNOMED CT codes, which not every country is licensed to use.
+    `study_uid_in_partitions`: whether a study of a data partition has an identifier of `urn:dicom:uid`, too.
+    `series_endpoint`: whether each series names the Endpoint. `endpoint_contact`: a URI. `viewer_url`: the address of
+    a study in a viewer, with `{StudyInstanceUID}` in it; empty for data partitions. `coding_schemes`: systems of codes
+    by the designators of the site's own coding schemes. `absent_performer`: whether Observations of a dose report that
+    names nobody say so. `dose_text`: whether a report's doses are written as a text, too.
     """
 
     service_url: str
@@ -79,17 +79,17 @@ class MappingOptions:
 
     @property
     def links_orders(self) -> bool:
-        """Whether studies are linked to the orders that they answer."""
+        """Whether studies are linked to the orders that they fulfil."""
         return self.extended and self.order_link != OrderLink.OFF
 
     def is_identity(self, keyword: str) -> bool:
-        """Whether a patient is told by the tag: what is wrong with it makes the PatientID one that nobody knows."""
+        """Whether the tag is part of a patient's identity: if it is invalid, the PatientID cannot be used."""
         if keyword == "IssuerOfPatientID":
             return self.use_issuer or self.issuer_systems is not None
         return keyword == "IssuerOfPatientIDQualifiersSequence" and self.issuer_systems is not None
 
     def of_partition(self, name: str) -> "MappingOptions":
-        """What holds in a data partition: a UID there is another identity than the same UID elsewhere."""
+        """The options for a data partition, where a UID is another identity than the same UID elsewhere."""
         if name == DEFAULT_PARTITION:
             return self
         url = f"{self.service_url}/partitions/{name}"
@@ -101,7 +101,7 @@ Converter = Callable[..., Any]
 
 @lru_cache(maxsize=1024)
 def urn(kind: str, *parts: str) -> str:
-    """The name a resource has inside a bundle: the same for the same resource, so that a bundle can be made twice."""
+    """The name of a resource inside a bundle; the same parts give the same name."""
     return f"urn:uuid:{uuid5(NAMESPACE_URL, '|'.join((kind, *parts)))}"
 
 
@@ -120,7 +120,7 @@ class MadeBy:
 
 
 def patient_name(_options: MappingOptions, name: PersonName) -> list[dict[str, Any]]:
-    """One HumanName per component group; the standard extension tells the scripts apart (PS3.5 6.2.1.2)."""
+    """One HumanName per component group, with the standard extension for its script (PS3.5 6.2.1.2)."""
     groups = ((None, name.alphabetic), ("IDE", name.ideographic), ("SYL", name.phonetic))
     return [_human_name(group, representation) for representation, group in groups if group]
 
@@ -147,7 +147,7 @@ def birth_date(_options: MappingOptions, day: date) -> str:
 
 
 def started(options: MappingOptions, day: date | None, time: TimeOfDay | None, offset: timezone | None) -> str | None:
-    """A FHIR dateTime, as exact as the DICOM values: a time needs its minutes, and an offset."""
+    """A FHIR dateTime as exact as the DICOM values; without minutes, only the date."""
     if day is None:
         return None
     if time is None or time.minute is None:
@@ -177,13 +177,13 @@ def number(_options: MappingOptions, value: int) -> int:
 
 
 def as_display(_options: MappingOptions, name: PersonName) -> dict[str, str] | None:
-    """A Reference that names a person without pointing to a resource."""
+    """A Reference with only a display name, to no resource."""
     text = spoken(name)
     return {"display": text} if text else None
 
 
 def spoken(name: PersonName) -> str:
-    """The name as it is said: prefix, given, middle, family, suffix; of the first group that is there."""
+    """The name as it is spoken: prefix, given, middle, family, suffix, from the first group that is not empty."""
     group = name.alphabetic or name.ideographic or name.phonetic or NameGroup()
     parts = (group.prefix, group.given, group.middle, group.family, group.suffix)
     return " ".join(part for part in parts if part)
@@ -194,7 +194,7 @@ def laterality(_options: MappingOptions, side: str) -> dict[str, str]:
 
 
 def image_laterality(_options: MappingOptions, side: str) -> dict[str, str] | None:
-    """None of what is unpaired (U): it has no side."""
+    """None for unpaired (U), which has no side."""
     return LATERALITIES.get(side)
 
 
@@ -211,7 +211,7 @@ def service_url(options: MappingOptions) -> str:
 
 
 def endpoint_identifier(options: MappingOptions) -> list[dict[str, str]]:
-    """One of our own: a conditional create by identifier is what all servers take (docs/adr/0016)."""
+    """An identifier of the app's own: all servers take a conditional create by identifier (docs/adr/0016)."""
     return [{"system": SIGN_SYSTEM, "value": options.service_url}]
 
 
@@ -232,5 +232,5 @@ def tag(options: MappingOptions) -> dict[str, Any]:
 
 
 def tag_of(service_url: str) -> dict[str, str]:
-    """The sign of what the app made for a DICOM service, or for a data partition of it."""
+    """The tag of resources that the app made for a DICOM service, or for a data partition of it."""
     return {"system": SIGN_SYSTEM, "code": service_url}

@@ -1,7 +1,7 @@
-"""What we wrote on an ImagingStudy last, kept on it in an extension: it tells what of it is ours to take back.
+"""The record of what we last wrote on an ImagingStudy, kept on it in an extension: only that may be removed again.
 
-As Kubernetes' last-applied configuration: what is in the record and still stands as we wrote it is ours; all else is
-somebody else's, also where it equals what we say. The record holds a short hash of each value, never the value.
+It works like Kubernetes' last-applied configuration: a value that is in the record and is still as we wrote it is ours.
+All else is somebody else's, even if we would write the same. The record holds a short hash of each value, its mark.
 """
 
 import json
@@ -18,13 +18,13 @@ from shared.model.fhir import Resource
 
 URL = "urn:dicom-cast:last-applied"
 LINKS = frozenset({"subject", "endpoint"})
-"""Their references are made by the server: what is said of them is never recorded, and never taken back."""
+"""Elements whose references the server makes: they are never recorded, and never removed by the record."""
 _HASH_BYTES = 4
-"""Eight characters a value. That another's value looks like one of ours has one chance in 10^8 where there are 40."""
+"""Eight characters a value: among 40 values the chance is 1 in 10^8 that another's value is taken for one of ours."""
 
 
 def recorded(study: Resource) -> frozenset[str] | None:
-    """The marks of what we wrote; None where no record is kept: the study is another system's, or of before."""
+    """The marks of what we wrote; None without a record: the study is another system's, or from an early release."""
     for extension in study.get("extension", ()):
         if extension.get("url") == URL:
             return frozenset(str(extension.get("valueString", "")).split())
@@ -32,7 +32,7 @@ def recorded(study: Resource) -> frozenset[str] | None:
 
 
 def with_record(study: Resource, marks: Iterable[str]) -> Resource:
-    """The study with this record; without any where there are no marks."""
+    """The study with a record of these marks; without a record if there are none."""
     others = [one for one in study.get("extension", ()) if one.get("url") != URL]
     text = " ".join(sorted(set(marks)))
     extensions = [*others, {"url": URL, "valueString": text}] if text else others
@@ -41,7 +41,7 @@ def with_record(study: Resource, marks: Iterable[str]) -> Resource:
 
 
 def mark(path: str, value: Any) -> str:
-    """The mark of one value: `path` is the element, before it the SeriesInstanceUID where it is a series'."""
+    """The mark of one value. `path`: the element, for a series `SeriesInstanceUID/element`."""
     try:
         text = msgspec.json.encode(value, order="deterministic")
     except UnicodeEncodeError:  # half of a surrogate pair, which another system may have written
@@ -50,7 +50,7 @@ def mark(path: str, value: Any) -> str:
 
 
 def marks_of(fragments: Iterable[Fragment], before: Resource | None, path: str = "") -> set[str]:
-    """The marks of all that the fragments say and that did not stand on `before`: that is not of our making."""
+    """The marks of what the fragments say, except what stood on `before` already, which is not ours."""
     held: Mapping[str, Any] = before or {}
     marks: set[str] = set()
     for fragment in fragments:
@@ -67,10 +67,10 @@ def marks_of(fragments: Iterable[Fragment], before: Resource | None, path: str =
 
 
 def assumed(study: Resource, *, is_ours: bool, is_linked: bool, extended: bool) -> frozenset[str]:
-    """The marks of what is ours by its shape, of a study without a record.
+    """For a study without a record: the marks of what has the shape of ours.
 
-    `is_linked`: it has our Endpoint, so that we have written on it before. `extended`: whether the mapping writes
-    `description`, by which our note is told from others'.
+    `is_linked`: the study links to our Endpoint, so we have written on it before. `extended`: whether the mapping
+    writes `description`, by which our note is distinguished from others'.
     """
     if not is_ours and not is_linked:
         return frozenset()
@@ -89,5 +89,5 @@ def assumed(study: Resource, *, is_ours: bool, is_linked: bool, extended: bool) 
 
 
 def is_identity(name: str, item: Any) -> bool:
-    """Whether it is the identifier that the study is found by, which stays while the study does."""
+    """Whether it is the identifier that the study is found by, which stays as long as the study."""
     return name == "identifier" and "type" not in item

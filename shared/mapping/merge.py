@@ -1,7 +1,7 @@
-"""Wanted + existing resource -> the resource to write, or None where nothing changes.
+"""Wanted + existing resource -> the resource to write, or None if nothing changes.
 
-The existing resource is a plain dict and is never touched: what others wrote on it stays, byte for byte. Merging twice
-changes nothing.
+The existing resource is a plain dict and is not modified; what others wrote on it stays, byte for byte. Merging a
+second time changes nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,13 +16,13 @@ Links = Mapping[str, str]
 """Name inside the bundle (`urn:uuid:...`) -> the reference to write: `Patient/7`, or the name itself."""
 
 _FEW = 16
-"""Items that are compared each with each: quicker than to look for them."""
+"""Up to this many items are compared each with each, which is quicker than an index."""
 _NUMBERS = (int, float, Decimal)
-"""JSON has one kind of them."""
+"""JSON does not distinguish them."""
 
 
 def merge_endpoint(existing: Resource | None, wanted: Fragment) -> Resource | None:
-    """Endpoint: created once. Raises EndpointMismatchError where ours has another address: a link would mislead."""
+    """The Endpoint to create; None if it exists. Raises EndpointMismatchError if it exists with another address."""
     if existing is None:
         return apply(None, {"resourceType": "Endpoint"}, wanted, {})
     if not has_address(existing, wanted):
@@ -34,19 +34,19 @@ def merge_endpoint(existing: Resource | None, wanted: Fragment) -> Resource | No
 
 
 def has_address(existing: Resource, wanted: Fragment) -> bool:
-    """Whether the Endpoint leads where ours does."""
+    """Whether the Endpoint has the wanted address, with or without a slash at its end."""
     address: str = wanted.create["address"]
     return str(existing.get("address", "")).rstrip("/") == address.rstrip("/")
 
 
 def apply(existing: Resource | None, new: Resource, wanted: Fragment, links: Links) -> Resource:
-    """A new resource, or backbone element, that also says what `wanted` says; made from `new` where none exists."""
+    """A copy of the resource or backbone element that also says what `wanted` says; made from `new` if none exists."""
     resource = {**new, **wanted.create} if existing is None else dict(existing)
     for element, value in wanted.set.items():
         if element not in resource or not contains(resource[element], linked(value, links)):
             put(resource, element, linked(value, links))
     for element, value in wanted.fill.items():
-        if f"_{element}" not in resource:  # why there is no value (data-absent-reason) is something said
+        if f"_{element}" not in resource:  # a data-absent-reason there is a value of its own
             resource.setdefault(element, linked(value, links))
     for element, items in wanted.add.items():
         resource[element] = added(resource.get(element, []), [linked(item, links) for item in items])
@@ -54,9 +54,9 @@ def apply(existing: Resource | None, new: Resource, wanted: Fragment, links: Lin
 
 
 def put(resource: Resource, element: str, value: Any = None) -> None:
-    """Changes the element, or takes it out, and with a primitive the extensions of the value that it had.
+    """Sets the element in place, or removes it if `value` is None.
 
-    They stand in `_element` (json.html#primitive), and speak of the old value: that it is absent, or whose name it is.
+    With a primitive value go its extensions in `_element` (json.html#primitive), as they describe the old value.
     """
     primitive = value if value is not None else resource.get(element)
     if not isinstance(primitive, dict | list):
@@ -68,7 +68,7 @@ def put(resource: Resource, element: str, value: Any = None) -> None:
 
 
 def with_values(resource: Resource, values: Mapping[str, Any]) -> Resource:
-    """A copy with these elements; extensions of values that change go."""
+    """A copy with these elements; a value that changes loses its extensions."""
     changed = dict(resource)
     for element, value in values.items():
         if element not in changed or not contains(changed[element], value):
@@ -77,16 +77,14 @@ def with_values(resource: Resource, values: Mapping[str, Any]) -> Resource:
 
 
 def contains(existing: Any, wanted: Any) -> bool:
-    """Whether `existing` says all that `wanted` says; it may say more (a display, an extension)."""
+    """Whether `existing` has all that `wanted` has; it may have more, such as a display or an extension."""
     if isinstance(wanted, dict):
         if isinstance(existing, dict):
             return all(_same(key, existing.get(key), value) for key, value in wanted.items())
         return False
     if isinstance(wanted, list):
         return isinstance(existing, list) and all(any(contains(item, one) for item in existing) for one in wanted)
-    if (
-        type(existing) in _NUMBERS and type(wanted) in _NUMBERS
-    ):  # a server may write 7.0 as 7, 1.10 as 1.1, and few digits
+    if type(existing) in _NUMBERS and type(wanted) in _NUMBERS:  # a server may write 7.0 as 7, or fewer digits
         return float(existing) == float(wanted)
     return type(existing) is type(wanted) and bool(existing == wanted)
 
@@ -100,14 +98,14 @@ def linked(value: Any, links: Links) -> Any:
 
 def _same(key: str, existing: Any, wanted: Any) -> bool:
     if key == "reference" and isinstance(existing, str):
-        # It may be versioned, its id of other letters. An absolute one is to another server: the client makes those to
-        # its own relative.
+        # It may be versioned, and its id in another letter case. The client has made absolute references to its own
+        # server relative, so an absolute one is to another server.
         return bool(existing.split("/_history/")[0].casefold() == wanted.casefold())
     return contains(existing, wanted)
 
 
 def added(existing: Sequence[Any], items: Sequence[Any]) -> list[Any]:
-    """The items, and those of `items` that none of them says already."""
+    """The existing items, followed by those of `items` that none of them contains."""
     result = list(existing)
     if len(result) + len(items) <= _FEW:
         for item in items:
@@ -123,10 +121,10 @@ def added(existing: Sequence[Any], items: Sequence[Any]) -> list[Any]:
 
 
 class Items:
-    """The items of a list by what they say, so that long lists are merged in time that grows with their length.
+    """An index of a list's items by their texts, so that long lists are merged in linear time.
 
-    An item says what another says only if it has each of its texts: those are what it is found by. References are
-    compared by more than their letters, and what has no text is compared with all.
+    An item can contain another only if it has each of its texts, so candidates are found by the rarest one. Items with
+    references, which are not compared by text alone, and items without texts are compared with all.
     """
 
     def __init__(self, items: Iterable[Any]) -> None:
@@ -136,13 +134,13 @@ class Items:
             self.add(item)
 
     def add(self, item: Any) -> None:
-        """One more."""
+        """Adds an item to the index."""
         self._all.append(item)
         for text in set(_texts(item)):
             self._by_text.setdefault(text, []).append(item)
 
     def has(self, item: Any) -> bool:
-        """Whether one of them says all that `item` says."""
+        """Whether one of the items contains `item`."""
         return any(contains(one, item) for one in self._candidates(item))
 
     def _candidates(self, item: Any) -> list[Any]:

@@ -1,6 +1,6 @@
 """The changes of one study + the ImagingStudy that FHIR holds -> the ImagingStudy to write.
 
-Series and instances are found by index; only series that a change touches are copied.
+Series and instances are found by an index; only the series that a change touches are copied.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -17,12 +17,12 @@ from shared.model.change_feed import ChangeFeedEntry
 from shared.model.fhir import Resource
 
 _DICOM_SYSTEMS = (MODALITY_SYSTEM, "DCM", "urn:oid:1.2.840.10008.2.16.4")
-"""Of the codes of DICOM (PS3.16 D): as FHIR names them, as DICOM Cast wrote it, and by their UID."""
+"""Systems of DICOM's own codes (PS3.16 D): as FHIR has it, as DICOM Cast wrote it, and by the UID."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemovedInstance:
-    """An instance that the DICOM service holds no more."""
+    """An instance that the DICOM service no longer holds."""
 
     entry: ChangeFeedEntry
 
@@ -35,12 +35,12 @@ def merge_study(
     counted: bool = True,
     series_endpoint: bool = False,
 ) -> Resource | None:
-    """The ImagingStudy to write, None where nothing changes. The later change wins, in the feed's order.
+    """The ImagingStudy to write, None if nothing changes. The last change in the feed's order wins.
 
-    A study that is not in FHIR is not made by removals. A result without series is the caller's to judge. `counted`:
-    series and instances are counted too. `series_endpoint`: see `endpoints_of_series`.
+    Removals alone do not create a study. The caller decides what to do with a result without series. `counted`: with
+    numberOfSeries and numberOfInstances. `series_endpoint`: see `endpoints_of_series`.
     """
-    fragments = said_of_study(changes)
+    fragments = fragments_of_study(changes)
     merged = existing
     for fragment in _lists_last(fragments):
         merged = apply(merged, {"resourceType": "ImagingStudy"}, fragment, links)
@@ -58,13 +58,13 @@ def merge_study(
     known = {one["uid"] for one in merged.get("series", ())}
     for uid, instances in by_series(changes).items():
         if uid not in known:  # of one that FHIR has, others may say something else: see `agreed.is_undecided`
-            series.say(uid, agreed(instances))
+            series.put_agreed(uid, agreed(instances))
     merged = derived_study(merged, series.items(), counted=counted)
     return None if merged == existing else merged
 
 
 def _lists_last(fragments: Sequence[Fragment]) -> Sequence[Fragment]:
-    """The items of all lists with the last fragment: each list is gone through once."""
+    """The same fragments, with the list items of all in the last one, so that each list is merged only once."""
     if len(fragments) <= 1:
         return fragments
     add: dict[str, list[Any]] = {}
@@ -74,16 +74,16 @@ def _lists_last(fragments: Sequence[Fragment]) -> Sequence[Fragment]:
 
 
 def cancelled(study: Resource) -> Resource:
-    """What an ImagingStudy says once DICOM holds none of it, until it is deleted or stored again."""
+    """The ImagingStudy of a study that is gone from DICOM, until it is deleted or stored again."""
     emptied = {name: value for name, value in study.items() if name not in ("series", "modality")}
     counts: Resource = {name: 0 for name in ("numberOfSeries", "numberOfInstances") if name in study}
     return {**emptied, "status": "cancelled", **counts}
 
 
 def with_series_of(study: Resource | None, doubles: Sequence[Resource]) -> Resource | None:
-    """The study with the series and instances that doubles of it list besides, behind its own.
+    """The study with its own series and instances, followed by those that only doubles of it list.
 
-    What the instances of one double agree on, and those of another do not, all of them do not.
+    An element on which the instances of a series must agree is dropped if the doubles have different values.
     """
     if study is None or not doubles:
         return study
@@ -99,14 +99,14 @@ def with_series_of(study: Resource | None, doubles: Sequence[Resource]) -> Resou
 
 
 def is_cancelled(study: Resource) -> bool:
-    """Whether it says so already; with the sign of ours it is we who said it."""
+    """Whether the study is cancelled and empty. If it bears the app's sign, the app has cancelled it."""
     return study.get("status") == "cancelled" and not study.get("series")
 
 
 def counts_only(study: Resource, counts: Mapping[str, int]) -> Resource:
-    """The study without the lists of instances of these series. `counts`: how many each has in the archive.
+    """The study with these series' instances counted, not listed. `counts`: how many each has in the archive.
 
-    A series of 0 is gone; one that is not counted, which may be another archive's, stays as it is.
+    A series with 0 is removed. A series that is not in `counts`, which may be another archive's, stays as it is.
     """
     series = [
         {**{name: value for name, value in one.items() if name != "instance"}, "numberOfInstances": counts[one["uid"]]}
@@ -119,7 +119,7 @@ def counts_only(study: Resource, counts: Mapping[str, int]) -> Resource:
 
 
 def counted_series(study: Resource) -> set[str]:
-    """SeriesInstanceUIDs of the series that have instances and list none."""
+    """SeriesInstanceUIDs of the series whose instances are counted, not listed."""
     return {one["uid"] for one in study.get("series", []) if is_counted(one)}
 
 
@@ -130,22 +130,22 @@ def is_counted(series: Resource) -> bool:
 def endpoints_of_series(
     study: Resource, fragments: Sequence[Fragment], links: Links, *, is_always: bool
 ) -> list[Resource]:
-    """Our Endpoint, where the study names others too, or always: those of its series that we know are with ours."""
+    """The links for the series: our Endpoint if the study names others too, or `is_always`; else none."""
     ours = [linked(one, links) for fragment in fragments for one in fragment.add.get("endpoint", ())][-1:]
     held = [one for one in study.get("endpoint", []) if not is_viewer_link(one)]
     others = [one for one in held if not any(contains(one, own) for own in ours)]
     return ours if others or is_always else []
 
 
-def said_of_study(changes: Sequence[MappedInstance | RemovedInstance]) -> list[Fragment]:
-    """What the changes say of the study, each once, by the last change that says it."""
+def fragments_of_study(changes: Sequence[MappedInstance | RemovedInstance]) -> list[Fragment]:
+    """The changes' study fragments, each once, in the order in which changes have them last."""
     return listed_by((one for one in changes if isinstance(one, MappedInstance)), lambda one: one.study)
 
 
 def derived_study(study: Resource, series: list[Resource], *, counted: bool) -> Resource:
-    """The study with its series and what follows from them; modalities of other systems stay as they are.
+    """The study with these series, and with the modalities and counts that follow from them.
 
-    A code of DICOM's is one where the system says so: of SNOMED CT's, which others write, none is made.
+    Modalities with another system stay as they are, and a series' modality with another system adds none.
     """
     codes = _modalities([*series, *odd_series(study)], _DICOM_SYSTEMS)
     meant = codes | _modalities(series, {None})
@@ -162,33 +162,34 @@ def derived_study(study: Resource, series: list[Resource], *, counted: bool) -> 
 
 
 def _modalities(series: Iterable[Resource], systems: Collection[str | None]) -> dict[str, None]:
-    """The codes of the series' modalities that are of one of these systems, each once."""
-    told = [modality for one in series if isinstance(modality := one.get("modality"), dict)]
-    codes = [text(one.get("code")) for one in told if one.get("system") in systems]
+    """The codes of the series' modalities with one of these systems, each once, in order."""
+    modalities = [modality for one in series if isinstance(modality := one.get("modality"), dict)]
+    codes = [text(one.get("code")) for one in modalities if one.get("system") in systems]
     return {code: None for code in codes if code}
 
 
 def _with_count(series: Resource) -> Resource:
-    """What lists no instances may count some all the same: that is true still."""
+    """With the number of the listed instances; a series without a list keeps its number."""
     count = len(series["instance"]) if "instance" in series else None
     return series if count in (None, series.get("numberOfInstances")) else {**series, "numberOfInstances": count}
 
 
 class _SeriesIndex:
-    """The series of one ImagingStudy by uid, and the instances of those that a change touches."""
+    """The series of one ImagingStudy by uid, and the instances of the series that a change touches."""
 
     def __init__(self, series: Sequence[Resource], endpoints: list[Resource]) -> None:
         self._series = {one["uid"]: one for one in series}
         self._endpoints = endpoints
-        self._said: dict[str, Fragment] = {}
+        self._applied: dict[str, Fragment] = {}
         self._instances: dict[str, dict[str, Resource]] = {}
 
     def put(self, series: Fragment, instance: Fragment) -> None:
         uid = series.set["uid"]
-        if self._said.get(uid) is not series:
-            said = replace(series, add={**series.add, "endpoint": self._endpoints}) if self._endpoints else series
-            self._series[uid] = apply(self._series.get(uid), {}, said, {})
-            self._said[uid] = series
+        if self._applied.get(uid) is not series:
+            endpoint = {"endpoint": self._endpoints} if self._endpoints else {}
+            wanted = replace(series, add={**series.add, **endpoint})
+            self._series[uid] = apply(self._series.get(uid), {}, wanted, {})
+            self._applied[uid] = series
         instances = self._touched(uid)
         known = instances.get(instance.set["uid"])
         if known is None:
@@ -196,8 +197,8 @@ class _SeriesIndex:
         elif not contains(known, instance.set):
             instances[instance.set["uid"]] = with_values(known, instance.set)
 
-    def say(self, uid: str, values: Mapping[str, Any]) -> None:
-        """What instances of a series agree on."""
+    def put_agreed(self, uid: str, values: Mapping[str, Any]) -> None:
+        """Sets what the instances of a series agree on."""
         self._series[uid] = {**self._series[uid], **values}
 
     def remove(self, series_uid: str, instance_uid: str) -> None:
@@ -205,7 +206,7 @@ class _SeriesIndex:
             self._touched(series_uid).pop(instance_uid, None)
 
     def items(self) -> list[Resource]:
-        """The series in their order, new ones last, without those that lost their last instance."""
+        """The series in their order, new ones last, without those that have lost their last instance."""
         result = []
         for uid, series in self._series.items():
             instances = self._instances.get(uid)
@@ -213,7 +214,7 @@ class _SeriesIndex:
                 result.append(series)
             elif instances:
                 result.append({**series, "instance": list(instances.values())})
-            elif is_counted(series):  # what was left in it was never listed
+            elif is_counted(series):  # its instances are only counted
                 result.append(series)
         return result
 

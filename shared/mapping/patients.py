@@ -1,4 +1,4 @@
-"""Who a patient is, and what is said of one. For look-up, for grouping and for lanes a patient is the same."""
+"""A patient's identity, by which Patients are looked up and studies are grouped, and what instances state about one."""
 
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -14,14 +14,14 @@ _IDENTIFIER = Scope.of("Patient", element="identifier")
 
 @dataclass(frozen=True, slots=True)
 class PatientIdentity:
-    """The identifier that the mapping makes of PatientID; `system` is empty where it has none."""
+    """The identifier that the mapping makes of PatientID; `system` is empty if it has none."""
 
     system: str
     value: str
 
     @classmethod
     def of(cls, patient: Fragment) -> "PatientIdentity":
-        """Whom the fragment is about."""
+        """The patient of a Patient fragment."""
         identifier = patient.add["identifier"][0]
         return cls(identifier.get("system", ""), identifier["value"])
 
@@ -32,14 +32,14 @@ class PatientIdentity:
 
 
 class Patients:
-    """Whose instances are. Of the mapping only the identifier's row is used, once for the same raw elements."""
+    """The patients of instances: only the identifier's row of the mapping is used, once for equal elements."""
 
     def __init__(self, options: MappingOptions) -> None:
         self._options = options
         self._known: dict[Hashable, PatientIdentity | None] = {}
 
     def of(self, metadata: Mapping[str, Any] | None) -> PatientIdentity | None:
-        """None where the instance names no patient that can be used."""
+        """None if the instance names no patient, or one that cannot be used."""
         if metadata is None:
             return None
         key = tuple([_raw(metadata.get(tag)) for tag in _IDENTIFIER.keys])
@@ -50,7 +50,7 @@ class Patients:
 
 
 def _raw(element: Any) -> Hashable:
-    """What tells elements apart; most are one text."""
+    """A key that tells elements apart; most have one text."""
     if element is None:
         return None
     match element:
@@ -60,9 +60,9 @@ def _raw(element: Any) -> Hashable:
 
 
 def statements_of(patient: Fragment) -> dict[str, Any]:
-    """What follows DICOM, word by word: the gender, and a name in each script. Each has its own newest entry."""
-    words = {element: value for element, value in patient.set.items() if element != "name"}
-    return words | {f"name {script_of(name) or ''}": name for name in patient.set.get("name", ())}
+    """What follows DICOM, by name of the statement: `gender`, and `name ` with each script. Each has a newest entry."""
+    others = {element: value for element, value in patient.set.items() if element != "name"}
+    return others | {f"name {script_of(name) or ''}": name for name in patient.set.get("name", ())}
 
 
 def script_of(name: Resource) -> str | None:
@@ -72,47 +72,47 @@ def script_of(name: Resource) -> str | None:
 
 
 def replaced_by(patient: Resource) -> list[str]:
-    """References to what is to be used in its place (valueset-link-type.html); empty: one that names no resource."""
+    """References to the Patients that replace it (valueset-link-type.html); empty text for a link without one."""
     links = [link for link in objects(patient.get("link")) if link.get("type") == "replaced-by"]
     others = [link.get("other") for link in links]
-    told = [text(other.get("reference")) if isinstance(other, dict) else "" for other in others]
-    return list(dict.fromkeys(reference.split("/_history/")[0] for reference in told))
+    references = [text(other.get("reference")) if isinstance(other, dict) else "" for other in others]
+    return list(dict.fromkeys(reference.split("/_history/")[0] for reference in references))
 
 
-def filling(patient: Fragment, words: Collection[str]) -> Fragment:
-    """The same, but that these words only fill what is missing."""
-    said = statements_of(patient)
-    sets = _elements({word: value for word, value in said.items() if word not in words})
-    fills = _elements({word: value for word, value in said.items() if word in words})
+def filling(patient: Fragment, older: Collection[str]) -> Fragment:
+    """The fragment, of which the statements with these names only fill what is missing."""
+    statements = statements_of(patient)
+    sets = _elements({name: value for name, value in statements.items() if name not in older})
+    fills = _elements({name: value for name, value in statements.items() if name in older})
     return replace(patient, set=sets, fill={**patient.fill, **fills})
 
 
-def combined(said: Iterable[Fragment]) -> Fragment:
-    """What instances say of one patient: a later word over an earlier one; what is filled is the first one's."""
-    fragments = list(said)
+def combined(of_instances: Iterable[Fragment]) -> Fragment:
+    """What instances say about one patient: the last statement of each name; what is filled is the first one's."""
+    fragments = list(of_instances)
     if len(fragments) == 1:
         return fragments[0]
-    words: dict[str, Any] = {}
+    statements: dict[str, Any] = {}
     fills: dict[str, Any] = {}
     for fragment in fragments:
-        words |= statements_of(fragment)
+        statements |= statements_of(fragment)
         fills = {**fragment.fill, **fills}
     last = fragments[-1]
     identifiers = list(last.add["identifier"][:1])
     for one in (one for fragment in fragments for one in fragment.add["identifier"][1:]):
         if one not in identifiers:
             identifiers.append(one)
-    return replace(last, set=_elements(words), fill=fills, add={**last.add, "identifier": identifiers})
+    return replace(last, set=_elements(statements), fill=fills, add={**last.add, "identifier": identifiers})
 
 
-def _elements(words: Mapping[str, Any]) -> dict[str, Any]:
-    elements = {word: value for word, value in words.items() if not word.startswith("name ")}
-    names = [name for word, name in words.items() if word.startswith("name ")]
-    return elements | ({"name": names} if names else {})
+def _elements(statements: Mapping[str, Any]) -> dict[str, Any]:
+    others = {name: value for name, value in statements.items() if not name.startswith("name ")}
+    names = [value for name, value in statements.items() if name.startswith("name ")]
+    return others | ({"name": names} if names else {})
 
 
 def several_patients(instances: Iterable[MappedInstance]) -> str | None:
-    """What is to be told of instances of one study that are not all one patient's: how many, never which."""
+    """The message about instances of one study that are not all one patient's: how many they are, never which."""
     fragments = {id(instance.patient): instance.patient for instance in instances}
     count = len({PatientIdentity.of(fragment) for fragment in fragments.values()})
     if count <= 1:

@@ -1,7 +1,7 @@
-"""What the archive holds of a study now + the ImagingStudy that FHIR holds -> the ImagingStudy that says so.
+"""Reconciles a resource that FHIR holds with what the archive's instances say now; used for all but plain creates.
 
-The road of all that is not a plain create. What is ours (`last_applied`) and no instance says any more is taken out,
-once all instances were read; where instances disagree, what FHIR says stays while one of them says it.
+What is ours (`last_applied`) and no instance says any more is taken out, once all instances were read. If instances
+disagree, FHIR's value stays as long as one of them has it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,9 +23,9 @@ InstanceKey = tuple[str, str]
 class StudyRead:
     """What was read of a study in the archive, mapped, by SeriesInstanceUID.
 
-    `whole`: the series of which all instances were read. `is_whole`: all of the study were. `gone`, `gone_series`: what
-    FHIR lists, and of which it is shown that the archive holds it no more. `unsynced`: instances that the archive holds
-    and that cannot be mapped as they are now.
+    `whole`: the series of which all instances were read. `is_whole`: all instances of the study were read. `gone`,
+    `gone_series`: what FHIR lists and the archive is known to hold no longer. `unsynced`: instances that the archive
+    holds and that cannot be mapped as they are now.
     """
 
     series: Mapping[str, Sequence[MappedInstance]]
@@ -37,20 +37,20 @@ class StudyRead:
 
     @property
     def instances(self) -> list[MappedInstance]:
-        """All that were read."""
+        """All instances that were read."""
         return [one for instances in self.series.values() for one in instances]
 
     def is_out(self, series_instance_uid: str, sop_instance_uid: str) -> bool:
-        """Whether the instance is not to be listed."""
+        """Whether the instance must not be listed in FHIR."""
         key = (series_instance_uid, sop_instance_uid)
         return key in self.gone or key in self.unsynced or series_instance_uid in self.gone_series
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What instances say in one scope. `is_all`: no other instance says anything in it. `ours`: marks of what we wrote.
+class Statements:
+    """What instances say in one scope. `is_all`: these are all instances of it. `ours`: the marks of what we wrote.
 
-    `path` is what stands before an element's name in a mark.
+    `path`: what stands before an element's name in a mark.
     """
 
     fragments: Sequence[Fragment]
@@ -60,54 +60,55 @@ class Said:
     links: Links = field(default_factory=dict)
 
     def values(self, how: Callable[[Fragment], Mapping[str, Any]], element: str) -> list[Any]:
-        """What each says of an element, links resolved."""
+        """The values of an element in the fragments that have it, with links resolved."""
         return [linked(how(one)[element], self.links) for one in self.fragments if element in how(one)]
 
     def is_ours(self, element: str, value: Any) -> bool:
+        """Whether the app wrote the value, as the record on the resource shows."""
         return element not in LINKS and mark(self.path + element, value) in self.ours
 
 
-def reconciled(existing: Resource, said: Said, elements: Elements) -> Resource:
-    """A resource, or backbone element, that says what instances say and what others wrote."""
+def reconciled(existing: Resource, stated: Statements, elements: Elements) -> Resource:
+    """A copy of the resource or backbone element that says what the instances say, and keeps what others wrote."""
     resource = dict(existing)
     for element in elements.set:
-        _single(resource, element, said, is_filled=False)
+        _single(resource, element, stated, is_filled=False)
     for element in elements.fill:
-        _single(resource, element, said, is_filled=True)
+        _single(resource, element, stated, is_filled=True)
     for element in elements.add:
-        _list(resource, element, said)
+        _list(resource, element, stated)
     return resource
 
 
-def takes_out(existing: Resource, said: Said, elements: Elements) -> bool:
-    """Whether anything of ours stands there that the instances do not say: others may, and have to be read."""
-    left = reconciled(existing, replace(said, is_all=True), elements)
+def takes_out(existing: Resource, stated: Statements, elements: Elements) -> bool:
+    """Whether the resource has a value of ours that these instances do not have: the others have to be read for it."""
+    left = reconciled(existing, replace(stated, is_all=True), elements)
     return any(
-        said.is_ours(element, value)
+        stated.is_ours(element, value)
         for element in (*elements.set, *elements.fill, *elements.add)
         for value in as_list(existing.get(element, []))
         if value not in as_list(left.get(element, []))
     )
 
 
-def _single(resource: Resource, element: str, said: Said, *, is_filled: bool) -> None:
-    """Kept while an instance says it; else the last word, and nothing where there is none."""
-    values = said.values(lambda one: one.fill if is_filled else one.set, element)
+def _single(resource: Resource, element: str, stated: Statements, *, is_filled: bool) -> None:
+    """Keeps the value if an instance has it; else sets the last instance's, or removes ours if no instance has one."""
+    values = stated.values(lambda one: one.fill if is_filled else one.set, element)
     held = resource.get(element)
     if held is not None and any(contains(held, value) for value in values):
         return
-    if values and (not is_filled or held is None or said.is_ours(element, held)):
+    if values and (not is_filled or held is None or stated.is_ours(element, held)):
         put(resource, element, values[-1])
-    elif not values and held is not None and said.is_all and said.is_ours(element, held):
+    elif not values and held is not None and stated.is_all and stated.is_ours(element, held):
         put(resource, element)
 
 
-def _list(resource: Resource, element: str, said: Said) -> None:
-    wanted = [item for items in said.values(lambda one: one.add, element) for item in items]
-    wanted = [linked(item, said.links) for item in wanted]
+def _list(resource: Resource, element: str, stated: Statements) -> None:
+    wanted = [item for items in stated.values(lambda one: one.add, element) for item in items]
+    wanted = [linked(item, stated.links) for item in wanted]
     held = list(resource.get(element, ()))
-    if said.is_all:
-        held = [one for one in held if not said.is_ours(element, one) or any(contains(one, item) for item in wanted)]
+    if stated.is_all:
+        held = [one for one in held if not stated.is_ours(element, one) or any(contains(one, item) for item in wanted)]
     kept = added(held, wanted)
     if kept:
         resource[element] = kept

@@ -12,11 +12,11 @@ from shared.mapping.merge_study import (
     RemovedInstance,
     derived_study,
     endpoints_of_series,
+    fragments_of_study,
     is_cancelled,
     is_counted,
-    said_of_study,
 )
-from shared.mapping.reconcile import Said, StudyRead, reconciled
+from shared.mapping.reconcile import Statements, StudyRead, reconciled
 from shared.mapping.resources import Fragment, MappedInstance, listed_by
 from shared.mapping.table import elements_of
 from shared.model.fhir import Resource
@@ -27,9 +27,9 @@ _INSTANCE = elements_of("ImagingStudy.series.instance")
 
 
 def is_plain(existing: Resource, changes: Sequence[MappedInstance | RemovedInstance], links: Links) -> bool:
-    """Whether creates are of instances that are new to their study, and contradict nothing that it says.
+    """Whether the instances are new to the study and contradict nothing that it says.
 
-    Such changes are merged without another look at the archive: nearly all of a day's are.
+    Such changes, nearly all of a day's, are merged without reading the archive again.
     """
     if is_cancelled(existing):
         return False
@@ -38,19 +38,19 @@ def is_plain(existing: Resource, changes: Sequence[MappedInstance | RemovedInsta
     listed = {instance["uid"] for one in series.values() for instance in one.get("instance", ())}
     if any(change.entry.sop_instance_uid in listed for change in mapped):
         return False
-    fragments = said_of_study(mapped)
+    fragments = fragments_of_study(mapped)
     if any(_restates(existing, fragment) for fragment in fragments):
         return False
     of_series = [(series.get(one.set["uid"], {}), one) for one in listed_by(mapped, lambda one: one.series)]
     if any(_says_less(held, one, _SERIES.restate) for held, one in of_series):
         return False
-    said = [(existing, fragment.set) for fragment in fragments]
-    said += [(held, one.set) for held, one in of_series]
-    return not any(_contradicts(held, wanted, links) for held, wanted in said)
+    pairs = [(existing, fragment.set) for fragment in fragments]
+    pairs += [(held, one.set) for held, one in of_series]
+    return not any(_contradicts(held, wanted, links) for held, wanted in pairs)
 
 
 def _restates(held: Resource, wanted: Fragment) -> bool:
-    """Whether what is said stands there in another form: by other settings, or an older release, than those of now."""
+    """Whether FHIR has a value in another form, as other settings or an earlier release wrote it."""
     return _restates_accession(held, wanted) or _says_less(held, wanted, _STUDY.restate)
 
 
@@ -65,7 +65,7 @@ def _says_less(held: Resource, wanted: Fragment, elements: Iterable[str]) -> boo
 
 
 def _restates_accession(held: Resource, wanted: Fragment) -> bool:
-    """Whether a number stands there with another system."""
+    """Whether FHIR has the accession number with another system."""
     numbers = [one for one in held.get("identifier", ()) if is_of_type_accession(one)]
     return any(
         is_of_type_accession(item)
@@ -88,13 +88,13 @@ def reconcile_study(
     counted: bool,
     series_endpoint: bool = False,
 ) -> Resource:
-    """The ImagingStudy as it is to be, `existing` where nothing changes; one without series is the caller's to judge.
+    """The ImagingStudy to write, `existing` itself if nothing changes; the caller decides about one without series.
 
-    `ours`: the marks of what we wrote on it. `links`: of a study of several patients those whom it may be linked to.
-    `counted`: series and instances are counted too. `series_endpoint`: see `endpoints_of_series`.
+    `ours`: the marks of what we wrote on it. `links`: the Patients that the study may be linked to. `counted`: with
+    numberOfSeries and numberOfInstances. `series_endpoint`: see `endpoints_of_series`.
     """
     fragments = study_fragments(read, links)
-    merged = reconciled(existing, Said(fragments, read.is_whole, ours, "", links), _STUDY)
+    merged = reconciled(existing, Statements(fragments, read.is_whole, ours, "", links), _STUDY)
     if fragments and is_cancelled(merged):
         put(merged, "status", fragments[-1].create["status"])
     endpoints = endpoints_of_series(merged, fragments, links, is_always=series_endpoint) if counted else []
@@ -107,13 +107,13 @@ def reconcile_study(
 
 
 def study_fragments(read: StudyRead, links: Links) -> list[Fragment]:
-    """What the instances say of the study; of several patients the last says whose it is."""
+    """The instances' study fragments; of several patients, one that may be linked to comes last."""
     fragments = listed_by(read.instances, lambda one: one.study)
     return sorted(fragments, key=lambda one: one.set["subject"]["reference"] in links)
 
 
 def _without_gone(series: Resource, read: StudyRead) -> Resource | None:
-    """None: the series has lost its last instance, unless what it counts was never listed."""
+    """The series without instances that are gone; None if it has lost the last, or is gone as a whole."""
     uid, instances = series["uid"], series.get("instance", [])
     left = [one for one in instances if not read.is_out(uid, one["uid"])]
     if len(left) == len(instances):
@@ -124,15 +124,15 @@ def _without_gone(series: Resource, read: StudyRead) -> Resource | None:
 def _series(
     held: Resource | None, uid: str, read: StudyRead, ours: frozenset[str], endpoints: list[Resource]
 ) -> Resource | None:
-    """A series of which all instances were read."""
+    """The series to write, of which all instances were read; None if it is gone."""
     mapped = read.series[uid]
     if held is not None and is_counted(held):
         return held
     base = (held and _without_gone(held, read)) or {}
     if not mapped:
         return base or None
-    said = Said(series_fragments(mapped), is_all=True, ours=ours, path=f"{uid}/")
-    series = reconciled(base, said, _SERIES)
+    stated = Statements(series_fragments(mapped), is_all=True, ours=ours, path=f"{uid}/")
+    series = reconciled(base, stated, _SERIES)
     if endpoints:
         series["endpoint"] = added(series.get("endpoint", []), endpoints)
     instances = {one["uid"]: one for one in series.get("instance", ())}
@@ -142,16 +142,16 @@ def _series(
         if known is None:
             instances[wanted["uid"]] = dict(wanted)
             continue
-        unsaid = [name for name in _INSTANCE.set if name in known and name not in wanted]
-        if unsaid or not contains(known, wanted):
+        removed = [name for name in _INSTANCE.set if name in known and name not in wanted]
+        if removed or not contains(known, wanted):
             instances[wanted["uid"]] = instance = with_values(known, wanted)
-            for name in unsaid:
+            for name in removed:
                 put(instance, name)
     return {**series, "instance": list(instances.values())}
 
 
 def applied(instances: Sequence[MappedInstance], before: Resource | None) -> set[str]:
-    """The marks of what instances say and `before` did not."""
+    """The marks of what the instances say and `before` did not have."""
     series = {one["uid"]: one for one in (before or {}).get("series", ())}
     marks = marks_of(listed_by(instances, lambda one: one.study), before)
     for uid, members in by_series(instances).items():
@@ -160,7 +160,7 @@ def applied(instances: Sequence[MappedInstance], before: Resource | None) -> set
 
 
 def standing(study: Resource, ours: AbstractSet[str]) -> set[str]:
-    """Those marks of ours whose values the study still has as we wrote them."""
+    """The marks of ours whose values the study still has as we wrote them."""
     values = [("", study), *((f"{one['uid']}/", one) for one in study.get("series", ()))]
     marks = {
         mark(path + name, value)

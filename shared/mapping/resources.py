@@ -1,8 +1,8 @@
 """Table + change feed entry -> what Patient, Endpoint and ImagingStudy should say.
 
-Patient-, study- and series-level tags repeat in every instance of a study: they are mapped again only where the raw
-elements differ from those mapped last. A broken optional tag is therefore reported once for the run of instances
-that carry it, by the first of them.
+Patient, study and series tags repeat in every instance of a study: they are mapped again only if the raw elements
+differ from those mapped last. An invalid optional tag is therefore reported once for consecutive instances that have
+it, for the first of them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,16 +18,16 @@ from shared.model.change_feed import ChangeFeedEntry
 from shared.model.failures import InvalidTag
 
 MOST_ITEMS = 100
-"""Of one list, from one instance. A sender may put thousands there, and each costs FHIR and its readers."""
+"""In one list, from one instance: a sender may put thousands there, which the FHIR server and its readers pay for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """What one scope should say: element -> value, by how it is merged; `add` holds items of lists.
+    """What one scope should say: values by element, grouped by how they are merged; `add` has the items of lists.
 
-    `faults` are the optional tags that were left out, `broken` the required ones that are missing or invalid.
-    `orders`: identifiers of the orders that the study answers; FHIR is asked for what carries them. `agree`: what an
-    instance says of itself, and its series while all its instances say the same.
+    `faults`: optional tags that were left out. `broken`: required tags that are missing or invalid. `orders`:
+    identifiers of the orders that the study fulfils, which are looked up in FHIR. `agree`: what an instance says about
+    itself, and its series does as long as all instances of it say the same.
     """
 
     create: Mapping[str, Any]
@@ -42,7 +42,7 @@ class Fragment:
 
 @dataclass(frozen=True, slots=True)
 class MappedInstance:
-    """One entry, mapped. Scopes that say the same are the same object. `faults` are those to record for this entry."""
+    """One mapped entry. Instances share equal fragments as one object. `faults`: those to record for this entry."""
 
     entry: ChangeFeedEntry
     patient: Fragment
@@ -53,7 +53,7 @@ class MappedInstance:
 
 
 def listed_by(instances: Iterable[MappedInstance], scope: Callable[[MappedInstance], Fragment]) -> list[Fragment]:
-    """The fragments of a scope, each once, the last said last."""
+    """The fragments of a scope, each once, in the order in which instances have them last."""
     found: dict[int, Fragment] = {}
     for one in instances:
         fragment = scope(one)
@@ -64,7 +64,7 @@ def listed_by(instances: Iterable[MappedInstance], scope: Callable[[MappedInstan
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """What instances share: the fragments of a run of them whose elements, but for their own, are the same."""
+    """What consecutive instances share: the elements that are not an instance's own, and the fragments made of them."""
 
     elements: Mapping[str, Any]
     patient: Fragment
@@ -73,7 +73,7 @@ class _Shared:
 
 
 class StudyMapper:
-    """Maps the entries of one study, in the feed's order. Keeps nothing but what was mapped last."""
+    """Maps the entries of one study, in the feed's order. It keeps only what was mapped last."""
 
     def __init__(self, options: MappingOptions) -> None:
         self._options = options
@@ -81,7 +81,7 @@ class StudyMapper:
         self._last: dict[tuple[str, str], tuple[tuple[Any, ...], Fragment]] = {}
 
     def map(self, entry: ChangeFeedEntry) -> MappedInstance:
-        """Raises InvalidDicomTagError: a required tag, or any where validation is enforced, is missing or invalid."""
+        """Raises InvalidDicomTagError if a required tag is missing or invalid, or any tag if validation is enforced."""
         metadata = entry.metadata or {}
         instance = map_scope(_INSTANCE, metadata, self._options)
         shared, new = self._map_shared(entry.series_instance_uid, metadata)
@@ -96,18 +96,18 @@ class StudyMapper:
         return MappedInstance(entry, shared.patient, shared.study, shared.series, instance, faults)
 
     def _map_shared(self, series_uid: str, metadata: Mapping[str, Any]) -> tuple[_Shared, list[Fragment]]:
-        """What the instance shares with others, and those fragments that are said for the first time."""
+        """What the instance shares with others, and those of the fragments that are new."""
         elements = {key: element for key, element in metadata.items() if key not in _OWN}
         if self._shared is not None and self._shared.elements == elements:
             return self._shared, []
         new: list[Fragment] = []
-        patient = self._remembered(_PATIENT, "", metadata, new)
-        study = self._remembered(_STUDY, "", metadata, new)
-        series = self._remembered(_SERIES, series_uid, metadata, new)
+        patient = self._cached(_PATIENT, "", metadata, new)
+        study = self._cached(_STUDY, "", metadata, new)
+        series = self._cached(_SERIES, series_uid, metadata, new)
         self._shared = _Shared(elements, patient, study, series)
         return self._shared, new
 
-    def _remembered(self, scope: "Scope", uid: str, metadata: Mapping[str, Any], new: list[Fragment]) -> Fragment:
+    def _cached(self, scope: "Scope", uid: str, metadata: Mapping[str, Any], new: list[Fragment]) -> Fragment:
         raw = tuple([metadata.get(key) for key in scope.keys])
         last = self._last.get((scope.name, uid))
         if last is not None and last[0] == raw:
@@ -120,9 +120,9 @@ class StudyMapper:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A resource or backbone element, its rows and the DICOM JSON names of their tags.
+    """A resource or backbone element, its rows and the DICOM JSON keys of their tags.
 
-    `optional`: of each row, the names without any of which it has nothing to say; empty where it always has.
+    `optional`: for each row, the keys of which at least one must be present for it to apply; empty if it always does.
     """
 
     name: str
@@ -132,7 +132,7 @@ class Scope:
 
     @classmethod
     def of(cls, name: str, *, derived: bool = False, element: str | None = None) -> "Scope":
-        """`derived`: with the rows that are made anew; else it is the merge that makes them. `element`: it alone."""
+        """`derived`: with the DERIVE rows, which else the merge makes. `element`: only the rows of this element."""
         rows = tuple(row for row in rows_read_of(name) if derived or row.how is not DERIVE)
         rows = tuple(row for row in rows if element in (None, row.element))
         optional = tuple(frozenset() if row.required else frozenset(row.keys) for row in rows)
@@ -147,13 +147,13 @@ _INSTANCE = Scope.of("ImagingStudy.series.instance")
 
 
 _OWN = frozenset(_INSTANCE.keys)
-"""What is told of an instance alone."""
+"""The keys of an instance's own tags."""
 MAPPED_KEYS = frozenset(key for scope in (_PATIENT, _STUDY, _SERIES, _INSTANCE) for key in scope.keys)
-"""The DICOM JSON names of all tags that the mapping reads; the rest of an instance's metadata is of no use to it."""
+"""The DICOM JSON keys of all tags that the mapping reads; the rest of an instance's metadata is not needed."""
 
 
 def map_endpoint(options: MappingOptions) -> Fragment:
-    """The Endpoint of the DICOM service; no tag goes into it."""
+    """The Endpoint of the DICOM service, which is made from settings alone."""
     return map_scope(_ENDPOINT, {}, options)
 
 
@@ -171,7 +171,7 @@ def map_scope(scope: Scope, metadata: Mapping[str, Any], options: MappingOptions
         if row.how is LINK:
             orders = tuple(value or ())
             continue
-        value = _as_fhir_takes_it(row, value, faults, broken if row.required else faults)
+        value = _as_allowed(row, value, faults, broken if row.required else faults)
         if value is None or value == []:
             continue
         if row.is_added:
@@ -187,7 +187,7 @@ def map_scope(scope: Scope, metadata: Mapping[str, Any], options: MappingOptions
 def _convert(
     row: Row, metadata: Mapping[str, Any], options: MappingOptions, faults: list[InvalidTag], broken: list[InvalidTag]
 ) -> Any:
-    """The row's value, None where there is nothing to say; what is wrong goes into `faults` or `broken`."""
+    """The row's value, None if it has none; what is invalid goes into `faults` or `broken`."""
     found: list[Any] = []
     is_guess = False
     for tag in row.tags:
@@ -198,10 +198,10 @@ def _convert(
             faults.append(tag.invalid(str(error)))
             value = error.rest
         except InvalidValueError as error:
-            # Without the issuer the PatientID may be another patient's.
+            # With an invalid issuer the PatientID may be another patient's.
             is_guess |= options.is_identity(tag.keyword)
             (broken if required or is_guess else faults).append(tag.invalid(str(error)))
-            value = [] if tag.many else None  # what is broken is there all the same
+            value = [] if tag.many else None  # so that the converter sees it as present, though invalid
         else:
             if required and value is None:
                 broken.append(tag.invalid("required, and missing or empty"))
@@ -221,8 +221,8 @@ def _convert(
         return None
 
 
-def _as_fhir_takes_it(row: Row, value: Any, faults: list[InvalidTag], broken: list[InvalidTag]) -> Any:
-    """The value without what FHIR R4 does not take; a list where the row adds to one."""
+def _as_allowed(row: Row, value: Any, faults: list[InvalidTag], broken: list[InvalidTag]) -> Any:
+    """The value without what FHIR R4 does not allow; a list if the row adds to one."""
     if value is None or value == []:
         return value
     if not row.is_added:
@@ -241,15 +241,15 @@ def _as_fhir_takes_it(row: Row, value: Any, faults: list[InvalidTag], broken: li
 
 
 def _mismatches(entry: ChangeFeedEntry, shared: _Shared, instance: Fragment) -> list[InvalidTag]:
-    """An entry whose metadata speaks of another instance must be written under neither."""
+    """The UIDs that differ from the entry's: such an entry is written under neither identity."""
     study_uid = shared.study.add["identifier"][0]["value"].removeprefix("urn:oid:")
-    said = (
+    uids = (
         (_STUDY, study_uid, entry.study_instance_uid),
         (_SERIES, shared.series.set["uid"], entry.series_instance_uid),
         (_INSTANCE, instance.set["uid"], entry.sop_instance_uid),
     )
     return [
         scope.rows[0].tags[0].invalid("differs from the change feed entry's")
-        for scope, uid, expected in said
+        for scope, uid, expected in uids
         if uid != expected
     ]

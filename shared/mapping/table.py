@@ -1,16 +1,16 @@
-"""The mapping: the specification's three tables as data, a row per line.
+"""The mapping: the specification's three tables as data, one row a line.
 
-`required`: an entry without this tag (of several, the first) is not synced. `how` says what becomes of what the FHIR
-server holds already:
+`required`: an entry without this tag (the first, if the row has several) is not synced. `how`: what is done with what
+the FHIR server already holds:
 
     CREATE   written when we create the resource, never changed after
     SET      follows DICOM
-    FILL     written where FHIR says nothing yet; what others wrote stays
-    ADD      one more item of the list, unless it is there; what others wrote stays
-    RESTATE  as ADD; an item of ours that says a part of what is said now, from an earlier release, is replaced by it
-    AGREE    of a series, read of each of its instances: written while all say the same
-    LINK     a reference to what FHIR holds, looked up; ours goes where it leads nowhere, what others wrote stays
-    DERIVE   made anew, from the series and instances in the resource or from the report, so that it is always true
+    FILL     written only if FHIR has no value yet; what others wrote stays
+    ADD      added to the list, unless it is there; what others wrote stays
+    RESTATE  as ADD; an item that an earlier release wrote, and that says only a part of this one, is replaced by it
+    AGREE    an element of a series, read from each instance of it: written as long as all instances say the same
+    LINK     a reference to a resource that is looked up; ours is removed if it leads nowhere, what others wrote stays
+    DERIVE   computed each time from the resource's series and instances, or from the report, so that it is always true
 
 An element that no converter can make of tags alone has `to.MadeBy`, which names the function of shared/mapping.
 """
@@ -28,7 +28,7 @@ from shared.mapping.dose import observation as dose
 
 
 class How(StrEnum):
-    """What becomes of what the FHIR server holds already."""
+    """How an element is merged with what the FHIR server already holds."""
 
     CREATE = "create"
     SET = "set"
@@ -51,9 +51,10 @@ SCOPES = (INSTANCE_SCOPE, "ImagingStudy.series", "ImagingStudy", "Observation", 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: where in FHIR, from which tags, required, by which converter, and how it is merged.
+    """One row: the path in FHIR, the tags it is made from, whether it is required, its converter, how it is merged.
 
-    `scope` is the resource or backbone element of the path, `element` its part: `Patient`, `identifier`.
+    `scope`: the resource or backbone element of the path, such as `Patient`. `element`: its part, such as `identifier`.
+    `ours`: the specification does not have the row.
     """
 
     path: str
@@ -68,7 +69,7 @@ class Row:
 
     @property
     def read_of(self) -> str:
-        """The scope whose tags it is made of: what instances are to agree on is read of each."""
+        """The scope whose tags it is made from: an element on which instances must agree is read from each instance."""
         return INSTANCE_SCOPE if self.how is How.AGREE else self.scope
 
     @property
@@ -78,7 +79,7 @@ class Row:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The tags' names in DICOM JSON."""
+        """The tags' keys in DICOM JSON, such as `00100020`."""
         return tuple(tag.key for tag in self.tags)
 
 
@@ -190,12 +191,12 @@ TABLE: tuple[Row, ...] = (
 
 
 def rows_of(scope: str) -> tuple[Row, ...]:
-    """The rows that one scope is made of, in the table's order."""
+    """The rows of one scope, in the table's order."""
     return tuple(row for row in TABLE if row.scope == scope)
 
 
 def rows_read_of(scope: str) -> tuple[Row, ...]:
-    """The rows that are made of one scope's tags: its own in the table's order, then those of a wider scope."""
+    """The rows that are made from one scope's tags: its own in the table's order, then those of a wider scope."""
     rows = [row for row in TABLE if row.read_of == scope]
     return tuple(sorted(rows, key=lambda row: row.scope != scope))
 

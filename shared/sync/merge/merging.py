@@ -12,12 +12,12 @@ from shared.mapping.merge_study import (
     cancelled,
     counted_series,
     counts_only,
+    fragments_of_study,
     merge_study,
-    said_of_study,
     with_series_of,
 )
 from shared.mapping.orders import BASED_ON, OrderNumber, order_marks, orders_said, with_orders
-from shared.mapping.reconcile import Said, StudyRead, takes_out
+from shared.mapping.reconcile import Statements, StudyRead, takes_out
 from shared.mapping.reconcile_study import applied, is_plain, reconcile_study, standing, study_fragments
 from shared.mapping.resources import MappedInstance, listed_by
 from shared.mapping.sign import is_only_ours, is_ours, signed
@@ -157,8 +157,8 @@ class StudyMerger:
         own = self._own_series(study, wanted, links)
         # Of the former self of a study no change says which instances have left it.
         read = self._reader.read(study, wanted, own, is_all=not wanted.changes)
-        said = Said(listed_by(read.instances, lambda one: one.study), False, ours, "", links)
-        takes = takes_out(study, said, elements_of("ImagingStudy")) or self._unlinks(study, wanted, read, links)
+        stated = Statements(listed_by(read.instances, lambda one: one.study), False, ours, "", links)
+        takes = takes_out(study, stated, elements_of("ImagingStudy")) or self._unlinks(study, wanted, read, links)
         if not read.is_whole and takes:
             return self._reader.read(study, wanted, own, is_all=True)
         return read
@@ -232,8 +232,8 @@ class StudyMerger:
 
     def _numbers(self, wanted: Changes, read: StudyRead | None, links: Links) -> dict[OrderNumber, Mapping[str, Any]]:
         """The accession numbers that are said of the study, as far as it was read."""
-        said = said_of_study(wanted.changes) if read is None else study_fragments(read, links)
-        return {**orders_said(said), **wanted.orders}
+        fragments = fragments_of_study(wanted.changes) if read is None else study_fragments(read, links)
+        return {**orders_said(fragments), **wanted.orders}
 
     def _unlinks(self, study: Resource, wanted: Changes, read: StudyRead, links: Links) -> bool:
         """Whether a link of ours is to an order that the instances read do not lead to: others may."""
