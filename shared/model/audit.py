@@ -1,4 +1,4 @@
-"""The audit: FHIR held against what the archive holds, round by round. Records only; `sync/audit/` runs it."""
+"""The audit, which compares FHIR with the archive round by round. Records only; `sync/audit/` runs it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,9 +26,10 @@ class AuditMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AuditOptions:
-    """`max_deletes` of one round without a person's word. `requests_per_hour`: to both servers together, on average.
+    """How the audit works.
 
-    `delete_after_seconds`: how long a study must have been absent.
+    `max_deletes`: how many studies one round may delete without a person's confirmation. `delete_after_seconds`: how
+    long a study must have been absent before. `requests_per_hour`: to both servers together, on average.
     """
 
     mode: AuditMode = AuditMode.OFF
@@ -38,7 +39,7 @@ class AuditOptions:
 
 
 class Kind(StrEnum):
-    """What differs. Of several the first in this order is told."""
+    """What differs. If several things do, the first in this order is recorded."""
 
     MISSING = "missing"
     """The archive has the study, FHIR does not."""
@@ -47,7 +48,7 @@ class Kind(StrEnum):
     PATIENT = "patient"
     """The study links to another Patient."""
     SERIES = "series"
-    """Series or instances: their number, their UIDs, or what is said of them."""
+    """Series or instances: their number, their UIDs, or their elements."""
     MODALITY = "modality"
     ELEMENT = "element"
     """Another element of the ImagingStudy."""
@@ -59,9 +60,9 @@ class Kind(StrEnum):
 class Difference:
     """A study in which FHIR differs from what a rebuild would write; one row of the table.
 
-    `says`: the elements and resources concerned, never a value. `rounds` have seen it. `absent_since`: when the archive
-    answered 404 for it first, and has ever since. `resolved_at`: None while it is open; `is_healed`: by the audit.
-    `failure`: why it could not be healed.
+    `says`: the elements and resources concerned, never a value. `rounds`: how many have seen it. `absent_since`: since
+    when the archive has answered 404 for it each time. `resolved_at`: None while it is open; `is_healed`: resolved by
+    the audit. `failure`: why it could not be healed.
     """
 
     study_instance_uid: str
@@ -84,7 +85,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class DifferenceQuery:
-    """Rows of the table to be told, behind the one of key `after`; `kind` None: of any."""
+    """Which rows of the table to return: those behind the key `after`, of one kind, or of any if it is None."""
 
     only_open: bool = True
     kind: Kind | None = None
@@ -93,7 +94,7 @@ class DifferenceQuery:
 
 
 class RoundState(StrEnum):
-    """Where a round stands. `stopped`: deletes wait for a person."""
+    """Where a round stands. `stopped`: its deletes wait for a person's confirmation."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -125,7 +126,7 @@ Scope = Dates | OneStudy | None
 
 @dataclass(frozen=True, slots=True)
 class RoundRequest:
-    """`is_deep`: each study's metadata is read. `dry_run`: nothing is healed, whatever the setting says."""
+    """A round to be made. `is_deep`: each study's metadata is read. `dry_run`: nothing is healed in any mode."""
 
     scope: Scope = None
     is_deep: bool = False
@@ -133,7 +134,7 @@ class RoundRequest:
 
 
 class Phase(StrEnum):
-    """What a round is at, in this order; the first three once for each data partition."""
+    """The phases of a round, in this order; the first three are done for each data partition."""
 
     DATED = "studies by StudyDate"
     UNDATED = "studies without a StudyDate in DICOM"
@@ -146,8 +147,8 @@ class Phase(StrEnum):
 class Place:
     """Where a round goes on.
 
-    `first` is the day that the window begins with, as a proleptic ordinal, `days` its length; `offset`: of the page
-    where there are no dates. `after`: the UID of the last suspect of the window that is done.
+    `first`: the day that the window begins with, as a proleptic ordinal; `days`: its length. `offset`: of the page, in
+    the phases without dates. `after`: the UID of the last suspect of the window that is done.
     """
 
     phase: Phase = Phase.DATED
@@ -162,8 +163,9 @@ class Place:
 class Chunk:
     """What was read at one place of a round.
 
-    `suspects`: what has to be looked at closely, each with the key that it is sorted by. `compared` counts studies.
-    `following`: the place behind it. `is_of_fhir`: only whether the archive has them is asked.
+    `suspects`: studies to be looked at closely, each with the key that it is sorted by. `compared`: how many studies
+    were. `following`: the place behind it. `unknown`: what could not be compared. `is_of_fhir`: the suspects were found
+    in FHIR, and the archive is only asked whether it has them.
     """
 
     round_id: str
@@ -177,10 +179,10 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class RoundCounts:
-    """In studies. `read`: their metadata was read, and their rebuild run dry. `known`: they differ as open rows tell.
+    """In studies, except `requests` to both servers.
 
-    `put_off`: they were changing, and the next round compares them. `gone`: DICOM has them no more.
-    `requests`: to both servers.
+    `read`: their metadata was read, and a dry run of their rebuild made. `known`: they differ as their open error rows
+    say. `put_off` to the next round, as they were changing. `deleted`: as DICOM no longer has them.
     """
 
     compared: int = 0
@@ -196,11 +198,12 @@ class RoundCounts:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One round. `since`: when the last whole one began; what FHIR has changed since is read, None: there is none.
+    """One round of the audit.
 
-    `number` counts rounds: another part of all studies is read in each. `deletes_waiting`: for a person;
-    `deletes_confirmed`: by one. `unknown`: what cannot be told on this FHIR server. `not_before`: it waits until then.
-    `waiting_for`: why it does not go on, `failing_since` then.
+    `number`: counted on from round to round, as each reads another part of all studies. `not_before`: it waits until
+    then. `since`: when the last whole round began, None if there was none; what FHIR has changed since then is read.
+    `unknown`: what cannot be found out on this FHIR server. `deletes_waiting` for a person's confirmation, and
+    `deletes_confirmed`. `waiting_for`: why it does not go on, since `failing_since`.
     """
 
     id: str
@@ -235,22 +238,22 @@ class Round:
         sums = {name: getattr(self.counts, name) + count for name, count in more.items()}
         return replace(self, counts=replace(self.counts, **sums))
 
-    def not_knowing(self, said: str) -> "Round":
-        """With what cannot be told."""
-        known = dict.fromkeys((*self.unknown, shortened(said, MAX_MESSAGE_BYTES)))
+    def not_knowing(self, what: str) -> "Round":
+        """With one more thing that cannot be found out."""
+        known = dict.fromkeys((*self.unknown, shortened(what, MAX_MESSAGE_BYTES)))
         return replace(self, unknown=tuple(known)[:MAX_UNKNOWN])
 
     def waiting(self, reason: str, now: datetime) -> "Round":
-        """With why it does not go on."""
+        """With the reason why it does not go on."""
         since = self.failing_since or now
         return replace(self, waiting_for=shortened(reason, MAX_MESSAGE_BYTES), failing_since=since, updated=now)
 
 
 @dataclass(frozen=True, slots=True)
 class AuditState:
-    """The setting, the latest rounds, the open differences by kind, and a page of the rows, each with its key.
+    """The setting, the latest rounds, the open differences by kind, and a page of their rows, each with its key.
 
-    Of more than a thousand open differences the first thousand are counted.
+    If more than a thousand differences are open, only the first thousand are counted.
     """
 
     mode: AuditMode
@@ -259,24 +262,24 @@ class AuditState:
     differences: Sequence[tuple[str, Difference]] = ()
 
 
-def told(round_: Round) -> str:
+def summary(round_: Round) -> str:
     """The round in a sentence."""
     counts = round_.counts
     studies = "study" if counts.compared == 1 else "studies"
-    said = f"{counts.compared:,} {studies} compared, {counts.differed:,} differed, {counts.healed:,} healed"
+    done = f"{counts.compared:,} {studies} compared, {counts.differed:,} differed, {counts.healed:,} healed"
     if counts.put_off:
-        said += f", {counts.put_off:,} were changing"
+        done += f", {counts.put_off:,} were changing"
     match round_.state:
         case RoundState.STOPPED:
-            return f"stopped: {round_.deletes_waiting:,} deletes wait for a person; {said}"
+            return f"stopped: {round_.deletes_waiting:,} deletes wait for a person; {done}"
         case RoundState.FAILED:
-            return f"failed: {round_.waiting_for}; {said}"
+            return f"failed: {round_.waiting_for}; {done}"
         case RoundState.RUNNING:
-            where = f"; {round_.place.phase}"
-            return f"running: {said}{where}" + (f"; waits: {round_.waiting_for}" if round_.waiting_for else "")
+            waits = f"; waits: {round_.waiting_for}" if round_.waiting_for else ""
+            return f"running: {done}; {round_.place.phase}{waits}"
         case RoundState.QUEUED:
             return f"begins at {round_.not_before.isoformat(timespec='minutes')}" if round_.not_before else "begins"
         case RoundState.DONE:
-            return f"as of {round_.updated.isoformat(timespec='minutes')}, {said}"
+            return f"as of {round_.updated.isoformat(timespec='minutes')}, {done}"
         case RoundState.CANCELLED:
-            return f"stopped by a person: {said}"
+            return f"stopped by a person: {done}"

@@ -28,7 +28,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChangeFeedEntry:
-    """One change of one instance. `metadata` is the instance's *current* DICOM JSON, None where there is none.
+    """One change of one instance. `metadata` is the instance's *current* DICOM JSON, None if there is none.
 
     `timestamp` is ISO 8601 as the feed wrote it: its 100 ns digits order API v2, and a datetime would drop them.
     """
@@ -53,7 +53,7 @@ class ChangeFeedEntry:
 class TornEntry:
     """An entry of the feed that cannot be read; `message` says why. What is not known is empty, or None.
 
-    `partition` is the default one where it is not known.
+    `partition` is the default one if it is not known.
     """
 
     sequence: int
@@ -75,9 +75,9 @@ FeedEntry = ChangeFeedEntry | TornEntry
 
 @dataclass(frozen=True, slots=True)
 class FeedPage:
-    """Entries of the feed, in its order, that nothing can come before any more, but for what fills the `holes`.
+    """Entries of the feed, in its order. None can come between them any more, except those that fill the `holes`.
 
-    `through` is the watermark once they are done. `held_by` says what the feed stops before, None where it does not.
+    `through`: the watermark once they are done. `held_by`: why the feed stops here before its end, None if it does not.
     """
 
     entries: Sequence[FeedEntry]

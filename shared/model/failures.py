@@ -35,7 +35,7 @@ class ErrorTable(StrEnum):
 OF_STUDY = frozenset(
     {"DoubledPatient", "OrderOfAnotherPatient", "SeveralOrders", "SeveralPatients", "StudyTooLargeError"}
 )
-"""Of InvalidDicomTagExceptionTable: what such a row says is of the whole study, whichever entry it hangs on."""
+"""Exceptions of InvalidDicomTagExceptionTable that are about the whole study, whichever entry their row has."""
 
 InstanceOfRow = tuple[str, str, str, str]
 """Data partition, StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID."""
@@ -46,8 +46,8 @@ class FailedEntry:
     """A failure to record. `exception` names the class, `message` the reason, without patient values.
 
     `attempts`: how many failed since it was recorded last. `not_before`: when the server asked for the next one.
-    `is_unforeseen`: it is the app that fell. `may_befall_all`: what the
-    FHIR server did may be no fault of the study's.
+    `is_unforeseen`: the app raised what it did not foresee. `may_befall_all`: it may be the FHIR server's fault, and so
+    befall all studies.
     """
 
     table: ErrorTable
@@ -71,32 +71,32 @@ class FailedEntry:
 
     @property
     def is_final(self) -> bool:
-        """Whether the entry was not synced; else a tag of it was left out, or it is tried again."""
+        """Whether the entry is not synced for good; else only a tag was left out, or it is tried again."""
         return self.table not in (ErrorTable.INVALID_TAG, ErrorTable.TRANSIENT_RETRY)
 
     @property
     def is_of_study(self) -> bool:
-        """Whether it is the whole study's."""
+        """Whether it is about the whole study."""
         return self.table is ErrorTable.INVALID_TAG and self.exception in OF_STUDY
 
     @property
     def instance(self) -> InstanceOfRow:
-        """What it is about."""
+        """The instance that it is about."""
         return self.partition, self.study_instance_uid, self.series_instance_uid, self.sop_instance_uid
 
     @property
     def tag(self) -> str:
-        """Several tags of one entry are several rows; empty in the other tables.
+        """The tag, "0010,0030" of a message "(0010,0030) PatientBirthDate (DA): ..."; empty in the other tables.
 
-        "(0010,0030) PatientBirthDate (DA): ..." says it.
+        Several tags of one entry are several rows.
         """
         return self.message.split(" ", 1)[0].strip("()") if self.table is ErrorTable.INVALID_TAG else ""
 
     @property
     def key(self) -> tuple[str, str]:
-        """PartitionKey and RowKey: made of the failure, so that the same failure is one row.
+        """PartitionKey and RowKey, which follow from the failure, so that the same failure is one row.
 
-        Where no entry of the feed told of it the study does, in its data partition.
+        A failure that has no sequence takes the study and its data partition instead.
         """
         study = [self.study_instance_uid, *([self.partition] if self.partition != DEFAULT_PARTITION else [])]
         parts = [f"{self.sequence:020d}", *([] if self.sequence else study), *([self.tag] if self.tag else [])]
@@ -104,12 +104,12 @@ class FailedEntry:
 
 
 def digest(*names: str) -> str:
-    """Sixteen hexadecimal digits that tell what bears these names from all else."""
+    """Sixteen hexadecimal digits that identify what has these names."""
     return hashlib.sha256("\0".join(names).encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def digest_of_study(partition: str, study_instance_uid: str, sequence: int) -> str:
-    """Of the sequence where no study is known: of a torn entry."""
+    """The digest of a study, or of the sequence if no study is known, as of a torn entry."""
     return digest(partition, study_instance_uid) if study_instance_uid else digest("", str(sequence))
 
 
@@ -117,7 +117,7 @@ def digest_of_study(partition: str, study_instance_uid: str, sequence: int) -> s
 class OpenRow:
     """A row that is open. `key`: its PartitionKey and RowKey; `filed`: its place in the index of open rows.
 
-    `study` and `instance` are digests of what it is about: 100,000 rows are to fit into memory.
+    `study` and `instance` are digests of what it is about, so that 100,000 rows fit into memory.
     """
 
     table: ErrorTable
@@ -129,18 +129,18 @@ class OpenRow:
 
     @property
     def is_of_study(self) -> bool:
-        """Whether it is the whole study's."""
+        """Whether it is about the whole study."""
         return self.table is ErrorTable.INVALID_TAG and self.key[0] in OF_STUDY
 
     @property
     def kind(self) -> tuple[ErrorTable, str, str]:
-        """Table, exception and tag: what failed, whichever entry told of it."""
+        """Table, exception and tag: what failed, whichever entry it was."""
         return self.table, self.key[0], self.key[1].partition("-")[2]
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorRow:
-    """One row of an error table as it stands there. Times are ISO 8601; None where the original wrote the row.
+    """One row of an error table as it stands there. Times are ISO 8601; None if the original wrote the row.
 
     `resolved_at`: None while it is open. `key` is its place in the table's order.
     """
@@ -167,7 +167,7 @@ class ErrorRow:
 
 @dataclass(frozen=True, slots=True)
 class ErrorQuery:
-    """Rows of one error table to be told; None: not asked for."""
+    """Which rows of one error table to return; what is None does not matter."""
 
     table: ErrorTable
     only_open: bool = True
@@ -177,19 +177,19 @@ class ErrorQuery:
 
 @dataclass(frozen=True, slots=True)
 class ErrorCount:
-    """Of a query: how many rows, counted to 1,000; and the classes of exceptions that its table has, at most 50."""
+    """How many rows a query has, counted up to 1,000; and the exception classes that its table has, at most 50."""
 
     rows: int
     exceptions: Sequence[str]
 
 
 MAX_COUNT = 1_000
-"""So far open rows of a table are counted."""
+"""Open rows of a table are counted up to this."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenErrors:
-    """How many rows are open, by table, counted to MAX_COUNT; and the newest of them."""
+    """How many rows are open, by table, counted up to MAX_COUNT; and the newest of them."""
 
     counts: Mapping[ErrorTable, int]
     newest: Sequence[ErrorRow]
@@ -197,7 +197,7 @@ class OpenErrors:
 
 @dataclass(frozen=True, slots=True)
 class CarriedEntry:
-    """An entry that a transient fault kept from being synced. `retries`: attempts after the first.
+    """An entry that is carried because of a transient fault. `retries`: attempts after the first.
 
     `last_attempt`: None if it only waits for others of its study.
     """
@@ -219,5 +219,5 @@ class CarriedEntry:
 
     @property
     def instance(self) -> InstanceOfRow:
-        """What it is about."""
+        """The instance that it is about."""
         return self.partition, self.study_instance_uid, self.series_instance_uid, self.sop_instance_uid

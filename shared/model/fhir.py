@@ -9,9 +9,10 @@ Resource = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What the FHIR server says of one entry of a transaction. None: not told.
+    """What the FHIR server says of one entry of a transaction; None if it does not say it.
 
-    `created`: 201, and so what we sent. `reference` is `Patient/7`, `version` its `meta.versionId`.
+    `created`: the status is 201, so it now holds what was sent. `reference` is `Patient/7`, `version` its
+    `meta.versionId`.
     """
 
     created: bool

@@ -10,15 +10,15 @@ from shared.model.stored_text import shortened
 
 SLOT_SECONDS = 300
 SLOTS = 2016
-"""A week of slots; then the oldest is written over."""
+"""A week of slots; then the oldest is overwritten."""
 RECENT = 20
-"""So many ticks are kept whole, but for what is too long to be stored."""
+"""How many ticks are kept whole; only texts that are too long are shortened."""
 MAX_TEXT_BYTES = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The ticks that began within five minutes, added up; the lag is the largest seen, None where none was."""
+    """The sums of the ticks that began within five minutes; the lag is the largest that any saw, None if none did."""
 
     start: datetime
     ticks: int = 0
@@ -34,7 +34,7 @@ class Slot:
 
     @classmethod
     def of(cls, moment: datetime) -> "Slot":
-        """An empty slot that the moment falls into."""
+        """An empty slot for the five minutes that the moment is in."""
         return cls(datetime.fromtimestamp(moment.timestamp() // SLOT_SECONDS * SLOT_SECONDS, UTC))
 
     @property
@@ -57,13 +57,13 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """The last tick, those before it that did anything (newest first), sums over all, and the slot of now.
+    """The last tick, those before it that did anything (`recent`, newest first), sums over all, and the current slot.
 
-    `durations`: of all ticks, by how they ended. `well_at`: when a tick last ended well. `still_ticks`: so many,
-    one after the other, brought nothing on though the feed goes on. `failing_since`: when the first of the ticks
-    began that have failed in a row, up to the last. `unwritten_since`: likewise of those after which entries
-    waited, and none of which wrote any, or found it in FHIR, or recorded it as failed. Where only a few studies
-    that fail by themselves wait, they do not count: what else came could be written.
+    `durations`: of all ticks, by outcome. `well_at`: when a tick last ended well. `still_ticks`: how many of the last
+    ticks changed nothing though the feed goes on. `failing_since`: when the first of the last ticks began that have
+    failed one after the other. `unwritten_since`: when the first of those began after which entries waited, and none of
+    which ended any entry: written, unchanged or failed. Entries of a few studies that fail by themselves do not count,
+    as all others could be written.
     """
 
     last: TickRecord | None = None
@@ -77,15 +77,15 @@ class Journal:
     durations: Mapping[Outcome, TickDurations] = field(default_factory=dict)
 
     def is_repeated_by(self, record: TickRecord, seconds: float) -> bool:
-        """Whether the tick found nothing to do, like all since the last that is written, and that was just now."""
+        """Whether the tick need not be written: it found nothing to do, nor did the last written one, just before."""
         return record.is_quiet and self.is_quiet_at(record.ended, seconds)
 
     def is_quiet_at(self, moment: datetime, seconds: float) -> bool:
-        """Whether the last tick that is written found nothing to do, less than so many seconds before."""
+        """Whether the last written tick found nothing to do, less than `seconds` before the moment."""
         return self.last is not None and self.last.is_quiet and moment - self.last.ended < timedelta(seconds=seconds)
 
     def with_tick(self, record: TickRecord) -> "Journal":
-        """The journal with one more tick; idle ones are kept as the last only."""
+        """The journal with one more tick; an idle one is kept only as the last."""
         record = _shortened(record)
         counts = (record.result or Counts()).by_name
         totals = {name: self.totals.get(name, 0) + count for name, count in counts.items()}
@@ -95,7 +95,7 @@ class Journal:
             slot = self.slot
         return Journal(
             last=record,
-            recent=((record, *self.recent) if record.is_worth_telling else self.recent)[:RECENT],
+            recent=((record, *self.recent) if record.is_worth_keeping else self.recent)[:RECENT],
             totals={"ticks": self.totals.get("ticks", 0) + 1, **totals},
             slot=slot.with_tick(record),
             well_at=record.ended if record.ended_well else self.well_at,
@@ -113,7 +113,9 @@ class Journal:
     def _failing_since(self, record: TickRecord) -> datetime | None:
         if record.outcome is Outcome.FAILED:
             return self.failing_since or record.started
-        return self.failing_since if record.outcome is Outcome.STOPPED else None  # another host works: it will tell
+        return (
+            self.failing_since if record.outcome is Outcome.STOPPED else None
+        )  # another host works, and its ticks say more
 
     def _unwritten_since(self, record: TickRecord) -> datetime | None:
         result = record.result
@@ -127,7 +129,7 @@ class Journal:
 
 
 def _shortened(record: TickRecord) -> TickRecord:
-    """A server's own words may be as long as it likes."""
+    """With texts short enough to be stored: a server's messages may be of any length."""
     result = record.result
     if result and result.held_by:
         result = replace(result, held_by=shortened(result.held_by, MAX_TEXT_BYTES))

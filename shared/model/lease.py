@@ -6,10 +6,10 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class LeaseState:
-    """Whether a host holds the lease, and since when; None where that is not known.
+    """Whether a host holds the lease, and since when; None if that is not known.
 
-    `is_infinite`: it never ends by itself. No host of the app takes such a one, only a person. `done` of `entries`:
-    what the host is through with of its slice; None while that is not told, as of a tick that has just begun.
+    `is_infinite`: it never ends by itself; only a person takes such a lease, no host of the app. `done` of `entries`:
+    how far the host is with its slice; None if that is not known, as when a tick has just begun.
     """
 
     held: bool

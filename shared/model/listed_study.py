@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ListedStudy:
-    """A study as a search of the DICOM service lists it. `study_date` is a DA, empty where there is none.
+    """A study as a search of the DICOM service lists it. `study_date` is a DA, empty if there is none.
 
-    `instances` and `modalities` are computed, and told where they are asked for: None, and empty, where they are not.
+    `instances` and `modalities` are computed by the service if they are asked for; else they are None and empty.
     """
 
     study_instance_uid: str

@@ -1,10 +1,10 @@
-"""The values of settings that the mapping and the sync know."""
+"""Values of settings that the mapping and the sync use."""
 
 from enum import StrEnum
 
 
 class PatientUpdatePolicy(StrEnum):
-    """What a sync may change on a Patient that the FHIR server holds already."""
+    """What a sync may change on a Patient that the FHIR server already holds."""
 
     OVERWRITE = "overwrite"
     FILL = "fill"
@@ -22,7 +22,7 @@ class EndpointPayload(StrEnum):
 class OrderLink(StrEnum):
     """Whether a study is linked to the order that carries its accession number.
 
-    `link-or-identifier`: where the server has no such order the study names it by its number.
+    `link-or-identifier`: if the server has no such order, the study names it by its number.
     """
 
     OFF = "off"
@@ -31,7 +31,7 @@ class OrderLink(StrEnum):
 
 
 class BundleProcessing(StrEnum):
-    """How Azure's FHIR service works through the entries of a Bundle; `server`: as it does by default."""
+    """How Azure's FHIR service is to process the entries of a Bundle; `server`: by its own default."""
 
     SERVER = "server"
     PARALLEL = "parallel"

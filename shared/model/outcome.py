@@ -10,14 +10,14 @@ from shared.model.failures import ErrorTable
 from shared.model.watermark import Watermark
 
 DURATION_BUCKETS = ("0.5", "1.0", "2.5", "5.0", "10.0", "30.0", "60.0", "120.0", "240.0", "+Inf")
-"""Upper bounds in seconds, as Prometheus writes them: an idle tick takes tenths, the longest has 240 s by default."""
+"""Upper bounds in seconds, as Prometheus writes them: an idle tick takes tenths, the longest 240 s by default."""
 
 STUDIES_OF_AN_OUTAGE = 3
-"""So many studies that fail, each by itself, and none that succeeds: it is the server, not the study."""
+"""If this many studies fail, each by itself, and none succeeds, it is the server and not the studies."""
 
 
 class Outcome(StrEnum):
-    """How a tick ended. `standstill`: it ended as it should, and like some before it brought nothing on."""
+    """How a tick ended. `standstill`: without an error, but as several before it changed nothing while entries wait."""
 
     SYNCED = "synced"
     IDLE = "idle"
@@ -34,23 +34,23 @@ class BatchResult(Counts):
     outcome: Outcome
     watermark: Watermark
     held_by: str | None = None
-    """Why the watermark stands before the end of what was read, None where it does not."""
+    """Why the feed was not read to its end, None if it was."""
     recorded: Mapping[ErrorTable, int] = field(default_factory=dict)
     """Rows written, by error table."""
     brought_on: bool = True
-    """Whether a study was synced or waits for its next try, a row was written, or the next tick reads further on."""
+    """Whether a study was synced or is carried, a row was written, or the next tick reads further on."""
     waiting: int = 0
-    """Entries that wait for another try at the end of the batch, those of earlier ticks too."""
+    """Entries that are carried at the end of the batch, those of earlier ticks included."""
     waiting_studies: int = 0
     """The studies that these are of."""
     read_through: Watermark | None = None
-    """Up to where the feed was read, by this batch or earlier ones; None: an older release wrote the record."""
+    """How far the feed was read, by this batch or earlier ones; None if an older release wrote the record."""
     but_settling: Watermark | None = None
-    """Where the watermark would stand if no study settled, from which the lag counts; None as above."""
+    """Where the watermark would stand if no study settled, from which the lag counts; None like `read_through`."""
 
     @property
     def done(self) -> Watermark:
-        """What settles is not behind."""
+        """The watermark from which the lag counts: entries of studies that settle are not behind."""
         return self.but_settling or self.watermark
 
 
@@ -64,14 +64,14 @@ class Lag:
 
 @dataclass(frozen=True, slots=True)
 class TickDurations:
-    """How long ticks took: how many by bucket, and the sum in seconds. A bucket holds those above the one before it."""
+    """How many ticks took how long, by bucket, and the sum in seconds. A bucket does not include those below it."""
 
     buckets: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
     def ticks(self) -> int:
-        """How many ticks."""
+        """The number of ticks."""
         return sum(self.buckets.get(bucket, 0) for bucket in DURATION_BUCKETS)
 
     def with_tick(self, seconds: float) -> "TickDurations":
@@ -83,9 +83,9 @@ class TickDurations:
 
 @dataclass(frozen=True, slots=True)
 class TickRecord:
-    """One tick. `result` is None where its batch did not end, `lag` where the feed could not be asked.
+    """One tick. `result`: None if its batch did not end; `lag`: None if the feed could not be asked.
 
-    `system`: which one `error` is about, None where it is about none.
+    `system`: the one that `error` is about, None if it is about none.
     """
 
     started: datetime
@@ -98,29 +98,29 @@ class TickRecord:
 
     @property
     def ended_well(self) -> bool:
-        """Whether it did what a tick is for."""
+        """Whether it synced, or found nothing to do."""
         return self.outcome in (Outcome.SYNCED, Outcome.IDLE)
 
     @property
     def ended(self) -> datetime:
-        """When it was over."""
+        """When it ended."""
         return self.started + timedelta(seconds=self.duration_seconds)
 
     @property
     def stood_still(self) -> bool:
-        """Whether it ended well, and of what the feed holds brought nothing on: no study was so much as tried."""
+        """Whether it ended well but changed nothing though entries wait: no study was even tried."""
         result = self.result
         is_behind = self.lag is not None and self.lag.entries > 0
         return self.ended_well and is_behind and result is not None and not result.brought_on
 
     @property
     def is_quiet(self) -> bool:
-        """Whether there was nothing to do, and nothing waits."""
+        """Whether there was nothing to do, and no entry waits."""
         return self.outcome is Outcome.IDLE and self.lag is not None and self.lag.entries == 0
 
     @property
     def unread(self) -> int | None:
-        """Sequence numbers of the feed that no tick has read yet; None where that is not known."""
+        """Sequence numbers of the feed that no tick has read yet; None if that is not known."""
         result = self.result
         if result is None or self.lag is None or result.read_through is None:
             return None
@@ -128,10 +128,10 @@ class TickRecord:
 
     @property
     def waits_for_few(self) -> bool:
-        """Whether nothing waits but studies that were tried, so few that it is they and not the FHIR server."""
+        """Whether only carried studies wait, and so few that it is their fault and not the FHIR server's."""
         return self.unread == 0 and self.result is not None and self.result.waiting_studies < STUDIES_OF_AN_OUTAGE
 
     @property
-    def is_worth_telling(self) -> bool:
+    def is_worth_keeping(self) -> bool:
         """Whether it did anything, or failed."""
         return self.outcome is not Outcome.IDLE

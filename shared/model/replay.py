@@ -1,4 +1,4 @@
-"""A replay: entries, a study or stored failures that are run again. Records only; `sync/replay.py` runs them."""
+"""Replays: entries, a study or stored failures that are run again. Records only; `sync/replay/` runs them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -11,15 +11,15 @@ from shared.model.failures import ErrorTable
 from shared.model.stored_text import json_bytes, shortened
 from shared.model.watermark import Watermark
 
-MAX_TOLD = 50
-"""So many errors and writes a replay keeps of its own, in so many bytes at most: it is one property of a row."""
+MAX_KEPT = 50
+"""How many errors, and writes, a replay keeps. Their bytes are bounded too, as it is one property of a row."""
 MAX_ERRORS_BYTES, MAX_WRITES_BYTES, MAX_MESSAGE_BYTES = 36_000, 14_000, 4_000
 _NAMES_BYTES = 160
-"""Of an error, or of a write: what stands around its values."""
+"""What the JSON of an error or a write takes besides its values."""
 
 
 class ReplayState(StrEnum):
-    """Where it stands."""
+    """Where a replay stands."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -54,7 +54,7 @@ class StudyRebuild:
 
 @dataclass(frozen=True, slots=True)
 class StoredErrors:
-    """The open rows of the tables, narrowed down by what is not None."""
+    """The open rows of the tables; those with this exception, or of this study, unless it is None."""
 
     tables: tuple[ErrorTable, ...]
     exception: str | None = None
@@ -66,9 +66,9 @@ ReplayTarget = SequenceRange | TimeRange | StudyRebuild | StoredErrors
 
 @dataclass(frozen=True, slots=True)
 class ReplayRequest:
-    """What is to be run again. `dry_run`: only say what would be written.
+    """What is to be run again. `dry_run`: only report what would be written.
 
-    `patients`: the newest word among what is run again overwrites Patients, as the policy says; else it only fills.
+    `patients`: the newest of the entries overwrite Patients, as the policy says; else they only fill.
     """
 
     target: ReplayTarget
@@ -78,7 +78,7 @@ class ReplayRequest:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """What comes next is behind this: a place in the feed, or a row of an error table."""
+    """How far a replay is: a place in the feed, or a row of an error table. It goes on behind it."""
 
     place: Watermark = field(default_factory=Watermark)
     table: ErrorTable | None = None
@@ -87,9 +87,9 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class ReplayError:
-    """An entry that was not synced; `sequence` None: the instance came from the DICOM service, not from the feed.
+    """An entry that was not synced. `sequence`: None if the instance did not come from the feed, but from a rebuild.
 
-    With neither sequence nor UID it is of the replay as a whole.
+    With neither a sequence nor a UID it is about the replay as a whole.
     """
 
     sequence: int | None
@@ -98,7 +98,7 @@ class ReplayError:
 
     @property
     def stored_bytes(self) -> int:
-        """What it takes in the row."""
+        """The bytes that it takes in the row."""
         return _NAMES_BYTES + json_bytes(self.message) + json_bytes(self.sop_instance_uid)
 
 
@@ -112,13 +112,13 @@ class PlannedWrite:
 
     @property
     def stored_bytes(self) -> int:
-        """What it takes in the row."""
+        """The bytes that it takes in the row."""
         return _NAMES_BYTES + json_bytes(self.url) + json_bytes(self.study_instance_uid)
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayProgress:
-    """In entries, instances or rows. `total` None: not known beforehand."""
+    """In entries, instances or rows. `total`: None if it was not known beforehand."""
 
     done: int = 0
     total: int | None = None
@@ -129,9 +129,9 @@ class ReplayProgress:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """One replay. `waiting_for`: why it does not go on; `failing_since` and `tries` are of what waits.
+    """One replay. `waiting_for`: why it does not go on; since `failing_since`, after so many attempts (`tries`).
 
-    `more_errors` and `more_writes` there were besides those that are kept.
+    `more_errors`, `more_writes`: how many there were besides those that are kept.
     """
 
     id: str
@@ -155,21 +155,21 @@ class Replay:
         return self.state in (ReplayState.QUEUED, ReplayState.RUNNING)
 
     def adding(self, errors: Sequence[ReplayError], writes: Sequence[PlannedWrite] = ()) -> "Replay":
-        """With these too, as far as the row has room: the first are kept, the rest is counted."""
+        """With these besides. The first that fit into the row are kept, the others are only counted."""
         met = (*self.errors, *map(_cut, errors))
         planned = (*self.writes, *writes)
-        told = met[: _fitting([one.stored_bytes for one in met], MAX_ERRORS_BYTES)]
-        kept = planned[: _fitting([one.stored_bytes for one in planned], MAX_WRITES_BYTES)]
+        kept_errors = met[: _fitting([one.stored_bytes for one in met], MAX_ERRORS_BYTES)]
+        kept_writes = planned[: _fitting([one.stored_bytes for one in planned], MAX_WRITES_BYTES)]
         return replace(
             self,
-            errors=told,
-            writes=kept,
-            more_errors=self.more_errors + len(met) - len(told),
-            more_writes=self.more_writes + len(planned) - len(kept),
+            errors=kept_errors,
+            writes=kept_writes,
+            more_errors=self.more_errors + len(met) - len(kept_errors),
+            more_writes=self.more_writes + len(planned) - len(kept_writes),
         )
 
     def failing(self, error: ReplayError) -> "Replay":
-        """Ended by this: it is told whatever else there is to tell."""
+        """Ended by this error, which is kept even if others must make room for it."""
         met = (*self.errors, _cut(error))
         while _fitting([one.stored_bytes for one in met], MAX_ERRORS_BYTES) < len(met):
             met = met[:-2] + met[-1:]
@@ -177,7 +177,7 @@ class Replay:
         return replace(self, state=ReplayState.FAILED, errors=met, more_errors=more)
 
     def waiting(self, reason: str | None) -> "Replay":
-        """With why it does not go on."""
+        """With the reason why it does not go on; None: it goes on."""
         return replace(self, waiting_for=reason and shortened(reason, MAX_MESSAGE_BYTES))
 
 
@@ -186,5 +186,5 @@ def _cut(error: ReplayError) -> ReplayError:
 
 
 def _fitting(sizes: Sequence[int], most: int) -> int:
-    """How many of them, from the first on, take no more than `most`."""
-    return sum(total <= most for total in accumulate(sizes[:MAX_TOLD]))
+    """How many sizes, from the first on, add up to no more than `most`."""
+    return sum(total <= most for total in accumulate(sizes[:MAX_KEPT]))

@@ -1,4 +1,4 @@
-"""How far the change feed is done."""
+"""How far the change feed is synced."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """How far the feed is done: every entry up to `sequence` is in FHIR or in an error table.
+    """How far the feed is synced: every entry up to `sequence` is in FHIR or in an error table.
 
-    `timestamp` is that of the last entry passed, as the feed wrote it. None: not known.
+    `timestamp`: that of the last entry passed, as the feed wrote it; None if not known.
     """
 
     sequence: int = 0
@@ -17,9 +17,9 @@ class Watermark:
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """Sequence numbers, `first` to `last`, that the feed did not have: a write that is slow may yet fill them.
+    """Sequence numbers, `first` to `last`, that the feed has skipped, and that a slow write may yet fill.
 
-    Once the DICOM service's clock shows `until` (ISO 8601) they are taken for what was rolled back.
+    Once the DICOM service's clock shows `until` (ISO 8601), they are taken for writes that were rolled back.
     """
 
     first: int
@@ -34,7 +34,7 @@ class Hole:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """How far the feed is done, and how far it has been read."""
+    """How far the feed is synced, and how far it has been read."""
 
     watermark: Watermark
     read_through: Watermark
@@ -42,13 +42,13 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class StoredWatermark:
-    """The watermark and the ETag of its row, None where there is no row yet.
+    """The watermark and the ETag of its row, None if there is no row yet.
 
-    `read_through`: where a host that starts reads on; between the two only carried entries are not done, and what fills
-    one of the `holes`. `furthest`: the highest sequence that may have been worked on before, also where the watermark
-    was set back since; 0 where none is known. `beyond`: where both would stand if no study settled, whose entries wait
-    in the memory of one host; None where none does. `is_by_time`: the marks may be of API v2's order, which releases of
-    before could follow.
+    `read_through`: where a host that starts reads on. Between the two marks all entries are done, except carried ones
+    and those that fill `holes`. `furthest`: the highest sequence that may have been worked on before, even if the
+    watermark was set back since; 0 if not known. `beyond`: where both marks would stand if no study settled; None if
+    none does. The entries of those that settle are in the memory of one host. `is_by_time`: the marks may follow API
+    v2's order, as earlier releases could.
     """
 
     watermark: Watermark
@@ -61,5 +61,5 @@ class StoredWatermark:
 
     @property
     def but_settling(self) -> Marks:
-        """What waits for its study to settle is not behind."""
+        """Where both marks would stand if no study settled."""
         return self.beyond or Marks(self.watermark, self.read_through)

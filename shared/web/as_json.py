@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from shared.model.audit import AuditState, Dates, OneStudy, Round, RoundRequest, told
+from shared.model.audit import AuditState, Dates, OneStudy, Round, RoundRequest, summary
 from shared.model.change_feed import DEFAULT_PARTITION
 from shared.model.failures import ErrorCount, ErrorRow
 from shared.model.journal import Slot
@@ -148,7 +148,7 @@ def round_json(round_: Round) -> dict[str, Any]:
     )
     of_round = {_camel(name): _plain(getattr(round_, name)) for name in names}
     return of_round | {
-        "says": told(round_),
+        "says": summary(round_),
         "phase": round_.place.phase.value,
         "request": _round_request_json(round_.request),
     }

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.errors import EntryError, FeedError, OutageError, TransientError, UnforeseenError
-from shared.model.audit import AuditMode, Round, RoundRequest, RoundState, told
+from shared.model.audit import AuditMode, Round, RoundRequest, RoundState, summary
 from shared.process.log_lines import log_line
 from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.audit.round import RECENT, RoundWork, begun
@@ -106,7 +106,7 @@ def _log_end(round_: Round, open_: int) -> None:
     log_line(
         logger,
         level,
-        f"audit {told(round_)}",
+        f"audit {summary(round_)}",
         RoundId=round_.id,
         State=round_.state,
         Compared=counts.compared,
