@@ -34,9 +34,9 @@ LATEST_REPLAYS = 20
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """`ports` are what a tick works with; `watch` are the same systems, asked with little patience.
+    """The app. `ports`: the systems for the ticks; `watch`: the same systems with short timeouts, for requests.
 
-    `study_page`: None where a setting turns it off.
+    `settings`: as an operator may see them. `study_page` makes the study page; None if a setting turns it off.
     """
 
     ports: Ports
@@ -50,10 +50,10 @@ class App:
     study_page: "Callable[[], StudyPage] | None" = None
 
     def tick(self) -> TickRecord:
-        """One batch, and some of the replays, under the lease."""
-        with self.ports.telemetry.tick() as tell:
+        """Works on one batch and on replays, under the lease."""
+        with self.ports.telemetry.tick() as report:
             record = tick(self.ports, self.options, self.outages)
-            tell(record)
+            report(record)
         return record
 
     def status(self) -> Status:
@@ -61,12 +61,12 @@ class App:
         return status(self.watch, VERSION, self.settings, self.under_way, self.options.standstill_seconds)
 
     def is_healthy(self) -> bool:
-        """Whether ticks end well, and write what waits. Raises OutageError where storage cannot say."""
-        patience = timedelta(seconds=self.options.standstill_seconds)
-        return is_healthy(self.watch.journal.read(), self.watch.now(), self.health_max_age, patience)
+        """Whether ticks end well and make progress. Raises OutageError if storage cannot be read."""
+        standstill = timedelta(seconds=self.options.standstill_seconds)
+        return is_healthy(self.watch.journal.read(), self.watch.now(), self.health_max_age, standstill)
 
     def history(self, hours: int) -> list[Slot]:
-        """Lag and throughput of so many hours. Raises OutageError."""
+        """Lag and throughput of the last `hours` hours. Raises OutageError."""
         return self.watch.journal.history(self.watch.now() - timedelta(hours=hours))
 
     def errors(self, query: ErrorQuery, size: int, after: tuple[str, str] | None) -> Sequence[ErrorRow]:
@@ -74,61 +74,61 @@ class App:
         return self.watch.errors.page(query, size, after)
 
     def count_errors(self, query: ErrorQuery) -> ErrorCount:
-        """How many rows there are besides a page's. Raises OutageError."""
+        """How many rows match the query, and the exceptions in its table. Raises OutageError."""
         return self.watch.errors.count(query)
 
     def reasons(self) -> OpenReasons:
-        """The open rows by reason and study. Raises OutageError."""
+        """The open rows, grouped by reason and study. Raises OutageError."""
         return open_reasons(self.watch.errors)
 
     def close_torn(self, table: ErrorTable, sequence: int) -> bool:
-        """Marks the rows of a torn entry of which no study is known; whether there was one. Raises OutageError.
+        """Resolves the rows of a torn entry whose study is unknown; False if there are none. Raises OutageError.
 
-        All others close by themselves, and by nobody's word.
+        All other rows are resolved by a later sync, and not by hand.
         """
         rows = [row for row in self.watch.errors.torn(sequence) if row.table is table]
         self.watch.errors.close(rows)
         return bool(rows)
 
     def latest_entry(self) -> FeedEntry | None:
-        """The change feed's newest: no replay begins behind it. Raises OutageError, FeedError."""
+        """The newest entry of the change feed, which no replay can begin behind. Raises OutageError, FeedError."""
         return self.watch.feed.latest()
 
     def start_replay(self, asked: ReplayRequest) -> Replay:
-        """A new replay, or the one under way that was asked for likewise. Raises OutageError, TooManyReplaysError."""
+        """A new replay, or the one under way for the same request. Raises OutageError, TooManyReplaysError."""
         return self.watch.replays.create(asked)
 
     def replays(self) -> list[Replay]:
-        """The latest. Raises OutageError."""
+        """The latest replays, newest first. Raises OutageError."""
         return self.watch.replays.latest(LATEST_REPLAYS)
 
     def replay(self, replay_id: str) -> Replay | None:
-        """One replay. Raises OutageError."""
+        """The replay of this id; None if there is none. Raises OutageError."""
         return self.watch.replays.read(replay_id)
 
     def cancel_replay(self, replay_id: str) -> Replay | None:
-        """The replay, cancelled unless it has ended. Raises OutageError."""
+        """Cancels a replay unless it has ended, and returns it; None if there is none. Raises OutageError."""
         return self.watch.replays.cancel(replay_id)
 
     def audit(self, query: DifferenceQuery) -> AuditState:
         """Where the audit stands, and a page of the differences. Raises OutageError."""
-        kept = self._audit()
-        rounds, rows = kept.rounds.latest(LATEST_ROUNDS), kept.differences.page(query)
-        return AuditState(self.options.audit.mode, rounds, kept.differences.counts(), rows)
+        audit = self._audit()
+        rounds, rows = audit.rounds.latest(LATEST_ROUNDS), audit.differences.page(query)
+        return AuditState(self.options.audit.mode, rounds, audit.differences.counts(), rows)
 
     def start_round(self, asked: RoundRequest | str) -> Round | None:
-        """A new round; or the stopped one of this id, whose deletes are confirmed: None if there is none.
+        """A new round; for an id, the stopped round of that id, which goes on with its deletes, or None.
 
         Raises RoundUnderWayError, OutageError.
         """
         rounds = self._audit().rounds
         begun = rounds.confirm(asked) if isinstance(asked, str) else rounds.create(asked)
         if self.ports.audit:
-            self.ports.audit.memory.rests_until = None  # the next tick of this process need not look by itself
+            self.ports.audit.memory.rests_until = None  # the next tick of this process looks for the round at once
         return begun
 
     def stop_round(self) -> Round | None:
-        """The round that was under way, stopped; None where none was. Raises OutageError."""
+        """Cancels the round that is under way and returns it; None if none is. Raises OutageError."""
         return self._audit().rounds.cancel()
 
     def _audit(self) -> "AuditPorts":
@@ -136,7 +136,7 @@ class App:
         return self.watch.audit
 
     def study(self, study_instance_uid: str, partition: str, *, patients: bool) -> "StudyView":
-        """One study on both sides, and what a rebuild would change. Raises SwitchedOffError."""
+        """One study in DICOM and in FHIR, and what a rebuild would change. Raises SwitchedOffError."""
         return self._page().view(study_instance_uid, partition, patients=patients)
 
     def find_studies(self, text: str, partition: str | None) -> "FoundStudies":
@@ -149,7 +149,10 @@ class App:
         return self.study_page()
 
     def check(self, number: int | None = None) -> Check:
-        """The self-check of the deployment, or its step of that number; one of each at a time. Raises RequestError."""
+        """The self-check of the deployment, or one step of it by its number. Raises RequestError.
+
+        Requests for the same at the same time share one run.
+        """
 
         def run() -> Check:
             settings = Question("settings", lambda: f"{len(self.settings)} settings are usable", "")

@@ -1,4 +1,4 @@
-"""Composition root: settings -> clients -> sync."""
+"""Builds the app: makes the clients from the settings, and gives them to the sync."""
 
 import os
 import time
@@ -200,21 +200,25 @@ def _ports(
 
 
 def _self_check(settings: Settings, mapping: MappingOptions, learned: LearnedCapabilities) -> "SelfCheck":
-    from shared.clients.self_check import EndpointSearch, SelfCheck  # noqa: PLC0415 a tick checks nothing
+    from shared.clients.fhir.self_check import EndpointSearch, FhirSelfCheck  # noqa: PLC0415 a tick does not need it
+    from shared.clients.self_check import SelfCheck  # noqa: PLC0415
 
     blobs, tables = storage(settings, CHECK)
     deadline = ThreadDeadline()
     endpoint = map_endpoint(mapping).create
     connection = endpoint["connectionType"]
+    fhir = FhirSelfCheck(
+        _fhir(settings, fhir_server(settings, fhir_access(settings), CHECK, deadline), learned),
+        EndpointSearch(endpoint["name"], endpoint_query(endpoint["name"], connection["system"], connection["code"])),
+        links_orders=mapping.links_orders,
+        identity=", ".join(_identity(settings)),
+    )
     return SelfCheck(
         Tables(tables, settings.table_name_prefix, TABLES),
         _lease(settings, blobs, "check.lock"),
         _change_feed(settings, dicom_service(settings, dicom_access(settings), CHECK, deadline)),
-        _fhir(settings, fhir_server(settings, fhir_access(settings), CHECK, deadline), learned),
-        EndpointSearch(endpoint["name"], endpoint_query(endpoint["name"], connection["system"], connection["code"])),
+        fhir,
         deadline,
-        links_orders=mapping.links_orders,
-        identity=", ".join(_identity(settings)),
     )
 
 

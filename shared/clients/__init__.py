@@ -1,1 +1,1 @@
-"""All I/O: one module per outside system, no domain rules."""
+"""All I/O: the clients of the outside systems, without domain rules."""

@@ -1,7 +1,7 @@
-"""Bounds of one HTTP request: until when its whole answer must be there, and how large that may be.
+"""Bounds of one HTTP request: the time by which its whole answer must be there, and how large that may be.
 
-A socket's own time-out starts anew with each byte: a server that drips one a second is never given up by it. So each
-read from the socket, of headers and chunks too, heeds one end for all of them.
+A socket's own timeout begins anew with each byte, so a server that sends one a second would never time out. Here each
+read from the socket, also of headers and chunks, heeds one end for all of them.
 """
 
 import http.client
@@ -23,12 +23,12 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 BUFFER_BYTES = 2**16
 PIECE_BYTES = 2**17
 _AT_LEAST_SECONDS = 0.001
-"""A time-out of 0 would mean: do not wait at all."""
+"""A timeout of 0 would mean not to wait at all."""
 _PRECISION_SECONDS = 0.01
 
 
 class OverlongError(OSError):
-    """The answer is larger than it may be; `most` in bytes."""
+    """The answer is larger than `most` bytes."""
 
     def __init__(self, most: float) -> None:
         self.most = most
@@ -37,7 +37,10 @@ class OverlongError(OSError):
 
 @dataclass(slots=True)
 class Bounds:
-    """`end` by the monotonic clock, never beyond `last`; `most_bytes` of the body, both as sent and as unpacked."""
+    """The bounds of one request. `end`, which is never after `last`, is a time of the monotonic clock.
+
+    `most_bytes`: the largest body, as sent and as unpacked.
+    """
 
     end: float = math.inf
     last: float = math.inf
@@ -45,16 +48,16 @@ class Bounds:
 
     @property
     def left(self) -> float:
-        """Seconds."""
+        """The seconds until the end."""
         return self.end - time.monotonic()
 
     @property
     def is_over(self) -> bool:
-        """Whether time was what ended the request, to a hundredth of a second: so well do sockets keep it."""
+        """Whether the end has come, give or take a hundredth of a second, which is how exact sockets' timeouts are."""
         return self.left <= _PRECISION_SECONDS
 
     def renew(self, seconds: float) -> None:
-        """So long from now on, but not beyond the last."""
+        """Sets the end to so many seconds from now, but not after the last."""
         self.end = min(time.monotonic() + seconds, self.last)
 
 
@@ -64,9 +67,9 @@ _IN_FORCE: ContextVar[Bounds] = ContextVar("bounds", default=_NONE)
 
 @contextmanager
 def bounded(seconds: float, most_bytes: float, last: float = math.inf) -> Iterator[Bounds]:
-    """Of the requests that this thread sends meanwhile: they end in so many seconds, and at the latest in `last`.
+    """Bounds the requests that this thread sends within the block: they end in `seconds`, at the latest in `last`.
 
-    Within another's, as a token is asked for, they end no later than that one.
+    A block within another, as for a token that a request needs, ends no later than the outer one.
     """
     bounds = Bounds(last=min(time.monotonic() + last, _IN_FORCE.get().end), most_bytes=most_bytes)
     bounds.renew(seconds)
@@ -78,9 +81,9 @@ def bounded(seconds: float, most_bytes: float, last: float = math.inf) -> Iterat
 
 
 def pieces_of(response: requests.Response, bounds: Bounds) -> Iterator[bytes]:
-    """The body, unpacked, in pieces of at most 128 KiB. Raises OverlongError before it holds more than it may.
+    """The unpacked body in pieces of at most 128 KiB. Raises OverlongError before it yields more than the bound.
 
-    A piece is unpacked when it is asked for: what a few megabytes of gzip unpack to would else be there at once.
+    Each piece is unpacked only when it is asked for, as a few megabytes of gzip may unpack to very much.
     """
     taken = 0
     for piece in response.iter_content(PIECE_BYTES):
@@ -91,9 +94,9 @@ def pieces_of(response: requests.Response, bounds: Bounds) -> Iterator[bytes]:
 
 
 def body_of(response: requests.Response, bounds: Bounds) -> bytes:
-    """The whole body, unpacked. Raises OverlongError before it holds more than it may.
+    """The whole body, unpacked. Raises OverlongError before it holds more than the bound.
 
-    One that is not packed comes in one piece, a quarter of the work: what comes from the socket has the same bound.
+    A body that is not compressed is read in one piece, which is four times as fast; its reader has the same bound.
     """
     if response.headers.get("Content-Encoding"):
         return b"".join(pieces_of(response, bounds))
@@ -117,7 +120,7 @@ class BoundedAdapter(HTTPAdapter):
 
 
 class _Reader(io.RawIOBase):
-    """What comes from a socket, as long and as much as the bounds allow; `raw` is the socket's own reader."""
+    """Reads from a socket within the bounds."""
 
     def __init__(self, sock: socket.socket, bounds: Bounds) -> None:
         self._sock = sock
@@ -136,7 +139,7 @@ class _Reader(io.RawIOBase):
             self._sock.settimeout(max(left, _AT_LEAST_SECONDS))
         count = self._raw.readinto(buffer)
         self._taken += count or 0
-        if self._taken > self._bounds.most_bytes + BUFFER_BYTES:  # which a header may have
+        if self._taken > self._bounds.most_bytes + BUFFER_BYTES:  # the headers come on top of the body
             raise OverlongError(self._bounds.most_bytes)
         return count
 
@@ -146,7 +149,7 @@ class _Reader(io.RawIOBase):
 
 
 class _Source:
-    """A socket as `http.client` reads of one."""
+    """A socket in the form in which `http.client` reads from it."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -161,7 +164,7 @@ class _Response(http.client.HTTPResponse):
 
 
 class _Sends:
-    """What a connection sends has the request's time, where else it would be that of connecting."""
+    """Gives sending the time of the whole request; without it, the timeout of connecting would apply."""
 
     response_class = _Response
     sock: Any

@@ -1,4 +1,4 @@
-"""How the outside systems are reached, by the settings: URLs, identities, and timeouts."""
+"""Connections to the outside systems by the settings: URLs, identities and timeouts."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +17,12 @@ from shared.settings.timeouts import Timeouts
 from shared.settings.transport import Transport
 
 DICOM_AUDIENCE = "https://dicom.healthcareapis.azure.com"
-"""Of every DICOM service of Azure Health Data Services; a FHIR service's audience is its own URL."""
+"""The audience of all DICOM services of Azure Health Data Services; that of a FHIR service is its own URL."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How the app proves itself to one service, and what to do where it is refused. Its token is kept and shared."""
+    """How the app authenticates to one service, with a token that is shared. `remedy`: what to do if it is refused."""
 
     auth: requests.auth.AuthBase | None
     remedy: str
@@ -30,13 +30,13 @@ class Access:
 
 
 def dicom_access(settings: Settings) -> Access:
-    """Of the DICOM service."""
+    """The access to the DICOM service."""
     authentication, transport = settings.dicom_authentication, settings.dicom_transport
     return _access("DICOM service", authentication, transport, DICOM_AUDIENCE, "DICOM Data Reader")
 
 
 def fhir_access(settings: Settings) -> Access:
-    """Of the FHIR server."""
+    """The access to the FHIR server."""
     authentication, transport = settings.fhir_authentication, settings.fhir_transport
     return _access("FHIR server", authentication, transport, settings.fhir_url, "FHIR Data Writer")
 
@@ -56,7 +56,7 @@ def _access(name: str, authentication: Authentication | None, transport: Transpo
 
 
 def _basic(authentication: Authentication) -> requests.auth.HTTPBasicAuth:
-    """In UTF-8 (RFC 7617, 2.1). A 401 is final: there is nothing to renew."""
+    """HTTP Basic in UTF-8 (RFC 7617, 2.1). A 401 is final, as there is nothing to renew."""
     username, password = authentication.username or "", authentication.password or ""
     return requests.auth.HTTPBasicAuth(username.encode(), password.encode())
 
@@ -64,25 +64,37 @@ def _basic(authentication: Authentication) -> requests.auth.HTTPBasicAuth:
 def dicom_service(
     settings: Settings, access: Access, timeouts: Timeouts, deadline: Deadline, telemetry: Telemetry = SILENT
 ) -> HttpService:
-    """The DICOM service, by its private URL where it has one."""
-    url, most = settings.dicom_private_url or settings.dicom_url, timeouts.most_bytes_of_dicom
-    way = (access.auth, access.remedy, timeouts.http, telemetry, access.transport)
-    return HttpService("DICOM service", url, *way, deadline, most)
+    """The DICOM service, by its private URL if there is one."""
+    url = settings.dicom_private_url or settings.dicom_url
+    return _service("DICOM service", url, access, timeouts, deadline, telemetry, timeouts.most_bytes_of_dicom)
 
 
 def fhir_server(
     settings: Settings, access: Access, timeouts: Timeouts, deadline: Deadline, telemetry: Telemetry = SILENT
 ) -> HttpService:
     """The FHIR server."""
-    way = (access.auth, access.remedy, timeouts.http, telemetry, access.transport)
-    return HttpService("FHIR server", settings.fhir_url, *way, deadline, timeouts.most_bytes_of_fhir)
+    most_bytes = timeouts.most_bytes_of_fhir
+    return _service("FHIR server", settings.fhir_url, access, timeouts, deadline, telemetry, most_bytes)
+
+
+def _service(
+    name: str,
+    url: str,
+    access: Access,
+    timeouts: Timeouts,
+    deadline: Deadline,
+    telemetry: Telemetry,
+    most_bytes: int,
+) -> HttpService:
+    auth, remedy, transport = access.auth, access.remedy, access.transport
+    return HttpService(name, url, auth, remedy, timeouts.http, telemetry, transport, deadline, most_bytes)
 
 
 def storage(settings: Settings, timeouts: Timeouts) -> tuple[BlobServiceClient, TableServiceClient]:
-    """Blobs and tables of the storage account, by connection string or by the app's identity."""
+    """The blobs and the tables of the storage account, by connection string or by the app's identity."""
     connect, read = timeouts.storage
     common: dict[str, Any] = {"connection_timeout": connect, "read_timeout": read, "permit_redirects": False}
-    # The blob SDK's default waits 15 s and more between two tries.
+    # By default the blob SDK waits 15 s and more between two attempts.
     blobs = common | {"retry_policy": LinearRetry(backoff=1, retry_total=timeouts.retries, random_jitter_range=0)}
     tables = common | {"retry_total": timeouts.retries}
     if settings.storage_connection:

@@ -1,4 +1,4 @@
-"""The times that a service tells in its answers' headers: its clock, and how long it asks us to wait."""
+"""Times in the headers of a service's answers: its clock, and how long it asks the app to wait."""
 
 import contextlib
 import math
@@ -8,25 +8,25 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 MOST_WAIT_SECONDS = 86_400.0
-"""No server is taken to mean more; what a study is rested for is bounded further by who rests it."""
+"""The longest wait that is taken from a server; a study waits still less."""
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000
-"""A date beyond these is none: what is reckoned from it would leave the calendar."""
+"""A date out of this range is ignored, as computing with it could leave the range of datetime."""
 
 
 def served_at(headers: Mapping[str, str]) -> datetime:
-    """The service's own clock, whole seconds (RFC 9110, 6.6.1); ours where it sends no `Date` that can be read."""
+    """The service's clock in whole seconds (RFC 9110, 6.6.1); the app's if there is no `Date` that can be read."""
     return clock_of(headers) or datetime.now(UTC)
 
 
 def clock_of(headers: Mapping[str, str]) -> datetime | None:
-    """The service's own clock; None where it does not tell it."""
+    """The service's clock; None if there is no `Date` that can be read."""
     return _date(headers.get("Date", ""))
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """How long the server asks us to wait, at most `MOST_WAIT_SECONDS`; None where it does not say.
+    """How long the server asks the app to wait, at most `MOST_WAIT_SECONDS`; None if it does not.
 
-    By `x-ms-retry-after-ms`, or `Retry-After` in seconds or as a date (RFC 9110, 10.2.3).
+    Read from `x-ms-retry-after-ms`, or from `Retry-After` in seconds or as a date (RFC 9110, 10.2.3).
     """
     milliseconds = _number(headers.get("x-ms-retry-after-ms", ""))
     if milliseconds is not None:
@@ -39,7 +39,7 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
 
 
 def _number(text: str) -> float | None:
-    """Digits of ASCII, and a fraction: `float` takes more, `inf` and digits of other scripts among it."""
+    """A number of ASCII digits, which may have a fraction. `float` alone would also take `inf` and other scripts."""
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text.strip()):
         return None
     number = float(text)
@@ -47,7 +47,7 @@ def _number(text: str) -> float | None:
 
 
 def _date(text: str) -> datetime | None:
-    """An HTTP date in any of its three forms; one without a zone is UTC (RFC 9110, 5.6.7), as one given twice is."""
+    """An HTTP date in any of its three forms (RFC 9110, 5.6.7). One without a zone is in UTC."""
     with contextlib.suppress(ValueError, TypeError, OverflowError):
         moment = parsedate_to_datetime(text)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Tokens for a service, from the platform's identity or an OAuth2 endpoint: cached, renewed before they end."""
+"""Tokens for a service, from the platform's identity or an OAuth2 endpoint: cached, and renewed before they expire."""
 
 import json
 import re
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from azure.identity import DefaultAzureCredential
 
 RENEWED_BEFORE_SECONDS = 300
-"""How long before its end a token is renewed, or a quarter of its life where that is less."""
+"""How long before it expires a token is renewed: so long, or a quarter of its lifetime if that is less."""
 ASSUMED_LIFE_SECONDS = 300
-"""Of a token whose endpoint does not say: `expires_in` is only recommended (RFC 6749, 5.1)."""
+"""The lifetime if the endpoint gives none: `expires_in` is only recommended (RFC 6749, 5.1)."""
 RETRY_SECONDS = 30
-"""How long a token that still holds is used on after its renewal failed."""
+"""How long after a failed renewal a token that is still valid is used, before the next renewal."""
 _TIMEOUT_SECONDS = (5, 20)
 _MOST_BYTES = 2**20
 _GRANTS = {
@@ -37,7 +37,7 @@ _GRANTS = {
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A bearer token; `ends` and `renew_at` are seconds since the epoch."""
+    """A bearer token; `ends` (when it expires) and `renew_at` are in seconds since the epoch."""
 
     value: str = field(repr=False)
     renew_at: float
@@ -45,14 +45,14 @@ class Token:
 
     @classmethod
     def living(cls, value: str, now: float, ends: float) -> "Token":
-        """A token that lives from now to its end."""
+        """A token that is valid from now to `ends`."""
         return cls(value, ends - min(RENEWED_BEFORE_SECONDS, (ends - now) / 4), ends)
 
 
 class BearerAuth(requests.auth.AuthBase):
     """Puts a token on every request of a session. A 401 renews it and sends the request again, once.
 
-    `source` asks for a new token and raises OutageError. Threads may share it: one renews, the others wait.
+    `source` requests a new token and raises OutageError. Threads may share it: one renews while the others wait.
     """
 
     def __init__(self, source: Callable[[], Token], clock: Callable[[], float] = time.time) -> None:
@@ -62,13 +62,13 @@ class BearerAuth(requests.auth.AuthBase):
         self._token: Token | None = None
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Raises OutageError where no token can be had."""
+        """The request with its token. Raises OutageError if there is none."""
         request.headers["Authorization"] = f"Bearer {self.token().value}"
         request.register_hook("response", self._once_more)  # type: ignore[no-untyped-call]
         return request
 
     def token(self, refused: str | None = None) -> Token:
-        """The token at hand, or a new one where it nears its end or is the `refused` one."""
+        """The token; a new one if it is about to expire, or if it is the `refused` one. Raises OutageError."""
         with self._lock:
             token = self._token
             if token is None or token.value == refused:
@@ -89,7 +89,7 @@ class BearerAuth(requests.auth.AuthBase):
     def _once_more(self, response: requests.Response, **arguments: Any) -> requests.Response:
         if response.status_code != requests.codes.unauthorized:
             return response
-        response.close()  # unread: it may be of any length
+        response.close()  # its body may be of any length, and is not read
         again = response.request.copy()
         token = self.token(refused=response.request.headers["Authorization"].removeprefix("Bearer "))
         again.headers["Authorization"] = f"Bearer {token.value}"
@@ -101,9 +101,10 @@ class BearerAuth(requests.auth.AuthBase):
 def token_source(
     service: str, authentication: Authentication, audience: str, transport: Transport = DIRECT
 ) -> Callable[[], Token]:
-    """What asks for a new token. `service` is what errors call it; `audience` is for the platform's identity.
+    """The function that requests a new token. `service`: what error messages call the service.
 
-    An OAuth2 endpoint is reached by `transport`. The platform's identity is not: its endpoint is the host's own.
+    `audience`: used by the platform's identity. `transport`: used for an OAuth2 endpoint, not for the platform's
+    identity, whose endpoint is on the host itself.
     """
     if authentication.kind is AuthenticationType.MANAGED_IDENTITY:
         return lambda: _platform_token(service, authentication.client_id, audience)
@@ -111,29 +112,33 @@ def token_source(
 
 
 def platform_credential(client_id: str | None, **options: Any) -> "DefaultAzureCredential":
-    """The app's own identity: the user-assigned one of this client id, else the system-assigned one."""
-    from azure.identity import DefaultAzureCredential  # noqa: PLC0415 not where nothing asks the platform who the app is
+    """The app's own identity: the user-assigned one of this client id, or the system-assigned one if it is None."""
+    from azure.identity import DefaultAzureCredential  # noqa: PLC0415 slow, and not needed by all deployments
 
     chosen = {"managed_identity_client_id": client_id} if client_id else {}
     return DefaultAzureCredential(**chosen, **options)
 
 
 def _platform_token(service: str, client_id: str | None, audience: str) -> Token:
-    # A credential of its own each time: one kept would answer a forced renewal from its cache.
+    # A new credential each time, as one that is kept would return the refused token out of its cache.
     now = time.time()
     try:
         with platform_credential(client_id, retry_total=2) as credential:
             token = credential.get_token(f"{audience}/.default")
     except AzureError as error:
         who = f"the identity {client_id}" if client_id else "the system-assigned identity"
-        said = f"{type(error).__name__}: no token for {audience}; is {who} assigned to the app, and the audience right?"
-        raise OutageError(f"identity for the {service}", said) from None
+        name = type(error).__name__
+        fault = f"{name}: no token for {audience}; is {who} assigned to the app, and the audience right?"
+        raise OutageError(f"identity for the {service}", fault) from None
     return Token.living(token.token, now, token.expires_on)
 
 
 def _endpoint_token(service: str, authentication: Authentication, transport: Transport) -> Token:
-    """RFC 6749, 4.3 and 4.4, with the client's secret in the body (2.3.1); `resource` is Entra ID's v1."""
-    asked = {
+    """Requests a token by RFC 6749, 4.3 or 4.4, with the client's secret in the body (2.3.1).
+
+    `resource` is a parameter of Entra ID's v1 endpoint.
+    """
+    parameters = {
         "grant_type": _GRANTS[authentication.kind],
         "client_id": authentication.client_id,
         "client_secret": authentication.client_secret,
@@ -142,7 +147,7 @@ def _endpoint_token(service: str, authentication: Authentication, transport: Tra
         "resource": authentication.resource,
         "scope": authentication.scope,
     }
-    form = {name: value for name, value in asked.items() if value}
+    form = {name: value for name, value in parameters.items() if value}
     now = time.time()
     try:
         with bounded(sum(_TIMEOUT_SECONDS), _MOST_BYTES) as bounds, session_by(transport) as session:
@@ -155,7 +160,7 @@ def _endpoint_token(service: str, authentication: Authentication, transport: Tra
                     stream=True,
                 )
                 content = body_of(answer, bounds)
-            except OSError as error:  # told here: an error's request holds the form
+            except OSError as error:  # turned into text here, as the error's request holds the form with its secrets
                 raise ValueError(_fault(error, bounds, transport)) from None
         return _token_of(answer, content, now, transport)
     except ValueError as error:
@@ -167,17 +172,17 @@ def _endpoint_token(service: str, authentication: Authentication, transport: Tra
 def _fault(error: OSError, bounds: Bounds, transport: Transport) -> str:
     if any(isinstance(one, OverlongError) for one in (error, *causes_of(error))):
         return f"the answer is larger than {_MOST_BYTES} bytes: is this a token endpoint?"
-    if said := transport_fault(error, transport):
-        return said
+    if fault := transport_fault(error, transport):
+        return fault
     if bounds.is_over:
         return f"no whole answer in {sum(_TIMEOUT_SECONDS)} s, or in what was left of the time"
     return f"{type(error).__name__}{cut_off(error, transport)}"
 
 
 def _token_of(answer: requests.Response, content: bytes, now: float, transport: Transport) -> Token:
-    """Raises ValueError; its message never holds the answer's body, but for an error code of RFC 6749, 5.2."""
-    if said := refusal_on_the_way(answer, content, transport):
-        raise ValueError(said)
+    """The token out of an answer. Raises ValueError, whose message has at most an error code (RFC 6749, 5.2) of it."""
+    if refusal := refusal_on_the_way(answer, content, transport):
+        raise ValueError(refusal)
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""The bodies of requests and answers as JSON: by a fast parser, and by `json` what that does not take."""
+"""The bodies of requests and answers as JSON: by a fast parser, and by Python's `json` if that one fails."""
 
 import contextlib
 import json
@@ -11,22 +11,22 @@ from shared.clients.http import Answer
 
 _DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=Decimal)
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
-"""The digits of a decimal are kept as they are written: those that others wrote are theirs (R4 datatypes, decimal)."""
+"""Decimals keep their digits as other systems wrote them, as R4 asks for (datatypes.html#decimal)."""
 
 NOT_TAKEN = (msgspec.MsgspecError, UnicodeError, RecursionError)
-"""What the fast parser raises where `json` is to have a look."""
+"""What the fast parser raises if `json` is to try."""
 
 
 def decoded(text: bytes | msgspec.Raw) -> Any:
-    """JSON by the fast parser. Raises one of NOT_TAKEN."""
+    """JSON by the fast parser. Raises one of NOT_TAKEN if it fails."""
     return _DECODER.decode(text)
 
 
 def json_of(answer: Answer) -> Any:
-    """The body as JSON; raises ValueError with what was wrong, never with the body."""
+    """The body as JSON. Raises ValueError, whose message says what is wrong and holds nothing of the body."""
     with contextlib.suppress(*NOT_TAKEN):
         return decoded(answer.content)
-    try:  # tolerant of what the fast parser is not: UTF-16, halves of surrogate pairs, NaN
+    try:  # takes also UTF-16, lone surrogates and NaN
         return json.loads(answer.content)
     except RecursionError:
         what = "too deeply nested JSON"
@@ -37,8 +37,8 @@ def json_of(answer: Answer) -> Any:
 
 
 def json_bytes(body: Any) -> bytes:
-    """JSON in UTF-8; escaped where text cannot be."""
+    """The body in UTF-8; what UTF-8 cannot express is escaped."""
     try:
         return _ENCODER.encode(body)
-    except UnicodeEncodeError:  # half of a surrogate pair in what somebody else wrote
+    except UnicodeEncodeError:  # a lone surrogate in what another system wrote
         return json.dumps(body, default=float).encode()

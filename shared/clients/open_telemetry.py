@@ -1,8 +1,8 @@
-"""Tells OpenTelemetry what the app does: metrics, and a trace of each tick. Imported only where that is on.
+"""Reports to OpenTelemetry what the app does: metrics, and a trace of each tick. Imported only if telemetry is on.
 
-The language worker sets the SDK up, and Azure Monitor's distro with it (docs/adr/0011-telemetry.md). The distro makes
-HTTP libraries record whole URLs, and the URL of a FHIR search holds a PatientID: so that is undone here, and what is
-recorded in its place is put together from words that are known.
+The language worker sets up the SDK with Azure Monitor's distro (docs/adr/0011-telemetry.md). The distro makes HTTP
+libraries record whole URLs, and the URL of a FHIR search may hold a PatientID. So this is switched off here, and
+requests are recorded with a path that has only known words.
 """
 
 import logging
@@ -23,7 +23,7 @@ KNOWN_WORDS = frozenset({
     "v1", "v2", "changefeed", "latest", "studies",
     "metadata", "Patient", "Endpoint", "ImagingStudy", "Observation", "ServiceRequest",
 })  # fmt: skip
-"""Of the paths that the app calls; any other part of a path is told as `*`."""
+"""Parts of the paths that the app requests; any other part is recorded as `*`."""
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
 _FIRST_ERROR_STATUS = 400
 _UNSET = (
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 def open_telemetry() -> "OpenTelemetry":
-    """The app's telemetry, and nobody else's of this process."""
+    """The app's telemetry. All other instrumentation of this process is switched off."""
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         logger.warning(_UNSET)
     _stop_instrumentations()
@@ -44,7 +44,7 @@ def open_telemetry() -> "OpenTelemetry":
 
 def _stop_instrumentations() -> None:
     for found in entry_points(group="opentelemetry_instrumentor"):
-        with suppress(ImportError):  # of a library that is not installed
+        with suppress(ImportError):  # its library is not installed
             instrumentor = found.load()()
             if instrumentor.is_instrumented_by_opentelemetry:
                 instrumentor.uninstrument()
@@ -52,7 +52,7 @@ def _stop_instrumentations() -> None:
 
 
 class OpenTelemetry(Telemetry):
-    """Metrics count what a tick's record says, so that they agree with the status. Gauges are of the last tick."""
+    """Metrics and traces. Metrics are made of the ticks' records, so that they agree with the status."""
 
     def __init__(self, tracer: trace.Tracer, meter: metrics.Meter) -> None:
         self._tracer = tracer
@@ -74,7 +74,7 @@ class OpenTelemetry(Telemetry):
 
     @contextmanager
     def tick(self) -> Iterator[Callable[[TickRecord], None]]:
-        def tell(record: TickRecord) -> None:
+        def report(record: TickRecord) -> None:
             span.set_attribute("Outcome", record.outcome.value)
             if record.outcome in (Outcome.FAILED, Outcome.STOPPED):
                 span.set_status(trace.StatusCode.ERROR)
@@ -83,26 +83,26 @@ class OpenTelemetry(Telemetry):
         with self._span("tick", {}) as span:
             self._tick = context.get_current()
             try:
-                yield tell
+                yield report
             finally:
                 self._tick = None
 
     @contextmanager
     def studies(self, study_instance_uids: str, entries: int) -> Iterator[Callable[[bool, int], None]]:
-        def tell(wrote: bool, failed: int) -> None:
+        def report(wrote: bool, failed: int) -> None:
             span.set_attributes({"Wrote": wrote, "Failed": failed})
 
         with self._span("study", {"StudyInstanceUID": study_instance_uids, "Entries": entries}) as span:
-            yield tell
+            yield report
 
     @contextmanager
     def call(self, system: str, url: str, method: str, path: str) -> Iterator[Callable[[int], None]]:
         route = route_of(path)
-        said: dict[str, str | int] = {"System": system, "Method": method, "Route": route, "Status": "none"}
+        dimensions: dict[str, str | int] = {"System": system, "Method": method, "Route": route, "Status": "none"}
         attributes = {"http.request.method": method, "url.full": f"{url}{route}", "System": system, "Route": route}
 
-        def tell(status: int) -> None:
-            said["Status"] = status
+        def report(status: int) -> None:
+            dimensions["Status"] = status
             span.set_attribute("http.response.status_code", status)
             if status >= _FIRST_ERROR_STATUS:
                 span.set_status(trace.StatusCode.ERROR)
@@ -110,9 +110,9 @@ class OpenTelemetry(Telemetry):
         with self._span(f"{method} {route}", attributes, trace.SpanKind.CLIENT) as span:
             started = time.perf_counter()
             try:
-                yield tell
+                yield report
             finally:
-                self._calls.record(time.perf_counter() - started, said)
+                self._calls.record(time.perf_counter() - started, dimensions)
 
     def replay(self, replay: Replay) -> None:
         self._replays.add(1, {"State": replay.state.value})
@@ -137,9 +137,9 @@ class OpenTelemetry(Telemetry):
     def _span(
         self, name: str, attributes: Mapping[str, str | int], kind: trace.SpanKind = trace.SpanKind.INTERNAL
     ) -> Iterator[trace.Span]:
-        """Of an error only its class is told: a traceback of `requests` quotes the URL.
+        """A span. Of an error only the class is recorded, as a traceback of `requests` has the URL.
 
-        In a thread that the tick has started there is no span yet to be part of: there it is part of the tick.
+        In a thread that the tick has started there is no current span, so the tick's span becomes the parent.
         """
         is_within = trace.get_current_span().get_span_context().is_valid
         parent = None if is_within else self._tick
@@ -155,6 +155,6 @@ class OpenTelemetry(Telemetry):
 
 
 def route_of(path: str) -> str:
-    """The path without its query, and of its parts only those that are known: `/Patient`, `/v1/studies/*/metadata`."""
+    """The path without its query, with `*` for unknown parts: `/Patient`, `/v1/studies/*/metadata`."""
     parts = path.partition("?")[0].partition("#")[0].strip("/").split("/")
     return "/" + "/".join(part if part in KNOWN_WORDS or not part else "*" for part in parts)

@@ -1,10 +1,7 @@
-"""What the self-check asks of the outside systems: what the sync will need of them; what it makes it removes."""
+"""The self-check: asks the outside systems for what the sync needs of them. What the check makes, it removes."""
 
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from azure.core.exceptions import ResourceNotFoundError
@@ -16,85 +13,49 @@ from shared.clients.azure.watermark import TableWatermarkStore
 from shared.clients.dicom.change_feed import ChangeFeed
 from shared.clients.dicom.change_feed_entry import hundred_nanoseconds
 from shared.clients.dicom.change_feed_reader import V1
-from shared.clients.fhir.client import FhirClient
-from shared.clients.fhir.write_check import WriteCheck
+from shared.clients.fhir.self_check import REMEDY, FhirSelfCheck
 from shared.clients.header_times import clock_of
 from shared.clients.http import HttpService
 from shared.clients.identity import BearerAuth
-from shared.errors import (
-    CheckError,
-    EntryError,
-    FeedEndsEarlyError,
-    FeedError,
-    NotAskedError,
-    OutageError,
-    TransientError,
-)
+from shared.errors import CheckError, FeedEndsEarlyError, FeedError, NotAskedError, OutageError
 from shared.process.deadline import Deadline
 
 MAX_SKEW_SECONDS = 60
-"""A gap's grace, back-off and the age of the lag are told by comparing clocks."""
+"""The grace of a hole, the back-off and the lag are found by comparing clocks, so these may not differ by more."""
 STEP_SECONDS = 40
-"""Of one question: all its requests together."""
+"""The time for one step, with all its requests."""
 
 _STORAGE = "mend AzureWebJobsStorage, or give the app's identity the role {} on that storage account"
 TABLES = _STORAGE.format("Storage Table Data Contributor")
 BLOBS = _STORAGE.format("Storage Blob Data Owner")
 _LOGON = "mend {}__Authentication__*, or what stands between the app and the token endpoint"
-_SERVICE = "mend {}, see that the {} runs, and that the app's identity has the role {} there"
-DICOM = _SERVICE.format("DicomWeb__Endpoint", "DICOM service", "DICOM Data Reader")
-FHIR = _SERVICE.format("Fhir__Endpoint", "FHIR server", "FHIR Data Writer")
-WATERMARK = "docs/runbook.md, 'The change feed ends before the watermark'"
-SERVER = "mend it at the FHIR server, or use another: docs/servers.md says what the app needs of one"
-CLOCKS = "set both clocks by NTP"
-RETIRED = "this is Azure API for FHIR, which has no transactions and was retired on 30 September 2026"
-SUCCESSOR = (
-    "move to the FHIR service of Azure Health Data Services (https://WORKSPACE-NAME.fhir.azurehealthcareapis.com)"
+DICOM = (
+    "mend DicomWeb__Endpoint, see that the DICOM service runs, and that the app's identity has the role DICOM Data"
+    " Reader there"
 )
-_AZURE_API_FOR_FHIR = re.compile(r"[^.]+\.azurehealthcareapis\.com")
-"""Its hosts; those of the FHIR service have `fhir` as a label before the domain."""
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointSearch:
-    """An Endpoint by its name, and the search for it."""
-
-    name: str
-    query: str
+WATERMARK = "docs/runbook.md, 'The change feed ends before the watermark'"
+CLOCKS = "set both clocks by NTP"
 
 
 class SelfCheck:
-    """`lease` is one of the check's own, so that a tick is not disturbed; `deadline` is what its requests heed.
+    """The questions to all systems. `lease`: one for the check alone, so that no tick is disturbed.
 
-    `links_orders`: whether the settings have studies linked to their orders. `identity`: what of them gives a PatientID
-    its system; empty: nothing.
+    `deadline`: the deadline that all clients here heed.
     """
 
     def __init__(
-        self,
-        tables: Tables,
-        lease: BlobLease,
-        feed: ChangeFeed,
-        fhir: FhirClient,
-        endpoint: EndpointSearch,
-        deadline: Deadline,
-        *,
-        links_orders: bool = True,
-        identity: str = "",
+        self, tables: Tables, lease: BlobLease, feed: ChangeFeed, fhir: FhirSelfCheck, deadline: Deadline
     ) -> None:
-        self._identity = identity
-        self._links_orders = links_orders
-        self._deadline = deadline
         self._tables = tables
         self._lease = lease
         self._feed = feed
         self._fhir = fhir
-        self._endpoint = endpoint
+        self._deadline = deadline
 
     def questions(self) -> Sequence[tuple[str, Callable[[], str], str]]:
-        """Name, what to ask, and what to do where that fails; in the order in which a person would mend it.
+        """For each step its name, the function that asks, and what to do if that fails.
 
-        Those of a system stand together.
+        They stand in the order in which a person would mend things, those of one system together.
         """
         dicom, fhir = self._feed.service, self._fhir.service
         latest, metadata = f"{V1}/latest", "/metadata?_elements=fhirVersion"
@@ -106,14 +67,8 @@ class SelfCheck:
             ("DICOM service: the change feed reaches the watermark", self.watermark, WATERMARK),
             ("DICOM service: clock", lambda: _clock(dicom, latest), DICOM),
             ("FHIR server: a token", lambda: _token(fhir), _LOGON.format("Fhir")),
-            ("FHIR server: R4 with transactions", self.r4, FHIR),
-            ("FHIR server: searches are allowed", self.search, FHIR),
-            ("FHIR server: writes are allowed", self.write, FHIR),
-            ("FHIR server: the Endpoint", self.endpoint, FHIR),
-            ("FHIR server: orders", self.orders, FHIR),
-            ("FHIR server: patients", self.patients, FHIR),
-            ("FHIR server: what it is like", self.capability_texts, FHIR),
-            ("FHIR server: clock", lambda: _clock(fhir, metadata), FHIR),
+            *self._fhir.questions(),
+            ("FHIR server: clock", lambda: _clock(fhir, metadata), REMEDY),
         ]
         return [(name, self._in_time(ask), remedy) for name, ask, remedy in questions]
 
@@ -125,7 +80,7 @@ class SelfCheck:
         return ask
 
     def tables(self) -> str:
-        """Writes a row and takes it away."""
+        """Writes a row, reads it and deletes it."""
         row = {"PartitionKey": "Check", "RowKey": uuid4().hex}
         with storage_faults():
             table = self._tables["TickTable"]
@@ -153,7 +108,7 @@ class SelfCheck:
         return f"the change feed ends at sequence {latest.sequence}"
 
     def watermark(self) -> str:
-        """Compares the feed's end with where the sync stands."""
+        """Compares the end of the feed with the watermark."""
         try:
             watermark = TableWatermarkStore(self._tables).read().watermark
             latest = self._feed.latest()
@@ -171,67 +126,6 @@ class SelfCheck:
             )
         return f"the watermark stands at sequence {watermark.sequence}, the feed ends at {highest}"
 
-    def r4(self) -> str:
-        """Reads the CapabilityStatement."""
-        try:
-            self._fhir.check()
-        except OutageError as error:
-            if _AZURE_API_FOR_FHIR.fullmatch(urlsplit(self._fhir.service.url).hostname or ""):
-                raise CheckError(f"{error}; {RETIRED}", SUCCESSOR) from error
-            raise
-        return "R4, and takes transactions"
-
-    def search(self) -> str:
-        """Searches for what is not there."""
-        for resource_type in ("ImagingStudy", "Patient", "Endpoint"):
-            self._fhir.search(resource_type, f"identifier=urn:dicom:uid%7Curn:oid:2.25.{uuid4().int}")
-        return "ImagingStudy, Patient and Endpoint can be searched"
-
-    def write(self) -> str:
-        """Makes, updates and removes an Endpoint, and tries what must be refused."""
-        try:
-            return WriteCheck(self._fhir).run()
-        except CheckError as error:
-            raise CheckError(str(error), error.action or SERVER) from error
-
-    def endpoint(self) -> str:
-        """Looks for the Endpoint of the DICOM service, and for doubles of it."""
-        matches = self._fhir.search("Endpoint", self._endpoint.query)
-        found = [f"Endpoint/{one['id']}" for one in matches if one.get("name") == self._endpoint.name]
-        if len(found) > 1:
-            raise CheckError(
-                f"{', '.join(found)} are doubles of one another: the sync uses the oldest",
-                "link to it what links to the others (GET ImagingStudy?endpoint=ID), then delete them",
-            )
-        return f"{found[0]} is the DICOM service's" if found else "not there yet: the first study makes it"
-
-    def orders(self) -> str:
-        """Searches for an order that is not there; a refusal is no fault: studies are written without links."""
-        if not self._links_orders:
-            raise NotAskedError("the settings link no study to its order")
-        try:
-            self._fhir.search("ServiceRequest", f"identifier=urn:dicom:uid%7Curn:oid:2.25.{uuid4().int}")
-        except (EntryError, TransientError) as error:
-            return (
-                f"ServiceRequest cannot be searched ({error}): studies are not linked to their orders; give the app's"
-                " identity the right to read them, or set DicomCast__OrderLink = off"
-            )
-        return "ServiceRequest can be searched: studies are linked to their orders"
-
-    def patients(self) -> str:
-        """Says what PatientIDs are told apart by. It is no fault: one hospital alone needs nothing."""
-        if self._identity:
-            return f"PatientIDs are told apart by {self._identity}"
-        return (
-            "warning: PatientIDs have no system: two hospitals' patients of one number would be one Patient, and other"
-            " systems cannot tell whose number it is; Patient__PatientSystemId, or Patient__IssuerSystems, says it."
-            " Patients who are there without one are not found under it: docs/runbook.md, 'A system for PatientIDs'"
-        )
-
-    def capability_texts(self) -> str:
-        """What is known of the FHIR server by now."""
-        return "; ".join(f"{name}: {value}" for name, value in self._fhir.capability_texts().items())
-
 
 def _token(service: HttpService) -> str:
     if service.auth is None:
@@ -245,12 +139,12 @@ def _token(service: HttpService) -> str:
 def _clock(service: HttpService, path: str) -> str:
     asked = datetime.now(UTC)
     answer = service.send("GET", path, headers={"Accept": "application/json"})
-    told = clock_of(answer.headers)
-    if told is None:
+    clock = clock_of(answer.headers)
+    if clock is None:
         raise NotAskedError("the server does not tell its time, or in no form that can be read")
-    # The server's time lies between the question and the answer, cut to whole seconds.
-    ahead = (told - asked).total_seconds()
-    behind = (datetime.now(UTC) - told).total_seconds() - 1
+    # The server read its clock between request and answer, and cut it to whole seconds.
+    ahead = (clock - asked).total_seconds()
+    behind = (datetime.now(UTC) - clock).total_seconds() - 1
     skew = max(ahead, behind, 0.0)
     if skew > MAX_SKEW_SECONDS:
         raise CheckError(f"its clock and the app's are {skew:.0f} s apart", CLOCKS)

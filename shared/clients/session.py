@@ -1,4 +1,4 @@
-"""A session to an outside system, by the way that the settings name, and what is told where that way is at fault."""
+"""Sessions to outside systems, with the TLS files and the proxy of the settings, and the messages if these fail."""
 
 import re
 import ssl
@@ -11,28 +11,28 @@ from shared.settings.transport import Transport, file_faults
 
 _WRONG_HOST = frozenset({62, 64})  # X509_V_ERR_HOSTNAME_MISMATCH, ..._IP_ADDRESS_MISMATCH
 _WRONG_TIME = frozenset({9, 10})  # X509_V_ERR_CERT_NOT_YET_VALID, ..._CERT_HAS_EXPIRED
-_NOT_TRUSTED = frozenset({2, 18, 19, 20, 21})  # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT and its kin
+_NOT_TRUSTED = frozenset({2, 18, 19, 20, 21})  # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT and the like
 
 _ABOUT_THE_CLIENT = re.compile("ALERT_.*(CERTIFICATE|UNKNOWN_CA|HANDSHAKE_FAILURE|DECRYPT_ERROR|ACCESS_DENIED)")
-"""OpenSSL's names of the alerts (RFC 8446, 6.2) by which a server refuses a client."""
+"""OpenSSL's names for the alerts (RFC 8446, 6.2) by which a server refuses a client."""
 _NGINX_WANTS_CERTIFICATE = re.compile(rb"<title>400 (No required SSL certificate was sent|The SSL certificate error)<")
-"""nginx ends the handshake and answers 400 (ngx_http_special_response.c, 495 and 496)."""
+"""nginx completes the handshake and then answers 400 (ngx_http_special_response.c, 495 and 496)."""
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")  # http.client
 MAX_CONNECTIONS = 80
-"""Kept open to one system: for the 64 lanes that `DicomCast__MaxConcurrency` allows, and the reads beside them."""
+"""Connections kept open to one system: for 64 workers (`DicomCast__MaxConcurrency`), and for the reads beside them."""
 
 
 class _Session(requests.Session):
-    """Follows no redirect: neither a token nor a question is for another URL than the settings'."""
+    """Follows no redirect, as tokens and queries are meant only for the URL in the settings."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: `requests` would look for the next request, and read all of the answer for it, however large."""
+        """Always None, so that `requests` does not read the whole body in order to follow a redirect."""
 
 
 def session_by(transport: Transport) -> requests.Session:
-    """A session whose TLS and proxy are the transport's, and nobody else's."""
+    """A session with the transport's TLS files and proxy. Those of the environment are ignored."""
     session = _Session()
-    session.trust_env = False  # a .netrc of the host must not speak for the app
+    session.trust_env = False  # nor is the host's .netrc used
     if transport.ca_file:
         session.verify = transport.ca_file
     if transport.client_certificate_file:
@@ -47,10 +47,10 @@ def session_by(transport: Transport) -> requests.Session:
 
 
 def transport_fault(error: OSError, transport: Transport) -> str | None:
-    """What is wrong with TLS, the proxy or their files, and the setting to mend; None: the fault is another."""
+    """What is wrong with TLS, the proxy or their files, and the setting to mend; None if the fault is another."""
     if isinstance(error, requests.exceptions.ProxyError):
         return _proxy_fault(error, transport)
-    if faults := file_faults(transport):  # they were good at start
+    if faults := file_faults(transport):  # the files were checked at the start, but may have changed
         return "; ".join(faults)
     if isinstance(error, requests.exceptions.SSLError):
         return _tls_fault(error, transport)
@@ -58,9 +58,10 @@ def transport_fault(error: OSError, transport: Transport) -> str | None:
 
 
 def cut_off(error: OSError, transport: Transport) -> str:
-    """What may be behind a connection that was reset, where the settings speak of TLS; else nothing.
+    """The likely reason of a connection that was reset, if the settings have TLS files; else an empty text.
 
-    By TLS 1.3 a client is refused after its handshake, while it sends: the server's alert is then often lost.
+    In TLS 1.3 a server refuses a client certificate after the handshake, while the client sends: its alert is then
+    often lost.
     """
     is_reset = any(isinstance(one, ConnectionResetError | BrokenPipeError) for one in causes_of(error))
     if is_reset and (transport.ca_file or transport.client_certificate_file):
@@ -69,7 +70,7 @@ def cut_off(error: OSError, transport: Transport) -> str:
 
 
 def refusal_on_the_way(response: requests.Response, content: bytes, transport: Transport) -> str | None:
-    """What an answer says that comes from a proxy, or from one in front of the server, and not from the server."""
+    """The message for an answer of a proxy on the way, or of nginx before the server; None if it is the server's."""
     if transport.proxy and response.status_code == requests.codes.proxy_authentication_required:
         return _logon_wanted(transport)
     if response.status_code == requests.codes.bad_request and _NGINX_WANTS_CERTIFICATE.search(content[:500]):
@@ -97,27 +98,27 @@ def _tls_fault(error: Exception, transport: Transport) -> str:
     if isinstance(cause, ssl.SSLCertVerificationError):
         return _verification_fault(cause, transport)
     reason = getattr(cause, "reason", None) or ""
-    told = reason.lower().replace("_", " ")
+    reason_text = reason.lower().replace("_", " ")
     if _ABOUT_THE_CLIENT.search(reason):
-        return f"it seems that {_client_certificate_fault(transport)} (TLS: {told})"
-    if isinstance(cause, ssl.SSLEOFError):  # likely for the reason that `cut_off` gives
+        return f"it seems that {_client_certificate_fault(transport)} (TLS: {reason_text})"
+    if isinstance(cause, ssl.SSLEOFError):  # likely for the same reason as in `cut_off`
         return f"the connection was cut off; it may be that {_client_certificate_fault(transport)}"
     if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
         return "there is no TLS on this port: the URL in the settings must be an http:// one, or name another port"
-    return f"TLS failed ({told or 'no reason given'})"
+    return f"TLS failed ({reason_text or 'no reason given'})"
 
 
 def _verification_fault(cause: ssl.SSLCertVerificationError, transport: Transport) -> str:
-    setting, code, said = f"{transport.service}__Tls__CaFile", cause.verify_code, cause.verify_message
+    setting, code, text = f"{transport.service}__Tls__CaFile", cause.verify_code, cause.verify_message
     if code in _WRONG_HOST:
         return "its certificate is for another host: the URL in the settings must have a name that stands in it"
     if code in _WRONG_TIME:
-        return f"a certificate is out of its time ({said}): the server's must be renewed, or the CA's in {setting}"
+        return f"a certificate is out of its time ({text}): the server's must be renewed, or the CA's in {setting}"
     if code in _NOT_TRUSTED:
         if transport.ca_file:
-            return f"its certificate is not from a CA in the file of {setting} ({said}): add the CA's certificate there"
-        return f"its certificate is not from a public CA ({said}): name a file with the private CA's in {setting}"
-    return f"its certificate, or that of a CA in {setting}, is refused: {said}"
+            return f"its certificate is not from a CA in the file of {setting} ({text}): add the CA's certificate there"
+        return f"its certificate is not from a public CA ({text}): name a file with the private CA's in {setting}"
+    return f"its certificate, or that of a CA in {setting}, is refused: {text}"
 
 
 def _client_certificate_fault(transport: Transport) -> str:
@@ -128,7 +129,7 @@ def _client_certificate_fault(transport: Transport) -> str:
 
 
 def causes_of(error: BaseException) -> Iterator[BaseException]:
-    """The errors that an error of `requests` was made of, from urllib3's down to the system's own."""
+    """The errors behind one of `requests`, from urllib3's down to the operating system's."""
     for one in (getattr(error, "reason", None), *error.args):
         if isinstance(one, BaseException):
             yield one

@@ -15,7 +15,7 @@ from shared.clients.dicom.feed_jump import EMPTY_WINDOWS, V1_WINDOW, V2_PAGE, Ju
 from shared.clients.dicom.feed_order import is_behind, place_of, reached, still_open, young_holes
 from shared.clients.dicom.feed_window import Window, WindowRead
 from shared.clients.http import HttpService
-from shared.clients.in_order import in_order
+from shared.clients.prefetch import prefetched
 from shared.errors import FeedEndsEarlyError, FeedError, TornAnswerError
 from shared.model.change_feed import FeedEntry, FeedPage
 from shared.model.watermark import Hole, Watermark
@@ -52,7 +52,7 @@ class ChangeFeed:
         place = after.sequence
         while place < end:
             empty = 0
-            for read in in_order(self._reader.read, windows(V1, place, end), at_once, PAGES_AHEAD):
+            for read in prefetched(self._reader.read, windows(V1, place, end), at_once, PAGES_AHEAD):
                 place, clock = read.end, read.as_of
                 settled, holes, held_by = young_holes(read.entries, after, read.as_of, self._grace)
                 after = reached(settled, after)

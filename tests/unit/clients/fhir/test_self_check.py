@@ -4,9 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from shared.clients.self_check import SelfCheck
+from shared.clients.fhir.self_check import FhirSelfCheck
 from shared.errors import CheckError, IncompatibleServerError, OutageError
-from shared.process.deadline import Deadline
 
 SAID = "this is Azure API for FHIR"
 
@@ -28,7 +27,7 @@ def test_the_retired_azure_api_for_fhir_is_named(url, error, is_named):
 
     fhir = SimpleNamespace(check=check, service=SimpleNamespace(url=url))
     with pytest.raises(CheckError if is_named else type(error)) as caught:
-        SelfCheck(None, None, None, fhir, None, Deadline()).r4()
+        FhirSelfCheck(fhir, None).r4()
     assert (SAID in str(caught.value)) == is_named
     assert not is_named or "Azure Health Data Services" in caught.value.action
     assert str(error) in str(caught.value)

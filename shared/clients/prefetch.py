@@ -1,4 +1,4 @@
-"""Several requests at once, whose answers are wanted in order."""
+"""Calls a function of several items at once, ahead of the caller, and yields the results in the items' order."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_order(
+def prefetched(
     function: Callable[[Item], Result], items: Iterable[Item], at_once: int, ahead: int = 0
 ) -> Iterator[Result]:
     """`function` of each item, called in `at_once` threads; with 1, only once its result is asked for.
