@@ -18,19 +18,22 @@ _NO_KEY = "401: the function key is missing or wrong; `make run` prints it, --ke
 
 
 class _NotTheAppError(Exception):
-    """What answers is not the app, or not to this key: the message says so."""
+    """The URL is not this app's, or the key is wrong; the message is for the person at the terminal."""
 
 
 def check(url: str, key: str) -> int:
-    """The exit code: 1 where a step failed, or the app does not answer. `url` is the functions host's."""
+    """Runs the app's self-check and prints its steps. Returns the exit code: 1 if a step fails or the app is silent.
+
+    `url`: of the functions host. `key`: the function key.
+    """
     console = console_on_stdout()
     steps: list[dict[str, Any]] = []
     try:
         with Live(console=console, transient=True) as live:
-            for ended, following in _steps(url, key):
+            for ended, next_step in _steps(url, key):
                 steps += ended
                 if console.file.isatty():
-                    asking = Spinner("dots", f"the app asks: {following}") if following else ""
+                    asking = Spinner("dots", f"the app asks: {next_step}") if next_step else ""
                     live.update(Group(_table(steps), asking))
     except requests.RequestException:
         console.print(
@@ -47,22 +50,25 @@ def check(url: str, key: str) -> int:
 
 
 def _steps(url: str, key: str) -> Iterator[tuple[list[dict[str, Any]], str | None]]:
-    """The steps as they end, and what is asked then."""
-    following: dict[str, Any] | None = {"step": 1, "name": "its settings"}
+    """Each time steps have ended: these, and the name of the step that is run next; None after the last.
+
+    Raises RequestException if nothing answers, _NotTheAppError.
+    """
+    next_step: dict[str, Any] | None = {"step": 1, "name": "its settings"}
     yield [], "its settings"
-    while following:
-        headers, asked = {"x-functions-key": key}, {"step": following["step"]}
+    while next_step:
+        headers, asked = {"x-functions-key": key}, {"step": next_step["step"]}
         answer = requests.get(f"{url}/api/check", asked, headers=headers, timeout=_STEP_SECONDS)
         if answer.status_code == requests.codes.unauthorized:
             raise _NotTheAppError(_NO_KEY)
-        said = _said(answer)
-        if said is None:
-            what = (
+        content = _steps_of(answer)
+        if content is None:
+            message = (
                 f"{url} answers {answer.status_code} to /api/check, and not as this app does: is it the functions host?"
             )
-            raise _NotTheAppError(f"{what} --functions names another")
-        following = said["next"]
-        yield said["steps"], following["name"] if following else None
+            raise _NotTheAppError(f"{message} --functions names another")
+        next_step = content["next"]
+        yield content["steps"], next_step["name"] if next_step else None
 
 
 def _table(steps: list[dict[str, Any]]) -> Table:
@@ -73,11 +79,11 @@ def _table(steps: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _said(answer: requests.Response) -> dict[str, Any] | None:
-    """The step of the self-check; None where it is none."""
+def _steps_of(answer: requests.Response) -> dict[str, Any] | None:
+    """The answer's JSON: `steps` that have ended, and `next`. None if it is not an answer of the self-check."""
     try:
-        said = answer.json()
+        content = answer.json()
     except ValueError:
         return None
-    is_check = isinstance(said, dict) and isinstance(said.get("steps"), list) and "next" in said
-    return said if is_check else None
+    is_check = isinstance(content, dict) and isinstance(content.get("steps"), list) and "next" in content
+    return content if is_check else None

@@ -14,7 +14,7 @@ from local.console import console_on_stdout
 from local.demo import demo
 from local.load import load
 from local.mark import command as marking
-from local.own_audit import tell_last_audit
+from local.own_audit import print_last_audit
 from local.parts import PARTS, ask
 from local.processes import StackError
 from local.run import key_file, run
@@ -26,10 +26,10 @@ _LAST_PORT = 65535
 
 
 def main() -> int:
-    """The exit code."""
+    """Runs the command of sys.argv. Returns the exit code; errors are printed."""
     arguments = parser().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell's `&` has it ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored otherwise
     try:
         return _COMMANDS[arguments.command](arguments)
     except StackError as error:
@@ -40,19 +40,19 @@ def main() -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """All commands and their arguments."""
+    """The parser of all commands and their arguments."""
     whole = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_stack(commands)
     loading = _command(commands, "load", "store files or folders in the DICOM service")
     loading.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a DICOM file, or a folder of such")
-    said = "data partition to store them in: 1 to 64 letters, digits, '.', '-', '_'"
-    loading.add_argument("--partition", metavar="NAME", help=said)
-    said = "base URL of the DICOM service (default: the one of `make run`)"
-    loading.add_argument("--dicom", type=base_url, metavar="URL", help=said)
+    text = "data partition to store them in: 1 to 64 letters, digits, '.', '-', '_'"
+    loading.add_argument("--partition", metavar="NAME", help=text)
+    text = "base URL of the DICOM service (default: the one of `make run`)"
+    loading.add_argument("--dicom", type=base_url, metavar="URL", help=text)
     checking = _command(commands, "check", "the self-check of an app")
-    said = "URL of the functions host (default: the one of `make run`)"
-    checking.add_argument("--functions", type=base_url, metavar="URL", help=said)
+    text = "URL of the functions host (default: the one of `make run`)"
+    checking.add_argument("--functions", type=base_url, metavar="URL", help=text)
     checking.add_argument("--key", help="its function key (default: that of the last `make run`)")
     acceptance.add_command(commands)
     marking.add_command(commands)
@@ -61,23 +61,23 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_stack(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     running = _command(commands, "run", "start the stack and keep it up until Ctrl-C")
-    said = "base URL of a FHIR server to use instead of the local one"
-    running.add_argument("--fhir", type=base_url, metavar="URL", help=said)
+    text = "base URL of a FHIR server to use instead of the local one"
+    running.add_argument("--fhir", type=base_url, metavar="URL", help=text)
     _command(commands, "demo", "store real DICOM, sync it, compare FHIR with DICOM")
     comparing = _command(commands, "compare", "compare FHIR with DICOM, on the running stack")
-    said = "base URL of the FHIR server, where `run` was given one"
-    comparing.add_argument("--fhir", type=base_url, metavar="URL", help=said)
-    for verb, said in (("stop", "stop a part of the running stack"), ("start", "start a part again that has ended")):
-        _command(commands, verb, said).add_argument("part", choices=PARTS, help="which part")
+    text = "base URL of the FHIR server, where `run` was given one"
+    comparing.add_argument("--fhir", type=base_url, metavar="URL", help=text)
+    for verb, text in (("stop", "stop a part of the running stack"), ("start", "start a part again that has ended")):
+        _command(commands, verb, text).add_argument("part", choices=PARTS, help="which part")
 
 
 def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, said: str
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str
 ) -> argparse.ArgumentParser:
-    """A command that reaches the stack by its ports."""
-    made = commands.add_parser(name, help=said, description=f"{said}.")
-    told = "the first of six ports in a row: app, DICOM, FHIR, Azurite's three (default: 7071-7073 and 10000-10002)"
-    made.add_argument("--port", type=_first_port, metavar="N", help=told)
+    """Adds a command that reaches the stack by its ports, so it has `--port`. `text`: its help, and its description."""
+    made = commands.add_parser(name, help=text, description=f"{text}.")
+    text = "the first of six ports in a row: app, DICOM, FHIR, Azurite's three (default: 7071-7073 and 10000-10002)"
+    made.add_argument("--port", type=_first_port, metavar="N", help=text)
     return made
 
 
@@ -93,7 +93,7 @@ def _ports(arguments: argparse.Namespace) -> PortNumbers:
 
 
 def _folder(arguments: argparse.Namespace) -> Path:
-    """A stack on other ports keeps what it holds apart."""
+    """The stack's folder; one for each `--port`, so that stacks on different ports share no data."""
     return STATE / f"port-{arguments.port}" if arguments.port else STATE
 
 
@@ -109,7 +109,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     code = compare_running(_ports(arguments), SETTINGS, arguments.fhir)
     if (file := key_file(_folder(arguments))).exists():
         functions_url = f"http://127.0.0.1:{_ports(arguments).functions}"
-        tell_last_audit(console_on_stdout(), functions_url, file.read_text(encoding="utf-8").strip())
+        print_last_audit(console_on_stdout(), functions_url, file.read_text(encoding="utf-8").strip())
     return code
 
 

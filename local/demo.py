@@ -13,18 +13,19 @@ from rich.console import Console
 
 from local.compare import StudyComparison, compare
 from local.compare_rules import Rules
-from local.comparison import tell, verdict
+from local.comparison import print_comparison, print_verdict
 from local.console import console_on_stdout
 from local.failures import recorded_failures
 from local.fhir_account import relative, search
-from local.own_audit import audited
+from local.own_audit import audit_result
 from local.samples import ct_study, dose_report, pydicom_files, with_invalid_tags
 from local.stack import PortNumbers, Stack, StackOptions
-from local.stow import Fate, store
+from local.stow import StoreResult, store
 
 DRAIN_SECONDS = 100
+"""How long the app may take to sync the feed."""
 AUDIT_SECONDS = 60
-_SHOWN_OF_REFERENCE = len("Patient/") + 8
+_REFERENCE_LENGTH = len("Patient/") + 8
 _PARTITION = "north"
 _SETTINGS = {
     "SyncSchedule": "* * * * * *",
@@ -39,29 +40,32 @@ _CHANGES = {
 
 
 def demo(ports: PortNumbers, logs: Path) -> int:
-    """The exit code: 0 only if FHIR says what DICOM holds, by the comparison and by the app's own audit."""
+    """Runs the demo on a stack of its own. `logs`: folder of the parts' logs.
+
+    Returns the exit code: 0 only if FHIR matches DICOM, both by the comparison and by the app's own audit.
+    """
     console = console_on_stdout()
     started = time.monotonic()
     with console.status("starting the stack"), Stack(StackOptions(ports, logs, settings=_SETTINGS)) as stack:
         study = _store(console, stack)
-        status = _drain(console, stack) and _update(console, stack, study)
+        status = _drain(console, stack) and _move_to_other_patient(console, stack, study)
         if status is None:
-            told = f"the feed is not drained after {DRAIN_SECONDS} s; see {logs / 'functions.log'}"
-            console.print(told, style="red")
+            message = f"the feed is not drained after {DRAIN_SECONDS} s; see {logs / 'functions.log'}"
+            console.print(message, style="red")
             return 1
         failures = recorded_failures(stack.storage_connection)
         failed = {one.sop_instance_uid for one in failures if one.is_final}
         studies = compare(stack.dicom_url, stack.fhir_url, failed, rules=Rules.of(_SETTINGS))
-        says, is_well = audited(stack.functions_url, stack.function_key, AUDIT_SECONDS)
-    tell(console, studies, failures)
+        says, is_well = audit_result(stack.functions_url, stack.function_key, AUDIT_SECONDS)
+    print_comparison(console, studies, failures)
     _summary(console, status, studies, time.monotonic() - started)
-    code = verdict(console, studies)
+    code = print_verdict(console, studies)
     console.print(f"the app's own audit: {says}", style="green" if is_well else "red")
     return code or int(not is_well)
 
 
 def _store(console: Console, stack: Stack) -> str:
-    """The StudyInstanceUID of the generated CT study."""
+    """Stores the demo's files. Returns the StudyInstanceUID of the generated CT study."""
     console.print("storing the files inside pydicom, and one with invalid tags")
     console.print("storing a generated CT study of 300 instances and its radiation dose report")
     console.print(f"storing one of the files in the data partition {_PARTITION} too")
@@ -74,13 +78,16 @@ def _store(console: Console, stack: Stack) -> str:
             generated.append(path)
         files = pydicom_files()
         stored = [*store(stack.dicom_url, [*files, *generated]), *store(stack.dicom_url, files[:1], _PARTITION)]
-    count = sum(one.fate is Fate.STORED for one in stored)
+    count = sum(one.result is StoreResult.STORED for one in stored)
     console.print(f"stored {count} instances in the DICOM service {stack.dicom_url}")
     return str(dcmread(io.BytesIO(ct[0]), stop_before_pixels=True).StudyInstanceUID)
 
 
-def _update(console: Console, stack: Stack, study: str) -> dict[str, Any] | None:
-    """Gives the study, which is in FHIR by now, to another patient; the app's status, None where that takes long."""
+def _move_to_other_patient(console: Console, stack: Stack, study: str) -> dict[str, Any] | None:
+    """Gives the study another PatientID by a bulk update, and waits for the sync.
+
+    Returns the app's status; None if the sync takes more than DRAIN_SECONDS.
+    """
     before = _subject(stack, study)
     change = {"studyInstanceUids": [study], "changeDataset": _CHANGES}
     requests.post(f"{stack.dicom_url}/v2/studies/$bulkUpdate", json=change, timeout=60).raise_for_status()
@@ -92,13 +99,13 @@ def _update(console: Console, stack: Stack, study: str) -> dict[str, Any] | None
 
 
 def _subject(stack: Stack, study: str) -> str:
-    """Whose the study is in FHIR: the beginning of the reference, as a UUID says no more at its end."""
+    """The study's subject in FHIR: `Patient/` and the first eight characters of its id, or `nobody`."""
     found = search(stack.fhir_url, "ImagingStudy", identifier=f"urn:dicom:uid|urn:oid:{study}")
-    return relative(found[0]["subject"])[:_SHOWN_OF_REFERENCE] if found else "nobody"
+    return relative(found[0]["subject"])[:_REFERENCE_LENGTH] if found else "nobody"
 
 
 def _drain(console: Console, stack: Stack) -> dict[str, Any] | None:
-    """The app's status once the watermark stands at the feed's end and the tick is told; None where that takes long."""
+    """Waits until all is synced. Returns the app's status; None after DRAIN_SECONDS."""
     deadline = time.monotonic() + DRAIN_SECONDS
     headers = {"x-functions-key": stack.function_key}
     with console.status("the app's timer syncs") as line:
@@ -116,7 +123,7 @@ def _drain(console: Console, stack: Stack) -> dict[str, Any] | None:
 
 
 def is_drained(status: Mapping[str, Any]) -> bool:
-    """Whether the watermark stands at the feed's end and no tick runs; not where a system was too slow to say."""
+    """Whether the watermark is at the feed's end and no tick runs. False if the status lacks one of these."""
     watermark, latest, lease = (status[name] for name in ("watermark", "latest", "lease"))
     return bool(watermark and latest and lease) and watermark["sequence"] == latest["sequence"] and not lease["held"]
 

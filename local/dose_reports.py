@@ -1,4 +1,4 @@
-"""Radiation dose reports: one to try the app with, and what the independent check reads of any."""
+"""Radiation dose reports: makes one to try the app with, and reads what the independent comparison needs of any."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import XRayRadiationDoseSRStorage, generate_uid
 
 _REPORT_CLASSES = {f"1.2.840.10008.5.1.4.1.1.88.{last}" for last in (67, 68)}
-_REPORT_ROOTS = {"113701", "113500"}  # X-Ray, Radiopharmaceutical Radiation Dose Report
+_REPORT_ROOTS = {"113701", "113500"}  # DCM codes: X-Ray, Radiopharmaceutical Radiation Dose Report
 _EVENT_UIDS = {"113769", "113503"}  # Irradiation Event UID, Radiopharmaceutical Administration Event UID
 _SHARED = (
     "StudyInstanceUID",
@@ -21,22 +21,22 @@ _SHARED = (
     "PatientSex",
     "PatientBirthDate",
 )
-"""What the instances of a study have in common."""
+"""Keywords of the elements that all instances of a study share."""
 _SOP_CLASS, _CONCEPT, _CODE, _CONTENT, _UID = "00080016", "0040A043", "00080100", "0040A730", "0040A124"
 
 
 def is_dose_report(metadata: Mapping[str, Any]) -> bool:
-    """Whether the instance (DICOM JSON) is a dose report, by its SOP class or the name of its root."""
+    """Whether the instance (DICOM JSON) is a dose report, by its SOP class or its root's concept name."""
     return bool(_REPORT_CLASSES & set(_values(metadata, _SOP_CLASS))) or _name(metadata) in _REPORT_ROOTS
 
 
 def observations_expected(report: Mapping[str, Any]) -> int:
-    """The summary, and one for each irradiation event; none where the report says nothing."""
+    """How many Observations a report becomes: a summary and one for each irradiation event; none if it is empty."""
     return 1 + len(set(_event_uids(report))) if _values(report, _CONTENT) else 0
 
 
 def ct_dose_report(study: Dataset, scans: int = 2) -> Dataset:
-    """A CT dose report (PS3.16 TID 10011) of so many scans, as an instance of the study."""
+    """A CT dose report (PS3.16 TID 10011) of `scans` irradiation events. `study`: an instance of the study it is of."""
     report = Dataset()
     report.update({element.tag: element for element in study if element.keyword in _SHARED})
     report.SOPClassUID = XRayRadiationDoseSRStorage
@@ -47,12 +47,12 @@ def ct_dose_report(study: Dataset, scans: int = 2) -> Dataset:
     report.CompletionFlag, report.VerificationFlag = "COMPLETE", "UNVERIFIED"
     doses = [(round(4.2 * number, 1), round(151.2 * number, 1)) for number in range(1, scans + 1)]
     report.update(_container("113701", "X-Ray Radiation Dose Report", [_accumulated(doses), *map(_scan, doses)]))
-    del report.RelationshipType  # of the root
+    del report.RelationshipType  # the root has none
     return report
 
 
 def _accumulated(doses: Sequence[tuple[float, float]]) -> Dataset:
-    """TID 10012; of each scan the mean CTDIvol in mGy and the DLP in mGy.cm."""
+    """The accumulated dose (TID 10012). `doses`: for each scan the mean CTDIvol in mGy and the DLP in mGy.cm."""
     total = round(sum(dlp for _, dlp in doses), 1)
     items = [
         _number("113812", "Total Number of Irradiation Events", len(doses), "{events}"),
@@ -62,7 +62,7 @@ def _accumulated(doses: Sequence[tuple[float, float]]) -> Dataset:
 
 
 def _scan(dose: tuple[float, float]) -> Dataset:
-    """TID 10013."""
+    """One irradiation event (TID 10013). `dose`: mean CTDIvol in mGy, DLP in mGy.cm."""
     ctdi, dlp = dose
     event = _item("UIDREF", "113769", "Irradiation Event UID")
     event.UID = generate_uid()

@@ -1,4 +1,4 @@
-"""What the app recorded as failed, read from its error tables."""
+"""Reads the app's error tables."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ TABLES = (*NOT_SYNCED, "InvalidDicomTagExceptionTable", "TransientRetryException
 
 @dataclass(frozen=True, slots=True)
 class RecordedFailure:
-    """One row of an error table."""
+    """One row of an error table. `sequence`: of the entry in the change feed; `reason`: the column `Exception`."""
 
     table: str
     sequence: int
@@ -20,12 +20,15 @@ class RecordedFailure:
 
     @property
     def is_final(self) -> bool:
-        """Whether the entry is not in FHIR; else a tag of it was left out, or it is still being tried."""
+        """Whether the app has given the entry up. If not, it is in FHIR without an invalid tag, or is tried again."""
         return self.table in NOT_SYNCED
 
 
 def recorded_failures(connection: str, prefix: str = "") -> list[RecordedFailure]:
-    """All rows of the five tables; a table that is not there yet has none."""
+    """All rows of the five error tables; a table that does not exist yet has none.
+
+    `connection`: of the storage account. `prefix`: TableStore__TableNamePrefix. Raises AzureError.
+    """
     failures = []
     with TableServiceClient.from_connection_string(connection) as service:
         for table in TABLES:

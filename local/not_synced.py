@@ -1,4 +1,4 @@
-"""How much of the change feed is not in FHIR yet, by the watermark's row and the feed's end."""
+"""How far the app is behind the change feed, by its watermark and the feed's end."""
 
 import requests
 from azure.core.exceptions import ResourceNotFoundError
@@ -8,9 +8,11 @@ TABLE, PARTITION_KEY, ROW_KEY = "SyncStateTable", "SyncStatePartitionKey", "Sync
 
 
 def not_synced(dicom_url: str, connection: str, prefix: str = "") -> int:
-    """Sequence numbers behind the watermark; entries that wait for their study hold it, so some may be in FHIR already.
+    """How many sequence numbers the feed's end is after the watermark.
 
-    Raises RequestException, AzureError.
+    Some of these entries may be in FHIR already, if an earlier one keeps the watermark back until its study has
+    settled. `connection`: of the storage account. `prefix`: TableStore__TableNamePrefix. Raises RequestException,
+    AzureError.
     """
     answer = requests.get(f"{dicom_url}/v1/changefeed/latest", params={"includeMetadata": "false"}, timeout=60)
     answer.raise_for_status()

@@ -1,4 +1,4 @@
-"""Parts of the stack that `make run` keeps up, stopped and started again from another terminal."""
+"""Stops and starts a part of the running stack from another terminal, by empty files in a folder of `make run`."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,12 +13,15 @@ _FOLDER = "asked"
 
 
 def start_command(part: str, port_option: str) -> str:
-    """What to type so that the part is started again; `port_option` tells which stack's."""
+    """The command that starts the part again. `port_option`: the option that names the stack (PortNumbers.option)."""
     return f".venv/bin/python -m local start{port_option} {part}"
 
 
 def ask(folder: Path, verb: str, part: str, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Asks the `run` whose folder this is to start or stop a part. Raises StackError where none takes notice."""
+    """Asks the `make run` that has this folder to start or stop a part.
+
+    Raises StackError if it does not take the request within ANSWER_SECONDS.
+    """
     note = folder / _FOLDER / f"{verb}-{part}"
     if note.parent.is_dir():
         note.touch()
@@ -30,15 +33,15 @@ def ask(folder: Path, verb: str, part: str, sleep: Callable[[float], None] = tim
     raise StackError("no `make run` is up here to ask")
 
 
-def listen(folder: Path) -> None:
-    """Nothing is asked any more, and from now on may be."""
+def begin_listening(folder: Path) -> None:
+    """Removes old requests, and takes new ones from now on."""
     (folder / _FOLDER).mkdir(parents=True, exist_ok=True)
     for note in (folder / _FOLDER).iterdir():
         note.unlink()
 
 
-def asked(folder: Path) -> Iterator[tuple[str, str]]:
-    """What was asked since, verb and part; it is taken note of."""
+def requested(folder: Path) -> Iterator[tuple[str, str]]:
+    """The requests since the last call, as verb and part. Removing the file tells `ask` that its request was taken."""
     for note in sorted((folder / _FOLDER).iterdir()):
         note.unlink()
         verb, _, part = note.name.partition("-")

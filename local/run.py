@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from local.parts import PARTS, asked, listen, start_command
+from local.parts import PARTS, begin_listening, requested, start_command
 from local.processes import StackError
 from local.stack import ROOT, PortNumbers, Stack, StackOptions
 
@@ -72,7 +72,7 @@ def run(
         function_key=kept_key(folder),
     )
     with Stack(options) as stack:
-        listen(options.directory)
+        begin_listening(options.directory)
         key, fragment = ("not needed", "") if core_tools else (stack.function_key, f"#key={stack.function_key}")
         print(_WELCOME.format(stack=stack, key=key, fragment=fragment, port=ports.option), flush=True)
         while True:
@@ -82,7 +82,7 @@ def run(
 
 def look_after(kept: Kept, directory: Path, port_option: str, tell: Callable[[str], None]) -> None:
     """Does what was asked from another terminal, and tells of parts that have ended."""
-    for verb, name in asked(directory):
+    for verb, name in requested(directory):
         if name not in kept.parts:
             tell(f"the {PARTS[name]} is none of this stack's own")
         elif verb == "stop":

@@ -17,7 +17,7 @@ from urllib3.filepost import encode_multipart_formdata
 
 MAX_FILES = 50
 MAX_BYTES = 32 * 1024 * 1024
-_NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+_REQUIRED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _NO_INSTANCE = ("not a DICOM file", "a directory of DICOM files")
 _UNREADABLE = (
     EOFError,
@@ -29,15 +29,15 @@ _UNREADABLE = (
     struct.error,
     BytesLengthException,
 )
-"""What pydicom raises at bytes that are no elements."""
+"""What pydicom raises if a file's bytes are not valid DICOM elements."""
 _DAMAGED = "begins as a DICOM file, and cannot be read as one"
 _ALREADY_THERE = 45070  # failure reason of the Azure service: the instance exists
 _STORED, _REFUSED = "00081199", "00081198"
 _INSTANCE_UID, _REASON = "00081155", "00081197"
 
 
-class Fate(StrEnum):
-    """What became of a file."""
+class StoreResult(StrEnum):
+    """What happened to a file; the value is printed after the number of such files."""
 
     STORED = "stored"
     ALREADY_THERE = "already there"
@@ -47,19 +47,19 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """One file and its fate; `reason` where it was not stored."""
+    """One file and what happened to it. `reason`: why it was not stored; empty if it was, or was there already."""
 
     path: Path
-    fate: Fate
+    result: StoreResult
     reason: str = ""
 
 
 class UnreachableError(Exception):
-    """The DICOM service does not answer, or not as one."""
+    """The DICOM service does not answer, or the URL is not that of one."""
 
 
 def files_under(paths: Iterable[Path]) -> list[Path]:
-    """The files named, and all files in the folders named."""
+    """The files among the paths, and all files in the folders among them, subfolders included."""
     found: list[Path] = []
     for path in paths:
         found += sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
@@ -67,16 +67,17 @@ def files_under(paths: Iterable[Path]) -> list[Path]:
 
 
 def store(url: str, paths: Iterable[Path], partition: str | None = None) -> Iterator[StoredFile]:
-    """Stores file by file, in requests of bounded size. Raises UnreachableError.
+    """Stores the files in requests of at most MAX_FILES and about MAX_BYTES. Gives the result of each file.
 
-    `partition`: the data partition of the service; None where it has none, or for the local service's default.
+    `url`: of the DICOM service. `partition`: its data partition; None if it has none, or for the local service's
+    default. Raises UnreachableError.
     """
     studies = f"/v1/partitions/{quote(partition, safe='')}/studies" if partition else "/v1/studies"
     batch: list[tuple[Path, str, bytes]] = []
     for path in paths:
         uid, fault = instance_uid(path)
         if fault:
-            yield StoredFile(path, Fate.NO_INSTANCE if fault in _NO_INSTANCE else Fate.REFUSED, fault)
+            yield StoredFile(path, StoreResult.NO_INSTANCE if fault in _NO_INSTANCE else StoreResult.REFUSED, fault)
             continue
         content = path.read_bytes()
         if batch and (len(batch) >= MAX_FILES or sum(len(one[2]) for one in batch) + len(content) > MAX_BYTES):
@@ -88,13 +89,13 @@ def store(url: str, paths: Iterable[Path], partition: str | None = None) -> Iter
 
 
 def instance_uid(path: Path) -> tuple[str, str]:
-    """The file's SOPInstanceUID, or why it cannot be stored."""
+    """The file's SOPInstanceUID, and why it cannot be stored; one of the two is empty."""
     try:
         with config.disable_value_validation(), warnings.catch_warnings(action="ignore"):
-            dataset = dcmread(path, specific_tags=list(_NEEDED), stop_before_pixels=True)
+            dataset = dcmread(path, specific_tags=list(_REQUIRED), stop_before_pixels=True)
             if dataset.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
                 return "", _NO_INSTANCE[1]
-            missing = [keyword for keyword in _NEEDED if not dataset.get(keyword)]
+            missing = [keyword for keyword in _REQUIRED if not dataset.get(keyword)]
     except FileNotFoundError:
         return "", "no such file"
     except InvalidDicomError:
@@ -107,7 +108,7 @@ def instance_uid(path: Path) -> tuple[str, str]:
 
 
 def multipart(contents: Sequence[bytes]) -> tuple[bytes, str]:
-    """The body and its Content-Type: multipart/related, a part per instance."""
+    """A STOW-RS request's body, with a part for each instance, and its Content-Type."""
     fields = [RequestField("instance", content, headers={"Content-Type": "application/dicom"}) for content in contents]
     body, content_type = encode_multipart_formdata(fields)
     boundary = content_type.partition("boundary=")[2]
@@ -126,17 +127,19 @@ def _send(url: str, studies: str, batch: Sequence[tuple[Path, str, bytes]]) -> I
             f"{url} answers {answer.status_code} to STOW-RS at {studies}; is this a DICOM service,"
             " and is a partition named where, and only where, it has data partitions?"
         )
-    said = answer.json()
-    stored = [_value(item, _INSTANCE_UID) for item in said.get(_STORED, {}).get("Value", [])]
-    refused = {_value(item, _INSTANCE_UID): _value(item, _REASON) for item in said.get(_REFUSED, {}).get("Value", [])}
+    content = answer.json()
+    stored = [_value(item, _INSTANCE_UID) for item in content.get(_STORED, {}).get("Value", [])]
+    refused = {
+        _value(item, _INSTANCE_UID): _value(item, _REASON) for item in content.get(_REFUSED, {}).get("Value", [])
+    }
     for path, uid, _ in batch:
         if uid in stored:
             stored.remove(uid)  # another file with this UID is a duplicate
-            yield StoredFile(path, Fate.STORED)
+            yield StoredFile(path, StoreResult.STORED)
         elif refused.get(uid) == _ALREADY_THERE:
-            yield StoredFile(path, Fate.ALREADY_THERE)
+            yield StoredFile(path, StoreResult.ALREADY_THERE)
         else:
-            yield StoredFile(path, Fate.REFUSED, f"failure reason {refused.get(uid)} (PS3.18 10.5.3)")
+            yield StoredFile(path, StoreResult.REFUSED, f"failure reason {refused.get(uid)} (PS3.18 10.5.3)")
 
 
 def _value(item: dict[str, dict[str, list[object]]], tag: str) -> object:

@@ -24,7 +24,7 @@ from local.acceptance.sizes import WHOLE, Sizes
 from local.acceptance.traffic import Traffic
 from local.acceptance.write_probes import WriteProbes, traffic_rows
 from local.base_url import base_url
-from local.fhir_settings import reached, read_with
+from local.fhir_settings import fhir_service, settings_for_fhir
 from local.functions_host.settings import HostError
 from local.processes import StackError
 from local.stack import PortNumbers, Stack, StackOptions
@@ -143,7 +143,7 @@ def _clean(asked: Asked) -> int:
 
 def _server(ledger: Ledger, file: Path | None) -> FhirServer:
     """Reached and authenticated by the app's own settings."""
-    return FhirServer(reached(read_with(file, ledger.fhir_url, ledger.service_url)))
+    return FhirServer(fhir_service(settings_for_fhir(file, ledger.fhir_url, ledger.service_url)))
 
 
 def _remove(server: FhirServer, ledger: Ledger) -> Removed:

@@ -7,7 +7,7 @@ from pathlib import Path
 from local.acceptance.ledger import Ledger
 from local.acceptance.promises import BrokenError
 from local.acceptance.traffic import Traffic
-from local.fhir_settings import settings_of
+from local.fhir_settings import fhir_settings_in
 from shared import bootstrap
 from shared.model.outcome import Outcome, TickRecord
 from shared.model.replay import ReplayRequest, SequenceRange
@@ -23,7 +23,7 @@ class NotSyncedError(BrokenError):
 
 def settings_for(ledger: Ledger, file: Path | None, storage: str, dicom_url: str) -> dict[str, str]:
     """The app settings of a run: the user's for the FHIR server, all else the run's own. Raises HostError."""
-    return settings_of(file) | {
+    return fhir_settings_in(file) | {
         "AzureWebJobsStorage": storage,
         "DicomWeb__Endpoint": ledger.service_url,
         "DicomWeb__PrivateEndpoint": dicom_url,

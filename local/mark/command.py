@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from local.base_url import base_url
-from local.fhir_settings import reached, read_with
+from local.fhir_settings import fhir_service, settings_for_fhir
 from local.functions_host.settings import HostError
 from local.mark.marking import Marking
 from local.mark.unsigned import Unsigned
@@ -37,9 +37,9 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 def mark(arguments: argparse.Namespace) -> int:
     """The exit code: 0 where nothing that could be marked is left, or nothing was to be written. Raises StackError."""
     try:
-        settings = read_with(arguments.settings, arguments.fhir, arguments.dicom)
+        settings = settings_for_fhir(arguments.settings, arguments.fhir, arguments.dicom)
         options = MappingOptions(settings.dicom_url).of_partition(arguments.partition)
-        fhir = FhirClient(reached(settings))
+        fhir = FhirClient(fhir_service(settings))
         fhir.check()
         return _mark(fhir, options, is_agreed=arguments.yes)
     except (HostError, DicomCastError) as error:

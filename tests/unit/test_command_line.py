@@ -9,7 +9,7 @@ import pytest
 
 from local import command_line
 from local.functions_host import __main__ as host
-from local.parts import ANSWER_SECONDS, PARTS, ask, asked, listen
+from local.parts import ANSWER_SECONDS, PARTS, ask, begin_listening, requested
 from local.processes import StackError
 from local.run import look_after
 from local.stack import PortNumbers
@@ -120,7 +120,7 @@ class Kept:
 @pytest.fixture
 def looked_after(tmp_path):
     """What is told of a stack after something was asked."""
-    listen(tmp_path)
+    begin_listening(tmp_path)
 
     def look(kept, *words):
         said = []
@@ -167,19 +167,19 @@ def test_asking_waits_until_it_is_noticed(tmp_path):
     """Where no `make run` is up, or it has ended, that is said, and nothing is left for the next one."""
     with pytest.raises(StackError, match="no `make run` is up here"):
         ask(tmp_path, "stop", "fhir")
-    listen(tmp_path)
+    begin_listening(tmp_path)
     seen = []
-    ask(tmp_path, "stop", "fhir", lambda _: seen.extend(asked(tmp_path)))
+    ask(tmp_path, "stop", "fhir", lambda _: seen.extend(requested(tmp_path)))
     assert seen == [("stop", "fhir")]
     waited = []
     with pytest.raises(StackError):
         ask(tmp_path, "stop", "fhir", waited.append)
     assert sum(waited) == pytest.approx(ANSWER_SECONDS)
-    assert list(asked(tmp_path)) == []
+    assert list(requested(tmp_path)) == []
     (tmp_path / "asked" / "stop-fhir").touch()
     (tmp_path / "asked" / "other").touch()
-    listen(tmp_path)
-    assert list(asked(tmp_path)) == []
+    begin_listening(tmp_path)
+    assert list(requested(tmp_path)) == []
 
 
 def test_make_help_lists_the_targets():

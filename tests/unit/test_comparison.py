@@ -7,7 +7,14 @@ import pytest
 from rich.console import Console
 
 from local.compare import StudyComparison
-from local.comparison import compare_running, ensure_all_answer, in_order, tell, told_apart, verdict
+from local.comparison import (
+    chosen_to_show,
+    compare_running,
+    ensure_all_answer,
+    print_comparison,
+    print_verdict,
+    short_uids,
+)
 from local.demo import is_drained
 from local.failures import RecordedFailure
 from local.fhir_account import DEFAULT_PARTITION
@@ -37,8 +44,8 @@ def printed():
 
     def show(studies, failures=(), waited=0):
         console = Console(file=io.StringIO(), width=80, markup=False, force_terminal=False)
-        tell(console, studies, failures)
-        code = verdict(console, studies, waited)
+        print_comparison(console, studies, failures)
+        code = print_verdict(console, studies, waited)
         return code, console.file.getvalue().splitlines()
 
     return show
@@ -46,16 +53,16 @@ def printed():
 
 def test_what_is_not_well_stands_first():
     """What differs, then what failed, then the largest: what does not fit is told as a number."""
-    shown, left_out = in_order([*SMALL, LARGE, FAILED, DIFFERENT])
+    shown, left_out = chosen_to_show([*SMALL, LARGE, FAILED, DIFFERENT])
     assert shown[:3] == [DIFFERENT, FAILED, LARGE]
     assert len(shown) + left_out == 23
     assert left_out > 0
-    assert in_order([]) == ([], 0)
+    assert chosen_to_show([]) == ([], 0)
 
 
 def test_all_that_is_not_well_is_shown():
     """However much it is."""
-    shown, left_out = in_order([study(f"9.{number}", failed=1) for number in range(100)])
+    shown, left_out = chosen_to_show([study(f"9.{number}", failed=1) for number in range(100)])
     assert (len(shown), left_out) == (100, 0)
 
 
@@ -135,7 +142,7 @@ def test_eighty_columns_hold_a_row_on_one_line(printed):
     """But for a difference's own text."""
     _, lines = printed([FAILED, LARGE, *SMALL])
     assert max(map(len, lines)) <= 80
-    assert sum("│" in line for line in lines) == len(in_order([FAILED, LARGE, *SMALL])[0])
+    assert sum("│" in line for line in lines) == len(chosen_to_show([FAILED, LARGE, *SMALL])[0])
 
 
 @pytest.mark.parametrize(
@@ -150,7 +157,7 @@ def test_eighty_columns_hold_a_row_on_one_line(printed):
 )
 def test_uids_tell_studies_apart(uids, told):
     """As short as that allows, and at least eight characters."""
-    assert list(told_apart(uids).values()) == told
+    assert list(short_uids(uids).values()) == told
 
 
 @pytest.mark.parametrize(
