@@ -1,10 +1,9 @@
-"""What we author is held against FHIR R4 before it is sent, element by element.
+"""Validates what the app writes against FHIR R4 before it is sent, element by element.
 
-`fhir.resources` knows the shapes (its R4B classes name these elements as R4 does). It is not asked about what every
-instance has of its own, `uid` and `number`: their converters leave no room for doubt, and to ask 40,000 times would
-cost more than all the rest of the mapping. Nor is it asked twice about values of one shape: the same elements, whose
-texts are the same or of one kind. To ask about every patient's name would be most of what a study of one instance
-costs.
+`fhir.resources` knows the shapes (its R4B classes name these elements as R4 does). Two kinds of values are not
+validated with it, as that would cost more than all the rest of the mapping: an instance's own `uid` and `number`, whose
+converters leave no room for doubt, and values of a shape that was validated before, which have the same elements with
+texts that are equal or of one kind.
 """
 
 import re
@@ -15,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 _INSTANCE = "ImagingStudy.series.instance"
-_NOT_ASKED = {(_INSTANCE, "uid"), (_INSTANCE, "number")}
+_NOT_VALIDATED = {(_INSTANCE, "uid"), (_INSTANCE, "number")}
 
 _KINDS = re.compile(
     r"(urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+)"
@@ -24,17 +23,17 @@ _KINDS = re.compile(
     r"|([A-Za-z][A-Za-z0-9.-]{0,63})"
     r"|([A-Za-z][!-~]*(?: [!-~]+)+)"
 )
-"""Texts of one of these kinds are all taken, or all refused, by each of FHIR's primitive types (datatypes.html)."""
+"""Each of FHIR's primitive types (datatypes.html) takes all texts of one of these kinds, or none of them."""
 
 
 _MAX_SHAPES = 4096
-_judged: dict[Hashable, str | None] = {}
-"""The rule that values of a shape break. Threads share it: at worst one asks what another has just asked."""
+_rules_by_shape: dict[Hashable, str | None] = {}
+"""The rule that values of a shape break. Threads share it: at worst two validate the same shape."""
 
 
 def rule_broken(scope: str, element: str, value: Any) -> str | None:
-    """Why FHIR R4 would not take `value` as the scope's `element`, None where it would. Never names the value."""
-    if (scope, element) in _NOT_ASKED:
+    """The rule of FHIR R4 that `value` breaks as the scope's `element`, None if it is valid. Never names the value."""
+    if (scope, element) in _NOT_VALIDATED:
         return None
     if isinstance(value, (dict, list)):
         return _rule_of_shape(scope, element, value)
@@ -43,11 +42,11 @@ def rule_broken(scope: str, element: str, value: Any) -> str | None:
 
 def _rule_of_shape(scope: str, element: str, value: Any) -> str | None:
     shape = scope, element, _shape(value)
-    rule = _judged.get(shape, "not asked yet")
-    if rule == "not asked yet":
-        if len(_judged) >= _MAX_SHAPES:
-            _judged.clear()
-        rule = _judged[shape] = _rule(scope, element, value)
+    rule = _rules_by_shape.get(shape, "not validated yet")
+    if rule == "not validated yet":
+        if len(_rules_by_shape) >= _MAX_SHAPES:
+            _rules_by_shape.clear()
+        rule = _rules_by_shape[shape] = _rule(scope, element, value)
     return rule
 
 
@@ -63,7 +62,7 @@ def _shape(value: Any) -> Hashable:
 
 @lru_cache(maxsize=4096)
 def _kind(text: str) -> int | str | None:
-    """The number of the text's kind; the text itself where it is of none."""
+    """The number of the text's kind; the text itself if it is of none."""
     kind = _KINDS.fullmatch(text)
     return kind.lastindex if kind else text
 

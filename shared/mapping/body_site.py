@@ -1,4 +1,4 @@
-"""What part of the body a series shows -> ImagingStudy.series.bodySite: by its code, else by its term."""
+"""The part of the body that a series shows -> ImagingStudy.series.bodySite, by its code, else by its term."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,9 +17,9 @@ def body_site(
     regions: Sequence[Mapping[str, Any]] | None,
     identified: Sequence[Mapping[str, Any]] | None,
 ) -> dict[str, str] | None:
-    """AnatomicRegionSequence is a code, of which one item is permitted; BodyPartExamined a term that may have one.
+    """The code of AnatomicRegionSequence, which may have one item; else BodyPartExamined, a term that may have a code.
 
-    Raises InvalidItemsError, which has what the term says.
+    Raises InvalidItemsError if the sequence is invalid, with what the term gives.
     """
     by_term = _of_term(options, term) if term else None
     if not regions:

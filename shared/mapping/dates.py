@@ -26,7 +26,7 @@ class TimeOfDay:
 
 @dataclass(frozen=True, slots=True)
 class DateTime:
-    """A DICOM date and time in one value, as exact as it was given; `offset` is None where it has none of its own."""
+    """A DICOM date and time in one value, as exact as it was given; `offset` is None if it has none of its own."""
 
     day: date
     time: TimeOfDay | None = None
@@ -34,7 +34,7 @@ class DateTime:
 
 
 def calendar_date(item: Any) -> date:
-    """PS3.5 6.2, VR DA: YYYYMMDD; the legacy YYYY.MM.DD of ACR-NEMA is read too. A range is for queries only."""
+    """PS3.5 6.2, VR DA: YYYYMMDD; the legacy YYYY.MM.DD of ACR-NEMA is read too. A range is invalid."""
     value = text(item, "DA")
     if legacy := _LEGACY_DATE.fullmatch(value):
         value = "".join(legacy.groups())
@@ -77,7 +77,7 @@ def utc_offset(item: Any) -> timezone:
 
 
 def date_time(item: Any) -> DateTime:
-    """PS3.5 6.2, VR DT: YYYYMMDD[HH[MM[SS[.F{1,6}]]]][&ZZXX]. A year or a month alone says too little here."""
+    """PS3.5 6.2, VR DT: YYYYMMDD[HH[MM[SS[.F{1,6}]]]][&ZZXX]. A year or a month alone is invalid here."""
     match = _DATE_TIME.fullmatch(text(item, "DT"))
     if not match:
         raise InvalidValueError("a date and time YYYYMMDDHHMMSS.FFFFFF&ZZXX, or its beginning, is expected")

@@ -1,7 +1,7 @@
-"""Values out of the DICOM JSON model (PS3.18 Annex F), one tag at a time, tolerant of what archives hold.
+"""Values from the DICOM JSON model (PS3.18 Annex F), one tag at a time, tolerant of what archives hold.
 
-A bad element spoils itself alone. The data dictionary's VR decides what is valid (PS3.5 6.2), not the `vr` that the
-element claims: files with implicit or unknown VRs are common. An empty value (type 2) is absent, not invalid.
+An invalid element affects no other. The data dictionary's VR decides what is valid (PS3.5 6.2), not the `vr` of the
+element, as files with implicit or unknown VRs are common. An empty value (type 2) is absent, not invalid.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ _DEEPEST = 8
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A tag of the DICOM data dictionary. `key` is its name in DICOM JSON (eight hexadecimal digits)."""
+    """A tag of the DICOM data dictionary. `key`: its eight hexadecimal digits. `many`: it may have several values."""
 
     display: str
     keyword: str
@@ -30,7 +30,7 @@ class Tag:
 
     @classmethod
     def of(cls, text: str) -> "Tag":
-        """From `"(gggg,eeee) Keyword"`; raises ValueError where the two do not belong together (PS3.6)."""
+        """From `"(gggg,eeee) Keyword"`; raises ValueError if PS3.6 does not have them together."""
         display, keyword = text.split(" ")
         key = display.strip("()").replace(",", "")
         tag, vr, vm = ATTRIBUTES.get(keyword, ("", "", ""))
@@ -41,20 +41,20 @@ class Tag:
         return cls(display, keyword, key, vr, vr == "SQ" or vm != "1", values.parser(keyword, vr))
 
     def invalid(self, rule: str) -> InvalidTag:
-        """The fault of this tag; `rule` is what its value breaks, never the value."""
+        """The fault of this tag. `rule`: the rule that its value breaks, never the value."""
         return InvalidTag(self.display, self.keyword, self.vr, rule)
 
 
 def read(metadata: Mapping[str, Any], tag: Tag) -> Any:
-    """The parsed value of `tag`, None where it is absent or empty; a list for sequences.
+    """The parsed value of `tag`, None if it is absent or empty; a list for sequences.
 
-    Raises InvalidValueError with the rule that the element breaks, InvalidItemsError where only items of a list do.
+    Raises InvalidValueError with the rule that the element breaks, InvalidItemsError if only items of a list do.
     """
     items = items_of(metadata.get(tag.key))
     if not items:
         return None
     if len(items) > 1 and not tag.many:
-        # To take the first would be a guess that nobody sees; PS3.6 gives these tags a VM of 1.
+        # PS3.6 gives these tags a VM of 1; to take the first would be a guess.
         raise InvalidValueError(f"one value is expected (VM 1), {len(items)} are there")
     if tag.many:
         return each(items, tag.parse)
@@ -62,7 +62,7 @@ def read(metadata: Mapping[str, Any], tag: Tag) -> Any:
 
 
 def items_of(element: Any) -> list[Any]:
-    """The element's values without the empty ones; raises InvalidValueError where they are not a list."""
+    """The element's values without the empty ones; raises InvalidValueError if they are not a list."""
     if element is None:
         return []
     if not isinstance(element, dict):
@@ -76,13 +76,13 @@ def items_of(element: Any) -> list[Any]:
         return []
     if not isinstance(items, list):
         raise InvalidValueError("`Value` is not a list")
-    if len(items) == 1:  # the common case, without a list more
+    if len(items) == 1:  # the common case, without making another list
         return [] if _is_empty(items[0]) else items
     return [item for item in items if not _is_empty(item)]
 
 
 def _is_empty(item: Any, depth: int = 0) -> bool:
-    """Nothing, blanks, a sequence item whose elements are all empty, or a name whose groups are."""
+    """Whether the value is null, blank, a sequence item with only empty elements, or a name with only empty groups."""
     if isinstance(item, str):
         return not item.strip().strip(PADDING)
     if isinstance(item, dict):
@@ -91,7 +91,7 @@ def _is_empty(item: Any, depth: int = 0) -> bool:
 
 
 def _says_nothing(part: Any, depth: int) -> bool:
-    """Of an element in a sequence's item, or a group in a person's name."""
+    """Whether an element in a sequence's item, or a group of a person's name, is empty."""
     if not isinstance(part, dict):
         return _is_empty(part)
     items = part.get("Value") or []

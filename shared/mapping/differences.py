@@ -1,4 +1,4 @@
-"""Which elements of a resource a write changes: what stands there, and what would stand there."""
+"""The elements of a resource that a write changes, with their values before and after."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from shared.mapping.last_applied import URL
 from shared.model.fhir import Resource
 
 _KEYED = ("series", "instance")
-"""Lists whose items are told apart by `uid`."""
+"""Lists whose items are identified by `uid`."""
 _OF_THE_SERVER = ("versionId", "lastUpdated")
-"""Of `meta`."""
+"""The elements of `meta` that the server sets."""
 
 
 @dataclass(frozen=True, slots=True)
 class ElementChange:
-    """One element: its FHIRPath within the resource, its value before and after; None: it is not there.
+    """One element: its FHIRPath within the resource, its value before and after; None if it is absent.
 
-    A series that comes or goes is one element, in which the list of its instances is told as their number.
+    An added or removed series is one element, with the number of its instances in place of their list.
     """
 
     path: str
@@ -28,16 +28,16 @@ class ElementChange:
 
 
 def differences(before: Resource | None, after: Resource | None) -> list[ElementChange]:
-    """The elements that differ, but for `id`, the version, and the app's record of what it wrote last.
+    """The elements that differ, except `id`, the version, and the app's record of what it wrote last.
 
-    None before: the resource is made, and each of its elements is one. None after: it is deleted, which is no change
-    of an element.
+    `before` None: the resource is created, and each of its elements is a change. `after` None: it is deleted, which
+    changes no element.
     """
     return [] if after is None else list(_of_object("", _bare(before or {}), _bare(after)))
 
 
 def _bare(resource: Resource) -> Resource:
-    """Without what the server writes, and what is only for the app to read."""
+    """The resource without what the server sets, and without the app's record."""
     bare = {name: value for name, value in resource.items() if name != "id"}
     if isinstance(meta := bare.pop("meta", None), dict):
         bare["meta"] = {name: value for name, value in meta.items() if name not in _OF_THE_SERVER}
@@ -66,7 +66,7 @@ def _of_value(path: str, name: str, before: Any, after: Any) -> Iterator[Element
 
 
 def _is_keyed(value: Any) -> bool:
-    """Whether each item has a `uid` of its own; so has none."""
+    """Whether each item has a `uid` of its own; true if there is no list."""
     if value is None:
         return True
     uids = [text(one.get("uid")) for one in objects(value)]
@@ -90,7 +90,7 @@ def _counted(item: Resource | None) -> Resource | None:
 
 
 def _of_list(path: str, before: Sequence[Any], after: Sequence[Any]) -> Iterator[ElementChange]:
-    """Items that go beside those that come; where only their order changes, both lists."""
+    """Removed items paired with added ones; both lists if only the order changes."""
     gone = [one for one in before if one not in after]
     new = [one for one in after if one not in before]
     if not gone and not new:

@@ -1,7 +1,7 @@
-"""What Endpoints say by settings: the DICOM service's payload and contact, and where a person looks at a study.
+"""What settings add to Endpoints: the DICOM service's payload and contact, and the Endpoint of a viewer.
 
-The viewer's Endpoint is contained in its ImagingStudy, since its address is that study's (IHE MADO): it comes and goes
-with it, and nothing is left over.
+The viewer's Endpoint is contained in its ImagingStudy, since its address is for that study alone (IHE MADO), so it is
+deleted together with the study.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ def payload_type(options: MappingOptions) -> list[dict[str, Any]]:
 
 
 def contact(options: MappingOptions) -> list[dict[str, str]]:
-    """Of a URI: `mailto:`, `tel:`, or a page's."""
+    """The contact of a URI: `mailto:`, `tel:`, or the address of a page."""
     scheme, _, rest = options.endpoint_contact.partition(":")
     if not rest:
         return []
@@ -42,7 +42,7 @@ def contact(options: MappingOptions) -> list[dict[str, str]]:
 
 
 def with_viewer(study: Resource, options: MappingOptions) -> Resource:
-    """A study of ours that says where it is looked at, as the setting is now; what others contained in it stays."""
+    """A study of ours with the viewer's Endpoint that the setting asks for; what others contained in it stays."""
     uid = uid_of(study, options)
     wanted = [_viewer(options, uid)] if options.extended and options.viewer_url and uid else []
     contained = [one for one in study.get("contained", ()) if not is_viewer(one)] + wanted
@@ -66,10 +66,10 @@ def _viewer(options: MappingOptions, uid: str) -> Resource:
 
 
 def is_viewer(contained: Mapping[str, Any]) -> bool:
-    """Whether it is the viewer's Endpoint, by its id within the study."""
+    """Whether the contained resource is the viewer's Endpoint, by its id within the study."""
     return contained.get("id") == _VIEWER
 
 
 def is_viewer_link(link: Mapping[str, Any]) -> bool:
-    """Whether it leads to that."""
+    """Whether the link leads to the viewer's Endpoint."""
     return text(link.get("reference")) == f"#{_VIEWER}"

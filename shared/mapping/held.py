@@ -1,8 +1,8 @@
-"""What FHIR servers hold, before it is merged: in the shape that the mapping reads, and all else kept as it stands.
+"""Resources that FHIR servers hold, in the shape that the mapping reads; all that does not fit it is kept aside.
 
-A server, or whoever wrote to it, may leave out the `uid` of a series (with a data-absent-reason, as R4 allows), put
-null into a list, or an object where a list is due. What does not fit is no reason to stop, and nobody's to take away:
-it is laid aside here, and stands where it stood in what is written.
+A server, or another system, may leave out the `uid` of a series (with a data-absent-reason, as R4 allows), put null
+into a list, or an object in place of a list. The sync must neither stop at that nor remove it: it is set aside before
+the merge, and put back in its place in what is written.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,16 +13,16 @@ from shared.errors import MalformedResourceError
 from shared.model.fhir import Resource
 
 ODD = "urn:dicom-cast:odd"
-"""The name under which a resource with oddities carries what it was. No write has it."""
+"""The element under which a resource that does not fit carries its original. It is never written."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """What is read of a resource or backbone element.
+    """The shape that the mapping reads of a resource or backbone element.
 
-    `lists`: of objects. One that is no list stays as it is, whatever the merge adds to it. `follows`: objects and
-    numbers that what DICOM says replaces; until it does they stay. `stays`: objects that stay. `keyed`: lists of
-    objects that are told apart by `uid`; where one is no list, nothing can be merged.
+    `lists`: elements that should be lists of objects; one that is no list stays as it is. `follows`: elements of these
+    types, which are replaced once DICOM has a value, and stay until then. `stays`: elements of these types, which stay.
+    `keyed`: lists of objects with a `uid`; if one is no list, nothing can be merged with the resource.
     """
 
     lists: tuple[str, ...] = ()
@@ -62,9 +62,9 @@ _SHAPES: Mapping[str, _Shape] = {
 
 
 def readable(resource: Resource) -> Resource:
-    """The resource without what does not fit; itself where all does. `whole` puts it back.
+    """The resource without what does not fit, which `whole` puts back; the resource itself if all fits.
 
-    Raises MalformedResourceError where nothing can be merged with it.
+    Raises MalformedResourceError if nothing can be merged with it.
     """
     shape = _SHAPES[resource["resourceType"]]
     if _is_sound(resource, shape) and _is_sound_meta(resource.get("meta", {})):
@@ -77,7 +77,7 @@ def readable(resource: Resource) -> Resource:
 
 
 def whole(resource: Resource) -> Resource:
-    """What is to be written: with what was laid aside when it was read, each where it stood."""
+    """The resource to write: what `readable` set aside is back in its place."""
     original = resource.get(ODD)
     if original is None:
         return resource
@@ -90,34 +90,34 @@ def whole(resource: Resource) -> Resource:
 
 
 def odd_series(study: Resource) -> list[Resource]:
-    """Series that are nobody's, as they have no `uid` of their own: objects all the same."""
+    """The series that have no `uid` of their own and were set aside, if they are objects."""
     return [one for _, one in _odd_of(study.get(ODD, {}), "series") if isinstance(one, dict)]
 
 
 def instances_of(resource: Resource) -> int:
-    """How many instances a resource lists, of whatever shape it is."""
+    """How many instances a resource lists, whatever its shape."""
     listed = (one.get("instance") for one in objects(resource.get("series")))
     return sum(len(one) for one in listed if isinstance(one, list))
 
 
 def version_of(resource: Resource) -> str | None:
-    """Its `meta.versionId`, None where that is not told."""
+    """The resource's `meta.versionId`; None if it has none."""
     meta = resource.get("meta")
     return text(meta.get("versionId")) or None if isinstance(meta, dict) else None
 
 
 def objects(value: Any) -> Iterator[Resource]:
-    """The objects of what should be a list of them."""
+    """The objects in a value that should be a list of objects."""
     return (one for one in value if isinstance(one, dict)) if isinstance(value, list) else iter(())
 
 
 def as_list(value: Any) -> list[Any]:
-    """The items of an element, one where it is no list."""
+    """The items of an element; the element itself as the only one if it is no list."""
     return value if isinstance(value, list) else [value]
 
 
 def text(value: Any) -> str:
-    """What should be a text; empty where it is none."""
+    """A value that should be a text; empty if it is none."""
     return value if isinstance(value, str) else ""
 
 
@@ -168,7 +168,7 @@ def _malformed(resource: Resource, element: str, what: str) -> MalformedResource
 
 
 def _parted(held: Resource, shape: _Shape) -> Resource:
-    """What fits of it."""
+    """The part of the resource or backbone element that fits."""
     view = dict(held)
     for name, kind in (*shape.follows.items(), *shape.stays.items()):
         if name in held and not isinstance(held[name], kind):
@@ -218,7 +218,7 @@ def _join_list(result: Resource, original: Resource, name: str) -> None:
 
 
 def _odd_counts(held: Resource, shape: _Shape) -> dict[str, int]:
-    """What is nobody's is counted all the same: it is in the resource."""
+    """What was set aside of series and instances, by the count in which it is included: it is in the resource."""
     if "instance" in shape.keyed:
         return {"numberOfInstances": sum(isinstance(one, dict) for _, one in _odd_of(held, "instance"))}
     if "series" in shape.keyed and isinstance(held.get("series"), list):
@@ -241,7 +241,7 @@ def _number_of_instances(series: Resource) -> int:
 
 
 def _keep(result: Resource, name: str, value: Any, *, is_replaced: bool) -> None:
-    """Null says nothing: it gives way to whatever is said."""
+    """Puts the original value back, unless it is null or replaced, and there is another."""
     if is_replaced or value is None:
         result.setdefault(name, value)
     else:
@@ -252,7 +252,7 @@ def _join_keyed(result: Resource, original: Resource, name: str, inner: _Shape) 
     known, odd = _keyed(original[name])
     items = [_joined_item(one, known.get(one["uid"]), inner) for one in result.get(name, ())]
     there = {one["uid"] for one in items}
-    for uid, one in known.items():  # what DICOM has no more goes, but for what is nobody's in it
+    for uid, one in known.items():  # what DICOM no longer has goes, except what was set aside in it
         if uid not in there and (bare := _odd_alone(one, inner)):
             items.append(bare)
     _put(result, name, items)
@@ -273,7 +273,7 @@ def _odd_alone(series: Resource, shape: _Shape) -> Resource | None:
 
 
 def _keyed(items: Sequence[Any]) -> tuple[dict[str, Resource], list[tuple[int, Any]]]:
-    """The items by `uid`, and those that have none, or one that another has before them, with their places."""
+    """The items by `uid`; and those without one, or with that of an earlier item, with their indexes."""
     known: dict[str, Resource] = {}
     odd: list[tuple[int, Any]] = []
     for at, one in enumerate(items):

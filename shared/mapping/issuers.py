@@ -18,13 +18,13 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """`system`: a URI, empty where the issuer has none that is known. `display`: its name there, empty likewise."""
+    """`system`: a URI, empty if none is known. `display`: the issuer's name, empty if it has none."""
 
     system: str
     display: str
 
     def of(self, identifier: Mapping[str, Any]) -> dict[str, Any]:
-        """The identifier (type and value) as one that the issuer assigned."""
+        """The identifier (type and value) with this issuer's system and assigner."""
         system = {"system": self.system} if self.system else {}
         assigner = {"assigner": {"display": self.display}} if self.display else {}
         rest = {name: value for name, value in identifier.items() if name != "type"}
@@ -36,9 +36,9 @@ NOBODY = Issuer("", "")
 
 
 def issuer_of(items: Sequence[Mapping[str, Any]], systems: Mapping[str, str]) -> Issuer:
-    """The one that a sequence names: by its universal ID, else by its local name as `systems` knows it.
+    """The issuer that a sequence names: by its universal ID, else by its local name, whose system is in `systems`.
 
-    Raises InvalidValueError where there are several, or one is not what its type says.
+    Raises InvalidValueError if there are several items, or if the ID is not what its type says.
     """
     if len(items) > 1:
         raise InvalidValueError(f"one item is expected, {len(items)} are there")
@@ -50,7 +50,7 @@ def issuer_of(items: Sequence[Mapping[str, Any]], systems: Mapping[str, str]) ->
 
 
 def _system(universal: str, kind: str | None) -> str:
-    """Empty for the types that FHIR has no form of URI for."""
+    """The system for a universal ID; empty for the types that FHIR has no URI for."""
     system_of = _SYSTEMS.get(kind or "")
     if system_of is None:
         raise InvalidValueError(f"UniversalEntityIDType: not one of {', '.join(_SYSTEMS)}")

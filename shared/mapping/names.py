@@ -13,7 +13,7 @@ _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
 @dataclass(frozen=True, slots=True)
 class NameGroup:
-    """The five components of one PN component group (PS3.5 6.2.1.1), trimmed, '' where absent."""
+    """The five components of one PN component group (PS3.5 6.2.1.1), trimmed, '' if absent."""
 
     family: str = ""
     given: str = ""
@@ -24,7 +24,7 @@ class NameGroup:
 
 @dataclass(frozen=True, slots=True)
 class PersonName:
-    """The three component groups of a PN, None where a group is absent."""
+    """The three component groups of a PN, None if a group is absent."""
 
     alphabetic: NameGroup | None = None
     ideographic: NameGroup | None = None
@@ -41,7 +41,7 @@ def person_name(item: Any) -> PersonName:
     elif isinstance(item, Mapping):
         groups = {name: group for name in _GROUPS if (group := item.get(name)) is not None}
         if isinstance(alphabetic := groups.get("Alphabetic"), str) and "=" in alphabetic:
-            groups = _together(_split(alphabetic), groups)
+            groups = _with_groups(_split(alphabetic), groups)
     else:
         raise InvalidValueError("a person name is expected")
     return PersonName(*(_name_group(groups.get(name)) for name in _GROUPS))
@@ -54,8 +54,8 @@ def _split(item: str) -> dict[str, Any]:
     return dict(zip(_GROUPS, groups, strict=False))
 
 
-def _together(split: dict[str, Any], beside: Mapping[str, Any]) -> dict[str, Any]:
-    """The groups out of `Alphabetic`, with those that stand beside it."""
+def _with_groups(split: dict[str, Any], beside: Mapping[str, Any]) -> dict[str, Any]:
+    """The groups split out of `Alphabetic`, and those that stand beside it."""
     for name in _GROUPS[1:]:
         if name in beside:
             group = split.setdefault(name, beside[name])

@@ -1,4 +1,4 @@
-"""PatientID (0010,0020) and who issued it -> the identifier that a Patient is found by (docs/mapping.md, Identity)."""
+"""PatientID (0010,0020) and its issuer -> the identifier that a Patient is found by (docs/mapping.md, Identity)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,7 +24,7 @@ Qualifiers = Sequence[Mapping[str, Any]]
 def patient_identifier(
     options: MappingOptions, patient_id: str, issuer: str | None, qualifiers: Qualifiers | None = None
 ) -> dict[str, Any]:
-    """Raises InvalidValueError where the issuer is named and cannot be used: it may be another patient's PatientID."""
+    """Raises InvalidValueError if an issuer is named but cannot be used: it may be another patient's PatientID."""
     system = _system(options, issuer, qualifiers)
     type_ = {"type": {"coding": [{"system": IDENTIFIER_TYPE_SYSTEM, "code": options.identifier_type}]}}
     # FHIR has no empty strings: the specification's empty system is an identifier without one.
@@ -42,9 +42,9 @@ def other_identifiers(
     issuer: str | None,
     qualifiers: Qualifiers | None,
 ) -> list[dict[str, Any]]:
-    """Of each item of OtherPatientIDsSequence that says whose number it is: without a system it would be anybody's.
+    """The identifiers in OtherPatientIDsSequence whose issuer gives a system: without one they would be ambiguous.
 
-    Numbers of wristbands (TypeOfPatientID RFID, BARCODE) name a thing, not a patient. Raises InvalidItemsError.
+    Numbers of wristbands (TypeOfPatientID RFID, BARCODE) identify a thing, not a patient. Raises InvalidItemsError.
     """
     if not options.other_patient_ids:
         return []
@@ -61,7 +61,7 @@ def other_identifiers(
 
 
 def is_other(identifier: Mapping[str, Any]) -> bool:
-    """Whether it is one of these: a Patient is never found by it."""
+    """Whether the identifier is from OtherPatientIDsSequence: a Patient is never found by it."""
     return any(one.get("url") == _OTHER for one in objects(identifier.get("extension")))
 
 

@@ -1,4 +1,4 @@
-"""What was done and why: by codes; what only the request says, and texts, stand in where none is there."""
+"""What was done and why: by codes; if there are none, by what was requested, and by texts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
@@ -10,7 +10,7 @@ from shared.mapping.dicom_json import Tag, read
 from shared.mapping.text import InvalidItemsError, each
 
 _DESCRIPTION = 2
-"""The place of RequestedProcedureDescription among the row's tags."""
+"""The index of RequestedProcedureDescription among the row's tags."""
 Items = Sequence[Mapping[str, Any]]
 _REASON = Tag.of("(0040,100A) ReasonForRequestedProcedureCodeSequence")
 _REASON_TEXT = Tag.of("(0040,1002) ReasonForTheRequestedProcedure")
@@ -24,9 +24,9 @@ def procedures(
     protocol: Items | None,
     identified: Items | None,
 ) -> list[dict[str, Any]]:
-    """The procedure that was done; where no code of it is there what was requested, then the protocol.
+    """The procedure that was done; without a code of it, what was requested, else the protocol.
 
-    Raises InvalidItemsError, of the first sequence that is broken.
+    Raises InvalidItemsError for the first sequence that is invalid.
     """
     schemes = schemes_of(options, identified)
     fault: InvalidItemsError | None = None
@@ -52,7 +52,7 @@ def _as_text(description: str | None) -> list[dict[str, Any]]:
 def reasons(
     options: MappingOptions, items: Items | None, requests: Items | None, text: str | None, identified: Items | None
 ) -> list[dict[str, Any]]:
-    """Reasons stand beside the study, or in each request that it answers (PS3.3 10.6); a text where no code says it."""
+    """The reasons of the study and of each request that it fulfils (PS3.3 10.6); a text only if no code has it."""
     rules: list[str] = []
     asked = _sound(rules, lambda: each(requests or (), lambda request: read(request, _REASON) or []))
     found = _sound(
@@ -61,7 +61,7 @@ def reasons(
     texts = [text, *_sound(rules, lambda: each(requests or (), lambda request: read(request, _REASON_TEXT)))]
     coded = {one.get("text") for one in found}
     unique: dict[str, dict[str, Any]] = {}
-    for one in [*found, *({"text": said} for said in texts if said and said not in coded)]:
+    for one in [*found, *({"text": one} for one in texts if one and one not in coded)]:
         unique.setdefault(repr(one), one)
     if rules:
         raise InvalidItemsError(rules, list(unique.values()))
@@ -69,7 +69,7 @@ def reasons(
 
 
 def _sound(rules: list[str], read_: Callable[[], list[Any]]) -> list[Any]:
-    """What is read, without the items that are invalid; the rules that these break are added to `rules`."""
+    """What is read, without the invalid items; the rules that they break are added to `rules`."""
     try:
         return read_()
     except InvalidItemsError as error:

@@ -1,4 +1,4 @@
-"""Who made a series, and what an instance is called -> ImagingStudy.series.performer, series.instance.title."""
+"""Performers of a series and titles of instances -> ImagingStudy.series.performer, series.instance.title."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ support the series."""
 def performers(
     _options: MappingOptions, physicians: Sequence[PersonName] | None, operators: Sequence[PersonName] | None
 ) -> list[dict[str, Any]]:
-    """Display only; whoever has no name, or is named twice in one part, is left out."""
+    """Performers by display name only; without those that have no name, or are named twice for one function."""
     named = [(_PERFORMER, one) for one in physicians or ()] + [(_OPERATOR, one) for one in operators or ()]
     found = [{"function": function, "actor": {"display": text}} for function, one in named if (text := spoken(one))]
     return [one for at, one in enumerate(found) if one not in found[:at]]
@@ -27,7 +27,7 @@ def performers(
 def title(_options: MappingOptions, names: Sequence[Mapping[str, Any]] | None, document: str | None) -> str | None:
     """An encapsulated document's own title (PS3.3 C.24.2), else the name of a report or of a selection of key objects.
 
-    That is its root's concept (PS3.3 C.17.3, C.17.6.2). Raises InvalidItemsError, which has the title all the same.
+    That name is the root's concept (PS3.3 C.17.3, C.17.6.2). Raises InvalidItemsError, with the title that is left.
     """
     try:
         concepts = codeable_concepts(names or ())

@@ -1,4 +1,4 @@
-"""What DICOM and FHIR say of one study, line by line. What differs is the merge's to say: see `Mark`."""
+"""What DICOM and FHIR say about one study, line by line. The merge decides what counts as a difference: see `Mark`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,14 +10,14 @@ from shared.mapping.held import as_list, objects, text
 from shared.model.fhir import Resource
 
 Changed = Callable[[str], bool]
-"""Whether the merge, run dry, changes anything at or below a path of the ImagingStudy, or of the Patient."""
+"""Whether a dry run of the merge changes anything at or below a path of the ImagingStudy, or of the Patient."""
 
 
 class Mark(StrEnum):
-    """What the merge makes of a line.
+    """The result for a line.
 
-    `LEFT`: the two sides differ, and FHIR's stays: another system wrote it, or the settings do not let it change.
-    `UNKNOWN`: a side could not be read, or the two differ and the merge could not be run.
+    `DIFFERS`: the merge would change it. `LEFT`: the sides differ, and FHIR's value stays, as another system wrote it
+    or the settings forbid the change. `UNKNOWN`: a side could not be read, or they differ and the merge could not run.
     """
 
     SAME = "same"
@@ -28,10 +28,10 @@ class Mark(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """The study and its patient as resources: those that FHIR holds, or those that DICOM alone would make.
+    """The study and its patient as resources: those that FHIR holds, or those that would be made from DICOM alone.
 
-    `instances`: how many each series has, by its UID, where the resource does not tell it. `is_read`: False where
-    nobody knows what this side holds.
+    `instances`: how many each series has, by its UID, if the resource does not say. `is_read`: False if this side
+    could not be read.
     """
 
     study: Resource | None = None
@@ -42,7 +42,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One thing that both sides say: its name, its element, and the values on either side."""
+    """One line: its DICOM name, its FHIR element, and the values on either side."""
 
     name: str
     element: str
@@ -53,7 +53,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class SeriesSide:
-    """A series as one side has it."""
+    """A series on one side."""
 
     number: str
     modality: str
@@ -64,7 +64,7 @@ class SeriesSide:
 
 @dataclass(frozen=True, slots=True)
 class SeriesLine:
-    """A series on both sides; None: this side does not have it."""
+    """A series on both sides; None if a side does not have it."""
 
     series_instance_uid: str
     dicom: SeriesSide | None
@@ -74,7 +74,7 @@ class SeriesLine:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """`paths`: what of the resource is changed where the line differs."""
+    """`paths`: the elements of the resource that a merge changes if the line differs."""
 
     name: str
     element: str
@@ -132,42 +132,43 @@ _ROWS = (
 
 
 def lines(dicom: Side, fhir: Side, study: Changed | None, patient: Changed | None) -> list[Line]:
-    """The patient and the study. `study` and `patient` tell what the merge changes; None: it could not be run."""
+    """The lines of patient and study. `study`, `patient`: what the merge changes; None if it could not run."""
     made = []
     for row in _ROWS:
         changed = patient if row.element.startswith("Patient.") else study
-        said, held = tuple(row.values(dicom)), tuple(row.values(fhir))
-        is_same = set(said) <= set(held) and bool(said or not held)
+        in_dicom, in_fhir = tuple(row.values(dicom)), tuple(row.values(fhir))
+        is_same = set(in_dicom) <= set(in_fhir) and bool(in_dicom or not in_fhir)
         mark = _mark(row.paths, changed, is_same=is_same)
         if mark is Mark.LEFT and changed is patient and study is not None and study("subject"):
-            mark = Mark.DIFFERS  # it is another Patient's line, and goes with the link
-        made.append(Line(row.name, row.element, said, held, mark))
+            mark = Mark.DIFFERS  # the study will link to another Patient
+        made.append(Line(row.name, row.element, in_dicom, in_fhir, mark))
     made += _counts(dicom, fhir, study)
     return made if dicom.is_read and fhir.is_read else [replace(one, mark=Mark.UNKNOWN) for one in made]
 
 
 def series_lines(dicom: Side, fhir: Side, study: Changed | None) -> list[SeriesLine]:
-    """The series of either side, those of DICOM first."""
-    said, held = _series(dicom), _series(fhir)
+    """The series of both sides, those of DICOM first."""
+    in_dicom, in_fhir = _series(dicom), _series(fhir)
     made = []
-    for uid in dict.fromkeys([*said, *held]):
+    for uid in dict.fromkeys([*in_dicom, *in_fhir]):
         path = f"series.where(uid = '{uid}')"
-        mark = _mark((path,), study, is_same=said.get(uid) == held.get(uid))
-        made.append(SeriesLine(uid, said.get(uid), held.get(uid), mark))
+        mark = _mark((path,), study, is_same=in_dicom.get(uid) == in_fhir.get(uid))
+        made.append(SeriesLine(uid, in_dicom.get(uid), in_fhir.get(uid), mark))
     return made if dicom.is_read and fhir.is_read else [replace(one, mark=Mark.UNKNOWN) for one in made]
 
 
 def _counts(dicom: Side, fhir: Side, study: Changed | None) -> list[Line]:
-    said, held = _series(dicom), _series(fhir)
+    series_in_dicom, series_in_fhir = _series(dicom), _series(fhir)
     numbers: tuple[tuple[str, str, Callable[[Mapping[str, SeriesSide]], int]], ...] = (
         ("Series", "numberOfSeries", len),
         ("Instances", "numberOfInstances", lambda side: sum(one.instances for one in side.values())),
     )
     found = []
     for name, element, count in numbers:
-        told = (fhir.study or {}).get(element)
-        in_dicom, in_fhir = count(said), told if isinstance(told, int) else count(held)
-        # Where the numbers themselves are not written they follow from the series.
+        stated = (fhir.study or {}).get(element)
+        in_dicom = count(series_in_dicom)
+        in_fhir = stated if isinstance(stated, int) else count(series_in_fhir)
+        # If the numbers themselves are not written, they follow from the series.
         paths = (element,) if in_dicom == in_fhir else (element, "series")
         mark = _mark(paths, study, is_same=in_dicom == in_fhir)
         on_dicom = (str(in_dicom),) if dicom.is_read else ()

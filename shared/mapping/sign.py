@@ -1,7 +1,7 @@
-"""The sign that says which resources the app made, and what others have put on them since.
+"""The sign by which the app recognizes the resources that it made, and what others have put on them since.
 
-Servers differ in what they keep of `meta`: HAPI drops `meta.source` by default, others keep it and drop tags. We write
-both, and know a resource as ours by either.
+Servers differ in what they keep of `meta`: HAPI drops `meta.source` by default, others keep it and drop tags. The app
+writes both, and either is enough.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,11 +22,11 @@ from shared.mapping.table import elements_of, rows_of
 from shared.model.fhir import Resource
 
 _NEUTRAL = {"resourceType", "id", "meta", "text", "implicitRules", "language"}
-"""What every resource has, or a server adds by itself."""
+"""Elements that every resource has, or that a server adds by itself."""
 
 
 def signed(resource: Resource, service_url: str) -> Resource:
-    """The resource with our tag: those made before tags were written get theirs when there is a reason to write."""
+    """The resource with our tag; one from an early release, which wrote none, gets it when it is written again."""
     if _has_tag(resource, service_url):
         return resource
     meta = resource.get("meta", {})
@@ -34,26 +34,26 @@ def signed(resource: Resource, service_url: str) -> Resource:
 
 
 def is_ours(resource: Resource, service_url: str) -> bool:
-    """Whether we made the resource for this DICOM service: by `meta.source`, to which HAPI adds `#...`, or its tag.
+    """Whether the app made the resource for this DICOM service, by `meta.source` (HAPI adds `#...` to it) or the tag.
 
-    A source that is another system's says that it has made the resource its own: servers keep a tag through that.
+    With another system's source it is that system's, even if a server has kept our tag on it.
     """
     source = str(resource.get("meta", {}).get("source", "")).split("#")[0]
     return _same(source, service_url) if source else _has_tag(resource, service_url)
 
 
 def bears_no_sign(resource: Resource) -> bool:
-    """Whether nothing says who made the resource: no `meta.source`, and no tag of the app for any DICOM service."""
+    """Whether the resource has neither a `meta.source` nor a tag of the app for any DICOM service."""
     meta = resource.get("meta", {})
     source = str(meta.get("source", "")).split("#")[0]
     return not source and all(one.get("system") != SIGN_SYSTEM for one in meta.get("tag", []))
 
 
 def is_only_ours(resource: Resource, options: MappingOptions, record: AbstractSet[str] | None = None) -> bool:
-    """Whether nothing on a resource of ours is somebody else's: an element, or an item of a list, that we do not write.
+    """Whether nothing on a resource of ours is somebody else's, so that it may be deleted.
 
-    What others have made their own is never deleted. `record`: the marks of what we wrote, where there is a record;
-    without one the shape of an item tells.
+    An element or an item of a list is somebody else's if it is not in the `record`, the marks of what we wrote; without
+    a record, if it does not have the shape of what we write.
     """
     kind = resource["resourceType"]
     known = _NEUTRAL | {row.element for row in rows_of(kind)} | {"series", "extension"}
@@ -78,17 +78,17 @@ def _is_recorded(resource: Resource, options: MappingOptions, record: AbstractSe
 
 
 def are_doubles(resources: Sequence[Resource], options: MappingOptions) -> bool:
-    """Whether we made them all, and nobody else has put anything on any: two hosts made one resource twice."""
+    """Whether two hosts of the app have made one resource twice: all are ours, and have nothing of somebody else's."""
     return all(is_ours(one, options.service_url) and is_only_ours(one, options, recorded(one)) for one in resources)
 
 
 def by_id(resource: Resource) -> tuple[int, str]:
-    """An order of doubles that no write changes."""
+    """A sort key for doubles that no write changes."""
     return len(resource["id"]), resource["id"]
 
 
 def named(resources: Sequence[Resource]) -> str:
-    """The resources as a message names them."""
+    """The resources' references, as messages name them."""
     return ", ".join(f"{one['resourceType']}/{one['id']}" for one in resources)
 
 
@@ -104,14 +104,14 @@ def _same(url: str, service_url: str) -> bool:
 
 
 def _is_uid_or_accession(resource: Resource, identifier: Mapping[str, Any], options: MappingOptions) -> bool:
-    """Ours are DICOM UIDs, irradiation events' among them, our own, and accession numbers without a system."""
+    """Ours are DICOM UIDs (also of irradiation events), the app's own identifiers, accession numbers without system."""
     if identifier.get("system") in (options.uid_system, SIGN_SYSTEM) or is_study_uid(resource, identifier, options):
         return True
     return "system" not in identifier and is_of_type_accession(identifier)
 
 
 def _is_of_report(observation: Resource, identifier: Mapping[str, Any], options: MappingOptions) -> bool:
-    """Without a record, a number with a system is ours where the settings name the system, or where it is alone."""
+    """An accession number with a system is ours if the settings name the system, or if it is the only one."""
     if _is_uid_or_accession(observation, identifier, options):
         return True
     is_alone = sum(map(is_of_type_accession, observation["identifier"])) == 1
@@ -119,7 +119,7 @@ def _is_of_report(observation: Resource, identifier: Mapping[str, Any], options:
 
 
 def _is_description(study: Resource, note: Mapping[str, Any], options: MappingOptions) -> bool:
-    """A note of ours is a text alone, and the study's description; without the extended mapping it is the only one."""
+    """A note of ours has only the description as text; without the extended mapping it is the only note."""
     is_ours_ = note.get("text") == study.get("description") if options.extended else len(study["note"]) == 1
     return note.keys() == {"text"} and is_ours_
 
@@ -133,7 +133,7 @@ def _is_only_endpoint(study: Resource, _item: Any, _options: MappingOptions) -> 
 
 
 def _is_patient_id(patient: Resource, identifier: Mapping[str, Any], _options: MappingOptions) -> bool:
-    """The only one that a Patient is found by, or one that it has besides."""
+    """Another PatientID, or the only identifier that the Patient is found by."""
     return is_other(identifier) or sum(not is_other(one) for one in patient["identifier"]) == 1
 
 
@@ -141,12 +141,12 @@ def _is_observer(_observation: Resource, performer: Any, _options: MappingOption
     return is_performer_of_ours(performer)
 
 
-def _is_told(observation: Resource, value: Any, _options: MappingOptions) -> bool:
+def _is_dose_text_of_ours(observation: Resource, value: Any, _options: MappingOptions) -> bool:
     return is_dose_text(observation, value)
 
 
 def _is_of_others(_resource: Resource, _item: Any, _options: MappingOptions) -> bool:
-    """What was never written before there was a record."""
+    """Without a record it is somebody else's: the releases before there was one did not write it."""
     return False
 
 
@@ -163,7 +163,7 @@ _OWN_ITEMS: Mapping[str, Mapping[str, _Rule]] = {
         "identifier": _is_of_report,
         "partOf": _is_only("partOf"),
         "performer": _is_observer,
-        "valueString": _is_told,
+        "valueString": _is_dose_text_of_ours,
     },
     "Patient": {"identifier": _is_patient_id},
 }

@@ -1,7 +1,7 @@
-"""The identifiers of an ImagingStudy that are its StudyInstanceUID, and what they say of whose study it is (ADR 38).
+"""The identifiers of an ImagingStudy that hold its StudyInstanceUID, and the data partition that they show (ADR 38).
 
-A study is found by the identifier of `MappingOptions.uid_system`, which is its data partition's. In a partition it has
-one of `urn:dicom:uid` besides, as profiles demand: who looks for the default partition's study by that finds both.
+A study is found by the identifier with `MappingOptions.uid_system`, the system of its data partition. In a partition it
+also has one with `urn:dicom:uid`, as profiles demand: a search for the default partition's study by that finds both.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,12 +20,12 @@ _PARTITIONS = "/partitions/"
 
 
 def study_identifier(options: MappingOptions, uid: str) -> dict[str, str]:
-    """The one that the study is found by."""
+    """The identifier that the study is found by."""
     return {"system": options.uid_system, "value": f"{_OID}{uid}"}
 
 
 def study_identifiers(options: MappingOptions, uid: str) -> list[dict[str, Any]]:
-    """Those of a study that the app makes: the one that it is found by first."""
+    """The identifiers of a study that the app makes; the first is the one that it is found by."""
     own = study_identifier(options, uid)
     if options.uid_system == DICOM_UID_SYSTEM or not options.study_uid_in_partitions:
         return [{"type": TYPE, **own}]
@@ -33,7 +33,7 @@ def study_identifiers(options: MappingOptions, uid: str) -> list[dict[str, Any]]
 
 
 def with_study_identifiers(study: Resource, options: MappingOptions) -> Resource:
-    """A study of ours with what one that is made now has: those of before get it when there is a reason to write."""
+    """A study of ours with the identifiers that a new one has; called when an older study is written again."""
     uid = uid_of(study, options)
     if not options.extended or not uid:
         return study
@@ -48,7 +48,7 @@ def with_study_identifiers(study: Resource, options: MappingOptions) -> Resource
 
 
 def places_of(study: Resource, options: MappingOptions) -> Iterator[tuple[str, str]]:
-    """Data partition and StudyInstanceUID by each identifier that is one. `options`: the default partition's."""
+    """Data partition and StudyInstanceUID of each identifier with a UID. `options`: the default partition's."""
     of_partitions = f"{options.service_url}{_PARTITIONS}"
     for system, uid in _uids(study):
         if system.startswith(of_partitions):
@@ -58,7 +58,7 @@ def places_of(study: Resource, options: MappingOptions) -> Iterator[tuple[str, s
 
 
 def place_of(study: Resource, options: MappingOptions) -> tuple[str, str] | None:
-    """Data partition and StudyInstanceUID of a study of the DICOM service; None where it has no such identifier.
+    """Data partition and StudyInstanceUID of a study of the DICOM service; None if it has no such identifier.
 
     `options`: the default partition's.
     """
@@ -66,21 +66,21 @@ def place_of(study: Resource, options: MappingOptions) -> tuple[str, str] | None
 
 
 def uid_of(study: Resource, options: MappingOptions) -> str:
-    """Its StudyInstanceUID; empty where it has none of this data partition."""
+    """The StudyInstanceUID; empty if the study has none of this data partition."""
     values = (value for system, value in _uids(study) if system == options.uid_system)
     return next((value for value in values if not is_of_another_partition(study, value, options)), "")
 
 
 def is_study(study: Resource, uid: str, options: MappingOptions) -> bool:
-    """Whether it is the study of that StudyInstanceUID in this data partition."""
+    """Whether the study has this StudyInstanceUID in this data partition."""
     is_there = (options.uid_system, uid) in _uids(study)
     return is_there and not is_of_another_partition(study, uid, options)
 
 
 def is_of_another_partition(study: Resource, uid: str, options: MappingOptions) -> bool:
-    """Whether the UID is that of a study of another data partition, of this DICOM service or another's.
+    """Whether the UID is that of a study of another data partition, of this DICOM service or another one.
 
-    Only the default partition has its system in common with others.
+    Only the default partition shares its system with others.
     """
     if options.uid_system != DICOM_UID_SYSTEM:
         return False
@@ -89,14 +89,14 @@ def is_of_another_partition(study: Resource, uid: str, options: MappingOptions) 
 
 
 def is_study_uid(study: Resource, identifier: Mapping[str, Any], options: MappingOptions) -> bool:
-    """Whether the identifier is the study's UID by one of the systems that the app writes it under."""
+    """Whether the identifier holds the study's UID with one of the systems that the app uses for it."""
     systems = (options.uid_system, DICOM_UID_SYSTEM, options.service_url)
     uids = {value for system, value in _uids(study) if system == options.uid_system}
     return identifier.get("system") in systems and text(identifier.get("value")).removeprefix(_OID) in uids
 
 
 def _uids(study: Resource) -> Iterator[tuple[str, str]]:
-    """System and UID of each identifier that is one."""
+    """System and UID of each identifier that holds a UID."""
     for one in objects(study.get("identifier")):
         value = text(one.get("value"))
         if value.startswith(_OID):

@@ -1,6 +1,6 @@
-"""Texts and numbers (PS3.5 6.2), but for dates and names. pydicom's tables decide lengths and characters.
+"""Texts and numbers (PS3.5 6.2), except dates and names. pydicom's tables decide lengths and characters.
 
-No error here carries the value.
+No error here contains the value.
 """
 
 import re
@@ -20,14 +20,14 @@ _TAG = re.compile("[0-9A-Fa-f]{8}")
 _WHOLE = re.compile("-?[0-9]{1,20}")
 _IS_RANGE = range(-(2**31), 2**31)
 _MOST_RULES = 5
-"""That are named of one list's items; the rest is counted."""
+"""Rules that are named for the items of one list; the rest is counted."""
 _DECIMAL_LIMIT = 10**18  # FHIR: decimals of 18 digits are safe everywhere; and no NaN, no infinity
 _DIGITS = Context(prec=18)
 _WHOLE_LIMIT = 2.0**64
 
 
 class InvalidValueError(ValueError):
-    """A value breaks a rule. The message is the rule, never the value. `of_tag`: which of its row's tags it is."""
+    """A value breaks a rule. The message is the rule, never the value. `of_tag`: the index of the row's tag."""
 
     def __init__(self, rule: str, *, of_tag: int = 0) -> None:
         super().__init__(rule)
@@ -35,17 +35,17 @@ class InvalidValueError(ValueError):
 
 
 class InvalidItemsError(InvalidValueError):
-    """Items of a list break rules; `rest` is what its other items say."""
+    """Items of a list break rules. `rest`: what the other items say."""
 
     def __init__(self, rules: Sequence[str], rest: Any, *, of_tag: int = 0) -> None:
-        told = [*rules[:_MOST_RULES], *([f"and {len(rules) - _MOST_RULES} more"] if len(rules) > _MOST_RULES else [])]
-        super().__init__("; ".join(told), of_tag=of_tag)
+        more = [f"and {len(rules) - _MOST_RULES} more"] if len(rules) > _MOST_RULES else []
+        super().__init__("; ".join([*rules[:_MOST_RULES], *more]), of_tag=of_tag)
         self.rules = rules
         self.rest = rest
 
 
 def each(items: Iterable[Any], read: Callable[[Any], Any]) -> list[Any]:
-    """What is read of each item. Raises InvalidItemsError where some are invalid, once all are read."""
+    """What is read of each item. Raises InvalidItemsError after all are read, if some are invalid."""
     rest: list[Any] = []
     rules: dict[str, None] = {}
     for item in items:
@@ -62,7 +62,7 @@ def each(items: Iterable[Any], read: Callable[[Any], Any]) -> list[Any]:
 
 
 def text(item: Any, vr: str) -> str:
-    """The item without its padding, held against the VR's length and FHIR's characters."""
+    """The item without its padding, checked against the VR's length and FHIR's characters."""
     if not isinstance(item, str):
         raise InvalidValueError("a string is expected")
     stripped = item.strip(PADDING)
@@ -109,7 +109,7 @@ def tag(item: Any) -> str:
 
 
 def whole_number(item: Any, within: range) -> int:
-    """PS3.5 6.2, VR SS, US and the like: a JSON number (PS3.18 F.2.3.1); those of 64 bits may be a string too."""
+    """PS3.5 6.2, VR SS, US and the like: a JSON number (PS3.18 F.2.3.1), or a string of digits."""
     if (isinstance(item, str) and _WHOLE.fullmatch(item)) or _is_whole(item):
         item = int(item)
     if isinstance(item, bool) or not isinstance(item, int) or item not in within:
@@ -131,15 +131,15 @@ def integer_string(item: Any) -> int:
 
 
 def _is_whole(item: Any) -> bool:
-    """Whether it is a whole number that is written with a point or an exponent, `3.0`, and small enough to look at."""
+    """Whether it is a whole number that is written with a point or an exponent, such as `3.0`, below 2^64."""
     return isinstance(item, float | Decimal) and abs(float(item)) < _WHOLE_LIMIT and item == int(item)
 
 
 def decimal_string(item: Any) -> int | Decimal:
     """PS3.5 6.2, VR DS: a decimal number; DICOM JSON allows number or string (PS3.18 F.2.3.1).
 
-    Its digits are kept, zeros at the end too: they say how exact it is (R4 datatypes, decimal). More than 16 characters
-    are taken, since devices write them, and rounded to 18 digits, which are safe everywhere.
+    Its digits are kept, also zeros at the end, as they show the precision (R4 datatypes, decimal). More than 16
+    characters are accepted, since devices write them, and rounded to 18 digits, which every FHIR server keeps.
     """
     if isinstance(item, str):
         written = item.strip(PADDING)

@@ -1,4 +1,4 @@
-"""What is to be written -> one transaction Bundle (FHIR R4, http.html#transaction), and what its answer says."""
+"""Writes -> one transaction Bundle (FHIR R4, http.html#transaction), and what its response makes of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,17 +10,15 @@ from shared.mapping.held import ODD, text, whole
 from shared.model.fhir import Resource, Written
 
 _LINKS = ("subject", "endpoint")
-"""Where an ImagingStudy points to what may be made beside it."""
+"""The elements of an ImagingStudy that link to resources of the same transaction."""
 _ESCAPED = str.maketrans({"\\": "\\\\", "|": "\\|", ",": "\\,", "$": "\\$"})
 
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """A resource to create unless a search for `if_none_exist` finds one; empty: whatever is there.
+    """A resource to create, unless the search `if_none_exist` finds one; if that is empty, in any case.
 
-    `name` is its `urn:uuid:`.
-
-    `query` is the search that we find it by.
+    `name`: its `urn:uuid:`. `query`: the search that the app finds it by.
     """
 
     name: str
@@ -31,7 +29,7 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """A resource to replace, if it is still the version that we read. `query` is the search that finds it."""
+    """A resource to replace, if it is still the version that was read. `query`: the search that finds it."""
 
     resource: Resource
     query: str = ""
@@ -39,9 +37,9 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """A resource to delete, if it is still the version that we read. `query` is the search that finds it.
+    """A resource to delete, if it is still the version that was read. `query`: the search that finds it.
 
-    Not all servers heed If-Match on a delete: it is replaced by `marked` first, which says that it is to go.
+    Not all servers heed If-Match on a delete, so it is first replaced by `marked`, which says that it is to be deleted.
     """
 
     resource: Resource
@@ -53,17 +51,17 @@ Write = Create | Update | Delete
 
 
 def name_of(write: Write) -> str:
-    """What tells one write of a transaction from the others."""
+    """What identifies a write within its transaction: the name of a create, else the reference."""
     return write.name if isinstance(write, Create) else reference_of(write.resource)
 
 
 def reference_of(resource: Resource) -> str:
-    """`Patient/7`."""
+    """The reference to a resource, `Patient/7`."""
     return f"{resource['resourceType']}/{resource['id']}"
 
 
 def as_they_stand(writes: Sequence[Write]) -> list[Write]:
-    """The writes with what was laid aside of the resources when they were read; without those that change nothing."""
+    """The writes with all that was set aside when the resources were read; without those that change nothing."""
     return [whole_ for write in writes if (whole_ := _whole(write)) is not None]
 
 
@@ -78,24 +76,24 @@ def _whole(write: Write) -> Write | None:
 
 
 def marking(writes: Sequence[Write]) -> list[Write]:
-    """The writes of the first transaction: what is to be deleted is marked, unless it is so already."""
+    """The writes of the first transaction: what is to be deleted is marked, unless it is marked already."""
     marked = [Update(one.marked, one.query) if isinstance(one, Delete) else one for one in writes]
     return [new for new, old in zip(marked, writes, strict=True) if new.resource != old.resource or new is old]
 
 
-def written(writes: Sequence[Write], answers: Sequence[Written]) -> list[Resource | None]:
-    """The resources as the server holds them now, by what it answered; None for what is gone, or not told.
+def written(writes: Sequence[Write], responses: Sequence[Written]) -> list[Resource | None]:
+    """The resources as the server holds them now; None if deleted, or if its response gives no reference or version.
 
     Names inside the bundle (`urn:uuid:...`) are replaced by the references that they became.
     """
-    told = list(zip(writes, answers, strict=True))
-    names = {write.name: one.reference for write, one in told if isinstance(write, Create) and one.reference}
-    references = [one.reference or (None if isinstance(write, Create) else name_of(write)) for write, one in told]
+    pairs = list(zip(writes, responses, strict=True))
+    names = {write.name: one.reference for write, one in pairs if isinstance(write, Create) and one.reference}
+    references = [one.reference or (None if isinstance(write, Create) else name_of(write)) for write, one in pairs]
     return [
         _held(write.resource, reference, one.version, names)
         if reference and one.version and not isinstance(write, Delete)
         else None
-        for (write, one), reference in zip(told, references, strict=True)
+        for (write, one), reference in zip(pairs, references, strict=True)
     ]
 
 
@@ -114,7 +112,7 @@ def _linked(value: Any, names: Mapping[str, str]) -> Any:
 
 
 def transaction_bundle(writes: Sequence[Write]) -> Resource:
-    """The Bundle; its entries stand in the order of `writes`, and so do the answer's."""
+    """The Bundle, with its entries in the order of `writes`; those of its response have the same order."""
     return {"resourceType": "Bundle", "type": "transaction", "entry": [_entry(write) for write in writes]}
 
 
@@ -125,17 +123,17 @@ def identifier_query(system: str, value: str) -> str:
 
 
 def value_query(value: str) -> str:
-    """`identifier=value`, whatever its system."""
+    """`identifier=value`, with any system."""
     return f"identifier={quote(_escape(value), safe='')}"
 
 
 def tag_query(system: str, code: str) -> str:
-    """`_tag=system|code`, likewise."""
+    """`_tag=system|code`, escaped in the same way."""
     return f"_tag={quote(_escape(system) + '|' + _escape(code), safe='')}"
 
 
 def source_query(url: str) -> str:
-    """`_source=url`, likewise."""
+    """`_source=url`, escaped in the same way."""
     return f"_source={quote(_escape(url), safe='')}"
 
 

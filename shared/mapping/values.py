@@ -1,4 +1,4 @@
-"""Which rule a tag's values are held against: by its VR, and for some tags by what PS3.3 says of them."""
+"""Which rule a tag's values must keep: by its VR, and for some tags also by PS3.3."""
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
@@ -12,18 +12,18 @@ CODES: Mapping[str, frozenset[str]] = {
     "Laterality": frozenset("RL"),
     "ImageLaterality": frozenset("RLUB"),
 }
-"""Code values that PS3.3 enumerates for a tag, over and above its VR's rules."""
+"""Code values that PS3.3 enumerates for a tag, in addition to its VR's rules."""
 
 
 def parser(keyword: str, vr: str) -> Callable[[Any], Any]:
-    """The function that parses one item of the tag's value; that raises InvalidValueError.
+    """The function that parses one item of the tag's value, and raises InvalidValueError.
 
-    Raises ValueError where there is none: PS3.18 F.2.2 has such values as bulk data.
+    Raises ValueError if there is none for the VR, as its values are bulk data (PS3.18 F.2.2).
     """
     if keyword == "TimezoneOffsetFromUTC":
-        return _remembered(dates.utc_offset)
+        return _cached(dates.utc_offset)
     if keyword in CODES:
-        return _remembered(partial(_code, codes=CODES[keyword]))
+        return _cached(partial(_code, codes=CODES[keyword]))
     if vr not in _PARSERS:
         raise ValueError(
             f"{keyword}: values of VR {vr} are binary, which no metadata holds: no row can be made of them"
@@ -31,10 +31,10 @@ def parser(keyword: str, vr: str) -> Callable[[Any], Any]:
     return _PARSERS[vr]
 
 
-def _remembered(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Of texts that come again and again: codes, days, times of day, offsets."""
-    known = lru_cache(maxsize=1024)(parse)
-    return lambda item: known(item) if isinstance(item, str) else parse(item)
+def _cached(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The same function with a cache, for texts that repeat: codes, days, times of day, offsets."""
+    cached = lru_cache(maxsize=1024)(parse)
+    return lambda item: cached(item) if isinstance(item, str) else parse(item)
 
 
 def _code(item: Any, codes: frozenset[str]) -> str:
@@ -59,8 +59,8 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "AE": partial(text.text, vr="AE"),
     "AS": text.age_string,
     "AT": text.tag,
-    "CS": _remembered(text.code_string),
-    "DA": _remembered(dates.calendar_date),
+    "CS": _cached(text.code_string),
+    "DA": _cached(dates.calendar_date),
     "DS": text.decimal_string,
     "DT": dates.date_time,
     "FD": text.decimal_string,
@@ -75,7 +75,7 @@ _PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "SS": _whole(16, signed=True),
     "ST": partial(text.text, vr="ST"),
     "SV": _whole(64, signed=True),
-    "TM": _remembered(dates.time_of_day),
+    "TM": _cached(dates.time_of_day),
     "UC": partial(text.text, vr="UC"),
     "UI": text.uid,
     "UL": _whole(32),
