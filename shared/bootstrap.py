@@ -86,7 +86,22 @@ def check(number: int | None = None) -> Check:
 
 def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
     """The app for these settings. It sends no request yet. `shown`: the settings as an operator may see them."""
-    mapping = MappingOptions(
+    mapping = _mapping_options(settings)
+    dicom, fhir, learned = dicom_access(settings), fhir_access(settings), LearnedCapabilities()
+    return App(
+        ports=_ports(settings, dicom, fhir, TICK, Deadline(), _telemetry(settings), learned),
+        watch=_ports(settings, dicom, fhir, STATUS, ThreadDeadline(), SILENT, learned),
+        options=_batch_options(settings, mapping),
+        outages=OutageLog(_utc_now),
+        settings=shown or {},
+        health_max_age=timedelta(seconds=settings.health_max_age_seconds),
+        questions=lambda: [Question(*one) for one in _self_check(settings, mapping, learned).questions()],
+        study_page=_study_page(settings, mapping, dicom, fhir, learned) if settings.is_study_page_on else None,
+    )
+
+
+def _mapping_options(settings: Settings) -> MappingOptions:
+    return MappingOptions(
         service_url=settings.dicom_url,
         patient_system=settings.patient_system,
         use_issuer=settings.is_issuer_used,
@@ -112,32 +127,25 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
         accession_issuers=settings.accession_issuers,
         order_link=settings.order_link,
     )
-    dicom, fhir, learned = dicom_access(settings), fhir_access(settings), LearnedCapabilities()
-    return App(
-        ports=_ports(settings, dicom, fhir, TICK, Deadline(), _telemetry(settings), learned),
-        watch=_ports(settings, dicom, fhir, STATUS, ThreadDeadline(), SILENT, learned),
-        options=BatchOptions(
-            mapping,
-            size=settings.batch_size,
-            tick_budget_seconds=settings.tick_budget_seconds,
-            total_retry_seconds=settings.total_retry_seconds,
-            max_slices=settings.max_slices,
-            quiet_seconds=min(60, settings.health_max_age_seconds / 3),
-            settle_seconds=settings.settle_seconds,
-            order_look_back_days=settings.order_look_back_days,
-            audit=AuditOptions(
-                settings.audit_mode,
-                settings.audit_max_deletes,
-                settings.audit_delete_after_seconds,
-                settings.audit_requests_per_hour,
-            ),
-            standstill_seconds=max(settings.health_max_age_seconds, 2 * settings.gap_grace_seconds),
+
+
+def _batch_options(settings: Settings, mapping: MappingOptions) -> BatchOptions:
+    return BatchOptions(
+        mapping,
+        size=settings.batch_size,
+        tick_budget_seconds=settings.tick_budget_seconds,
+        total_retry_seconds=settings.total_retry_seconds,
+        max_slices=settings.max_slices,
+        quiet_seconds=min(60, settings.health_max_age_seconds / 3),
+        settle_seconds=settings.settle_seconds,
+        order_look_back_days=settings.order_look_back_days,
+        audit=AuditOptions(
+            settings.audit_mode,
+            settings.audit_max_deletes,
+            settings.audit_delete_after_seconds,
+            settings.audit_requests_per_hour,
         ),
-        outages=OutageLog(_utc_now),
-        settings=shown or {},
-        health_max_age=timedelta(seconds=settings.health_max_age_seconds),
-        questions=lambda: [Question(*one) for one in _self_check(settings, mapping, learned).questions()],
-        study_page=_study_page(settings, mapping, dicom, fhir, learned) if settings.is_study_page_on else None,
+        standstill_seconds=max(settings.health_max_age_seconds, 2 * settings.gap_grace_seconds),
     )
 
 

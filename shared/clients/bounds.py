@@ -1,7 +1,7 @@
 """Bounds of one HTTP request: the time by which its whole answer must be there, and how large that may be.
 
-A socket's own timeout begins anew with each byte, so a server that sends one a second would never time out. Here each
-read from the socket, also of headers and chunks, heeds one end for all of them.
+A socket's own timeout begins anew with each byte, so a server that sends one a second would never time out. Here all
+reads from the socket, also of headers and chunks, share one end.
 """
 
 import http.client

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 MOST_WAIT_SECONDS = 86_400.0
-"""The longest wait that is taken from a server; a study waits still less."""
+"""The longest wait that is taken from a server's answer; the caller limits it further."""
 _FIRST_YEAR, _LAST_YEAR = 1970, 9000
 """A date out of this range is ignored, as computing with it could leave the range of datetime."""
 

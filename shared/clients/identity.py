@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from azure.identity import DefaultAzureCredential
 
 RENEWED_BEFORE_SECONDS = 300
-"""How long before it expires a token is renewed: so long, or a quarter of its lifetime if that is less."""
+"""A token is renewed this long before it expires, or a quarter of its lifetime before, if that is less."""
 ASSUMED_LIFE_SECONDS = 300
 """The lifetime if the endpoint gives none: `expires_in` is only recommended (RFC 6749, 5.1)."""
 RETRY_SECONDS = 30
-"""How long after a failed renewal a token that is still valid is used, before the next renewal."""
+"""The time between a failed renewal and the next one, if the token is still valid."""
 _TIMEOUT_SECONDS = (5, 20)
 _MOST_BYTES = 2**20
 _GRANTS = {

@@ -40,7 +40,7 @@ CLOCKS = "set both clocks by NTP"
 class SelfCheck:
     """The questions to all systems. `lease`: one for the check alone, so that no tick is disturbed.
 
-    `deadline`: the deadline that all clients here heed.
+    `deadline`: that of all clients given here, which is set for each step.
     """
 
     def __init__(

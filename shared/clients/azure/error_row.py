@@ -17,7 +17,7 @@ HELD_COLUMNS = ["RowKey", "RetryNumber", "FirstSeen", "LastSeen", "LastTried", "
 
 
 def failure_row(failure: FailedEntry, held: TableEntity | None, time: datetime) -> dict[str, Any]:
-    """The row of a failure. `held`: its row that is there already, whose first time and retries are carried on."""
+    """The row of a failure. `held`: its row that is there already, which keeps FirstSeen and counts RetryNumber on."""
     now = time.isoformat()
     if held and held.get("ResolvedAt") and failure.table is ErrorTable.TRANSIENT_RETRY:
         held = None  # it was synced since, so its retries begin anew

@@ -53,7 +53,7 @@ class OpenRows:
     def begin(self) -> None:
         """To be called when a tick begins.
 
-        If no release before this one made the index, it is made of all open rows. If another host has worked since, it
+        If there is no index yet, it is made of all open rows. If another host has worked since the last tick, the index
         is read anew.
         """
         head = self._head()

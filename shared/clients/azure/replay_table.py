@@ -50,7 +50,8 @@ class ReplayTable:
             return same
         if len(under_way) >= MAX_UNDER_WAY:
             raise TooManyReplaysError(MAX_UNDER_WAY)
-        replay = self._new(request)
+        now = self._now()
+        replay = Replay(newest_first(now), request, ReplayState.QUEUED, created=now, updated=now)
         self._table.submit_transaction([_creation_write(creation, replay.id), ("create", _row(replay))])
         self._delete_old()
         return replay
@@ -118,10 +119,6 @@ class ReplayTable:
         self._etags[row["RowKey"]] = str(row.metadata["etag"])
         replay = record_of(_REPLAY, TABLE, row)
         return replay if replay and replay.id == row["RowKey"] else None
-
-    def _new(self, request: ReplayRequest) -> Replay:
-        now = self._now()
-        return Replay(newest_first(now), request, ReplayState.QUEUED, created=now, updated=now)
 
     def _delete_old(self) -> None:
         old = islice(self._rows(f"RowKey lt '{CREATION}'"), MAX_KEPT, None)

@@ -127,7 +127,7 @@ def _another_came_first(error: BaseException) -> bool:
 unless_another_came_first = retry(
     retry=retry_if_exception(_another_came_first), stop=stop_after_attempt(MAX_ATTEMPTS), reraise=True
 )
-"""Calls a function that reads and writes once more if another client has written what it read."""
+"""Decorates a function that reads a row and writes it: it is called again if another client wrote the row meanwhile."""
 
 
 def newest_first(now: datetime) -> str:

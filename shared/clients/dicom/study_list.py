@@ -55,7 +55,7 @@ class StudyList:
     ) -> tuple[list[ListedStudy], bool]:
         """A page of the studies from `offset` on, and whether there are more. Raises FeedError, OutageError.
 
-        `dates`: the first and the last StudyDate to find. No dates find a study whose StudyDate is missing or invalid.
+        `dates`: the first and the last StudyDate. A study whose StudyDate is missing or invalid is found only without.
         """
         params: dict[str, str | list[str]] = {"limit": str(PAGE), "includefield": [_MODALITIES, _INSTANCES]}
         if dates:

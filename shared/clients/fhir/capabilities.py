@@ -88,7 +88,7 @@ class LearnedCapabilities:
             return self._known
 
     def learn_from_statement(self, statement: CapabilityStatement) -> None:
-        """What the server states of itself. What it was seen to do takes precedence."""
+        """Takes down what the server states of itself. What it was seen to do takes precedence."""
         self.learn(fhir_version=statement.fhir_version, software=statement.software, base=statement.base)
         if statement.batches and self.known.batches is None:
             self.learn(batches=True)
@@ -111,21 +111,21 @@ class LearnedCapabilities:
             self.learn(**refused)
 
     def learn_taken(self, size: int, *, conditional: bool) -> None:
-        """A transaction of `size` entries was applied."""
+        """Takes down that a transaction of `size` entries was applied."""
         with self._lock:
             limit = self._known.limit(conditional=conditional)
             if size > limit.taken:
                 self.learn(**{_kind(conditional): replace(limit, taken=size)})
 
     def learn_too_many(self, size: int, *, conditional: bool) -> None:
-        """A transaction of `size` entries was refused, and then its parts were taken."""
+        """Takes down that a transaction of `size` entries was refused, and then its parts were taken."""
         with self._lock:
             limit = self.known.limit(conditional=conditional)
             self._refused_at[_kind(conditional)] = self._monotonic()
             self.learn(**{_kind(conditional): replace(limit, refused=min(size, limit.refused or size))})
 
     def learn_from_matches(self, resources: list[Resource]) -> None:
-        """Whether the resources that a search finds come with their versions."""
+        """Takes down whether the resources that a search finds come with their versions."""
         if resources and self._known.versions_in_searches is None:
             meta = resources[0].get("meta")
             self.learn(versions_in_searches=isinstance(meta, dict) and "versionId" in meta)

@@ -49,9 +49,9 @@ class Exchange:
         *,
         writes: bool = False,
     ) -> Answer:
-        """The answer, whatever its status, but for what HttpService raises.
+        """The answer, whatever its status, except for those that HttpService raises as errors.
 
-        Caches are told to ask the server, as a search out of a cache would lack what was written since. After a 403 the
+        The headers keep caches from answering, as a search would then lack what was written since. After a 403 the
         server is probed and the request is sent once more. If the probe passes and the answer is 403 again, only this
         request is refused, and FhirRefusedError is raised. `writes`: whether the probe tries a write too.
         """

@@ -58,7 +58,7 @@ _NUMBERS = re.compile(r"(?:HAPI-[0-9]{4}: )+")
 _REFERENCE = re.compile(
     r"\b((?:[A-Z][a-z]+){1,4})/([0-9]{1,19}|[0-9a-f]{24}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![\w-]|\.\w)"
 )
-"""What may be a reference in an issue's text, which is where servers name the resources that refer to another."""
+"""What may be a reference in an issue's text, as servers name there the resources that refer to another."""
 _MOST = 5
 """Issues that are passed on, and paths and numbers of each."""
 _LONGEST_PATH = 200

@@ -75,7 +75,7 @@ class FhirSelfCheck:
         return "R4, and takes transactions"
 
     def search(self) -> str:
-        """Searches that find nothing, for each type that the app reads."""
+        """Searches for what does not exist, in each of the types that every deployment searches."""
         for resource_type in ("ImagingStudy", "Patient", "Endpoint"):
             self._fhir.search(resource_type, f"identifier=urn:dicom:uid%7Curn:oid:2.25.{uuid4().int}")
         return "ImagingStudy, Patient and Endpoint can be searched"
