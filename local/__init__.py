@@ -1,1 +1,1 @@
-"""The stack for one machine: everything that the app talks to, never deployed."""
+"""The stack for one machine: all systems that the app talks to, and commands to try it. It is never deployed."""

@@ -1,4 +1,4 @@
-"""`python -m local`: a sentence where it is run by a Python that lacks what it needs."""
+"""`python -m local`. If a package is missing, it says how to install it."""
 
 import sys
 

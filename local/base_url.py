@@ -1,11 +1,11 @@
-"""A server's base URL, as the command line takes it."""
+"""Reads a server's base URL from the command line."""
 
 import argparse
 from urllib.parse import urlsplit
 
 
 def base_url(text: str) -> str:
-    """An http or https URL with a host, without slashes at its end."""
+    """The http or https URL without slashes at its end. Raises ArgumentTypeError if the text is none."""
     try:
         parts = urlsplit(text)
         is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)

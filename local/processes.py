@@ -1,4 +1,4 @@
-"""Programs of the stack as child processes: started, awaited, and never left behind."""
+"""Programs of the stack as child processes, which end with this process."""
 
 import ctypes
 import os
@@ -14,18 +14,24 @@ from pathlib import Path
 import requests
 
 READY_SECONDS = 30
+"""How long a program may take to start."""
 STOP_SECONDS = 15
+"""How long a program may take to end after SIGTERM; then it is killed."""
 _PR_SET_PDEATHSIG = 1  # prctl(2)
-_given: set[int] = set()
+_ports_given: set[int] = set()
 
 
 class StackError(Exception):
-    """The stack cannot run; the message is for the person at the terminal."""
+    """What was asked cannot be done; the message is for the person at the terminal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run. `ready` is asked for `ready_seconds`; `log` is where the output goes, None: to the terminal."""
+    """A program to run in `directory`, with the variables of `environment` added to ours.
+
+    `ready`: whether it takes requests; it is called until that is so, for at most `ready_seconds`. `log`: the file for
+    its output; None for the terminal.
+    """
 
     name: str
     command: Sequence[str]
@@ -37,7 +43,7 @@ class Program:
 
 
 class Running:
-    """A started program. It dies with us: by its process group, and on Linux by the kernel even if we are killed."""
+    """A started program, in a process group of its own. On Linux, the kernel kills it if this process dies."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -56,7 +62,7 @@ class Running:
             output.close()
 
     def await_ready(self) -> None:
-        """Raises StackError with the end of the log where it died, or is not ready in time."""
+        """Waits until the program is ready. Raises StackError, with the log's end, if it ends first or is too slow."""
         deadline = time.monotonic() + self.program.ready_seconds
         while not self.program.ready():
             if self.process.poll() is not None:
@@ -67,21 +73,21 @@ class Running:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """Asks it to end, then makes it."""
+        """Ends the program and its children with SIGTERM; with SIGKILL if it does not end within STOP_SECONDS."""
         if self.process.poll() is None:
-            self._signal(signal.SIGTERM)
+            self._send(signal.SIGTERM)
             try:
                 self.process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
-                self._signal(signal.SIGKILL)
+                self._send(signal.SIGKILL)
                 self.process.wait()
 
     def kill(self) -> None:
-        """Ends it at once, as a crash would."""
-        self._signal(signal.SIGKILL)
+        """Ends the program and its children at once with SIGKILL, as a crash would."""
+        self._send(signal.SIGKILL)
         self.process.wait()
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _send(self, number: signal.Signals) -> None:
         if self.process.poll() is None:
             os.killpg(self.process.pid, number)
 
@@ -92,8 +98,8 @@ class Running:
         return f"; see {self.program.log}\n" + "\n".join(f"    {line}" for line in lines)
 
 
-def answers(url: str) -> Callable[[], bool]:
-    """Whether a GET of the URL is answered with 200."""
+def ready_at(url: str) -> Callable[[], bool]:
+    """A function that says whether a GET of the URL has a status below 400, within 2 s."""
 
     def ready() -> bool:
         try:
@@ -105,25 +111,25 @@ def answers(url: str) -> Callable[[], bool]:
 
 
 def listens(port: int) -> bool:
-    """Whether somebody listens on the port of this machine."""
+    """Whether a program listens on the port at 127.0.0.1."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def free_port() -> int:
-    """A port that nobody listens on, another at each call, and that for a while the system gives to nobody else.
+    """A port on which no program listens, a different one at each call; the system assigns it to nobody for a minute.
 
-    A connection that its server closed first stays in TIME_WAIT, a minute on Linux (RFC 9293, 3.6.1). So long the port
-    is only for who asks for it by number and sets SO_REUSEADDR, as servers do; other runs on the machine get others.
+    A connection that its server closed first stays in TIME_WAIT, a minute on Linux (RFC 9293, 3.6.1). Meanwhile the
+    port can only be had by number and with SO_REUSEADDR, as servers ask for it; others that want any port get another.
     """
     while True:
         with socket.create_server(("127.0.0.1", 0)) as server:
             address = server.getsockname()
             with socket.create_connection(address), server.accept()[0]:
                 port: int = address[1]
-        if port not in _given:
-            _given.add(port)
+        if port not in _ports_given:
+            _ports_given.add(port)
             return port
 
 

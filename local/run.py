@@ -1,4 +1,4 @@
-"""`make run`: the stack stays up until Ctrl-C, and what it holds is kept."""
+"""`make run`: runs the stack until Ctrl-C; its data is kept for the next run."""
 
 import hashlib
 import re
@@ -27,34 +27,35 @@ _WELCOME = """
 """
 
 
-class Kept(Protocol):
-    """What is kept up."""
+class RunningStack(Protocol):
+    """The parts of a stack, as `supervise` uses them."""
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """All that belong to it."""
+        """Their names."""
 
     def start(self, *names: str) -> None:
-        """Raises StackError."""
+        """Starts parts, and waits until they are ready. Raises StackError."""
 
     def end(self, name: str) -> None:
-        """In order."""
+        """Ends a part with SIGTERM."""
 
     def runs(self, name: str) -> bool:
-        """Whether it is up."""
+        """Whether the part runs."""
 
     def ended(self) -> list[str]:
-        """Those that ended by themselves, each once."""
+        """The parts that have ended by themselves since the last call."""
 
 
 def run(
     ports: PortNumbers, folder: Path, settings: Path, fhir_url: str | None, *, core_tools: bool | None = None
 ) -> int:
-    """Never returns: a part that ends is told of, and the others go on. Raises StackError where one does not start.
+    """Starts the stack and runs it until it is interrupted; a part that ends is reported, and the others go on.
 
-    `folder` takes logs, the function key and what is kept. `settings` is local.settings.json, made from the sample if
-    it is not there; it says nothing of where the systems are. `fhir_url`: the base URL of a FHIR server to use, not the
-    local one. `core_tools`: whether `func` is the host; None: where it is installed.
+    `folder`: for logs, the function key and the databases. `settings`: local.settings.json; it is made from the sample
+    if it does not exist, and where it names systems it is overridden. `fhir_url`: base URL of a FHIR server to use
+    instead of the local one. `core_tools`: whether the host is `func`; None: if that is installed. Never returns.
+    Raises StackError if a part does not start.
     """
     if fhir_url is not None:
         print(f"using the FHIR server {fhir_url}: what is stored will be written there", flush=True)
@@ -64,7 +65,7 @@ def run(
     options = StackOptions(
         ports,
         folder / "run",
-        _state(folder, fhir_url),
+        _state_folder(folder, fhir_url),
         settings_file=settings,
         fhir_url=fhir_url,
         core_tools=core_tools,
@@ -76,33 +77,36 @@ def run(
         key, fragment = ("not needed", "") if core_tools else (stack.function_key, f"#key={stack.function_key}")
         print(_WELCOME.format(stack=stack, key=key, fragment=fragment, port=ports.option), flush=True)
         while True:
-            look_after(stack, options.directory, ports.option, _tell)
+            supervise(stack, options.directory, ports.option, _print_with_time)
             time.sleep(0.5)
 
 
-def look_after(kept: Kept, directory: Path, port_option: str, tell: Callable[[str], None]) -> None:
-    """Does what was asked from another terminal, and tells of parts that have ended."""
+def supervise(stack: RunningStack, directory: Path, port_option: str, report: Callable[[str], None]) -> None:
+    """Stops and starts parts as requested from another terminal, and reports that, and parts that have ended.
+
+    `directory`: of the requests and the logs. `port_option`: the option that names the stack. `report` gets each line.
+    """
     for verb, name in requested(directory):
-        if name not in kept.parts:
-            tell(f"the {PARTS[name]} is none of this stack's own")
+        if name not in stack.parts:
+            report(f"the {PARTS[name]} is none of this stack's own")
         elif verb == "stop":
-            kept.end(name)
-            tell(f"the {PARTS[name]} is stopped, the others go on. {_again(name, port_option)}")
-        elif kept.runs(name):
-            tell(f"the {PARTS[name]} is up already")
+            stack.end(name)
+            report(f"the {PARTS[name]} is stopped, the others go on. {_how_to_restart(name, port_option)}")
+        elif stack.runs(name):
+            report(f"the {PARTS[name]} is up already")
         else:
             try:
-                kept.start(name)
-                tell(f"the {PARTS[name]} is up again")
+                stack.start(name)
+                report(f"the {PARTS[name]} is up again")
             except StackError as error:
-                tell(str(error))
-    for name in kept.ended():
+                report(str(error))
+    for name in stack.ended():
         log = "" if name == "functions" else f" (see {directory / name}.log)"
-        tell(f"the {PARTS[name]} ended by itself{log}, the others go on. {_again(name, port_option)}")
+        report(f"the {PARTS[name]} ended by itself{log}, the others go on. {_how_to_restart(name, port_option)}")
 
 
 def kept_key(folder: Path) -> str:
-    """The function key of the last run, so that a tab and a script go on; made where there is none."""
+    """The function key of the last run, so that an open page and a script can go on; a new one if there is none."""
     file = key_file(folder)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.touch(mode=0o600)
@@ -114,20 +118,23 @@ def kept_key(folder: Path) -> str:
 
 
 def key_file(folder: Path) -> Path:
-    """Where `run` leaves the function key."""
+    """The file in which `run` keeps the function key."""
     return folder / "run" / "function-key"
 
 
-def _again(name: str, port_option: str) -> str:
+def _how_to_restart(name: str, port_option: str) -> str:
     return f"To start it again: {start_command(name, port_option)}"
 
 
-def _tell(line: str) -> None:
+def _print_with_time(line: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
 
 
-def _state(folder: Path, fhir_url: str | None) -> Path:
-    """One for each FHIR server, with a DICOM service of its own: what is synced to one server is not to another."""
+def _state_folder(folder: Path, fhir_url: str | None) -> Path:
+    """The folder of the databases, made if it does not exist; one for each FHIR server.
+
+    Each FHIR server needs a DICOM service and a watermark of its own, since what is synced to one is not in another.
+    """
     name = "state" if fhir_url is None else f"state-{hashlib.sha256(fhir_url.encode()).hexdigest()[:12]}"
     state = folder / name
     state.mkdir(parents=True, exist_ok=True)

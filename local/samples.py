@@ -1,4 +1,4 @@
-"""DICOM to try the app with: the files inside pydicom, and a generated CT study with its dose report."""
+"""DICOM files to try the app with: those in pydicom, and a generated CT study with its dose report."""
 
 import io
 from collections.abc import Iterator
@@ -18,16 +18,16 @@ _ROWS = 16
 
 
 def pydicom_files() -> list[Path]:
-    """The DICOM files of pydicom's own test data that carry the UIDs needed; nothing is fetched."""
+    """The DICOM files in the pydicom package that can be stored; nothing is downloaded."""
     folder = Path(pydicom.__file__).parent / "data"
     found = sorted(one for one in folder.rglob("*") if one.is_file() and one.suffix not in (".py", ".pyc"))
     return [path for path in found if not instance_uid(path)[1]]
 
 
 def with_invalid_tags() -> bytes:
-    """A real MR instance as a study of its own, with two optional tags as some modalities write them.
+    """An MR instance, as a new study and a PS3.10 file, whose PatientSex and PatientBirthDate are invalid.
 
-    None of pydicom's files that carry what is required has a mapped tag with an invalid value.
+    Some modalities write such values; none of pydicom's files that can be stored has one in a mapped tag.
     """
     (path,) = [path for path in pydicom_files() if path.name == "MR_small.dcm"]
     dataset = pydicom.dcmread(path)
@@ -41,7 +41,7 @@ def with_invalid_tags() -> bytes:
 
 
 def ct_study(instances: int = _INSTANCES) -> Iterator[bytes]:
-    """A CT study in three series, as PS3.10 files."""
+    """A new CT study in three series (or one series for each instance, if there are fewer), as PS3.10 files."""
     study = generate_uid()
     series = [generate_uid() for _ in _SERIES]
     now = datetime.now().astimezone()
@@ -55,7 +55,7 @@ def ct_study(instances: int = _INSTANCES) -> Iterator[bytes]:
 
 
 def dose_report(instance: bytes, scans: int = 2) -> bytes:
-    """The radiation dose report of the CT study that the instance is of, as a PS3.10 file."""
+    """A radiation dose report of `scans` irradiation events, as a PS3.10 file. `instance`: a file of its CT study."""
     report = ct_dose_report(pydicom.dcmread(io.BytesIO(instance), stop_before_pixels=True), scans)
     report.file_meta = FileMetaDataset()
     report.file_meta.MediaStorageSOPClassUID = report.SOPClassUID

@@ -1,4 +1,4 @@
-"""The stack for one machine: Azurite, a FHIR server, a DICOM service and the functions host, each its own process."""
+"""The stack for one machine: Azurite, a FHIR server, a DICOM service and the functions host, each a process."""
 
 import json
 import os
@@ -13,26 +13,26 @@ from types import TracebackType
 from typing import Self
 
 from local.functions_host.settings import HostError, read_app_settings
-from local.processes import Program, Running, StackError, answers, free_port, listens
+from local.processes import Program, Running, StackError, free_port, listens, ready_at
 
 ROOT = Path(__file__).parents[1]
 _ACCOUNT = "devstoreaccount1"
 _ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-"""Azurite's well-known account; no secret."""
+"""Azurite's account key is published in its documentation; it is not a secret."""
 _OWN_SETTINGS = ("AzureWebJobsStorage", "DicomWeb__Endpoint", "Fhir__Endpoint")
-_ACCESS = ("authentication__", "tls__", "proxy")
-_OF_DICOM = ("dicomweb__privateendpoint", *(f"dicomweb__{name}" for name in _ACCESS))
-_OF_FHIR = tuple(f"fhir__{name}" for name in _ACCESS)
-"""How other systems than the stack's own are reached, by the beginning of the settings' names in lower case."""
-_PORT_IS_TAKEN = ("address already in use", "is taken; stop what uses it")
-"""As uvicorn says it, and Azurite; and as the functions host does, which looks first."""
-_PORT_SECONDS = 30
+_ACCESS_GROUPS = ("authentication__", "tls__", "proxy")
+_DICOM_ACCESS = ("dicomweb__privateendpoint", *(f"dicomweb__{name}" for name in _ACCESS_GROUPS))
+_FHIR_ACCESS = tuple(f"fhir__{name}" for name in _ACCESS_GROUPS)
+"""Settings that say how a DICOM service or a FHIR server is called: how their names begin, in lower case."""
+_PORT_TAKEN_MESSAGES = ("address already in use", "is taken; stop what uses it")
+"""What a program's error has if its port is in use: that of uvicorn or Azurite, that of the functions host."""
+_PORT_SECONDS = 30  # how long to try a part's port again
 _PART_NAMES = ("functions host", "DICOM service", "FHIR server", "Azurite blobs", "Azurite queues", "Azurite tables")
 
 
 @dataclass(frozen=True, slots=True)
 class PortNumbers:
-    """Where the parts listen, on 127.0.0.1. The README names the defaults."""
+    """The ports of the parts, on 127.0.0.1. The README names the defaults."""
 
     functions: int = 7071
     dicom: int = 7072
@@ -43,33 +43,35 @@ class PortNumbers:
 
     @classmethod
     def from_first(cls, first: int | None) -> Self:
-        """Six in a row; None: the defaults."""
+        """Six ports in a row; the defaults if `first` is None."""
         return cls() if first is None else cls(*range(first, first + len(fields(cls))))
 
     @property
     def option(self) -> str:
-        """What another command is told to reach this stack: nothing where these are the defaults."""
+        """The option by which another command names this stack, after a space; empty if these are the defaults."""
         return "" if self == PortNumbers() else f" --port {self.functions}"
 
     @classmethod
     def free(cls) -> Self:
-        """Port numbers that nobody uses, others at each call."""
+        """Ports that are not in use, different ones at each call."""
         return cls(*(free_port() for _ in fields(cls)))
 
     def taken(self) -> list[str]:
-        """Those that somebody listens on, as `7072 (DICOM service)`."""
+        """The ports that are in use, as `7072 (DICOM service)`."""
         named = zip(astuple(self), _PART_NAMES, strict=True)
         return [f"{port} ({name})" for port, name in named if listens(port)]
 
 
 @dataclass(frozen=True, slots=True)
 class StackOptions:
-    """`directory` takes logs and what the parts are told. `state`: databases are kept here; None: all in memory.
+    """How a stack runs.
 
-    `settings` are app settings over the stack's own. `settings_file` is a file to use in their place, but for where the
-    systems are and how they are reached: the parts of this stack are used, whatever the file and the environment say.
-    `fhir_url`: the base URL of a FHIR server that runs already, reached as the file says; None: the stack starts one.
-    `function_key`: None: a new one.
+    `directory`: for logs and the parts' configuration files. `state`: folder of the databases; None keeps all in
+    memory. `settings`: app settings in addition to the stack's own, or in their place. `settings_file`: a
+    local.settings.json to use instead of both; only the settings that say where this stack's parts are, and how they
+    are called, are overridden, as those of the environment are. `fhir_url`: base URL of a FHIR server that runs
+    already, called with the settings of the file; None starts one. `core_tools`: whether the host is `func`.
+    `show_host`: whether the host's log goes to the terminal. `function_key`: None makes a new one.
     """
 
     ports: PortNumbers
@@ -84,7 +86,10 @@ class StackOptions:
 
 
 class Stack:
-    """Starts the parts on entry, ends them on exit, the functions host first."""
+    """The parts, started on entry and ended on exit; the functions host starts last and ends first.
+
+    `with Stack(options)` raises StackError if a port is in use or a part does not start.
+    """
 
     def __init__(self, options: StackOptions) -> None:
         self.options = options
@@ -97,14 +102,14 @@ class Stack:
 
     @property
     def storage_connection(self) -> str:
-        """Azurite's connection string."""
+        """The connection string of Azurite."""
         ports = (("Blob", self.ports.blob), ("Queue", self.ports.queue), ("Table", self.ports.table))
         endpoints = "".join(f"{name}Endpoint=http://127.0.0.1:{port}/{_ACCOUNT};" for name, port in ports)
         return f"DefaultEndpointsProtocol=http;AccountName={_ACCOUNT};AccountKey={_ACCOUNT_KEY};{endpoints}"
 
     @property
     def settings(self) -> dict[str, str]:
-        """The app settings for this stack."""
+        """The app settings for this stack: the sample's, where the parts are, and those of the options."""
         sample = json.loads((ROOT / "local.settings.sample.json").read_text(encoding="utf-8"))["Values"]
         own = {
             "AzureWebJobsStorage": self.storage_connection,
@@ -115,7 +120,7 @@ class Stack:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Those that this stack starts, the functions host last."""
+        """The names of the parts that this stack starts, the functions host last."""
         return ("azurite", "dicom", *(() if self.options.fhir_url else ("fhir",)), "functions")
 
     def __enter__(self) -> Self:
@@ -137,7 +142,7 @@ class Stack:
         self.stop()
 
     def start(self, *names: str) -> None:
-        """Starts parts together and awaits them all. Raises StackError."""
+        """Starts parts at the same time, and waits until all are ready. Raises StackError."""
         self.options.directory.mkdir(parents=True, exist_ok=True)
         for name in names:
             self._running[name] = Running(self._program(name))
@@ -145,37 +150,40 @@ class Stack:
             self._await(name)
 
     def _await(self, name: str) -> None:
-        """Of a part that ended, and is started again, the port may be another connection's own for a moment."""
+        """Waits until the part is ready; starts it again if its port is in use, for at most _PORT_SECONDS.
+
+        The port of a part that has ended may be the client port of another connection for a moment.
+        """
         deadline = time.monotonic() + _PORT_SECONDS
         while True:
             try:
                 return self._running[name].await_ready()
             except StackError as error:
-                if not any(one in str(error).lower() for one in _PORT_IS_TAKEN) or time.monotonic() > deadline:
+                if not any(one in str(error).lower() for one in _PORT_TAKEN_MESSAGES) or time.monotonic() > deadline:
                     raise
             time.sleep(0.5)
             self._running[name] = Running(self._program(name))
 
     def stop(self) -> None:
-        """Ends what still runs."""
+        """Ends all parts that still run."""
         for name in reversed(self.parts):
             self.end(name)
 
     def kill(self, name: str) -> None:
-        """Ends one part as a crash would."""
+        """Ends a part at once, as a crash would."""
         self._running.pop(name).kill()
 
     def end(self, name: str) -> None:
-        """Ends one part in order, where it runs."""
+        """Ends a part with SIGTERM, if it runs."""
         if running := self._running.pop(name, None):
             running.stop()
 
     def runs(self, name: str) -> bool:
-        """Whether the part was started and has not ended since."""
+        """Whether the part runs."""
         return name in self._running and self._running[name].process.poll() is None
 
     def ended(self) -> list[str]:
-        """Parts that ended by themselves since they were asked for last: each is told once."""
+        """The parts that have ended by themselves since the last call."""
         names = [name for name, running in self._running.items() if running.process.poll() is not None]
         for name in names:
             del self._running[name]
@@ -221,13 +229,13 @@ class Stack:
         )
         sekmet = str(Path(sys.executable).with_name("sekmet"))
         command = [sekmet, "serve", "--config", str(config), "--host", "127.0.0.1", "--port", str(self.ports.fhir)]
-        return self._child("fhir", command, answers(f"{self.fhir_url}/metadata"))
+        return self._child("fhir", command, ready_at(f"{self.fhir_url}/metadata"))
 
     def _dicom(self) -> Program:
         state = self.options.state
         keep = ["--database", str(state / "dicom.db")] if state else []
         command = [sys.executable, "-m", "local.dicom_service", "--port", str(self.ports.dicom), *keep]
-        return self._child("dicom", command, answers(f"{self.dicom_url}/health"))
+        return self._child("dicom", command, ready_at(f"{self.dicom_url}/health"))
 
     def _functions(self) -> Program:
         if self.options.core_tools:
@@ -236,25 +244,26 @@ class Stack:
             command = [sys.executable, "-m", "local.functions_host", "--port", str(self.ports.functions)]
             command += ["--settings", str(self._settings_file()), f"--key={self.function_key}"]
             command += ["--readable"] if self.options.show_host else []
-        ready = answers(f"{self.functions_url}/admin/host/status")
-        return self._child("functions", command, ready, self.over_the_file(), show=self.options.show_host)
+        ready = ready_at(f"{self.functions_url}/admin/host/status")
+        return self._child("functions", command, ready, self.overriding_settings(), show=self.options.show_host)
 
-    def over_the_file(self) -> dict[str, str]:
-        """What goes before a settings file, which may name systems that people work with. Raises StackError.
+    def overriding_settings(self) -> dict[str, str]:
+        """Environment variables that override the settings file, which may name systems that are in real use.
 
-        The environment is before the file, for our host as for Core Tools; an empty setting is none.
+        Our host and Core Tools both prefer the environment to the file, and the app takes an empty setting for none.
+        Raises StackError if the file cannot be read.
         """
         file = self.options.settings_file
         if file is None:
             return {}
-        of_others = _OF_DICOM if self.options.fhir_url else (*_OF_DICOM, *_OF_FHIR)
+        access = _DICOM_ACCESS if self.options.fhir_url else (*_DICOM_ACCESS, *_FHIR_ACCESS)
         own = {name: self.settings[name] for name in _OWN_SETTINGS}
         by_lower = {name.lower(): value for name, value in own.items()}
         try:
             given = {*os.environ, *read_app_settings(file)}
         except HostError as error:
             raise StackError(str(error)) from error
-        taken = {name for name in given if name.lower().startswith((*of_others, *by_lower))}
+        taken = {name for name in given if name.lower().startswith((*access, *by_lower))}
         return {name: by_lower.get(name.lower(), "") for name in taken} | own
 
     def _settings_file(self) -> Path:

@@ -1,1 +1,1 @@
-"""The sign of the app on what it made before it wrote one."""
+"""Adds the app's sign (ADR 17) to resources that an earlier release made without one."""

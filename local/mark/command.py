@@ -1,4 +1,4 @@
-"""`python -m local mark`: puts the app's sign on what it made before, where the FHIR server drops `meta.source`."""
+"""`python -m local mark`: adds the app's sign to what it made before, if the FHIR server drops `meta.source`."""
 
 import argparse
 import sys
@@ -17,9 +17,9 @@ from shared.model.change_feed import DEFAULT_PARTITION
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """`mark` and its options."""
-    said = "put the app's sign on what it made for a DICOM service, where the FHIR server has dropped meta.source"
-    parser = commands.add_parser("mark", help=said, description=f"{said}.")
+    """Adds the command `mark` and its options."""
+    text = "put the app's sign on what it made for a DICOM service, where the FHIR server has dropped meta.source"
+    parser = commands.add_parser("mark", help=text, description=f"{text}.")
     parser.add_argument("--fhir", required=True, type=base_url, metavar="URL", help="base URL of the FHIR R4 server")
     parser.add_argument(
         "--dicom", required=True, type=base_url, metavar="URL", help="the DICOM service, as DicomWeb__Endpoint says it"
@@ -35,7 +35,10 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def mark(arguments: argparse.Namespace) -> int:
-    """The exit code: 0 where nothing that could be marked is left, or nothing was to be written. Raises StackError."""
+    """Counts and names the resources without a sign, or with `--yes` marks them.
+
+    Returns the exit code: 1 if one could not be marked, else 0. Raises StackError.
+    """
     try:
         settings = settings_for_fhir(arguments.settings, arguments.fhir, arguments.dicom)
         options = MappingOptions(settings.dicom_url).of_partition(arguments.partition)

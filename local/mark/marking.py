@@ -1,4 +1,4 @@
-"""The app's sign, written on resources that bear none."""
+"""Writes the app's sign to resources that have none."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,16 +9,17 @@ from shared.mapping.sign import bears_no_sign, is_ours, signed
 from shared.mapping.transaction import Update, reference_of, transaction_bundle
 from shared.model.fhir import Resource
 
-TOGETHER = 20
-"""Resources of one search by id, and of one transaction."""
-TRIES = 5
-"""Of a resource that others write meanwhile."""
+BATCH = 20
+"""How many resources are read in one search, and written in one transaction."""
+ATTEMPTS = 5
+"""How often a resource is tried that others write at the same time."""
 
 
 class Marking:
-    """Writes the sign; what somebody else has written or claimed meanwhile is read again, and theirs stays.
+    """Writes the sign of the DICOM service at `service_url`.
 
-    `written` counts, `left` names what could not be marked and why.
+    A resource that somebody else has written meanwhile is read again, so that nothing of theirs is lost; one that has
+    a sign by now stays as it is. `written`: how many were marked. `left`: `Type/id: reason` of those that were not.
     """
 
     def __init__(self, fhir: FhirClient, service_url: str) -> None:
@@ -28,13 +29,16 @@ class Marking:
         self.left: list[str] = []
 
     def mark(self, kind: str, references: Sequence[str]) -> None:
-        """Raises OutageError, and CheckError where the server does not keep the sign."""
-        for first in range(0, len(references), TOGETHER):
-            part = references[first : first + TOGETHER]
-            self._mark_together(kind, part)
+        """Marks resources. `kind`: their type; `references`: `Type/id`.
+
+        Raises OutageError, and CheckError if the server does not keep the sign.
+        """
+        for first in range(0, len(references), BATCH):
+            part = references[first : first + BATCH]
+            self._mark_batch(kind, part)
             print(f"{kind}: {first + len(part)} of {len(references)} done", flush=True)
 
-    def _mark_together(self, kind: str, references: Sequence[str]) -> None:
+    def _mark_batch(self, kind: str, references: Sequence[str]) -> None:
         ids = ",".join(reference.split("/")[1] for reference in references)
         held = [one for one in self._fhir.search(kind, f"_id={ids}") if bears_no_sign(one)]
         if len(held) == len(references) and all(map(_has_version, held)):
@@ -45,8 +49,8 @@ class Marking:
             self._mark_one(reference)
 
     def _mark_one(self, reference: str) -> None:
-        why = f"others wrote it {TRIES} times meanwhile"
-        for _ in range(TRIES):
+        why = f"others wrote it {ATTEMPTS} times meanwhile"
+        for _ in range(ATTEMPTS):
             held = self._fhir.read(reference)
             if held is None or not bears_no_sign(held):
                 return

@@ -1,4 +1,4 @@
-"""What the app made before it wrote its sign, on a FHIR server that drops `meta.source`: found by what it links to."""
+"""Finds what an earlier release made on a FHIR server that drops `meta.source`, by the links between resources."""
 
 from collections.abc import Iterator
 from urllib.parse import quote
@@ -14,11 +14,14 @@ from shared.mapping.transaction import endpoint_query, reference_of
 from shared.model.fhir import Resource
 
 MAX_PAGES = 100_000
-"""Of one search: twenty million resources. Only references are held of what is read."""
+"""Of one search, some twenty million resources. Only their references are kept in memory."""
 
 
 class Unsigned:
-    """What the app made for a DICOM service, or a data partition of it, and that bears nobody's sign: `Type/id`."""
+    """Finds what the app made for a DICOM service, or a data partition of it, and that has nobody's sign.
+
+    Call `studies` first: `observations` looks only for those of studies that it has found.
+    """
 
     def __init__(self, fhir: FhirClient, options: MappingOptions) -> None:
         self._fhir = fhir
@@ -26,7 +29,10 @@ class Unsigned:
         self._studies: set[str] = set()
 
     def studies(self) -> list[str]:
-        """ImagingStudies with a UID of the service that link to its Endpoint. Raises CheckError where it has none."""
+        """`ImagingStudy/id` of those without a sign that have a UID of the service and link to its Endpoint.
+
+        Raises CheckError if there is no such Endpoint.
+        """
         endpoints = self._endpoints()
         found = []
         query = f"endpoint={quote(','.join(sorted(endpoints)))}&_elements=meta,identifier,endpoint"
@@ -38,7 +44,10 @@ class Unsigned:
         return found
 
     def observations(self) -> list[str]:
-        """Those of dose reports, with the report's UID, that are derived from such a study, marked or not."""
+        """`Observation/id` of those without a sign that have the codes of a dose report and are derived from a study.
+
+        The study is one that `studies` found to be the app's, whether it has a sign or not.
+        """
         codes = [coding for code in (SUMMARY_CODE, EVENT_CODE) for coding in code["coding"]]
         asked = ",".join(f"{one['system']}|{one['code']}" for one in codes)
         query = f"code={quote(asked)}&_elements=meta,identifier,code,derivedFrom"
@@ -71,7 +80,7 @@ class Unsigned:
         for page in self._fhir.pages(kind, query, MAX_PAGES):
             count += len(page)
             print(f"{kind}: {count} read", flush=True)
-            # A search may leave `meta` out, and with it every sign.
+            # A server may leave `meta` out of what a search finds, and with it the sign.
             whole = (one if "meta" in one else self._fhir.read(reference_of(one)) for one in page)
             yield from (one for one in whole if one is not None)
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import requests
 
-from local.processes import Program, Running, answers, free_port
+from local.processes import Program, Running, free_port, ready_at
 from local.stack import ROOT, PortNumbers, Stack, StackOptions
 from tests.bench.workloads import Work, delete_half, fill, warm_up
 
@@ -32,7 +32,7 @@ class DicomService:
         self.url = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "local.dicom_service", "--port", str(port), "--database", str(database)]
         log = database.with_suffix(".log")
-        self._running = Running(Program("dicom", command, answers(f"{self.url}/health"), log, ROOT, KEEPS_MEMORY))
+        self._running = Running(Program("dicom", command, ready_at(f"{self.url}/health"), log, ROOT, KEEPS_MEMORY))
         self._running.await_ready()
 
     def delete_half(self) -> int:
@@ -52,7 +52,7 @@ class FhirServer:
         self.meter = f"http://127.0.0.1:{port}/bench"
         command = [sys.executable, "-m", "tests.bench.fhir_server", "--kind", kind, "--port", str(port)]
         log = directory / f"fhir-{kind}-{port}.log"
-        self._running = Running(Program("fhir", command, answers(f"{self.url}/metadata"), log, ROOT, {}))
+        self._running = Running(Program("fhir", command, ready_at(f"{self.url}/metadata"), log, ROOT, {}))
         self._running.await_ready()
 
     def empty(self) -> None:

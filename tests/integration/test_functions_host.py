@@ -14,7 +14,7 @@ import requests
 from local.functions_host.http import paths_of
 from local.functions_host.settings import HostError, read_app_settings, resolved
 from local.functions_host.timer import Schedule
-from local.processes import Program, Running, answers, free_port
+from local.processes import Program, Running, free_port, ready_at
 
 ROOT = Path(__file__).parents[2]
 APP = ROOT / "tests/data/functions_host"
@@ -29,7 +29,7 @@ def host(folder, *, settings, app=APP, arguments=()):
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "local.functions_host", "--port", str(port), "--key", "sesame"]
     command += ["--app-root", str(app), "--settings", str(path), *arguments]
-    return Program("host", command, answers(f"{url}/admin/host/status"), folder / "host.log", ROOT, {}), url
+    return Program("host", command, ready_at(f"{url}/admin/host/status"), folder / "host.log", ROOT, {}), url
 
 
 @pytest.fixture(scope="module")

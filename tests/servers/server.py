@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from local.processes import Program, Running, answers, free_port
+from local.processes import Program, Running, free_port, ready_at
 
 HERE = Path(__file__).parent
 NEEDS = {"hapi": ("java", "mvn"), "medplum": ("node", "npm")}
@@ -45,7 +45,7 @@ def started_process(name: str, log: Path) -> Iterator[tuple[str, int]]:
     port = free_port()
     url = f"http://127.0.0.1:{port}/fhir"
     command = [str(HERE / name / "start"), str(port)]
-    server = Running(Program(name, command, answers(f"{url}/metadata"), log, HERE, {}, READY_SECONDS))
+    server = Running(Program(name, command, ready_at(f"{url}/metadata"), log, HERE, {}, READY_SECONDS))
     try:
         server.await_ready()
         yield url, server.process.pid

@@ -11,7 +11,7 @@ from local import command_line
 from local.functions_host import __main__ as host
 from local.parts import ANSWER_SECONDS, PARTS, ask, begin_listening, requested
 from local.processes import StackError
-from local.run import look_after
+from local.run import supervise
 from local.stack import PortNumbers
 
 ROOT = Path(__file__).parents[2]
@@ -126,7 +126,7 @@ def looked_after(tmp_path):
         said = []
         for verb, part in zip(words[::2], words[1::2], strict=True):
             (tmp_path / "asked" / f"{verb}-{part}").touch()
-        look_after(kept, tmp_path, "", said.append)
+        supervise(kept, tmp_path, "", said.append)
         return said
 
     return look

@@ -35,7 +35,7 @@ def told(tmp_path, monkeypatch):
             monkeypatch.setenv(name, value)
         (tmp_path / "settings.json").write_text(json.dumps({"Values": file}))
         options = StackOptions(PortNumbers(), tmp_path, settings_file=tmp_path / "settings.json", fhir_url=fhir_url)
-        given = (environment or {}) | Stack(options).over_the_file()
+        given = (environment or {}) | Stack(options).overriding_settings()
         before = {name.lower() for name in given}
         return read_settings(given | {name: value for name, value in file.items() if name.lower() not in before})
 
@@ -68,4 +68,4 @@ def test_a_file_that_cannot_be_read_is_a_message(tmp_path):
     """For the person at the terminal."""
     (tmp_path / "settings.json").write_text("{")
     with pytest.raises(StackError, match="is not JSON"):
-        Stack(StackOptions(PortNumbers(), tmp_path, settings_file=tmp_path / "settings.json")).over_the_file()
+        Stack(StackOptions(PortNumbers(), tmp_path, settings_file=tmp_path / "settings.json")).overriding_settings()

@@ -7,14 +7,14 @@ import pytest
 import requests
 
 from local.mark import command
-from local.mark.marking import TOGETHER
+from local.mark.marking import BATCH
 from local.processes import StackError
 from tests.integration.manners import manners as m
 from tests.integration.manners.world import writes
 
 pytestmark = pytest.mark.timeout(120)
 
-EVENTS = TOGETHER + 5
+EVENTS = BATCH + 5
 OBSERVATIONS = EVENTS + 1
 EXPECTED = 1 + OBSERVATIONS
 
@@ -83,7 +83,7 @@ def test_what_bears_no_sign_is_marked_and_then_goes_with_its_study(mannered, cap
         f"1 ImagingStudy, {OBSERVATIONS} Observation bore no sign; {EXPECTED} were marked, 0 are left",
     )
     assert all(world.tagged(one) for one in ours(world))
-    assert f"Observation: {TOGETHER} of {OBSERVATIONS} done" in lines
+    assert f"Observation: {BATCH} of {OBSERVATIONS} done" in lines
 
     before = world.versions()
     assert mark(world, capsys, "--yes")[0] == 0
