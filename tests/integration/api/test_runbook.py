@@ -225,10 +225,13 @@ def test_what_differs_is_found_and_healed(commands, desk):
     study = desk.api.study(701)
     requests.delete(f"{desk.api.stack.fhir_url}/ImagingStudy/{study['id']}", timeout=30).raise_for_status()
     days = '"dates": {"from": "2024-05-06", "to": "2024-05-07"}, '
-    begun, state = desk.type(commands, **{days: ""})
-    assert (begun["id"], begun["request"]["deep"]) == (state["rounds"][0]["id"], True)
-    ended = desk.api.audit_ended()["rounds"][0]
-    assert (ended["state"], ended["counts"]["healed"]) == ("done", 1)
+    for _ in range(5):
+        begun, state = desk.type(commands, **{days: ""})
+        assert (begun["id"], begun["request"]["deep"]) == (state["rounds"][0]["id"], True)
+        ended = desk.api.audit_ended()["rounds"][0]
+        if not ended["counts"]["putOff"]:
+            break  # on a busy machine a tick's time for the audit may be over in the midst of a study: it is put off
+    assert (ended["state"], ended["counts"]["healed"]) == ("done", 1), ended
     assert desk.api.study(701)["series"] == study["series"]
 
 
