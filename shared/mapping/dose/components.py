@@ -1,8 +1,8 @@
-"""What of a dose report becomes a component of its Observations: a row per concept.
+"""The concepts of a dose report that become components of its Observations, one row each.
 
 The concepts are those that DICOM Cast mapped, checked against the templates of PS3.16: TID 10001 (projection X-ray),
 10011 (CT), 10021 (radiopharmaceutical). Rows marked `_our` are not DICOM Cast's. A concept is found by its current
-code or by those that it had before: PS3.16 went from SNOMED RT to SNOMED CT, reports in archives did not.
+code or by former ones: PS3.16 has changed from SNOMED RT to SNOMED CT, reports in archives have not.
 """
 # ruff: noqa: E501  one row per line, aligned, as in table.py
 # fmt: off
@@ -16,12 +16,12 @@ from shared.mapping.dose import content_values as value
 from shared.mapping.dose.structured_report import Concept, ContentItem
 
 _SNOMED_RT = ("SRT", "SNM3", "99SDM")
-"""PS3.16 8, table 8-1: the designators that SNOMED RT codes have had."""
+"""The designators that SNOMED RT codes have had (PS3.16 8, table 8-1)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConceptName:
-    """A concept that a template names. `known_as` are all the codes that reports have it under."""
+    """A concept that a template names. `known_as`: all codes that reports use for it."""
 
     scheme: str
     code: str
@@ -30,7 +30,7 @@ class ConceptName:
 
     @classmethod
     def of(cls, scheme: str, code: str, meaning: str, srt: str = "") -> "ConceptName":
-        """`srt` is the SNOMED RT code that it had before."""
+        """The concept with this code. `srt`: its former SNOMED RT code."""
         former = ((designator, srt) for designator in _SNOMED_RT if srt)
         return cls(scheme, code, meaning, frozenset([(scheme, code), *former]))
 
@@ -64,7 +64,7 @@ SINGLE_PLANE    = "113622"
 
 @dataclass(frozen=True, slots=True)
 class ComponentRow:
-    """One row: of the summary, of an event, or of both; which concept, read how, from which template."""
+    """One row: for the summary, an event, or both; the concept, how its value is read, and its template."""
 
     of: frozenset[str]
     name: ConceptName
@@ -128,4 +128,4 @@ COMPONENTS: tuple[ComponentRow, ...] = (
 # fmt: on
 
 OUR_CODES = frozenset((row.name.coding["system"], row.name.coding["code"]) for row in COMPONENTS)
-"""System and code of the components that the mapping makes; those of any other code are somebody else's."""
+"""System and code of the components that the mapping makes; components with another code are somebody else's."""

@@ -1,6 +1,6 @@
-"""The value of a content item -> FHIR datatype, one function per kind. None: the item is there, its value is not.
+"""The value of a content item -> FHIR datatype, one function per kind. None: the item has no value.
 
-Each raises InvalidValueError where the value breaks a rule, or is of another kind than the template says.
+Each raises InvalidValueError if the value breaks a rule, or is of another kind than the template demands.
 """
 
 from decimal import Decimal
@@ -26,7 +26,7 @@ _VALUE_TYPE = Tag.of("(0040,A040) ValueType")
 
 
 def quantity(item: ContentItem) -> dict[str, Any] | None:
-    """NUM -> Quantity. A dose without its unit may be off by a thousand, so it is no value."""
+    """NUM -> Quantity. A dose without a unit is invalid, as it may be off by a factor of a thousand."""
     measured = _measured(item)
     if measured is None:
         return None
@@ -37,7 +37,7 @@ def quantity(item: ContentItem) -> dict[str, Any] | None:
 
 
 def count(item: ContentItem) -> int | None:
-    """NUM -> integer; its unit, as `{events}`, says nothing more."""
+    """NUM -> integer; its unit, such as `{events}`, is ignored."""
     measured = _measured(item)
     if measured is None:
         return None
@@ -48,7 +48,7 @@ def count(item: ContentItem) -> int | None:
 
 
 def concept(item: ContentItem) -> dict[str, Any] | None:
-    """CODE -> CodeableConcept; TEXT, which some devices write instead, -> its text."""
+    """CODE -> CodeableConcept; TEXT, which some devices write instead, -> a CodeableConcept with only that text."""
     _require(item, "CODE", "TEXT")
     codes: list[Any] = read(item.elements, _CODE) or []
     if len(codes) > 1:
@@ -67,7 +67,7 @@ def plain_text(item: ContentItem) -> str | None:
 
 
 def person(item: ContentItem) -> str | None:
-    """PNAME -> the name as it is said; TEXT, which some devices write instead, as it is."""
+    """PNAME -> the name as it is spoken; TEXT, which some devices write instead, unchanged."""
     _require(item, "PNAME", "TEXT")
     name: Any = read(item.elements, _PERSON)
     text: str | None = read(item.elements, _TEXT)
@@ -89,7 +89,7 @@ def uid(item: ContentItem) -> str | None:
 
 
 def _measured(item: ContentItem) -> Any:
-    """The measured value; none is sound: a qualifier may say why there is none (PS3.3 C.18.1)."""
+    """The measured value. It may be absent, as a qualifier may say why there is none (PS3.3 C.18.1)."""
     _require(item, "NUM")
     measured: list[Any] = read(item.elements, _MEASURED) or []
     if len(measured) > 1:

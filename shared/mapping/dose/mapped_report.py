@@ -1,17 +1,19 @@
 """Radiation dose reports (PS3.3 A.35.8, A.35.14) -> the Observations that say the same.
 
-A report gives one summary and one Observation per irradiation event. Each is made from one report alone, and says so
-by an identifier of type `sop-instance-uid`; an event's has that of the event besides. Where one report stands in
-several studies or series, each has Observations of its own (owner.py). So
+A report gives one summary and one Observation for each irradiation event. Each is made from one report alone, and has
+an identifier of type `sop-instance-uid` with the report's UID; an event's also has one with the event's UID. If a
+report is in several studies or series, each has Observations of its own (owner.py). Therefore:
 
-- both together are an event's identity. Devices send cumulative reports: the same event stands in several, sometimes
-  corrected. One Observation for all of them would say what the report read last says, and could not be set right
-  once that report is deleted. Who adds up doses tells by `irradiation-event-uid` that two speak of one event.
-- one search by the report's UID finds all of its Observations and no others: enough to update and to delete them.
+- An event's Observation is identified by both UIDs. Devices send cumulative reports, so the same event is in several
+  of them, sometimes corrected. A single Observation for all would follow the report that was read last, and could not
+  be corrected once that report is deleted. Whoever adds up doses sees by `irradiation-event-uid` that two Observations
+  are of one event.
+- One search by the report's UID finds all of its Observations and no others, which is enough to update and to delete
+  them.
 
-Containers of one report that share an event's UID are one event (TID 10013 allows to split an acquisition). Where a
-concept is modified (PS3.16 6.2.4), by the plane of a biplane system or the side of a breast, `component.code.text`
-says by what: components of one code are told apart by more than their place.
+Containers of one report that share an event's UID are one event (TID 10013 allows to split an acquisition). If a
+concept has a modifier (PS3.16 6.2.4), such as the plane of a biplane system or the side of a breast,
+`component.code.text` names it, so that components with the same code can be told apart.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,12 +41,12 @@ _INSTANCE = tuple(
 )
 
 REPORT_KEYS = KEYS | frozenset(_OBSERVATION.keys)
-"""The DICOM JSON names of all that is read of a dose report."""
+"""The DICOM JSON keys of all tags that are read of a dose report."""
 
 
 @dataclass(frozen=True, slots=True)
 class WantedObservation:
-    """What one Observation should say. `name` is its name inside a bundle."""
+    """What one Observation should say. `name`: its name inside a bundle."""
 
     name: str
     fragment: Fragment
@@ -52,9 +54,9 @@ class WantedObservation:
 
 @dataclass(frozen=True, slots=True)
 class MappedReport:
-    """One report, mapped: the summary first, then the events in the report's order; none without a content tree.
+    """One mapped report: the summary, then the events in the report's order; no Observation without a content tree.
 
-    `faults` are the tags and content items that were left out.
+    `faults`: the tags and content items that were left out.
     """
 
     instance: ReportInstance
@@ -63,10 +65,10 @@ class MappedReport:
 
 
 def map_dose_report(metadata: Mapping[str, Any], options: MappingOptions) -> MappedReport:
-    """The Observations of a dose report, from the instance's whole metadata (`content_held` says whether it is that).
+    """The Observations of a dose report. `metadata` must have its content tree (see `content_held`).
 
-    Raises InvalidDicomTagError: a required tag, or any tag or content item where validation is enforced, is missing
-    or invalid.
+    Raises InvalidDicomTagError if a required tag is missing or invalid, or any tag or content item if validation is
+    enforced.
     """
     base = map_scope(_OBSERVATION, metadata, options)
     if base.broken:
@@ -92,13 +94,13 @@ def _observations(
     base = _with_common(base, report, options, events)
     accumulated = list(report.tree.found(ACCUMULATED))
     components = report.components(accumulated, [row for row in rows if "summary" in row.of])
-    summary = _said(base, component=components)
-    if options.dose_text and (told := dose_text(components)):
-        summary = replace(summary, fill={**summary.fill, "valueString": told})
+    summary = _with_elements(base, component=components)
+    if options.dose_text and (doses := dose_text(components)):
+        summary = replace(summary, fill={**summary.fill, "valueString": doses})
     observations = [_wanted(summary, options, instance)]
     of_event = [row for row in rows if "event" in row.of]
     for event_uid, containers in events.items():
-        fragment = _said(
+        fragment = _with_elements(
             base,
             code=observation.EVENT_CODE,
             effectiveDateTime=_event_start(base, report, options, containers),
@@ -113,7 +115,10 @@ def _observations(
 
 
 def _wanted(fragment: Fragment, options: MappingOptions, report: ReportInstance, *event_uid: str) -> WantedObservation:
-    """With an identifier of its own; its name inside a bundle is another, for which servers put a reference."""
+    """The Observation with its own identifier, and a name inside the bundle that differs from it.
+
+    Servers replace the name by a reference wherever it stands.
+    """
     own = own_identifier(options, report, *event_uid)
     created = replace(fragment, create={**fragment.create, "identifier": [own]})
     return WantedObservation(urn("Observation", own["value"]), created)
@@ -135,25 +140,25 @@ def _events(report: DoseReport) -> dict[str, list[ContentItem]]:
 def _with_common(
     base: Fragment, report: DoseReport, options: MappingOptions, events: Mapping[str, Sequence[ContentItem]]
 ) -> Fragment:
-    """What the report's Observations share: status, device, and the start of irradiation where the report tells it."""
-    said: dict[str, Any] = {"status": "preliminary", **base.set}
+    """What the report's Observations share: status, device, performer, and the start of irradiation if it has one."""
+    common: dict[str, Any] = {"status": "preliminary", **base.set}
     start = report.first(report.tree, dose_table.REPORT_START, content_values.date_time)
     containers = [container for one in events.values() for container in one]
     if moment := start or report.earliest(containers, dose_table.EVENT_START, dose_table.ADMINISTRATION_START):
-        said["effectiveDateTime"] = observation.effective(options, moment, report.offset)
+        common["effectiveDateTime"] = observation.effective(options, moment, report.offset)
     names = (dose_table.DEVICE_MAKER, dose_table.DEVICE_MODEL, dose_table.DEVICE_NAME)
     maker, model, name = (report.first(report.tree, one, content_values.plain_text) for one in names)
     device = {"device": observation.device(options, maker, model, name)} if maker or model else {}
     observer = report.first(report.tree, dose_table.PERSON, content_values.person)
     performers = observation.performers(options, observer) if options.extended else []
     performer = {"performer": performers} if performers else {}
-    return replace(base, set=said, fill={**base.fill, **device, **performer})
+    return replace(base, set=common, fill={**base.fill, **device, **performer})
 
 
 def _event_start(
     base: Fragment, report: DoseReport, options: MappingOptions, containers: Sequence[ContentItem]
 ) -> str | None:
-    """When the event began; where it does not say (TID 10013 leaves it open) the day of the report's irradiation."""
+    """When the event began; without that (TID 10013 leaves it open), the day of the report's irradiation."""
     moment = report.earliest(containers, dose_table.EVENT_START, dose_table.ADMINISTRATION_START)
     if moment is not None:
         return observation.effective(options, moment, report.offset)
@@ -166,8 +171,8 @@ def _target_region(report: DoseReport, container: ContentItem) -> dict[str, Any]
     return region if region and report.is_r4("bodySite", region, dose_table.TARGET_REGION) else None
 
 
-def _said(base: Fragment, **elements: Any) -> Fragment:
-    """The fragment with these elements, but for those that have nothing to say."""
+def _with_elements(base: Fragment, **elements: Any) -> Fragment:
+    """The fragment with those of these elements that have a value."""
     return replace(base, set={**base.set, **{name: value for name, value in elements.items() if value}})
 
 

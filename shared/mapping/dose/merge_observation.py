@@ -33,7 +33,7 @@ from shared.model.fhir import Resource
 
 _DERIVED = tuple(row.element for row in rows_of("Observation") if row.how is How.DERIVE)
 _STATED_BY_DEVICES = ("registered", "preliminary", "final", "unknown")
-"""Statuses that the report's own replaces; the others (amended, entered-in-error ...) are somebody's word on it."""
+"""Statuses that the report's own replaces; others (amended, entered-in-error ...) were set by somebody else."""
 
 
 def report_query(sop_instance_uid: str, options: MappingOptions) -> str:
@@ -49,41 +49,44 @@ def merge_report(
     *,
     is_elsewhere: bool = False,
 ) -> list[Write]:
-    """What is to be written so that FHIR says what the report says, and nothing that it says no more.
+    """The writes after which FHIR says what the report says, and no longer what it does not say any more.
 
-    A report whose content is not known writes nothing, and takes nothing out: only `remove_report` takes out all.
-    `held`: the answer to `report_query`; what is of another instance is left alone. `is_elsewhere`: see `of_report`.
-    Raises MultipleMatchingResourcesError where two have one identity.
+    A report whose content is not known changes nothing; only `remove_report` removes all. `held`: the result of
+    `report_query`, of which Observations of other instances are left alone. `is_elsewhere`: see `of_report`. Raises
+    MultipleMatchingResourcesError if two have the same identity.
     """
     if not report.observations:
         return []
     instance, study = report.instance, _study_of(report.instance, links)
-    shown, open_ = of_report(held, instance, study, options, is_elsewhere=is_elsewhere)
+    of_instance, open_ = of_report(held, instance, study, options, is_elsewhere=is_elsewhere)
     by_uid: dict[str, list[Resource]] = {}
-    for one in (*shown, *open_):
+    for one in (*of_instance, *open_):
         for uid in _uids(one.get("identifier", []), options.uid_system):
             by_uid.setdefault(uid, []).append(one)
-    writes: list[Write] = []
-    kept: set[str] = set()
-    for wanted in report.observations:
-        existing = _existing(by_uid, wanted, options)
-        is_shared = existing is not None and shared_with(existing, instance, study, options)
-        is_made_by_us = existing is not None and is_ours(existing, options.service_url) and not is_shared
-        merged = merge_observation(existing, wanted.fragment, links, is_ours=is_made_by_us, systems=systems_of(options))
-        if existing is not None:
-            kept.add(existing["id"])
-        if merged is None:
-            continue
-        found_by = report_query(instance.sop_instance_uid, options)
-        if existing is None:
-            query = identifier_query(**wanted.fragment.create["identifier"][0])
-            writes.append(Create(wanted.name, merged, query, found_by))
-        elif is_shared:
-            writes.append(Update(merged, found_by))
-        else:
-            writes.append(Update(_owned(merged, wanted.fragment.create["identifier"]), found_by))
-    unsaid = [one for one in shown if one["id"] not in kept]
-    return [*writes, *_removed(unsaid, instance, study, options)]
+    pairs = [(_existing(by_uid, wanted, options), wanted) for wanted in report.observations]
+    writes = [one for pair in pairs if (one := _write_of(*pair, instance, links, options)) is not None]
+    kept = {existing["id"] for existing, _ in pairs if existing is not None}
+    left_over = [one for one in of_instance if one["id"] not in kept]
+    return [*writes, *_removed(left_over, instance, study, options)]
+
+
+def _write_of(
+    existing: Resource | None,
+    wanted: WantedObservation,
+    instance: ReportInstance,
+    links: Links,
+    options: MappingOptions,
+) -> Write | None:
+    """The write of one Observation of the report; None if nothing changes."""
+    is_shared = existing is not None and shared_with(existing, instance, _study_of(instance, links), options)
+    is_made_by_us = existing is not None and is_ours(existing, options.service_url) and not is_shared
+    merged = merge_observation(existing, wanted.fragment, links, is_ours=is_made_by_us, systems=systems_of(options))
+    if merged is None:
+        return None
+    own, query = wanted.fragment.create["identifier"], report_query(instance.sop_instance_uid, options)
+    if existing is None:
+        return Create(wanted.name, merged, identifier_query(**own[0]), query)
+    return Update(merged if is_shared else _owned(merged, own), query)
 
 
 def remove_report(
@@ -94,14 +97,14 @@ def remove_report(
     *,
     is_elsewhere: bool = False,
 ) -> list[Write]:
-    """What takes away the Observations that we made of a report; `held`: the answer to `report_query`.
+    """The writes that remove the Observations that the app made of a report. `held`: the result of `report_query`.
 
-    One on which others have put anything is withdrawn, and stays; one whose status is another's word is left alone;
-    one that other studies link to too loses its link to this one.
+    One that others have added to is withdrawn, and stays. One whose status somebody else has set is left alone. One
+    that other studies link to loses only its link to this one.
     """
     study = _study_of(instance, links)
-    shown, _ = of_report(held, instance, study, options, is_elsewhere=is_elsewhere)
-    return _removed(shown, instance, study, options)
+    of_instance, _ = of_report(held, instance, study, options, is_elsewhere=is_elsewhere)
+    return _removed(of_instance, instance, study, options)
 
 
 def _removed(
@@ -140,35 +143,35 @@ def merge_observation(
     is_ours: bool = False,
     systems: AbstractSet[str] = frozenset(),
 ) -> Resource | None:
-    """The Observation to write, None where nothing changes.
+    """The Observation to write, None if nothing changes.
 
-    `is_ours`: what has the shape of ours there is ours, and follows the report. `systems`: of accession numbers, those
-    that the settings name.
+    `is_ours`: the app made it, and what has the shape of ours follows the report. `systems`: the systems of accession
+    numbers that the settings name.
     """
-    said = dict(wanted.set)
-    components = said.pop("component", [])
+    sets = dict(wanted.set)
+    components = sets.pop("component", [])
     if existing is not None and not _is_status_ours(existing):
-        del said["status"]
+        del sets["status"]
     if existing is not None and any(name.startswith("effective") and name not in _DERIVED for name in existing):
-        said.pop("effectiveDateTime", None)  # of a choice of types FHIR takes one
-    base = _without_unsaid(existing, wanted, systems) if existing is not None and is_ours else existing
+        sets.pop("effectiveDateTime", None)  # FHIR allows only one type of effective[x]
+    base = _without_outdated(existing, wanted, systems) if existing is not None and is_ours else existing
     fill = dict(wanted.fill)
     if any(name.startswith("value") for name in base or ()):
         fill.pop("valueString", None)
-    merged = apply(base, {"resourceType": "Observation"}, replace(wanted, set=said, fill=fill), links)
+    merged = apply(base, {"resourceType": "Observation"}, replace(wanted, set=sets, fill=fill), links)
     for element in _DERIVED:
-        if element not in said:
+        if element not in sets:
             merged.pop(element, None)
             merged.pop(f"_{element}", None)
-    if together := _components((existing or {}).get("component", []), components):
-        merged["component"] = together
+    if merged_components := _components((existing or {}).get("component", []), components):
+        merged["component"] = merged_components
     return None if merged == existing else merged
 
 
-def _without_unsaid(observation: Resource, wanted: Fragment, systems: AbstractSet[str]) -> Resource:
-    """Without accession numbers, a device, performers and a text of ours that the report says no more.
+def _without_outdated(observation: Resource, wanted: Fragment, systems: AbstractSet[str]) -> Resource:
+    """The Observation without accession numbers, device, performers and text of ours that the report no longer has.
 
-    There is no record of what we wrote on it: ours are those of the shape, and of a system, that we write.
+    There is no record of what the app wrote on it: ours is what has the shape, and a system, that the app writes.
     """
     numbers = wanted.add["identifier"]
     written = systems | {one["system"] for one in numbers if "system" in one}
@@ -185,16 +188,16 @@ def _without_unsaid(observation: Resource, wanted: Fragment, systems: AbstractSe
     performers = as_list(left.get("performer", []))
     if performers != wanted.fill.get("performer") and performers and all(map(is_performer_of_ours, performers)):
         del left["performer"]
-    told = left.get("valueString")
-    if told is not None and told != wanted.fill.get("valueString") and is_dose_text(left, told):
+    doses = left.get("valueString")
+    if doses is not None and doses != wanted.fill.get("valueString") and is_dose_text(left, doses):
         del left["valueString"]
     return left
 
 
 def _withdrawn(observation: Resource, instance: ReportInstance, options: MappingOptions) -> Resource:
-    """What it says once its report is gone, until it is deleted or the report is stored again.
+    """The Observation of a report that is gone, until it is deleted or the report is stored again.
 
-    Without a link to its study its own identifier alone tells whose it was.
+    It has no link to its study, so its own identifier is needed to show whose it was.
     """
     bare = without_links(observation)
     kept = {**bare, "status": "entered-in-error"}
@@ -207,14 +210,14 @@ def _withdrawn(observation: Resource, instance: ReportInstance, options: Mapping
 
 
 def _owned(observation: Resource, own: Sequence[Any]) -> Resource:
-    """With the identifier that we find it by: those made before, or by others, get theirs when there is a write."""
+    """The Observation with its own identifier, which those of old releases and of others get with a write."""
     identifiers = observation.get("identifier", [])
     missing = [one for one in own if one not in identifiers]
     return {**observation, "identifier": [*missing, *identifiers]} if missing else observation
 
 
 def _is_status_ours(observation: Resource) -> bool:
-    """One that is in error and of no study was withdrawn by us; of a study, it is somebody's word on it."""
+    """Whether the app may change the status. One in error without a study was withdrawn by the app."""
     status = observation.get("status", "final")
     return status in _STATED_BY_DEVICES or (status == "entered-in-error" and "derivedFrom" not in observation)
 
@@ -225,7 +228,7 @@ def _is_left_to_us(observation: Resource, options: MappingOptions) -> bool:
 
 
 def _components(existing: Sequence[Resource], wanted: Sequence[Resource]) -> list[Resource]:
-    """The wanted components, each in the place of the one that it renews; those of others where they are."""
+    """The wanted components, each in the place of the one that it replaces; others' components stay in theirs."""
     missing = list(wanted)
     result: list[Resource] = []
     for one in existing:
@@ -233,7 +236,7 @@ def _components(existing: Sequence[Resource], wanted: Sequence[Resource]) -> lis
             result.append(one)
         elif (renewed := next((new for new in missing if _is_same_concept(one, new)), None)) is not None:
             missing.remove(renewed)
-            result.append(one if _says(one, renewed) else _without_value(one) | renewed)
+            result.append(one if _is_current(one, renewed) else _without_value(one) | renewed)
     return result + missing
 
 
@@ -248,8 +251,8 @@ def _is_same_concept(existing: Resource, wanted: Resource) -> bool:
     return contains(existing["code"], _bare(wanted["code"])) and texts[0] == texts[1]
 
 
-def _says(existing: Resource, wanted: Resource) -> bool:
-    """A quantity is compared both ways: a unit's code that the report has no more must not stay beside it."""
+def _is_current(existing: Resource, wanted: Resource) -> bool:
+    """Whether the component is up to date. Quantities must be equal, as an old unit's code must not stay."""
     quantities = wanted.get("valueQuantity"), existing.get("valueQuantity")
     return contains(existing, wanted) and contains(*quantities)
 
@@ -261,7 +264,7 @@ def _without_value(component: Resource) -> Resource:
 
 
 def _bare(concept: Resource) -> Resource:
-    """The concept's codings without the words for them, which a server or an editor may have bettered."""
+    """The concept's codings without their displays, which a server or an editor may have corrected."""
     return {"coding": [{name: coding[name] for name in ("system", "code")} for coding in concept["coding"]]}
 
 
@@ -278,7 +281,7 @@ def _existing(by_uid: dict[str, list[Resource]], wanted: WantedObservation, opti
         raise MultipleMatchingResourcesError(
             f"several resources have the same identity: {named(found)}; delete all but one"
         )
-    return min(found, key=by_id, default=None)  # of doubles that we made the others are said by no report: they go
+    return min(found, key=by_id, default=None)  # of doubles that the app made, the others are deleted
 
 
 def _uids(identifiers: Iterable[Any], system: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""DICOM value -> FHIR datatype for dose Observations: what they say besides their components."""
+"""DICOM value -> FHIR datatype for dose Observations, apart from their components."""
 
 from dataclasses import dataclass
 from datetime import date, timezone
@@ -8,7 +8,7 @@ from shared.mapping.converters import MODALITY_SYSTEM, SIGN_SYSTEM, MappingOptio
 from shared.mapping.dates import DateTime, TimeOfDay
 
 UID_TYPE_SYSTEM = "http://hl7.org/fhir/uv/radiation-dose-summary/CodeSystem/dicom-identifier-type"
-"""HL7's Radiation Dose Summary guide (STU 1): it tells the UID of the report from that of an irradiation event."""
+"""HL7's Radiation Dose Summary guide (STU 1): distinguishes the report's UID from an irradiation event's."""
 
 _SUMMARY = "Radiation exposure and protection information [Description] Document Diagnostic imaging"
 SUMMARY_CODE = {"coding": [{"system": "http://loinc.org", "code": "73569-6", "display": _SUMMARY}]}
@@ -24,7 +24,7 @@ ABSENT: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class ReportInstance:
-    """A dose report as the DICOM service keys it, in the data partition that the options are of."""
+    """The UIDs of a dose report, in the data partition of the options that it is used with."""
 
     study_instance_uid: str
     series_instance_uid: str
@@ -32,7 +32,7 @@ class ReportInstance:
 
 
 def own_identifier(options: MappingOptions, report: ReportInstance, *event_uid: str) -> dict[str, str]:
-    """The identifier of the report's summary, or of one of its events: of no other instance's, whatever its UID."""
+    """The identifier of the report's summary, or of one of its events, which differs from any other instance's."""
     uids = (report.study_instance_uid, report.series_instance_uid, report.sop_instance_uid, *event_uid)
     return {"system": SIGN_SYSTEM, "value": urn("Observation", options.service_url, *uids)}
 
@@ -40,7 +40,7 @@ def own_identifier(options: MappingOptions, report: ReportInstance, *event_uid: 
 def own_identifiers(
     options: MappingOptions, series: str, study: str | None, sop_instance: str | None
 ) -> list[dict[str, str]]:
-    """Nothing where a UID is missing, which is told of that UID."""
+    """The summary's own identifier; none if a UID is missing, which is a fault of that UID's row."""
     return [own_identifier(options, ReportInstance(study, series, sop_instance))] if study and sop_instance else []
 
 
@@ -58,7 +58,7 @@ def _uid_identifier(options: MappingOptions, kind: str, uid: str) -> dict[str, A
 
 
 def status(_options: MappingOptions, verification: str | None, completion: str | None) -> str:
-    """A report that a person verified, or that is complete, will not change any more (PS3.3 C.17.2)."""
+    """Final if a person has verified the report, or if it is complete (PS3.3 C.17.2)."""
     return "final" if verification == "VERIFIED" or completion == "COMPLETE" else "preliminary"
 
 
@@ -67,29 +67,29 @@ def study_link(_options: MappingOptions, study_instance_uid: str) -> dict[str, s
 
 
 def issued(options: MappingOptions, day: date | None, time: TimeOfDay | None, offset: timezone | None) -> str | None:
-    """A FHIR instant: nothing without a time of day."""
+    """A FHIR instant; None without a time of day."""
     moment = started(options, day, time, offset)
     return moment if moment is not None and "T" in moment else None
 
 
 def device(_options: MappingOptions, manufacturer: str | None, model: str | None, name: str | None) -> dict[str, str]:
-    """A Reference that names the device without pointing to a resource."""
+    """A Reference with only the device's display name, to no resource."""
     made = " ".join(part for part in (manufacturer, model) if part)
     return {"display": f"{made} ({name})" if made and name else made or name or ""}
 
 
 def performers(options: MappingOptions, observer: str | None) -> list[dict[str, Any]]:
-    """Who observed; where the report names nobody, with the setting, that it is not known (R4 data-absent-reason)."""
+    """The observer; if the report names nobody and the setting is on, a data-absent-reason."""
     if observer:
         return [{"display": observer}]
     return [ABSENT] if options.absent_performer else []
 
 
 def is_performer_of_ours(performer: Any) -> bool:
-    """By its shape."""
+    """Whether the performer has the shape that the app writes."""
     return performer == ABSENT or (isinstance(performer, dict) and performer.keys() == {"display"})
 
 
 def effective(options: MappingOptions, moment: DateTime, offset: timezone | None) -> str | None:
-    """A FHIR dateTime; of two offsets the value's own wins."""
+    """A FHIR dateTime; `offset` is used if the value has none of its own."""
     return started(options, moment.day, moment.time, moment.offset or offset)

@@ -1,7 +1,7 @@
-"""Whose a dose Observation is: one report may stand in several studies, or series, and each has its own Observations.
+"""Which instance a dose Observation is of: a report may be in several studies or series, each with its Observations.
 
-An Observation's own identifier tells it. One made before that named study and series, or by whom else, is the study's
-that it links to. Nothing is taken out that neither shows to be of the instance.
+An Observation's own identifier shows it. One without such an identifier, from an early release or another system,
+belongs to the study that it links to. An Observation is only removed if one of the two shows whose it is.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from shared.mapping.sign import is_ours
 from shared.model.fhir import Resource
 
 LINKS = ("partOf", "derivedFrom")
-"""Where an Observation points to its study."""
+"""The elements of an Observation that link to its study."""
 _STUDY_TYPE = "ImagingStudy/"
 
 
@@ -27,10 +27,10 @@ def of_report(
     *,
     is_elsewhere: bool = False,
 ) -> tuple[list[Resource], list[Resource]]:
-    """Of all Observations that name the report: those shown to be of this instance, and those that may be.
+    """Of all Observations that name the report, those that are known to be of this instance, and those that may be.
 
-    `study` is the reference of the ImagingStudy, None where FHIR has none. `is_elsewhere`: the report stands in
-    another series of the study too. What is linked to the study without saying of which series may be of either then.
+    `study`: the reference of the ImagingStudy, None if FHIR has none. `is_elsewhere`: the report is in another series
+    of the study too, so that an Observation which links to the study and names no series may be of either.
     """
     own = [one for one in held if is_own(one, report, options)]
     names = {one["id"] for one in own}
@@ -39,23 +39,23 @@ def of_report(
     unlinked = [one for one in open_ if not _studies(one)]
     if is_elsewhere:
         return own, [] if own else [*linked, *unlinked]
-    # What we withdrew links to no study any more, and is to go.
+    # Those that the app has withdrawn link to no study, and are to be deleted.
     withdrawn = [one for one in unlinked if one.get("status") == "entered-in-error"]
     return [*own, *linked, *withdrawn], [one for one in unlinked if one.get("status") != "entered-in-error"]
 
 
 def is_own(observation: Resource, report: ReportInstance, options: MappingOptions) -> bool:
-    """Whether its own identifier names this instance."""
+    """Whether the Observation's own identifier is that of this instance."""
     return not _own_values(observation).isdisjoint(_values(observation, report, options))
 
 
 def shared_with(observation: Resource, report: ReportInstance, study: str | None, options: MappingOptions) -> bool:
-    """Whether other studies link to it too: made when one report's Observations were one for all studies."""
+    """Whether other studies share it: early releases made one Observation for all studies with the report."""
     return not is_own(observation, report, options) and any(one != study for one in _studies(observation, study))
 
 
 def without_links(observation: Resource, study: str | None = None) -> Resource:
-    """The Observation without its links to the study; None: without any to whatever it is of."""
+    """The Observation without its links to the study; with None, without links to any study."""
     kept = {name: value for name, value in observation.items() if name not in LINKS}
     if study is None:
         return kept
@@ -64,7 +64,7 @@ def without_links(observation: Resource, study: str | None = None) -> Resource:
 
 
 def _is_of_another(observation: Resource, report: ReportInstance, options: MappingOptions) -> bool:
-    """Whether we made it, of this DICOM service, for an instance that is not this one."""
+    """Whether the app made it, from this DICOM service, for another instance."""
     uids = _uids(observation, options)
     former = {urn("Observation", options.service_url, report.sop_instance_uid, *more) for more in uids}
     return is_ours(observation, options.service_url) and bool(_own_values(observation) - former)
@@ -75,7 +75,7 @@ def _values(observation: Resource, report: ReportInstance, options: MappingOptio
 
 
 def _uids(observation: Resource, options: MappingOptions) -> list[tuple[str, ...]]:
-    """None, and each UID that it names: one of them is its event's, if it is one."""
+    """No UID, and each UID that the Observation names: an event's Observation names the event's."""
     values = [text(one.get("value")) for one in _identifiers(observation) if one.get("system") == options.uid_system]
     return [(), *((value.removeprefix("urn:oid:"),) for value in values)]
 
@@ -89,7 +89,7 @@ def _identifiers(observation: Resource) -> list[dict[str, Any]]:
 
 
 def _studies(observation: Resource, study: str | None = None) -> set[str]:
-    """The ImagingStudies that it links to, as they stand there; `study` by its own name."""
+    """The references to ImagingStudies that it has; those to `study` in the spelling of `study`."""
     links = [one for name in LINKS for one in observation.get(name, []) if _STUDY_TYPE in text(one.get("reference"))]
     return {study if study and _leads_to(one, study) else one["reference"] for one in links}
 

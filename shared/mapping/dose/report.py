@@ -1,4 +1,4 @@
-"""What is read of a radiation dose report's content tree, value by value: a broken one is a fault, never an error."""
+"""Reads values from a radiation dose report's content tree; an invalid one is a fault, never an error."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ _GENERAL_SR = frozenset(f"1.2.840.10008.5.1.4.1.1.88.{last}" for last in (11, 22
 _TEMPLATES = frozenset(["10001", "10011", "10021"])
 
 KEYS = frozenset(tag.key for tag in (_SOP_CLASS, _OFFSET, _TEMPLATE, _SCHEMES, CONCEPT_NAME, CONTENT))
-"""The DICOM JSON names of what is read here."""
+"""The DICOM JSON keys of the tags that are read here."""
 
 
 def may_be_dose_report(sop_class_uid: str) -> bool:
@@ -56,7 +56,7 @@ def _is_dose_template(item: Mapping[str, Any]) -> bool:
 
 
 def _sound(read: Callable[[], T]) -> T | None:
-    """What `read` gives, None where it breaks a rule: whoever maps the tag reports that."""
+    """The value that `read` gives, None if it is invalid, which is reported where the tag is mapped."""
     try:
         return read()
     except InvalidValueError:
@@ -65,7 +65,7 @@ def _sound(read: Callable[[], T]) -> T | None:
 
 @dataclass(frozen=True, slots=True)
 class DoseReport:
-    """A report's content tree and the offset of its times, None where it has none. `faults` grows by reading."""
+    """A report's content tree, and the offset of its times, if it has one. Reading adds to `faults`."""
 
     tree: ContentItem
     offset: timezone | None
@@ -79,18 +79,18 @@ class DoseReport:
         return cls(tree, _sound(lambda: dicom_json.read(metadata, _OFFSET)), faults)
 
     def first(self, within: ContentItem, name: ConceptName, convert: Callable[[ContentItem], T | None]) -> T | None:
-        """The first sound value of that name."""
+        """The first valid value of the concept; None if there is none."""
         return next(self._values([within], name, convert), (None, None, None))[2]
 
     def earliest(self, within: Iterable[ContentItem], *names: ConceptName) -> DateTime | None:
-        """The earliest sound DATETIME of the first of the names that has one."""
+        """The earliest valid DATETIME of the first concept that has one."""
         for name in names:
             if moments := [found for _, _, found in self._values(within, name, content_values.date_time)]:
                 return min(moments, key=_clock)
         return None
 
     def components(self, within: Sequence[ContentItem], rows: Iterable[ComponentRow]) -> list[dict[str, Any]]:
-        """The Observation.component of each value that the rows are about, in the rows' order, each once."""
+        """An Observation.component for each value of the rows' concepts, in the rows' order, each once."""
         components: list[dict[str, Any]] = []
         for row in rows:
             for container, item, found in self._values(within, row.name, row.convert):
@@ -100,7 +100,7 @@ class DoseReport:
         return components
 
     def is_r4(self, element: str, value: Any, name: ConceptName) -> bool:
-        """Whether FHIR takes the value; where it does not that is a fault of the concept."""
+        """Whether FHIR R4 allows the value; if not, that is a fault of the concept."""
         if rule := authored.rule_broken("Observation", element, value):
             self.leave_out(name, rule)
         return rule is None
@@ -119,7 +119,7 @@ class DoseReport:
                         yield container, item, value
 
     def _code(self, name: ConceptName, container: ContentItem, item: ContentItem) -> dict[str, Any]:
-        """The concept, with a text where modifiers of it, or of all that its container holds, narrow it down."""
+        """The concept, with a text that names its modifiers and those of its container, if there are any."""
         modifiers = [text for one in (container, item) for text in self._modifiers(one, name)]
         code: dict[str, Any] = {"coding": [name.coding]}
         return {**code, "text": ", ".join([name.meaning, *modifiers])} if modifiers else code
@@ -128,25 +128,25 @@ class DoseReport:
         for child in item.children:
             if child.relationship == _MODIFIER:
                 try:
-                    said = content_values.concept(child)
+                    modifier = content_values.concept(child)
                 except InvalidValueError as error:
                     self.leave_out(name, f"its modifier: {error}")
                 else:
-                    yield from _meanings(said)
+                    yield from _meanings(modifier)
 
     def leave_out(self, name: ConceptName, rule: str) -> None:
-        """Notes the fault of a content item; `rule` is what it breaks, never its value."""
+        """Records the fault of a content item. `rule`: the rule that it breaks, never its value."""
         self.faults.append(CONTENT.invalid(f"{name}: {rule}"))
 
 
 def _meanings(modifier: dict[str, Any] | None) -> Iterator[str]:
-    """What the modifier says to a reader. That there is one plane only narrows nothing down."""
+    """The modifier's meaning. That there is only a single plane is left out, as it narrows nothing down."""
     coding = (modifier or {}).get("coding", [{}])[0]
     if modifier is not None and coding.get("code") != SINGLE_PLANE:
         yield modifier.get("text") or coding["code"]
 
 
 def _clock(moment: DateTime) -> tuple[date, int, int, int, int]:
-    """Orders the moments of one report, which share an offset; what is not said counts as the beginning."""
+    """A sort key for moments of one report, which share an offset; a missing part counts as zero."""
     time = moment.time or TimeOfDay(0)
     return moment.day, time.hour, time.minute or 0, time.second or 0, time.millisecond or 0

@@ -1,7 +1,7 @@
-"""The content tree of a structured report (PS3.3 C.17.3) out of DICOM JSON.
+"""The content tree of a structured report (PS3.3 C.17.3), read from DICOM JSON.
 
-A broken content item spoils itself alone: it is told as a fault of its tag, and its siblings are read. Relationships
-by reference (PS3.3 C.17.3.2.5) are passed over: no dose report may have them (PS3.3 A.35.8.3.1.3).
+An invalid content item is a fault of its tag, and its siblings are still read. Relationships by reference (PS3.3
+C.17.3.2.5) are ignored, as no dose report may have them (PS3.3 A.35.8.3.1.3).
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ _RELATIONSHIP = Tag.of("(0040,A010) RelationshipType")
 _CODE = Tag.of("(0008,0100) CodeValue")
 _SCHEME = Tag.of("(0008,0102) CodingSchemeDesignator")
 _DEEPEST = 32
-"""Levels of nesting that are read; dose reports have six. It keeps a hostile tree from exhausting the stack."""
+"""Levels of nesting that are read; dose reports have six. The limit keeps a hostile tree from exhausting the stack."""
 
 Concept = tuple[str, str]
 """Coding scheme designator and code value: `("DCM", "113701")`."""
@@ -33,14 +33,14 @@ class ContentHeld(StrEnum):
     HERE = "here"
     NONE = "none"
     ELSEWHERE = "elsewhere"
-    """Left out, or held as bulk data: the instance's own metadata may have it."""
+    """Left out of the feed's metadata, or bulk data: the instance's own metadata may have it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ContentItem:
-    """A content item. `concept` is None where it has no name, `relationship` '' where it has none (the root).
+    """A content item. `concept`: its name, None if it has none. `relationship`: empty for the root.
 
-    `schemes`: the systems of codes by designators that are none of the standard's, the same in all of a report.
+    `schemes`: the systems of codes by designators that the standard does not have, the same in all of a report.
     """
 
     concept: Concept | None
@@ -50,7 +50,7 @@ class ContentItem:
     schemes: Mapping[str, str] = field(default_factory=dict)
 
     def found(self, concepts: AbstractSet[Concept]) -> Iterator["ContentItem"]:
-        """The descendants of these names, in the tree's order; nothing is looked for inside of what was found."""
+        """The descendants with one of these names, in the tree's order, but none inside another one."""
         for child in self.children:
             if child.concept in concepts:
                 yield child
@@ -59,7 +59,7 @@ class ContentItem:
 
 
 def content_held(metadata: Mapping[str, Any]) -> ContentHeld:
-    """Where the content tree of the report is."""
+    """Whether the metadata has the report's content tree."""
     element = metadata.get(CONTENT.key)
     if element is None or (isinstance(element, Mapping) and element.keys() & {"BulkDataURI", "InlineBinary"}):
         return ContentHeld.ELSEWHERE
@@ -72,12 +72,12 @@ def content_held(metadata: Mapping[str, Any]) -> ContentHeld:
 def content_tree(
     metadata: Mapping[str, Any], faults: list[InvalidTag], schemes: Mapping[str, str] | None = None
 ) -> ContentItem:
-    """The report's root with all that is below it. What cannot be read goes into `faults`."""
+    """The report's root with all of its descendants. What cannot be read goes into `faults`."""
     return _item(metadata, faults, schemes or {}, 0)
 
 
 def concept_of(elements: Mapping[str, Any]) -> Concept | None:
-    """The name of a content item, None where it has none. Raises InvalidValueError."""
+    """The name of a content item, None if it has none. Raises InvalidValueError."""
     for name in dicom_json.read(elements, CONCEPT_NAME) or ():
         code = dicom_json.read(name, _CODE)
         return (dicom_json.read(name, _SCHEME) or "", code) if code else None

@@ -1,6 +1,6 @@
 """Units of measurement (PS3.3 8.8, PS3.16 CID 82) -> the unit of a FHIR Quantity.
 
-A report's unit is UCUM by name, not always in truth: what UCUM cannot read is written as text, without system and
+A report's unit claims to be UCUM, and not always is: what is not valid UCUM is written as text, without system and
 code, so that nobody computes with it by mistake.
 """
 
@@ -18,7 +18,7 @@ _SCHEME = Tag.of("(0008,0102) CodingSchemeDesignator")
 _MEANING = Tag.of("(0008,0104) CodeMeaning")
 
 _UNDOTTED = re.compile(r"([cdmu]?Gy)([cdm]?m2?)")
-"""`Gym2`, `mGycm`: as early editions of PS3.16 wrote products, and devices still do; UCUM wants a dot between."""
+"""`Gym2`, `mGycm`: products as early editions of PS3.16, and devices still, write them, without UCUM's dot."""
 
 _TERM = r"(?:(?:da|[EPTGMkhdcmunpf])?(?:Gy|Sv|Bq|Ci|[ALVgms]|eV|l)(?:-?[1-9])?|min|h|d|%|1)"
 _UCUM = re.compile(rf"{_TERM}(?:[./]{_TERM})*|(?:{_TERM}/)?\{{[!-z|~]+\}}")
@@ -26,9 +26,9 @@ _UCUM = re.compile(rf"{_TERM}(?:[./]{_TERM})*|(?:{_TERM}/)?\{{[!-z|~]+\}}")
 
 
 def unit_of(item: Mapping[str, Any]) -> dict[str, str]:
-    """`unit`, and `system` and `code` where it is UCUM, of a MeasurementUnitsCodeSequence item.
+    """`unit` of a MeasurementUnitsCodeSequence item, with `system` and `code` if it is valid UCUM.
 
-    Raises InvalidValueError where it names no unit.
+    Raises InvalidValueError if the item names no unit.
     """
     code, meaning = read(item, _CODE), read(item, _MEANING)
     if read(item, _SCHEME) == "UCUM" and code is not None:

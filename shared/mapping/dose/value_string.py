@@ -11,16 +11,16 @@ _PLACES = {(row.name.coding["system"], row.name.coding["code"]): at for at, row 
 
 
 def dose_text(components: Iterable[Any]) -> str:
-    """`CT Dose Length Product Total 302.44 mGy.cm; ...`, of our components in the table's order, whatever theirs is.
+    """`CT Dose Length Product Total 302.44 mGy.cm; ...`, for our components, always in the table's order.
 
-    A number is told without the zeros at its end, which servers drop: the text tells whether it is ours.
+    Numbers are without zeros at their end, which servers drop: the text must stay the same to be known as ours.
     """
-    told = [(place, line) for one in components if isinstance(one, dict) for place, line in [_line(one)] if line]
-    return "; ".join(line for _, line in sorted(told))
+    lines = [(place, line) for one in components if isinstance(one, dict) for place, line in [_line(one)] if line]
+    return "; ".join(line for _, line in sorted(lines))
 
 
 def is_dose_text(observation: Mapping[str, Any], value: Any) -> bool:
-    """Whether it is the text of what the Observation's components say: nobody else's."""
+    """Whether the value is the text that the app makes of the Observation's components."""
     components = observation.get("component")
     return isinstance(components, list) and bool(value) and value == dose_text(components)
 
@@ -49,5 +49,5 @@ def _value(component: Mapping[str, Any]) -> str:
 def _number(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return ""
-    told = f"{Decimal(repr(value) if isinstance(value, float) else value):f}"
-    return told.rstrip("0").rstrip(".") if "." in told else told
+    digits = f"{Decimal(repr(value) if isinstance(value, float) else value):f}"
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
