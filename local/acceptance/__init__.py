@@ -1,1 +1,1 @@
-"""`python -m local acceptance`: the app's whole life cycle on a FHIR server of the user's choice, then all removed."""
+"""`python -m local acceptance`: tries the app's life cycle on a FHIR server of the user's choice, then removes all."""

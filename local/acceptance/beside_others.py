@@ -1,4 +1,4 @@
-"""Steps of the life cycle in which somebody else writes at the same time: another system, another host."""
+"""Steps of the life cycle in which another system or another host writes to the FHIR server at the same time."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ _WRITTEN = "identifier, note and extension"
 
 
 class BesideOthers:
-    """`stays` and `goes` are studies in FHIR; the second will be deleted, and stored again."""
+    """`stays` and `goes` are studies in FHIR. `goes` is deleted, and stored again."""
 
     def __init__(self, scene: Scene, stays: NewStudy, goes: NewStudy) -> None:
         self._scene = scene
@@ -27,7 +27,7 @@ class BesideOthers:
         self._goes = goes
 
     def steps(self) -> list[tuple[str, Callable[[], str]]]:
-        """A promise each, and what judges it."""
+        """Each step's promise and function, as `Steps` of the life cycle."""
         return [
             ("what another system wrote before is kept", self._before),
             ("what another system writes between the app's read and its write is kept", self._between),
@@ -39,49 +39,49 @@ class BesideOthers:
         reference = self._expected.reference(self._stays.uid)
         self._writer.write(reference)
         self._scene.archive.update(self._stays.uid, StudyDescription="Acceptance, once")
-        self._scene.synced()
+        self._scene.sync()
         self._writer.check(reference)
         return f"{_WRITTEN}, through an update of the study"
 
     def _between(self) -> str:
         reference = self._expected.reference(self._stays.uid)
         self._scene.archive.update(self._stays.uid, StudyDescription="Acceptance, twice")
-        self._synced_while_other_writes(self._stays, reference)
+        self._sync_while_other_writes(self._stays, reference)
         self._writer.check(reference)
         self._expected.as_in_dicom(self._stays.uid)
         return f"{_WRITTEN}, and the app's update as well"
 
     def _before_delete(self) -> str:
-        """The study is gone in DICOM, yet another system wrote to it after the app had read it."""
+        """The study is deleted in DICOM, and another system writes to it in FHIR after the app has read it."""
         reference = self._expected.reference(self._goes.uid)
         self._scene.archive.delete(self._goes.uid)
-        self._synced_while_other_writes(self._goes, reference)
+        self._sync_while_other_writes(self._goes, reference)
         self._writer.check(reference)
         self._scene.archive.store(self._goes.files)
-        self._scene.synced()
+        self._scene.sync()
         self._writer.check(reference)
         self._expected.as_in_dicom(self._goes.uid)
         return "the resource stayed, and holds the study that was stored again"
 
-    def _synced_while_other_writes(self, study: NewStudy, reference: str) -> None:
+    def _sync_while_other_writes(self, study: NewStudy, reference: str) -> None:
         self._scene.restart()
         faults: list[Exception] = []
-        self._scene.traffic.between(f"urn:oid:{study.uid}", lambda: self._write(reference, faults))
-        self._scene.synced()
+        self._scene.traffic.act_after_read(f"urn:oid:{study.uid}", lambda: self._write(reference, faults))
+        self._scene.sync()
         if faults:
             raise faults[0]
-        if not self._scene.traffic.came_between:
+        if not self._scene.traffic.has_acted:
             raise BrokenError("the app did not read the study before it wrote, so nobody could come between")
 
     def _write(self, reference: str, faults: list[Exception]) -> None:
-        """In the app's own thread, which the fault of another system must not stop."""
+        """Writes in the app's own thread, which must go on if that fails: the error goes to `faults`."""
         try:
             self._writer.write(reference)
         except (BrokenError, *FAULTS, OutageError) as error:
             faults.append(error)
 
     def _two_hosts(self) -> str:
-        """Of one deployment, ticked at the same time: the lease lets one work."""
+        """Two hosts of one deployment tick at the same time; the lease lets only one of them work."""
         studies = [small_study(self._scene.ledger) for _ in range(self._scene.sizes.studies_for_two_hosts)]
         hosts = [self._scene.new_host() for _ in range(2)]
         half = len(studies) // 2

@@ -1,4 +1,4 @@
-"""`python -m local acceptance`: says what it will do, does it, removes it, and tells what held."""
+"""`python -m local acceptance`: says what it will write, runs the life cycle, removes all, and prints the result."""
 
 import argparse
 import logging
@@ -13,7 +13,7 @@ from local.acceptance.archive import Archive
 from local.acceptance.host import NotSyncedError, settings_for
 from local.acceptance.ledger import Ledger, LedgerError
 from local.acceptance.life_cycle import LifeCycle
-from local.acceptance.probe import told
+from local.acceptance.probe import results
 from local.acceptance.promises import BrokenError, Promises
 from local.acceptance.removal import Removal, Removed
 from local.acceptance.report import document, removed_lines, server_rows, table
@@ -30,7 +30,7 @@ from local.processes import StackError
 from local.stack import PortNumbers, Stack, StackOptions
 from shared.errors import DicomCastError
 
-HELD, BROKEN, NOT_ASKED_TO = 0, 1, 2
+HELD, BROKEN, NOT_AGREED = 0, 1, 2
 _WILL = """\
 run        {run}
 It will write to this server: some 70 studies with their Patients, Observations and one Endpoint, under PatientIDs, UIDs
@@ -40,8 +40,8 @@ Use a server of a test environment: versions and audit records of what was remov
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What the command line says. `root`: where runs are noted."""
+class Options:
+    """The command line's options. `root`: the folder of the runs' ledgers."""
 
     fhir_url: str | None
     settings: Path | None
@@ -53,9 +53,9 @@ class Asked:
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """`acceptance` and its options."""
-    said = "try the app's whole life cycle on a FHIR server of a test environment, and remove all that it wrote"
-    parser = commands.add_parser("acceptance", help=said, description=f"{said}.")
+    """Adds the command `acceptance` and its options."""
+    text = "try the app's whole life cycle on a FHIR server of a test environment, and remove all that it wrote"
+    parser = commands.add_parser("acceptance", help=text, description=f"{text}.")
     parser.add_argument("--fhir", type=base_url, metavar="URL", help="base URL of the FHIR R4 server")
     parser.add_argument(
         "--settings", type=Path, metavar="FILE", help="the app's settings for it, Fhir__*, as in local.settings.json"
@@ -66,83 +66,89 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def accept(arguments: argparse.Namespace, root: Path, sizes: Sizes = WHOLE) -> int:
-    """The exit code: 0 only if every promise holds and nothing is left; 2 without `--yes`. Raises StackError."""
-    asked = Asked(arguments.fhir, arguments.settings, arguments.yes, arguments.json, arguments.clean, root, sizes)
-    if not (asked.fhir_url or asked.clean):
+    """Runs the command. `root`: the folder of the runs' ledgers.
+
+    Returns the exit code: 0 only if every promise holds and all was removed; 2 without `--yes`. Raises StackError.
+    """
+    options = Options(arguments.fhir, arguments.settings, arguments.yes, arguments.json, arguments.clean, root, sizes)
+    if not (options.fhir_url or options.clean):
         raise StackError("name the FHIR server: --fhir URL")
     try:
-        return _clean(asked) if asked.clean else _accept(asked)
+        return _clean(options) if options.clean else _accept(options)
     except (LedgerError, HostError, DicomCastError, *FAULTS) as error:
         raise StackError(str(error)) from error
 
 
-def _accept(asked: Asked) -> int:
-    assert asked.fhir_url
-    tell = _teller(asked)
+def _accept(options: Options) -> int:
+    assert options.fhir_url
+    report = _printer(options)
     run = str(uuid4())
-    ledger = Ledger(asked.root / run, run, asked.fhir_url.rstrip("/"))
-    server = _server(ledger, asked.settings)
+    ledger = Ledger(options.root / run, run, options.fhir_url.rstrip("/"))
+    server = _server(ledger, options.settings)
     rows = server_rows(server.url, server.statement())
-    tell(table(rows))
-    tell(_WILL.format(run=run, directory=ledger.directory))
-    if not asked.is_agreed:
+    report(table(rows))
+    report(_WILL.format(run=run, directory=ledger.directory))
+    if not options.is_agreed:
         print("nothing was written: say --yes to go on", file=sys.stderr)
-        return NOT_ASKED_TO
-    ledger = Ledger.begin(asked.root, run, server.url)
-    promises = Promises(tell)
+        return NOT_AGREED
+    ledger = Ledger.begin(options.root, run, server.url)
+    promises = Promises(report)
     with _logged(ledger.directory / "app.log"):
         try:
-            rows |= _live(asked, ledger, server, promises)
+            rows |= _run_life_cycle(options, ledger, server, promises)
         except BaseException:
-            tell("the run was cut short: removing what it made")
-            _tell_removed(tell, _remove(server, ledger), ledger)
+            report("the run was cut short: removing what it made")
+            _report_removed(report, _remove(server, ledger), ledger)
             raise
         removed = _remove(server, ledger)
     with promises.judged("all that the run made can be removed") as seen:
         if removed.left:
             raise BrokenError(f"{len(removed.left)} resources are left")
         seen.append(f"{removed.count} resources")
-    tell(f"\nwhat the server does\n{table(rows)}\n")
-    _tell_removed(tell, removed, ledger)
-    tell("every promise holds" if promises.all_hold else "not every promise holds on this server")
-    if asked.as_json:
+    report(f"\nwhat the server does\n{table(rows)}\n")
+    _report_removed(report, removed, ledger)
+    report("every promise holds" if promises.all_hold else "not every promise holds on this server")
+    if options.as_json:
         print(document(run, rows, promises, removed))
     return HELD if promises.all_hold else BROKEN
 
 
-def _live(asked: Asked, ledger: Ledger, server: FhirServer, promises: Promises) -> dict[str, str]:
-    """The life cycle and the probes, beside a DICOM service and Azurite; what the server does."""
+def _run_life_cycle(options: Options, ledger: Ledger, server: FhirServer, promises: Promises) -> dict[str, str]:
+    """Runs the probes and the life cycle, with a DICOM service and an Azurite of its own.
+
+    Returns the rows of the table of what the server does.
+    """
     searches = SearchProbes(server, ledger)
-    rows = dict(told([*WriteProbes(server, ledger).rows(), *searches.rows()]))
+    rows = dict(results([*WriteProbes(server, ledger).rows(), *searches.rows()]))
     stack = Stack(StackOptions(PortNumbers.free(), ledger.directory))
     try:
         stack.start("azurite", "dicom")
-        settings = settings_for(ledger, asked.settings, stack.storage_connection, stack.dicom_url)
+        settings = settings_for(ledger, options.settings, stack.storage_connection, stack.dicom_url)
         traffic = Traffic(ledger)
-        life = LifeCycle(Scene(settings, Archive(stack.dicom_url), server, ledger, traffic, asked.sizes))
+        life = LifeCycle(Scene(settings, Archive(stack.dicom_url), server, ledger, traffic, options.sizes))
         promises.try_all(life.storing(), NotSyncedError)
-        rows |= dict(told(searches.page_rows(life.report_uid)))
+        rows |= dict(results(searches.page_rows(life.report_uid)))
         promises.try_all(life.changing(), NotSyncedError)
         return rows | dict(traffic_rows(traffic))
     finally:
         stack.stop()
 
 
-def _clean(asked: Asked) -> int:
-    assert asked.clean
-    ledger = Ledger.open(asked.root, asked.clean)
-    server = _server(ledger, asked.settings)
-    tell = _teller(asked)
-    tell(table(server_rows(server.url, server.statement())))
+def _clean(options: Options) -> int:
+    assert options.clean
+    ledger = Ledger.open(options.root, options.clean)
+    server = _server(ledger, options.settings)
+    report = _printer(options)
+    report(table(server_rows(server.url, server.statement())))
     removed = _remove(server, ledger)
-    _tell_removed(tell, removed, ledger)
-    if asked.as_json:
-        print(document(ledger.run, {"URL": server.url}, Promises(tell), removed))
+    _report_removed(report, removed, ledger)
+    if options.as_json:
+        print(document(ledger.run, {"URL": server.url}, Promises(report), removed))
     return BROKEN if removed.left else HELD
 
 
 def _server(ledger: Ledger, file: Path | None) -> FhirServer:
-    """Reached and authenticated by the app's own settings."""
+    """The ledger's FHIR server, called with the app's settings in the file."""
     return FhirServer(fhir_service(settings_for_fhir(file, ledger.fhir_url, ledger.service_url)))
 
 
@@ -150,21 +156,21 @@ def _remove(server: FhirServer, ledger: Ledger) -> Removed:
     return Removal(server, ledger).remove_all()
 
 
-def _tell_removed(tell: Callable[[str], None], removed: Removed, ledger: Ledger) -> None:
+def _report_removed(report: Callable[[str], None], removed: Removed, ledger: Ledger) -> None:
     for line in removed_lines(removed):
-        tell(line)
+        report(line)
     if removed.left:
-        tell(f"to try again: python -m local acceptance --clean {ledger.run}")
+        report(f"to try again: python -m local acceptance --clean {ledger.run}")
 
 
-def _teller(asked: Asked) -> Callable[[str], None]:
-    """Where JSON goes to the output, all else goes beside it."""
-    return lambda line: print(line, file=sys.stderr if asked.as_json else sys.stdout, flush=True)
+def _printer(options: Options) -> Callable[[str], None]:
+    """A function that prints a line; to stderr if stdout is for JSON."""
+    return lambda line: print(line, file=sys.stderr if options.as_json else sys.stdout, flush=True)
 
 
 @contextmanager
 def _logged(file: Path) -> Iterator[None]:
-    """The app's log goes into the file meanwhile."""
+    """Writes the app's log to the file, until the block ends."""
     app, root = logging.getLogger("shared"), logging.getLogger()
     level = app.level
     handler = logging.FileHandler(file, encoding="utf-8")

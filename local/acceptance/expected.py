@@ -1,4 +1,4 @@
-"""What FHIR must say of the run's studies, patients and Endpoint, read with none of the app's code."""
+"""Checks what FHIR has of the run's studies, patients and Endpoint, without the app's code."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -14,13 +14,16 @@ from local.failures import recorded_failures
 from local.fhir_account import listed_instances
 
 _UID_SYSTEM = "urn:dicom:uid"
-_MOST_TOLD = 5
+_MAX_SHOWN = 5
 _RULES = Rules(observations=True)
-"""By the settings that the run gives the app."""
+"""What the run's settings of the app ask for."""
 
 
 class Expected:
-    """Each check raises BrokenError with what it saw in its place."""
+    """The checks. Each raises BrokenError, with what it found, if FHIR does not have what it must.
+
+    `storage`: connection string of the app's storage account. UIDs are DICOM UIDs without `urn:oid:`.
+    """
 
     def __init__(self, storage: str, archive: Archive, server: FhirServer, ledger: Ledger) -> None:
         self._storage = storage
@@ -29,28 +32,28 @@ class Expected:
         self._ledger = ledger
 
     def study(self, uid: str) -> Resource:
-        """The only ImagingStudy of the study."""
+        """The study's ImagingStudy. Raises BrokenError unless there is exactly one."""
         found = self._server.identified("ImagingStudy", _UID_SYSTEM, f"urn:oid:{uid}")
         if len(found) != 1:
             raise BrokenError(f"{len(found)} ImagingStudy resources of study {uid}, and not one")
         return found[0]
 
     def reference(self, uid: str) -> str:
-        """`ImagingStudy/id`."""
+        """`ImagingStudy/id` of the study."""
         return f"ImagingStudy/{self.study(uid)['id']}"
 
     def subject(self, uid: str) -> str:
-        """`Patient/id`, whose the study is."""
+        """`Patient/id` of the study's subject."""
         return _subject(self.study(uid))
 
     def no_study(self, uid: str) -> None:
-        """Nothing in FHIR is of the study."""
+        """Checks that FHIR has no ImagingStudy of the study."""
         if found := self._server.identified("ImagingStudy", _UID_SYSTEM, f"urn:oid:{uid}"):
-            told = f"ImagingStudy/{found[0].get('id')} of status {found[0].get('status')}"
-            raise BrokenError(f"the study is in FHIR, and not in DICOM: {told}")
+            found_as = f"ImagingStudy/{found[0].get('id')} of status {found[0].get('status')}"
+            raise BrokenError(f"the study is in FHIR, and not in DICOM: {found_as}")
 
     def as_in_dicom(self, uid: str) -> str:
-        """FHIR lists the instances that DICOM holds of one study."""
+        """Checks that the ImagingStudy lists the instances that DICOM holds. Returns how many, in words."""
         held = {(_value(one, "0020000E"), _value(one, "00080018")) for one in self._archive.instances(uid)}
         in_fhir = listed_instances(self.study(uid))
         if in_fhir != held:
@@ -60,23 +63,23 @@ class Expected:
         return f"{len(held)} instances in {len({series for series, _ in held})} series"
 
     def observations(self, report: str, count: int) -> None:
-        """So many Observations are of the dose report."""
+        """Checks how many Observations FHIR has of the dose report."""
         found = self._observations(report)
         if len(found) != count:
             raise BrokenError(f"{len(found)} Observations of the dose report, and not {count}")
 
     def subjects_of_observations(self, report: str) -> set[str]:
-        """`Patient/id`, of all Observations of the dose report."""
+        """`Patient/id` of the subjects of the dose report's Observations."""
         return {_subject(one) for one in self._observations(report)}
 
     def is_patient(self, reference: str, patient_id: str) -> None:
-        """The Patient has the PatientID."""
+        """Checks that the Patient has the PatientID as an identifier."""
         identifiers = (self._server.read(reference) or {}).get("identifier", [])
         if (self._ledger.system, patient_id) not in [(one.get("system"), one.get("value")) for one in identifiers]:
             raise BrokenError(f"{reference} does not have the new PatientID")
 
     def all_as_in_dicom(self) -> str:
-        """The comparison that the demo ends with, of the run's studies."""
+        """Compares all studies of the run, as the demo does. Returns how many were compared, in words."""
         held = {uid: self._archive.instances(uid) for uid in self._ledger.studies}
         uids = {_value(one, tag) for some in held.values() for one in some for tag in ("0020000D", "00080018")}
         account = RunAccount(self._server.url, server=self._server, ledger=self._ledger, in_dicom=uids)
@@ -85,12 +88,15 @@ class Expected:
             f"study {one.study_instance_uid}: {'; '.join(one.differences)}" for one in studies if one.differences
         ]
         if different:
-            more = f" and {len(different) - _MOST_TOLD} others" if len(different) > _MOST_TOLD else ""
-            raise BrokenError(f"{' | '.join(different[:_MOST_TOLD])}{more}")
+            more = f" and {len(different) - _MAX_SHOWN} others" if len(different) > _MAX_SHOWN else ""
+            raise BrokenError(f"{' | '.join(different[:_MAX_SHOWN])}{more}")
         return f"{len(studies)} studies, {sum(map(len, held.values()))} instances compared"
 
     def no_doubles(self) -> str:
-        """One Patient a PatientID, one ImagingStudy a study, one Endpoint."""
+        """Checks that each PatientID has one Patient at most, each study one ImagingStudy, the service one Endpoint.
+
+        Returns how many there are, in words.
+        """
         of = {"Patient": (self._ledger.system, "", self._ledger.patients)}
         of |= {"ImagingStudy": (_UID_SYSTEM, "urn:oid:", self._ledger.studies)}
         doubled, there = [], Counter[str]()
@@ -107,7 +113,7 @@ class Expected:
         return f"{there['Patient']} Patients, {there['ImagingStudy']} ImagingStudies, one Endpoint"
 
     def no_failures(self) -> str:
-        """The app's tables name no entry that is not in FHIR."""
+        """Checks that the error tables have no entry that the app has given up. Returns that in words."""
         final = [one for one in recorded_failures(self._storage) if one.is_final]
         if final:
             tables = ", ".join(f"{count} in {table}" for table, count in Counter(one.table for one in final).items())
@@ -115,11 +121,11 @@ class Expected:
         return "the tables of final failures are empty"
 
     def endpoints(self) -> list[Resource]:
-        """Those of the run's DICOM service, by the name that the specification gives them."""
+        """The Endpoints of the run's DICOM service, by the name that the original app gives them."""
         return self._server.search("Endpoint", {"name": f"DICOM WADO-RS endpoint {self._ledger.service_url}"})
 
     def note_what_is_there(self) -> None:
-        """Takes into the ledger what the server did not tell the ids of when it was made."""
+        """Adds to the ledger the resources whose ids the server did not give when they were created."""
         found = [self._server.identified("ImagingStudy", _UID_SYSTEM, f"urn:oid:{uid}") for uid in self._ledger.studies]
         found += [self._server.identified("Patient", self._ledger.system, one) for one in self._ledger.patients]
         found += [self._observations(uid) for uid in self._ledger.reports]

@@ -1,4 +1,4 @@
-"""The DICOM files of a run: real ones and generated ones, under UIDs and PatientIDs of its own."""
+"""The DICOM files of a run, real and generated ones, with new UIDs and PatientIDs."""
 
 import io
 import warnings
@@ -16,13 +16,13 @@ from local.acceptance.sizes import Sizes
 from local.dose_reports import is_dose_report
 from local.samples import ct_study, dose_report, pydicom_files
 
-_OF_THE_STUDY = ("PatientID", "PatientName", "PatientSex", "PatientBirthDate", "IssuerOfPatientID")
+_PATIENT_KEYWORDS = ("PatientID", "PatientName", "PatientSex", "PatientBirthDate", "IssuerOfPatientID")
 _MODALITY = "OT"  # PS3.3 C.7.3.1.1.1: other
 
 
 @dataclass(frozen=True, slots=True)
 class NewStudy:
-    """A study's files, none stored yet. `report`: the SOPInstanceUID of its dose report."""
+    """A study's PS3.10 files, which are not stored yet. `report`: SOPInstanceUID of its dose report, if it has one."""
 
     uid: str
     patient_id: str
@@ -31,9 +31,9 @@ class NewStudy:
 
 
 class Relabelled:
-    """One study under new names: a UID stands for the same series as before, a PatientID for the whole study.
+    """Collects the instances of one study, and gives them new UIDs and a new PatientID.
 
-    All instances say of the patient what the first one does.
+    Instances of one series stay in one series. All get the patient's elements of the first one, so that they agree.
     """
 
     def __init__(self, ledger: Ledger, patient_id: str | None = None) -> None:
@@ -46,13 +46,13 @@ class Relabelled:
         self._report: str | None = None
 
     def add(self, dataset: FileDataset) -> None:
-        """Takes an instance into the study."""
+        """Adds an instance to the study; the dataset is changed."""
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(new_uid())
         dataset.SeriesInstanceUID = self._series.setdefault(str(dataset.SeriesInstanceUID), new_uid())
         dataset.StudyInstanceUID, dataset.PatientID = self._uid, self._patient_id
         dataset.Modality = dataset.get("Modality") or _MODALITY
         self._first = self._first or dataset
-        for keyword in _OF_THE_STUDY:
+        for keyword in _PATIENT_KEYWORDS:
             if keyword in self._first:
                 dataset[keyword] = self._first[keyword]
             elif keyword in dataset:
@@ -64,39 +64,39 @@ class Relabelled:
         self._files.append(file.getvalue())
 
     def study(self) -> NewStudy:
-        """What there is, noted in the ledger."""
+        """The study of the instances added so far; its names are written to the ledger."""
         self._ledger.will_store(study=self._uid, patient=self._patient_id, report=self._report)
         return NewStudy(self._uid, self._patient_id, tuple(self._files), self._report)
 
 
 def real_studies(ledger: Ledger, most: int) -> list[NewStudy]:
-    """Those of the files inside pydicom, each of a patient of its own."""
+    """The studies of the files in pydicom, `most` at most, each of another patient."""
     studies: dict[str, Relabelled] = {}
     with config.disable_value_validation(), warnings.catch_warnings(action="ignore"):
         for path in pydicom_files():
             dataset = pydicom.dcmread(path)
             if str(dataset.StudyInstanceUID) not in studies and len(studies) >= most:
                 continue
-            list(dataset.iterall())  # read in full: one whose encoding is not what it says cannot be written otherwise
+            list(dataset.iterall())  # parse it all: else a file in another encoding than it states cannot be written
             studies.setdefault(str(dataset.StudyInstanceUID), Relabelled(ledger)).add(dataset)
     return [one.study() for one in studies.values()]
 
 
 def ct_with_dose_report(ledger: Ledger, sizes: Sizes) -> NewStudy:
-    """A CT and a dose report of its irradiation events."""
+    """A CT study with a dose report."""
     files = list(ct_study(sizes.ct_instances))
     return _relabelled(ledger, [*files, dose_report(files[0], sizes.dose_events)])
 
 
 def studies_of_one_patient(ledger: Ledger) -> tuple[NewStudy, NewStudy]:
-    """Two of three series with four instances each."""
+    """Two CT studies of one patient, each of three series with four instances."""
     patient_id = new_patient_id()
     first, second = (_relabelled(ledger, ct_study(12), patient_id) for _ in range(2))
     return first, second
 
 
 def small_study(ledger: Ledger, instances: int = 2) -> NewStudy:
-    """A CT of a patient of its own, its instances in as many series, at most three."""
+    """A CT study of another patient, in as many series as instances, three at most."""
     return _relabelled(ledger, ct_study(instances))
 
 
@@ -108,10 +108,10 @@ def _relabelled(ledger: Ledger, files: Iterator[bytes] | list[bytes], patient_id
 
 
 def new_uid() -> str:
-    """A UID that nobody else has (PS3.5 B.2)."""
+    """A UID from a random UUID (PS3.5 B.2)."""
     return str(generate_uid(prefix=None))
 
 
 def new_patient_id() -> str:
-    """Likewise a PatientID."""
+    """A random PatientID."""
     return f"ACCEPT-{uuid4().hex[:12].upper()}"

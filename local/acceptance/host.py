@@ -1,4 +1,4 @@
-"""The app as the run has it: built from the user's settings for their FHIR server, ticked until it has caught up."""
+"""Runs the app in this process, with the user's settings for the FHIR server, until it has caught up with the feed."""
 
 import time
 from collections.abc import Mapping
@@ -14,15 +14,18 @@ from shared.model.replay import ReplayRequest, SequenceRange
 from shared.settings.config import read_settings
 
 CATCH_UP_SECONDS = 120
-_HOPELESS = 4  # ticks that fail one after the other
+_MAX_FAILED_TICKS = 4  # in a row
 
 
 class NotSyncedError(BrokenError):
-    """The app does not catch up with the feed: what comes after cannot be judged."""
+    """The app does not catch up with the feed, so the steps after this one cannot be judged."""
 
 
 def settings_for(ledger: Ledger, file: Path | None, storage: str, dicom_url: str) -> dict[str, str]:
-    """The app settings of a run: the user's for the FHIR server, all else the run's own. Raises HostError."""
+    """The app settings of a run: those in the user's file for the FHIR server, else the run's own. Raises HostError.
+
+    `storage`: connection string of Azurite. `dicom_url`: of the DICOM service on this machine.
+    """
     return fhir_settings_in(file) | {
         "AzureWebJobsStorage": storage,
         "DicomWeb__Endpoint": ledger.service_url,
@@ -39,7 +42,10 @@ def settings_for(ledger: Ledger, file: Path | None, storage: str, dicom_url: str
 
 
 class Host:
-    """One host. Hosts of the same settings share lease, watermark and tables, as two of one deployment do."""
+    """One host of the app. Hosts with the same settings share lease, watermark and tables, as those of a deployment do.
+
+    `ticks`: the records of its ticks.
+    """
 
     def __init__(self, settings: Mapping[str, str], traffic: Traffic) -> None:
         self.app = bootstrap.build(read_settings(settings))
@@ -47,7 +53,7 @@ class Host:
         traffic.watch(self.app)
 
     def catch_up(self) -> None:
-        """Ticks until nothing is left to sync. Raises NotSyncedError."""
+        """Ticks until nothing is left to sync. Raises NotSyncedError after CATCH_UP_SECONDS or four failed ticks."""
         deadline = time.monotonic() + CATCH_UP_SECONDS
         failed = 0
         while True:
@@ -55,18 +61,21 @@ class Host:
             if is_caught_up(record):
                 return
             failed = 0 if record.ended_well or record.outcome is Outcome.LEASE_HELD else failed + 1
-            if failed == _HOPELESS or time.monotonic() > deadline:
-                raise NotSyncedError(f"the app does not catch up with the change feed: {_told(record)}")
+            if failed == _MAX_FAILED_TICKS or time.monotonic() > deadline:
+                raise NotSyncedError(f"the app does not catch up with the change feed: {_reason(record)}")
             time.sleep(0.2)
 
     def tick(self) -> TickRecord:
-        """One tick."""
+        """Runs one tick."""
         record = self.app.tick()
         self.ticks.append(record)
         return record
 
     def replay_all(self) -> tuple[int, int]:
-        """Runs the whole feed again; how many entries, and how many of them failed. Raises BrokenError."""
+        """Replays the whole feed. Returns how many entries it has, and how many of them failed.
+
+        Raises BrokenError if that takes longer than CATCH_UP_SECONDS.
+        """
         latest = self.app.ports.feed.latest()
         assert latest
         replay = self.app.start_replay(ReplayRequest(SequenceRange(1, latest.sequence)))
@@ -83,12 +92,12 @@ class Host:
 
 
 def is_caught_up(record: TickRecord) -> bool:
-    """Whether nothing was left to sync when the tick ended, nor waits for its study to settle."""
+    """Whether all entries were synced when the tick ended, and no study was settling."""
     if not record.ended_well or record.lag is None or record.result is None:
         return False
     return record.lag.entries == 0 and record.result.watermark == record.result.done
 
 
-def _told(record: TickRecord) -> str:
+def _reason(record: TickRecord) -> str:
     why = record.error or (record.result and record.result.held_by) or f"tick {record.outcome}"
     return " ".join(str(why).split())

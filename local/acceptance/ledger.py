@@ -1,4 +1,4 @@
-"""What a run is about to make, and what it made: written as it happens, so that an interrupted run can be cleaned."""
+"""The ledger of a run: a file of what it will store and has made, so that an interrupted run can be cleaned up."""
 
 import json
 import threading
@@ -11,13 +11,14 @@ FILE = "made.jsonl"
 
 
 class LedgerError(Exception):
-    """There is no such run; the message is for the person at the terminal."""
+    """There is no such run. The message is for the person at the terminal."""
 
 
 class Ledger:
-    """One run: its FHIR server, the names that are its own, and the references of what was made there.
+    """One run: its FHIR server, the names that only this run has, and what was made there.
 
-    `studies`, `reports` (SOPInstanceUIDs of dose reports) and `patients` (PatientIDs) are noted before they are stored.
+    `studies` (StudyInstanceUIDs), `reports` (SOPInstanceUIDs of dose reports) and `patients` (PatientIDs) are written
+    before they are stored. `made`: `Type/id` of resources. Each is an ordered set. Threads may share a ledger.
     """
 
     def __init__(self, directory: Path, run: str, fhir_url: str) -> None:
@@ -32,7 +33,7 @@ class Ledger:
 
     @classmethod
     def begin(cls, root: Path, run: str, fhir_url: str) -> Self:
-        """A run that starts now."""
+        """The ledger of a new run, with a new folder under `root`."""
         ledger = cls(root / run, run, fhir_url)
         ledger.directory.mkdir(parents=True)
         ledger._append([("fhir", fhir_url)])
@@ -40,7 +41,7 @@ class Ledger:
 
     @classmethod
     def open(cls, root: Path, run: str) -> Self:
-        """A run of before. A line that its end tore is passed over. Raises LedgerError."""
+        """The ledger of an earlier run. A line that was not written in full is skipped. Raises LedgerError."""
         try:
             lines = (root / str(UUID(run)) / FILE).read_text(encoding="utf-8").splitlines()
             fhir_url = json.loads(lines[0])["fhir"]
@@ -57,21 +58,21 @@ class Ledger:
 
     @property
     def system(self) -> str:
-        """Of the identifiers that the run gives: nobody else has it."""
+        """The system of the run's own identifiers."""
         return f"urn:uuid:{self.run}"
 
     @property
     def service_url(self) -> str:
-        """What the DICOM service is called in FHIR. It is reached by another URL (`.invalid`: RFC 2606)."""
+        """The DICOM service's URL in FHIR, which only names it (`.invalid`: RFC 2606): the app calls it by another."""
         return f"https://{self.run}.acceptance.invalid"
 
     def will_store(self, *, study: str, patient: str, report: str | None = None) -> None:
-        """To be called before the instance is stored."""
+        """Notes names before an instance with them is stored. `report`: if the instance is a dose report, its UID."""
         wanted = [("studies", study), ("patients", patient), *([("reports", report)] if report else [])]
         self._note(wanted)
 
     def was_made(self, references: Iterable[str]) -> None:
-        """`Type/id` of resources that the FHIR server says it created."""
+        """Notes the references, `Type/id`, of resources that the FHIR server has created."""
         self._note([("made", one) for one in references])
 
     def _note(self, wanted: list[tuple[str, str]]) -> None:

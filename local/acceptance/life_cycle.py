@@ -1,4 +1,4 @@
-"""The life cycle: what happens to studies in DICOM, the app that follows, and what FHIR must say after each step."""
+"""The life cycle: each step changes studies in DICOM, has the app sync, and checks what FHIR has."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,11 +12,11 @@ _NEW_FAMILY_NAME = "Acceptance"
 _NEW_NAME = f"{_NEW_FAMILY_NAME}^Updated"
 
 Steps = list[tuple[str, Callable[[], str]]]
-"""A promise, and what must be done to judge it; that tells what it saw."""
+"""For each step the promise, and a function that tries it: it returns what it found, or raises BrokenError."""
 
 
 class LifeCycle:
-    """One run. Steps are in order: each rests on what those before it made."""
+    """The steps of one run. They must be run in order, since each needs what those before it made."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
@@ -32,7 +32,7 @@ class LifeCycle:
         return self._ct.report
 
     def storing(self) -> Steps:
-        """The first steps: what they make stays for a while."""
+        """The first steps, which only store."""
         return [
             ("what DICOM holds is in FHIR", self._store),
             ("a dose report becomes Observations, one for each event and a summary", self._dose_report),
@@ -40,7 +40,7 @@ class LifeCycle:
         ]
 
     def changing(self) -> Steps:
-        """What comes after."""
+        """The steps after these, which update and delete, and the final checks."""
         return [
             ("an update of tags reaches FHIR", self._update_tags),
             ("an update of PatientID moves the study and its Observations", self._update_patient_id),
@@ -60,7 +60,7 @@ class LifeCycle:
         real = real_studies(self._scene.ledger, self._scene.sizes.real_studies)
         studies = [*real, self._ct, self._first, self._second]
         self._archive.store([file for study in studies for file in study.files])
-        self._scene.synced()
+        self._scene.sync()
         return f"{len(real)} of real files; {self._expected.all_as_in_dicom()}"
 
     def _dose_report(self) -> str:
@@ -75,7 +75,7 @@ class LifeCycle:
 
     def _update_tags(self) -> str:
         self._archive.update(self._ct.uid, StudyDescription=_NEW_DESCRIPTION, PatientName=_NEW_NAME)
-        self._scene.synced()
+        self._scene.sync()
         study = self._expected.study(self._ct.uid)
         if _NEW_DESCRIPTION not in (study.get("description"), *(one.get("text") for one in study.get("note", []))):
             raise BrokenError("the ImagingStudy does not have the new StudyDescription")
@@ -88,7 +88,7 @@ class LifeCycle:
         before, patient_id = self._expected.subject(self._ct.uid), new_patient_id()
         self._scene.ledger.will_store(study=self._ct.uid, patient=patient_id)
         self._archive.update(self._ct.uid, PatientID=patient_id)
-        self._scene.synced()
+        self._scene.sync()
         after = self._expected.subject(self._ct.uid)
         self._expected.is_patient(after, patient_id)
         if after == before:
@@ -104,7 +104,7 @@ class LifeCycle:
         self._archive.delete(f"{self._first.uid}/series/{series}/instances/{instance}")
         report = next(one for one in map(_uids, self._archive.instances(self._ct.uid)) if one[1] == self.report_uid)
         self._archive.delete(f"{self._ct.uid}/series/{report[0]}/instances/{report[1]}")
-        self._scene.synced()
+        self._scene.sync()
         self._expected.as_in_dicom(self._first.uid)
         self._expected.as_in_dicom(self._ct.uid)
         self._expected.observations(self.report_uid, 0)
@@ -113,21 +113,21 @@ class LifeCycle:
     def _delete_series(self) -> str:
         series, _ = _uids(self._archive.instances(self._first.uid)[-1])
         self._archive.delete(f"{self._first.uid}/series/{series}")
-        self._scene.synced()
+        self._scene.sync()
         return f"left are {self._expected.as_in_dicom(self._first.uid)}"
 
     def _delete_study(self) -> str:
         self._archive.delete(self._second.uid)
-        self._scene.synced()
+        self._scene.sync()
         self._expected.no_study(self._second.uid)
         return "no ImagingStudy is found"
 
     def _store_again(self) -> str:
         self._archive.store([*self._second.files, self._ct.files[-1]])
-        # The report's file says what it said before the updates, and a study must agree with itself.
-        said_again = {"PatientID": self._ct.patient_id, "PatientName": _NEW_NAME, "StudyDescription": _NEW_DESCRIPTION}
-        self._archive.update(self._ct.uid, **said_again)
-        self._scene.synced()
+        # The report's file has the values from before the updates, and the instances of a study must agree.
+        values = {"PatientID": self._ct.patient_id, "PatientName": _NEW_NAME, "StudyDescription": _NEW_DESCRIPTION}
+        self._archive.update(self._ct.uid, **values)
+        self._scene.sync()
         self._expected.as_in_dicom(self._ct.uid)
         return f"a study of {self._expected.as_in_dicom(self._second.uid)}, a dose report of {self._dose_report()}"
 

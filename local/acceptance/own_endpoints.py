@@ -1,4 +1,4 @@
-"""Endpoints of the run's own, to try a server with: of status `test`, told apart by an identifier, the mark."""
+"""Endpoints that a run makes to try the server: of status `test`, each with an identifier of its own, the mark."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,32 +12,33 @@ _CONNECTION = "http://terminology.hl7.org/CodeSystem/endpoint-connection-type"
 
 
 class OwnEndpoints:
-    """Each raises FhirAnswerError where the server does not do what a server must."""
+    """Makes and finds such Endpoints. Raises FhirAnswerError if the server does not do what every server must."""
 
     def __init__(self, server: FhirServer, ledger: Ledger) -> None:
         self._server = server
         self._ledger = ledger
 
     def updated_once(self) -> tuple[str, Mapping[str, Any]]:
-        """An Endpoint in its second version, so that the first is stale."""
+        """Makes an Endpoint and updates it, so that its first version is stale. Returns its reference and content."""
         reference, mark = self.make()
-        endpoint = {**self.one(mark), "name": "updated"}
+        endpoint = {**self.find(mark), "name": "updated"}
         status = self._server.send("PUT", f"/{reference}", endpoint).status_code
         if status >= BAD_REQUEST:
             raise FhirAnswerError(f"status {status} to an update")
         return reference, endpoint
 
     def make(self, mark: str | None = None) -> tuple[str, str]:
-        """`Endpoint/id` of a new one, and the value of its identifier."""
+        """Makes an Endpoint. Returns `Endpoint/id` and its mark, which is a new one if `mark` is None."""
         mark = mark or uuid4().hex
         status, entries = self._server.transact(self.post(mark))
         if status not in (OK, CREATED) or not entries:
             raise FhirAnswerError(f"status {status} to a transaction that creates an Endpoint")
-        reference = created(entries[0]) or f"Endpoint/{self.one(mark)['id']}"
+        reference = created(entries[0]) or f"Endpoint/{self.find(mark)['id']}"
         self._ledger.was_made([reference])
         return reference, mark
 
     def post(self, mark: str) -> Resource:
+        """The entry of a transaction that creates an Endpoint."""
         source = self._ledger.service_url
         endpoint = {
             "resourceType": "Endpoint",
@@ -53,12 +54,15 @@ class OwnEndpoints:
         return {"fullUrl": f"urn:uuid:{uuid4()}", "resource": endpoint, "request": request}
 
     def put(self, endpoint: Mapping[str, Any], if_match: str, reference: str) -> Resource:
+        """The entry of a transaction that updates an Endpoint. `if_match`: an ETag."""
         return {"resource": dict(endpoint), "request": {"method": "PUT", "url": reference, "ifMatch": if_match}}
 
     def with_mark(self, mark: str) -> list[Resource]:
+        """All Endpoints with the mark, by a search."""
         return self._server.identified("Endpoint", self._ledger.system, mark)
 
-    def one(self, mark: str) -> Resource:
+    def find(self, mark: str) -> Resource:
+        """The first Endpoint with the mark. Raises FhirAnswerError if there is none."""
         found = self.with_mark(mark)
         if not found:
             raise FhirAnswerError("what was just made is not found")

@@ -1,10 +1,10 @@
-"""How a server writes the link to a search's next page."""
+"""Describes how a server writes the link to a search's next page."""
 
 from urllib.parse import urlsplit
 
 
 def next_link_shape(base: str, link: str) -> str:
-    """Its shape, without the values in it."""
+    """The link in a few words, without the values of its query. `base`: the server's base URL."""
     ours, theirs = urlsplit(base), urlsplit(link)
     first = theirs.query.partition("=")[0]
     query = f"?{first}=…" if first else ""

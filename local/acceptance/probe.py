@@ -1,4 +1,4 @@
-"""A probe: a small try of the server, which never ends a run."""
+"""A probe: a small test of one behaviour of the server. If it fails, the run goes on."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -6,11 +6,11 @@ from local.acceptance.server import FAULTS
 from shared.errors import OutageError
 
 Probe = Callable[[], str]
-"""Answers with what the server does, in a few words."""
+"""Returns what the server does, in a few words."""
 
 
-def told(rows: Iterable[tuple[str, Probe]]) -> Iterator[tuple[str, str]]:
-    """Rows of the table."""
+def results(rows: Iterable[tuple[str, Probe]]) -> Iterator[tuple[str, str]]:
+    """Runs the probes, by the names of their rows. Gives each row's name and result; an error is its result too."""
     for name, probe in rows:
         try:
             yield name, probe()

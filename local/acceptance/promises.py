@@ -1,4 +1,4 @@
-"""The verdicts: each promise of the app held or broken on this server, and what was seen."""
+"""The verdict on each promise of the app: whether it holds on this server, and what was seen."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from shared.errors import DicomCastError
 
 
 class Verdict(StrEnum):
-    """Of one promise."""
+    """Whether a promise holds; the value is printed."""
 
     HELD = "held"
     BROKEN = "broken"
@@ -22,7 +22,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """One line of the outcome; `seen` has no patient values."""
+    """One line of the result. `seen`: what was found, without patient values."""
 
     promise: str
     verdict: Verdict
@@ -30,52 +30,52 @@ class Promise:
 
 
 class BrokenError(Exception):
-    """What was seen is not what was promised; the message has no patient values."""
+    """A promise does not hold. The message says what was found, without patient values."""
 
 
 class Promises:
-    """In the order in which they were tried; `tell` has each as soon as it is known."""
+    """The promises, in the order in which they were tried. `report` gets a line for each as soon as it is judged."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self.told: list[Promise] = []
-        self._tell = tell
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self.results: list[Promise] = []
+        self._report = report
         self._stopped_by = ""
 
     @contextmanager
-    def judged(self, promise: str, *, ends_all: type[BrokenError] | None = None) -> Iterator[list[str]]:
-        """Judges by what happens inside: held unless it raises. What was seen goes into the list.
+    def judged(self, promise: str, *, fatal: type[BrokenError] | None = None) -> Iterator[list[str]]:
+        """The promise holds unless the block raises an error. The block adds what it found to the list.
 
-        After an error of the type `ends_all` nothing more can be judged.
+        After an error of the type `fatal`, no further step is tried.
         """
         seen: list[str] = []
         try:
             yield seen
         except (BrokenError, FhirAnswerError, DicomCastError, requests.RequestException) as error:
-            told = str(error) if not isinstance(error, requests.RequestException) else type(error).__name__
-            self._add(Promise(promise, Verdict.BROKEN, " ".join(told.split())))
-            if ends_all and isinstance(error, ends_all):
+            message = str(error) if not isinstance(error, requests.RequestException) else type(error).__name__
+            self._add(Promise(promise, Verdict.BROKEN, " ".join(message.split())))
+            if fatal and isinstance(error, fatal):
                 self._stopped_by = promise
         else:
             self._add(Promise(promise, Verdict.HELD, "; ".join(seen)))
 
-    def try_all(self, steps: list[tuple[str, Callable[[], str]]], ends_all: type[BrokenError]) -> None:
-        """Judges step by step; each says what it saw."""
+    def try_all(self, steps: list[tuple[str, Callable[[], str]]], fatal: type[BrokenError]) -> None:
+        """Runs the steps and judges each; a step returns what it found. An error of the type `fatal` is the last."""
         for promise, step in steps:
             if self._stopped_by:
                 self._add(Promise(promise, Verdict.NOT_TRIED, f"after “{self._stopped_by}” was broken"))
                 continue
-            with self.judged(promise, ends_all=ends_all) as seen:
+            with self.judged(promise, fatal=fatal) as seen:
                 seen.append(step())
 
     @property
     def all_hold(self) -> bool:
-        """Whether there are any, and each holds."""
-        return bool(self.told) and all(one.verdict is Verdict.HELD for one in self.told)
+        """Whether at least one promise was tried, and all hold."""
+        return bool(self.results) and all(one.verdict is Verdict.HELD for one in self.results)
 
     def as_json(self) -> list[dict[str, Any]]:
-        """One object a promise."""
-        return [asdict(one) for one in self.told]
+        """An object for each promise."""
+        return [asdict(one) for one in self.results]
 
     def _add(self, promise: Promise) -> None:
-        self.told.append(promise)
-        self._tell(f"{promise.verdict:<9}  {promise.promise}" + (f": {promise.seen}" if promise.seen else ""))
+        self.results.append(promise)
+        self._report(f"{promise.verdict:<9}  {promise.promise}" + (f": {promise.seen}" if promise.seen else ""))

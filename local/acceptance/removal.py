@@ -1,4 +1,4 @@
-"""Removes what a run made, by the ids that it noted and by the names that only it has; never anything else."""
+"""Removes what a run made: by the ids in its ledger, and by names that only this run has; nothing else."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,21 +9,21 @@ from local.acceptance.server import BAD_REQUEST, FAULTS, GONE, NOT_FOUND, FhirSe
 from shared.errors import OutageError
 
 ORDER = ("Observation", "ImagingStudy", "Patient", "Endpoint")
-"""What refers to others goes before them, for servers that guard references."""
-_ROUNDS = 3
-_AT_ONCE = 8  # requests
+"""Resources are deleted before those that they refer to, for servers that check references."""
+_ROUNDS = 3  # of deleting and looking again
+_AT_ONCE = 8  # requests at the same time
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """How many resources were deleted, and `Type/id` and reason of what could not be."""
+    """`count`: how many resources were deleted. `left`: by `Type/id`, why a resource could not be deleted."""
 
     count: int
     left: dict[str, str]
 
 
 class Removal:
-    """Of one run."""
+    """The removal of one run."""
 
     def __init__(self, server: FhirServer, ledger: Ledger) -> None:
         self._server = server
@@ -31,7 +31,7 @@ class Removal:
         self._uids = {f"urn:oid:{uid}" for uid in (*ledger.studies, *ledger.reports)}
 
     def remove_all(self) -> Removed:
-        """Deletes, looks again what is there, and tells what is left. The server may see what it holds late."""
+        """Deletes all, and looks again, at most three times: a server may find late what was written to it."""
         deleted: set[str] = set()
         left: dict[str, str] = {}
         for _ in range(_ROUNDS):
@@ -39,23 +39,25 @@ class Removal:
                 wanted = self._found()
                 if not wanted:
                     return Removed(len(deleted), {})
-                told = self._delete(wanted, deleted)
+                failures = self._delete(wanted, deleted)
             except OutageError as error:
                 left = {one: str(error) for one in self._ledger.made if one not in deleted}
                 break
-            left = {one: told.get(one, "the server says that it deleted it, and it is there") for one in self._found()}
+            left = {
+                one: failures.get(one, "the server says that it deleted it, and it is there") for one in self._found()
+            }
         return Removed(len(deleted - left.keys()), left)
 
     def _found(self) -> list[str]:
-        """References of all that is there of the run, in the order in which it can be deleted."""
+        """References of the run's resources that exist, in the order in which they can be deleted."""
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            there = [one for some in pool.map(self._searched, self._queries()) for one in some]
+            there = [one for some in pool.map(self._search, self._queries()) for one in some]
             there += [one for one in pool.map(self._read, self._ledger.made) if one]
         names = dict.fromkeys(f"{one['resourceType']}/{one['id']}" for one in there if self._is_own(one))
         return sorted(names, key=lambda name: ORDER.index(name.partition("/")[0]))
 
     def _queries(self) -> list[tuple[str, dict[str, str]]]:
-        """Searches by the names that only the run has."""
+        """Searches for the names that only this run has, as resource type and parameters."""
         ledger = self._ledger
         asked = [("Observation", f"urn:dicom:uid|urn:oid:{uid}") for uid in ledger.reports]
         asked += [("ImagingStudy", f"urn:dicom:uid|urn:oid:{uid}") for uid in ledger.studies]
@@ -65,14 +67,14 @@ class Removal:
         queries += [("Endpoint", {"identifier": f"{ledger.system}|"})]
         return queries
 
-    def _searched(self, asked: tuple[str, dict[str, str]]) -> list[Resource]:
+    def _search(self, asked: tuple[str, dict[str, str]]) -> list[Resource]:
         try:
             return self._server.search(*asked)
         except FAULTS:
             return []
 
     def _is_own(self, resource: Resource) -> bool:
-        """An id alone says nothing: a server that was set up anew gives the same ids to others."""
+        """Whether the resource has a name of the run. Its id is no proof: a server that is set up anew reuses ids."""
         identifiers = resource.get("identifier", [])
         if resource.get("resourceType") in ("Observation", "ImagingStudy"):
             return any(one.get("value") in self._uids for one in identifiers)

@@ -1,4 +1,4 @@
-"""What a person reads, and the one JSON document for who asks for it."""
+"""The result as lines for a person, and as a JSON document."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _COLUMN = 40
 
 
 def server_rows(url: str, statement: Resource) -> dict[str, str]:
-    """What the server says of itself (CapabilityStatement)."""
+    """The rows about the server from its CapabilityStatement."""
     software = statement.get("software", {})
     rest = (statement.get("rest") or [{}])[0]
     codes = sorted(str(one.get("code")) for one in rest.get("interaction", []))
@@ -25,12 +25,12 @@ def server_rows(url: str, statement: Resource) -> dict[str, str]:
 
 
 def table(rows: Mapping[str, str]) -> str:
-    """A row a line."""
+    """The rows as lines of text."""
     return "\n".join(f"  {name:<{_COLUMN}} {value}" for name, value in rows.items())
 
 
 def removed_lines(removed: Removed) -> list[str]:
-    """What was removed, and what was not."""
+    """How many resources were removed, and which were not, as lines of text."""
     lines = [f"removed {removed.count} resources"]
     if removed.left:
         lines.append(f"could not remove {len(removed.left)} resources:")
@@ -39,8 +39,8 @@ def removed_lines(removed: Removed) -> list[str]:
 
 
 def document(run: str, rows: Mapping[str, str], promises: Promises, removed: Removed) -> str:
-    """The outcome as JSON."""
-    told: dict[str, Any] = {
+    """The result as a JSON document. `rows`: what the server does."""
+    content: dict[str, Any] = {
         "run": run,
         "ok": promises.all_hold,
         "server": dict(rows),
@@ -48,4 +48,4 @@ def document(run: str, rows: Mapping[str, str], promises: Promises, removed: Rem
         "removed": removed.count,
         "left": removed.left,
     }
-    return json.dumps(told, indent=2, ensure_ascii=False)
+    return json.dumps(content, indent=2, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What the steps of a run share: both services, the app between them, and what was seen of it."""
+"""What the steps of a run share: the DICOM service, the FHIR server, and the app that syncs one to the other."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from local.acceptance.traffic import Traffic
 
 @dataclass(slots=True)
 class Scene:
-    """`host` is the app that follows the feed; another one takes its place by `restart`."""
+    """The parts of a run. `host`: the app that syncs; `restart` replaces it. `settings`: the app's settings."""
 
     settings: Mapping[str, str]
     archive: Archive
@@ -30,13 +30,13 @@ class Scene:
         self.expected = Expected(self.settings["AzureWebJobsStorage"], self.archive, self.server, self.ledger)
 
     def restart(self) -> None:
-        """A new host remembers nothing: what it is to write to, it must read first."""
+        """Replaces the host with a new one, which has nothing cached and must read a resource before it writes it."""
         self.host = self.new_host()
 
     def new_host(self) -> Host:
-        """One of the same deployment."""
+        """Another host with the same settings, as in one deployment."""
         return Host(self.settings, self.traffic)
 
-    def synced(self) -> None:
-        """The app follows what was done in DICOM. Raises NotSyncedError."""
+    def sync(self) -> None:
+        """Has the app sync all that was done in DICOM. Raises NotSyncedError."""
         self.host.catch_up()

@@ -1,4 +1,4 @@
-"""What the server does when it is searched: on Endpoints of the run's own, and on the Observations of a dose report."""
+"""Probes of the server's searches, with Endpoints of the run and with the Observations of its dose report."""
 
 import json
 import time
@@ -14,7 +14,7 @@ _AT_ONCE_SECONDS = 1.0
 
 
 class SearchProbes:
-    """Each answers with what goes into the table."""
+    """The probes. Each returns the text for its row of the table."""
 
     def __init__(self, server: FhirServer, ledger: Ledger) -> None:
         self._server = server
@@ -22,16 +22,16 @@ class SearchProbes:
         self._endpoints = OwnEndpoints(server, ledger)
 
     def rows(self) -> list[tuple[str, Probe]]:
-        """In the order of the table."""
+        """The probes with Endpoints, by the names of their rows."""
         return [
             ("meta.versionId in searches", self._versions),
             ("POST _search", self._post_search),
-            ("a search after a write", self._currency),
+            ("a search after a write", self._delay),
             ("the same search without no-cache", self._cache),
         ]
 
     def page_rows(self, report: str) -> list[tuple[str, Probe]]:
-        """By the Observations of a dose report, which are more than a page."""
+        """The probes of pages, by the names of their rows. `report`: SOPInstanceUID of a large dose report in FHIR."""
         path = f"/Observation?identifier=urn:dicom:uid%7Curn:oid:{report}"
         return [
             ("page size", lambda: self._page_size(path)),
@@ -40,7 +40,7 @@ class SearchProbes:
 
     def _versions(self) -> str:
         _, mark = self._endpoints.make()
-        return "there" if self._endpoints.one(mark).get("meta", {}).get("versionId") else "missing"
+        return "there" if self._endpoints.find(mark).get("meta", {}).get("versionId") else "missing"
 
     def _post_search(self) -> str:
         _, mark = self._endpoints.make()
@@ -55,7 +55,7 @@ class SearchProbes:
             return f"refused ({answer.status_code})"
         return "taken" if mark.encode() in answer.content else "taken, and finds nothing"
 
-    def _currency(self) -> str:
+    def _delay(self) -> str:
         _, mark = self._endpoints.make()
         began = time.monotonic()
         while not self._endpoints.with_mark(mark):
@@ -67,12 +67,12 @@ class SearchProbes:
 
     def _cache(self) -> str:
         _, mark = self._endpoints.make()
-        before = self._plainly(mark)
+        before = self._count_without_no_cache(mark)
         self._endpoints.make(mark)
-        return "finds it too" if self._plainly(mark) > before else "says what was before"
+        return "finds it too" if self._count_without_no_cache(mark) > before else "says what was before"
 
-    def _plainly(self, mark: str) -> int:
-        """How many a search finds that does not ask for a fresh answer."""
+    def _count_without_no_cache(self, mark: str) -> int:
+        """How many Endpoints a search finds that may be answered from a cache."""
         path = f"/Endpoint?identifier={self._ledger.system}%7C{mark}"
         answer = self._server.service.send("GET", path, headers={"Accept": "application/fhir+json"})
         return len(json.loads(answer.content).get("entry", [])) if answer.status_code == OK else 0

@@ -1,4 +1,4 @@
-"""The FHIR server as the checks ask it: authenticated as the app is, and with none of its code for FHIR."""
+"""A FHIR client for the checks: it authenticates as the app does, and uses none of the app's FHIR code."""
 
 import json
 import re
@@ -18,11 +18,14 @@ _REFERENCE = re.compile(r"(?:^|/)([A-Z][A-Za-z]+/[A-Za-z0-9.\-]{1,64})(?:/_histo
 
 
 class FhirAnswerError(Exception):
-    """The server's answer is not one to go on with; the message has no content of it."""
+    """The server's answer is an error or cannot be read. The message has nothing of its content."""
 
 
 class FhirServer:
-    """One FHIR R4 server. Nothing is read from a cache (RFC 9111, 5.2.1.4). Raises OutageError, TransientError."""
+    """One FHIR R4 server; nothing is read from a cache (RFC 9111, 5.2.1.4).
+
+    All methods raise OutageError and TransientError; all but `send` raise FhirAnswerError.
+    """
 
     def __init__(self, service: HttpService) -> None:
         self.service = service
@@ -38,13 +41,13 @@ class FhirServer:
     def send(
         self, method: str, path: str, body: Resource | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """Any request; the answer whatever its status."""
-        said = {"Accept": _FHIR_JSON, "Cache-Control": "no-cache"} | ({"Content-Type": _FHIR_JSON} if body else {})
+        """Sends a request. Returns the answer, whatever its status is."""
+        defaults = {"Accept": _FHIR_JSON, "Cache-Control": "no-cache"} | ({"Content-Type": _FHIR_JSON} if body else {})
         content = json.dumps(body).encode() if body else None
-        return self.service.send(method, path, body=content, headers={**said, **(headers or {})})
+        return self.service.send(method, path, body=content, headers={**defaults, **(headers or {})})
 
     def transact(self, *entries: Resource) -> tuple[int, list[Resource]]:
-        """The status, and the answer's entries where it is good."""
+        """Sends a transaction. Returns the status, and the entries of the answer; none if the status is an error."""
         bundle = {"resourceType": "Bundle", "type": "transaction", "entry": list(entries)}
         answer = self.send("POST", "", bundle)
         if answer.status_code >= BAD_REQUEST:
@@ -52,22 +55,22 @@ class FhirServer:
         return answer.status_code, list(self._object(answer, "transaction").get("entry", []))
 
     def read(self, reference: str) -> Resource | None:
-        """None where there is no such resource."""
+        """The resource; None if it does not exist. `reference`: `Type/id`."""
         answer = self.send("GET", f"/{reference}")
         return None if answer.status_code in (NOT_FOUND, GONE) else self._object(answer, f"read of {reference}")
 
     def search(self, resource_type: str, query: Mapping[str, str]) -> list[Resource]:
-        """All matches, over all pages."""
+        """All matches of a search, from all pages."""
         bundles = self.pages(f"/{resource_type}?{urlencode(query)}")
         found = [entry.get("resource", {}) for bundle in bundles for entry in bundle.get("entry", [])]
         return [one for one in found if one.get("resourceType") == resource_type]
 
     def identified(self, resource_type: str, system: str, value: str) -> list[Resource]:
-        """All that have the identifier."""
+        """All resources of the type that have the identifier."""
         return self.search(resource_type, {"identifier": f"{system}|{value}"})
 
     def pages(self, path: str) -> Iterator[Resource]:
-        """A search's answers, one after the other."""
+        """The pages of a search, as Bundles. Raises FhirAnswerError if they repeat or are more than MAX_PAGES."""
         asked: set[str] = set()
         while path not in asked and len(asked) < MAX_PAGES:
             asked.add(path)
@@ -80,7 +83,10 @@ class FhirServer:
         raise FhirAnswerError(f"the pages of a search have no end: {len(asked)} were read")
 
     def _below(self, link: str) -> str:
-        """Path and query of a page, below the base: on our origin whatever host the server says that it is."""
+        """Path and query of a page, below the base URL. The link's host is ignored: we only ask our own server.
+
+        Raises FhirAnswerError if the link is not below the base URL, nor below the URL that the server has for itself.
+        """
         target, base = urlsplit(urljoin(f"{self.url}/", link)), urlsplit(self.url).path
         for root in (base, self._inner_path):
             if target.path == root or target.path.startswith(f"{root}/"):
@@ -100,28 +106,31 @@ class FhirServer:
 
 
 FAULTS = (FhirAnswerError, TransientError)
-"""Of one question; an OutageError is of the server."""
+"""Errors of one request; after an OutageError, further requests are of no use."""
 
 
 def next_link(bundle: Resource) -> str | None:
-    """The URL of the next page."""
+    """The link to the next page; None on the last."""
     return next((link.get("url") for link in bundle.get("link", []) if link.get("relation") == "next"), None)
 
 
 def reference_of(location: str) -> str | None:
-    """`Type/id` of a URL, with or without a version."""
+    """`Type/id` of a URL, with or without a version; None if the URL has none."""
     found = _REFERENCE.search(location)
     return found[1] if found else None
 
 
 def created(entry: Resource) -> str | None:
-    """`Type/id` of what an entry of a transaction's answer says was created; None where it says none."""
+    """`Type/id` of the resource that an entry of a transaction created; None if it created none, or does not say which.
+
+    `entry`: of the answer.
+    """
     response = entry.get("response", {})
     if not str(response.get("status", "")).startswith("201"):
         return None
     resource = entry.get("resource") or {}
-    told = f"{resource.get('resourceType')}/{resource.get('id')}" if "id" in resource else ""
-    return reference_of(str(response.get("location") or told))
+    from_resource = f"{resource.get('resourceType')}/{resource.get('id')}" if "id" in resource else ""
+    return reference_of(str(response.get("location") or from_resource))
 
 
 def code_of(entry: Resource) -> str:

@@ -1,11 +1,11 @@
-"""How much a run stores."""
+"""How many studies and instances a run stores."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Of real studies at most so many; pydicom has some 40."""
+    """`real_studies`: at most; pydicom has some 40. `studies_for_two_hosts`: for the step with two hosts."""
 
     real_studies: int = 1000
     ct_instances: int = 500
@@ -14,7 +14,7 @@ class Sizes:
 
     @property
     def observations(self) -> int:
-        """How many the dose report becomes: one for each event, and the summary."""
+        """How many Observations the dose report becomes: one for each event, and a summary."""
         return self.dose_events + 1
 
 

@@ -1,4 +1,4 @@
-"""What the app says to the FHIR server, seen where it leaves the app: writes are counted, what they make is noted."""
+"""Records the app's requests to the FHIR server: counts writes, and notes in the ledger what they create."""
 
 import json
 import threading
@@ -18,7 +18,7 @@ _CREATE = "POST"
 
 @dataclass(frozen=True, slots=True)
 class SentWrite:
-    """A transaction, or a write by itself, of so many entries and bytes."""
+    """A transaction, or a single write. `size`: bytes of the body; `status`: of the answer."""
 
     entries: int
     size: int
@@ -26,34 +26,34 @@ class SentWrite:
 
 
 class Traffic:
-    """Of all hosts of a run. Their threads share it."""
+    """The requests of all hosts of a run. Threads may share it. `calls`: how many requests were sent."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.calls = 0
         self.writes: list[SentWrite] = []
         self.touched: dict[str, None] = {}
-        """`Type/id` of what was updated or deleted."""
+        """`Type/id` of resources that were updated or deleted; an ordered set."""
         self._ledger = ledger
         self._lock = threading.Lock()
-        self._between: tuple[bytes, Callable[[], None]] | None = None
+        self._pending_act: tuple[bytes, Callable[[], None]] | None = None
 
     def watch(self, app: App) -> None:
-        """Sees from now on what the app's ticks send, as they send it."""
+        """Records what the app sends from now on."""
         service = getattr(app.ports.fhir, "service", None)
         assert isinstance(service, HttpService)
-        session: requests.Session = service._session  # noqa: SLF001 what leaves the app is seen nowhere else
-        session.hooks["response"].append(self._saw)
+        session: requests.Session = service._session  # noqa: SLF001 the only place where all requests pass
+        session.hooks["response"].append(self._record)
 
-    def between(self, text: str, act: Callable[[], None]) -> None:
-        """Has `act` happen once: after the next read whose answer has the text, before the app goes on."""
-        self._between = text.encode(), act
+    def act_after_read(self, text: str, act: Callable[[], None]) -> None:
+        """Calls `act` once, after the next read whose answer has the text, before the app gets that answer."""
+        self._pending_act = text.encode(), act
 
     @property
-    def came_between(self) -> bool:
-        """Whether that has happened."""
-        return self._between is None
+    def has_acted(self) -> bool:
+        """Whether `act` was called."""
+        return self._pending_act is None
 
-    def _saw(self, response: requests.Response, *_: Any, **__: Any) -> None:
+    def _record(self, response: requests.Response, *_: Any, **__: Any) -> None:
         entries = _written(response.request)
         with self._lock:
             self.calls += 1
@@ -63,19 +63,19 @@ class Traffic:
                 self.touched |= dict.fromkeys(filter(None, map(_touched, entries)))
         if entries:
             if response.status_code < BAD_REQUEST:
-                self._ledger.was_made(_made(response))
+                self._ledger.was_made(_created_in(response))
             return
         with self._lock:
-            wanted, act = self._between or (None, None)
+            wanted, act = self._pending_act or (None, None)
             if wanted is None or wanted not in response.content:
                 return
-            self._between = None
+            self._pending_act = None
         assert act
         act()
 
 
 def _written(request: requests.PreparedRequest) -> list[Resource]:
-    """The entries that write: of a transaction or batch, or the request by itself."""
+    """The entries of a transaction or batch that write; of another request that writes, one entry like these."""
     path = (request.path_url or "").partition("?")[0]
     if request.method in (None, "GET", "HEAD") or path.endswith("/_search"):
         return []
@@ -93,7 +93,7 @@ def _touched(entry: Resource) -> str | None:
     return None if request.get("method") == _CREATE else reference_of(str(request.get("url", "")).partition("?")[0])
 
 
-def _made(response: requests.Response) -> list[str]:
+def _created_in(response: requests.Response) -> list[str]:
     try:
         answer = response.json()
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the server does when it is written to, tried on Endpoints of the run's own."""
+"""Probes of how the server handles writes, with Endpoints of the run."""
 
 import threading
 from collections import Counter
@@ -19,7 +19,7 @@ _CONFLICTS = (409, 412)
 
 
 class WriteProbes:
-    """Each answers with what goes into the table."""
+    """The probes. Each returns the text for its row of the table."""
 
     def __init__(self, server: FhirServer, ledger: Ledger) -> None:
         self._server = server
@@ -27,7 +27,7 @@ class WriteProbes:
         self._endpoints = OwnEndpoints(server, ledger)
 
     def rows(self) -> list[tuple[str, Probe]]:
-        """In the order of the table."""
+        """The probes, by the names of their rows."""
         return [
             ("batch", self._batch),
             ("stale If-Match", self._stale_update),
@@ -35,7 +35,7 @@ class WriteProbes:
             ("a refused transaction", self._rollback),
             ("meta.source", self._source),
             ("meta.tag", self._tag),
-            ("conditional create, two at once", self._lock),
+            ("conditional create, two at once", self._conditional_create),
         ]
 
     def _batch(self) -> str:
@@ -68,48 +68,48 @@ class WriteProbes:
 
     def _source(self) -> str:
         _, mark = self._endpoints.make()
-        source = str(self._endpoints.one(mark).get("meta", {}).get("source", ""))
+        source = str(self._endpoints.find(mark).get("meta", {}).get("source", ""))
         if source == self._ledger.service_url:
             return "kept"
         return "kept, with something behind it" if source.startswith(self._ledger.service_url) else "not kept"
 
     def _tag(self) -> str:
         _, mark = self._endpoints.make()
-        tags = self._endpoints.one(mark).get("meta", {}).get("tag", [])
+        tags = self._endpoints.find(mark).get("meta", {}).get("tag", [])
         wanted = TAG_SYSTEM, self._ledger.service_url
         return "kept" if wanted in [(one.get("system"), one.get("code")) for one in tags] else "not kept"
 
-    def _lock(self) -> str:
-        """Whether of two creates at once, with the same condition, one finds the other's."""
+    def _conditional_create(self) -> str:
+        """Whether two simultaneous creates with the same condition make only one resource, in each of five rounds."""
         most, codes = 0, Counter[str]()
         for _ in range(_LOCK_ROUNDS):
             mark = uuid4().hex
-            told: list[str] = []
+            outcomes: list[str] = []
             post = self._endpoints.post(mark)
             post["request"]["ifNoneExist"] = f"identifier={self._ledger.system}%7C{mark}"
             start = threading.Barrier(2)
-            threads = [threading.Thread(target=self._race, args=(start, post, told)) for _ in range(2)]
+            threads = [threading.Thread(target=self._race, args=(start, post, outcomes)) for _ in range(2)]
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
-            codes.update(told)
+            codes.update(outcomes)
             most = max(most, len(self._endpoints.with_mark(mark)))
         return ("a lock" if most == 1 else f"no lock: {most} were made") + f" ({_counted(codes)})"
 
-    def _race(self, start: threading.Barrier, post: Resource, told: list[str]) -> None:
+    def _race(self, start: threading.Barrier, post: Resource, outcomes: list[str]) -> None:
         start.wait()
         try:
             status, entries = self._server.transact(post)
         except (*FAULTS, OutageError) as error:
-            told.append(type(error).__name__)
+            outcomes.append(type(error).__name__)
             return
         self._ledger.was_made(one for one in map(created, entries) if one)
-        told.append(code_of(entries[0]) if entries else str(status))
+        outcomes.append(code_of(entries[0]) if entries else str(status))
 
 
 def traffic_rows(traffic: Traffic) -> Iterator[tuple[str, str]]:
-    """Rows of the table, by what the app sent."""
+    """Rows of the table about the requests that the app sent."""
     taken = [one for one in traffic.writes if one.status < BAD_REQUEST]
     refused = [one for one in traffic.writes if one.status >= BAD_REQUEST]
     largest = f"{max((one.entries for one in taken), default=0)} entries"
