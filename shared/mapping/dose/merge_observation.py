@@ -64,7 +64,7 @@ def merge_report(
         for uid in _uids(one.get("identifier", []), options.uid_system):
             by_uid.setdefault(uid, []).append(one)
     pairs = [(_existing(by_uid, wanted, options), wanted) for wanted in report.observations]
-    writes = [one for pair in pairs if (one := _write_of(*pair, instance, links, options)) is not None]
+    writes = [write for pair in pairs if (write := _write_of(*pair, instance, links, options)) is not None]
     kept = {existing["id"] for existing, _ in pairs if existing is not None}
     left_over = [one for one in of_instance if one["id"] not in kept]
     return [*writes, *_removed(left_over, instance, study, options)]
