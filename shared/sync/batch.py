@@ -99,7 +99,7 @@ def run_slice(
     began = ports.now()
     plan = make_plan(ports, at, options.size, began + max(timedelta(), deadline - began) * READING, pages)
     sync = StudySync(ports, options.mapping)
-    plan, settling = ports.settling.parted(plan, sync.patients, ports.now())
+    plan, settling = ports.settling.split(plan, sync.patients, ports.now())
     rows = ErrorRows(ports, stored, reaches=max((stored.furthest, *(entry.sequence for entry in plan.read.entries))))
     if any(study.updated for study in plan.due):
         rows.reach()
@@ -110,7 +110,7 @@ def run_slice(
     end = slice_end(plan, at, ports.settling.entries, unfinished, carried, settling)
     row = rows.close(end.stored, end.stored_holes, end.beyond)
     ports.settling.end(row, end)
-    ports.settling.done(plan.due, unfinished | carried, sync.patients, ports.now())
+    ports.settling.note_written(plan.due, unfinished | carried, sync.patients, ports.now())
     patients = [(entry.sequence, sync.patients.of(entry.metadata)) for entry in progress.carried]
     ports.feed_order.end(end.but_settling.read_through, patients)
     if progress.outage:

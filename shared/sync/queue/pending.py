@@ -11,8 +11,8 @@ from shared.sync.read.plan import ChangedInstance, Study, instance_of
 MIN_STUDIES, MAX_STUDIES = 10, 125
 MAX_ENTRIES = 200
 """Of one group: it is sent as one transaction, and done again study by study if that fails."""
-_WORDS = ("00100010", "00100040")
-"""PatientName and PatientSex."""
+_STATEMENTS = ("00100010", "00100040")
+"""The tags of what studies state about a patient: PatientName and PatientSex."""
 
 
 class PendingStudies:
@@ -98,23 +98,23 @@ def _newest_first(
     for position, study in enumerate(studies):
         if named[id(study)].isdisjoint(shared):
             continue
-        standing = {entry.sequence for entry in _standing(study)}
+        current = {entry.sequence for entry in _current(study)}
         for entry in study.entries:
             if (patient := patients.of(entry.metadata)) is None:
                 continue
             first.setdefault(patient, position)
-            if entry.sequence not in standing or (place := feed_order.position(entry.sequence)) is None:
+            if entry.sequence not in current or (place := feed_order.position(entry.sequence)) is None:
                 continue
-            for word in _WORDS:
-                if word in (entry.metadata or ()) and place > newest.get((patient, word), (0, 0))[0]:
-                    newest[patient, word] = place, position
+            for tag in _STATEMENTS:
+                if tag in (entry.metadata or ()) and place > newest.get((patient, tag), (0, 0))[0]:
+                    newest[patient, tag] = place, position
     keys = [(position, 1, position) for position in range(len(studies))]
     for (patient, _), (place, position) in newest.items():
         keys[position] = min(keys[position], (first[patient], 0, -place))
     return [studies[position] for position in sorted(range(len(studies)), key=keys.__getitem__)]
 
 
-def _standing(study: Study) -> Iterable[ChangeFeedEntry]:
+def _current(study: Study) -> Iterable[ChangeFeedEntry]:
     """The entries whose instances still have these UIDs, as far as the batch tells.
 
     Left out are those of an instance to which an update of the batch gives other UIDs.

@@ -23,8 +23,8 @@ from shared.sync.queue.pending import PendingStudies
 from shared.sync.queue.retry import ATTEMPTS_IN_A_TICK, MAX_WAIT_SECONDS, delay_seconds
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
-from shared.sync.record.past import DoneStudy
 from shared.sync.record.recorder import Recorder
+from shared.sync.record.resolving import DoneStudy
 from shared.sync.transact.one_study import SUSPECT_STATUSES
 from shared.sync.transact.task import StudyOutcome, StudyResult
 

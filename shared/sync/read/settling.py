@@ -73,7 +73,7 @@ class Settling:
             return stored
         return replace(stored, read_through=stored.beyond.read_through, holes=self._holes)
 
-    def parted(self, plan: "Plan", patients: Patients, now: datetime) -> tuple["Plan", set[int]]:
+    def split(self, plan: "Plan", patients: Patients, now: datetime) -> tuple["Plan", set[int]]:
         """The plan without the studies that settle, and the sequences of their entries.
 
         None settles if the plan has an update: what it says of one study may concern another's instances.
@@ -94,7 +94,9 @@ class Settling:
         """Ends a slice; `stored` is the watermark's row as it was written."""
         self._stored, self.entries, self._holes = stored, end.settling, end.holes
 
-    def done(self, studies: Iterable["Study"], undone: Collection[int], patients: Patients, now: datetime) -> None:
+    def note_written(
+        self, studies: Iterable["Study"], undone: Collection[int], patients: Patients, now: datetime
+    ) -> None:
         """Notes which studies were written; `undone` are the sequences of entries that were not.
 
         A study with anything but new instances is not noted: it is written at once the next time.

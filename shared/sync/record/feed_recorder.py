@@ -6,8 +6,8 @@ from datetime import datetime
 
 from shared.model.change_feed import ChangeFeedEntry, FeedEntry, TornEntry
 from shared.model.failures import CarriedEntry, ErrorTable, FailedEntry
-from shared.sync.record.past import DoneStudy, of_entries
 from shared.sync.record.recorder import GONE, not_synced, torn_failures, transient_failures
+from shared.sync.record.resolving import DoneStudy, of_entries
 from shared.sync.record.rows import ErrorRows
 
 
@@ -23,9 +23,9 @@ class FeedRecorder:
         return not_synced(study.failures)
 
     def flush(self) -> None:
-        past = self._rows.past(self._done)
+        resolved = self._rows.to_resolve(self._done)
         self._rows.record([failure for study in self._done for failure in study.failures])
-        self._rows.resolve(past)
+        self._rows.resolve(resolved)
         self._done = []  # last: if storage fails, the studies are still to be recorded
 
     def torn(self, entries: Sequence[TornEntry]) -> int:

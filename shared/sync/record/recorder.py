@@ -7,7 +7,7 @@ from typing import Protocol
 from shared.errors import TornEntryError, TransientError
 from shared.model.change_feed import ChangeFeedEntry, FeedEntry, TornEntry
 from shared.model.failures import ErrorTable, FailedEntry
-from shared.sync.record.past import DoneStudy
+from shared.sync.record.resolving import DoneStudy
 
 GONE = "the feed has the entry no more; replay its study instead"
 

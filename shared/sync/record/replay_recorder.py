@@ -1,18 +1,16 @@
 """Records what became of a replay's entries, as for a batch; but what is unfinished stays with the replay."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from shared.errors import TransientError
 from shared.model.change_feed import ChangeFeedEntry, FeedEntry, TornEntry
-from shared.model.failures import ErrorQuery, ErrorRow, ErrorTable, FailedEntry, OpenRow
+from shared.model.failures import ErrorTable, FailedEntry, OpenRow
 from shared.model.replay import ReplayError, ReplayRequest, StudyRebuild
-from shared.sync.ports import ErrorStore, Ports
-from shared.sync.record.past import DoneStudy, after_rebuild, of_entries
+from shared.sync.ports import Ports
 from shared.sync.record.recorder import not_synced, torn_failures, transient_failures
+from shared.sync.record.resolving import DoneStudy, after_rebuild, of_entries
 from shared.sync.record.rows import ErrorRows
-
-ROWS_AT_ONCE = 1_000
 
 
 class ReplayRecorder:
@@ -40,9 +38,9 @@ class ReplayRecorder:
 
     def flush(self) -> None:
         if not self._request.dry_run:
-            past = self._past(self._done)
+            resolved = self._to_resolve(self._done)
             self._record([failure for study in self._done for failure in study.failures])
-            self._rows.resolve(past)
+            self._rows.resolve(resolved)
         self._done = []
 
     def torn(self, entries: Sequence[TornEntry]) -> int:
@@ -72,14 +70,14 @@ class ReplayRecorder:
         self._keep(rest, [one for one in failures if one.sequence not in carried])
         return len(entries)
 
-    def _past(self, done: Sequence[DoneStudy]) -> list[OpenRow]:
+    def _to_resolve(self, done: Sequence[DoneStudy]) -> list[OpenRow]:
         if not self._whole:
-            return self._rows.past(done)
+            return self._rows.to_resolve(done)
         rows = self._open_of(self._whole)
         return [row for study in done for row in after_rebuild(rows, study.failures)]
 
     def _open_of(self, study: StudyRebuild) -> list[OpenRow]:
-        return self._ports.errors.open_rows([_key(study)], ())
+        return self._ports.errors.open_rows([(study.partition, study.study_instance_uid)], ())
 
     def _not_rebuilt(self, study: StudyRebuild, reason: str) -> None:
         """Records a row for the whole study, unless the feed carries entries of it."""
@@ -103,17 +101,5 @@ class ReplayRecorder:
         self._rows.record([failure for failure in failures if failure.sequence])
 
 
-def _key(study: StudyRebuild) -> tuple[str, str]:
-    return study.partition, study.study_instance_uid
-
-
 def _error_of(failure: FailedEntry) -> ReplayError:
     return ReplayError(failure.sequence or None, failure.sop_instance_uid, failure.message)
-
-
-def rows_of(errors: ErrorStore, query: ErrorQuery) -> Iterator[ErrorRow]:
-    """All rows that match the query, read page by page."""
-    after = None
-    while page := errors.page(query, ROWS_AT_ONCE, after):
-        yield from page
-        after = page[-1].key

@@ -12,7 +12,7 @@ from shared.model.failures import ErrorTable, FailedEntry, OpenRow
 from shared.model.watermark import Hole, Marks, StoredWatermark
 from shared.process.log_lines import log_line
 from shared.sync.ports import Ports
-from shared.sync.record.past import DoneStudy, past_of
+from shared.sync.record.resolving import DoneStudy, to_resolve
 
 logger = logging.getLogger(__name__)
 
@@ -51,10 +51,10 @@ class ErrorRows:
         studies = {*others, *(entry.study for entry in entries)}
         return self._ports.errors.open_rows(studies, {entry.sequence for entry in entries if entry.sequence})
 
-    def past(self, studies: Sequence[DoneStudy]) -> list[OpenRow]:
+    def to_resolve(self, studies: Sequence[DoneStudy]) -> list[OpenRow]:
         """Which open rows are no longer true now that these studies are synced."""
         entries = [entry for study in studies for entry in study.entries]
-        return past_of(studies, self.open_of(entries, {one[:2] for study in studies for one in study.gone}))
+        return to_resolve(studies, self.open_of(entries, {one[:2] for study in studies for one in study.gone}))
 
     def resolve(self, rows: Sequence[OpenRow]) -> None:
         """Marks rows that are no longer true as resolved."""

@@ -23,7 +23,7 @@ from shared.sync.merge.lookup import ORDER
 from shared.sync.merge.merging import StudyMerger
 from shared.sync.merge.resource_cache import ResourceCache
 from shared.sync.ports import Ports
-from shared.sync.record.past import after_sync
+from shared.sync.record.resolving import after_sync
 from shared.sync.record.rows import ErrorRows
 from shared.sync.transact.group import Group
 from shared.sync.transact.one_study import OneStudy
@@ -148,13 +148,13 @@ def _linked(
     outcomes = Group(afresh, tasks, lambda task: OneStudy(afresh, task).run()).run()
     done = [(place, one) for (place, _), one in zip(studies, outcomes, strict=True) if isinstance(one, StudyResult)]
     rows = ErrorRows(ports, ports.watermarks.read())
-    past = [
+    resolved = [
         row
         for place, one in done
         for row in after_sync(ports.errors.open_rows([place], ()), (), one.failures, one.untrue)
     ]
     rows.record([failure for _, one in done for failure in one.failures])
-    rows.resolve(past)
+    rows.resolve(resolved)
     return outcomes
 
 

@@ -14,8 +14,8 @@ from shared.sync.merge.reading import of_one_study
 from shared.sync.ports import Ports
 from shared.sync.read.plan import Study, by_study, of_these, updated_instances
 from shared.sync.record.recorder import GONE
-from shared.sync.record.replay_recorder import rows_of
 
+ROWS_AT_ONCE = 1_000
 _OfStudy = TypeVar("_OfStudy", FeedEntry, ErrorRow)
 
 
@@ -162,8 +162,15 @@ def total_of(ports: Ports, target: ReplayTarget) -> int | None:
     if isinstance(target, SequenceRange):
         return target.last - target.first + 1
     if isinstance(target, StoredErrors):
-        return sum(1 for table in target.tables for _ in rows_of(ports.errors, _query(target, table)))
+        return sum(_count_rows(ports, _query(target, table)) for table in target.tables)
     return None
+
+
+def _count_rows(ports: Ports, query: ErrorQuery) -> int:
+    count, after = 0, None
+    while page := ports.errors.page(query, ROWS_AT_ONCE, after):
+        count, after = count + len(page), page[-1].key
+    return count
 
 
 def _query(target: StoredErrors, table: ErrorTable) -> ErrorQuery:

@@ -12,7 +12,7 @@ from shared.model.change_feed import Action, State
 from shared.model.failures import ErrorTable, FailedEntry
 from shared.model.replay import ReplayRequest, SequenceRange, StoredErrors, StudyRebuild
 from shared.sync.batch import BatchOptions, run_batch
-from shared.sync.record.past import after_rebuild, after_sync
+from shared.sync.record.resolving import after_rebuild, after_sync
 from shared.sync.replay.replay import run_replays
 from tests.fakes import NOW, FakeArchive, FakeErrors, FakeFhir, entry, ports
 

@@ -22,22 +22,22 @@ class DoneStudy:
     gone: Collection[InstanceOfRow] = ()
 
 
-def past_of(studies: Sequence[DoneStudy], rows: Iterable[OpenRow]) -> list[OpenRow]:
+def to_resolve(studies: Sequence[DoneStudy], rows: Iterable[OpenRow]) -> list[OpenRow]:
     """Those of the open rows of several studies that are to be resolved."""
     by_study: dict[str, list[OpenRow]] = {}
     for row in rows:
         by_study.setdefault(row.study, []).append(row)
     if not by_study:
         return []
-    past: list[OpenRow] = []
+    resolved: list[OpenRow] = []
     for one in studies:
         named = {digest_of_study(entry.partition, entry.study_instance_uid, 0) for entry in one.entries[:1]}
         named |= {digest_of_study("", "", entry.sequence) for entry in one.entries}
         theirs = [row for study in sorted(named & by_study.keys()) for row in by_study[study]]
-        past += after_sync(theirs, one.entries, one.failures, one.untrue)
+        resolved += after_sync(theirs, one.entries, one.failures, one.untrue)
     gone = {instance for one in studies for instance in one.gone}
-    past += of_gone(by_study, gone, [failure for one in studies for failure in one.failures])
-    return list(dict.fromkeys(past))
+    resolved += of_gone(by_study, gone, [failure for one in studies for failure in one.failures])
+    return list(dict.fromkeys(resolved))
 
 
 def after_sync(
@@ -58,17 +58,17 @@ def after_sync(
     sequences = {entry.sequence for entry in entries}
     settled = {digest(*instance_of(entry)) for entry in entries if is_current(entry)}
     failed = {digest(*failure.instance) for failure in failures if failure.is_final}
-    past_exceptions = {*untrue, *(failure.exception for failure in failures if failure.is_of_study)}
+    untrue_exceptions = {*untrue, *(failure.exception for failure in failures if failure.is_of_study)}
 
-    def is_past(row: OpenRow) -> bool:
+    def is_resolved(row: OpenRow) -> bool:
         if row.is_of_study:
-            return row.key[0] in past_exceptions
+            return row.key[0] in untrue_exceptions
         if row.sequence in sequences:
             return True
         is_retried = row.table is ErrorTable.TRANSIENT_RETRY
         return row.instance in settled and not (is_retried and row.instance in failed)
 
-    return [row for row in rows if (row.table, row.key) not in written and is_past(row)]
+    return [row for row in rows if (row.table, row.key) not in written and is_resolved(row)]
 
 
 def of_gone(
