@@ -59,10 +59,10 @@ class StudyMerger:
         self.orders = Orders(ports, self._lookup, self.options)
         self.patients = PatientLinks(self._lookup, ports.feed_order, self.options)
         self.gone = GoneInstances(partition)
-        self._ways = {"counted": self.options.extended, "series_endpoint": self.options.series_endpoint}
+        self._merge_options = {"counted": self.options.extended, "series_endpoint": self.options.series_endpoint}
 
     def searches(self, wanted: Changes) -> list[Search]:
-        """What `writes` will look up, but for Observations."""
+        """The searches that `writes` will make, except those for Observations."""
         uid = wanted.study_instance_uid
         searches = [] if self._lookup.is_cached(uid) else [self._lookup.study_search(uid)]
         patients = [patient.identifier for patient in self.patients.of(wanted)]
@@ -76,14 +76,14 @@ class StudyMerger:
         self._lookup.read_ahead(searches)
 
     def forget(self, wanted: Changes) -> None:
-        """What was remembered may be true no more, and is read anew."""
+        """Has `writes` read again what was cached or read ahead for these changes."""
         self._endpoint.forget()
         self._lookup.forget_study(wanted.study_instance_uid)
         reports = [("Observation", report_query(uid, self.options)) for _, uid in wanted.reports]
         self._lookup.read_afresh([*self.searches(wanted), *reports])
 
     def writes(self, wanted: Changes) -> list[Write]:
-        """In the order of the references.
+        """The writes of one transaction: a resource before those that link to it. Empty if FHIR is up to date.
 
         Raises MultipleMatchingResourcesError, MalformedResourceError, ReplacedPatientError, and what FhirServer does.
         """
@@ -104,7 +104,7 @@ class StudyMerger:
         base = with_series_of(study, doubles)
         links: dict[str, str] = {}
         if base is None and wanted.is_doubtful:
-            wanted = self._there(wanted, self._reader.read_changes(wanted))
+            wanted = self._held(wanted, self._reader.read_changes(wanted))
         if base is None and self._lookup.was_written(uid):
             wanted = self._reader.with_the_rest(wanted)
         writes = self._link(self.patients.of(wanted), study, links)
@@ -113,13 +113,13 @@ class StudyMerger:
         read = self._read(base, wanted, links)
         if read is not None:
             self.gone.note_read(base, wanted, read)
-            if (held := self._there(wanted, read)) is not wanted:
+            if (held := self._held(wanted, read)) is not wanted:
                 wanted, links = held, {}
                 writes = self._link(self.patients.of(wanted), study, links)
             writes += self._link(self.patients.of_read(uid, read, links), study, links)
         merged = self._merged(base, wanted, read, links)
         self.gone.note_merged(uid, merged)
-        writes += self._study(study, doubles, merged, uid)
+        writes += self._study_writes(study, doubles, merged, uid)
         if study is not None:
             links[urn("ImagingStudy", uid)] = reference_of(study)
         writes = linked_to(
@@ -130,43 +130,43 @@ class StudyMerger:
             self.gone.note_renamed(former.study_instance_uid, uid)
         return writes
 
-    def _there(self, wanted: Changes, read: StudyRead) -> Changes:
-        """The changes of what the archive has: whom its other entries name is not a patient of the study."""
+    def _held(self, wanted: Changes, read: StudyRead) -> Changes:
+        """The changes of instances that the archive holds; the patients of the others are not the study's."""
         held = without_missing(wanted, read)
         self.patients.without(wanted, held)
         self.gone.note_not_found(wanted, held)
         return held
 
     def _link(self, patients: Sequence[StudyPatient], study: Resource | None, links: dict[str, str]) -> list[Write]:
-        """Writes of Patients; the links to them and to the Endpoint are added."""
+        """The writes of these Patients; adds the links to them and to the Endpoint."""
         if patients:
             links[self._endpoint.name] = self._endpoint.reference()
         return [write for patient in patients for write in self.patients.link(patient, study, links)]
 
     def _read(self, study: Resource | None, wanted: Changes, links: Links) -> StudyRead | None:
-        """What the archive holds; None where the changes may be merged without, or change nothing."""
+        """What the archive holds; None if the changes can be merged without reading it, or change nothing."""
         if study is None or wanted.orders:
             return None
         ours = self._ours(study, links)
         is_decided = wanted.only_creates and not is_undecided(study, wanted.changes, ours)
         if is_decided and (
             (is_plain(study, wanted.changes, links) and not wanted.is_doubtful)
-            or merge_study(study, wanted.changes, links, **self._ways) is None
+            or merge_study(study, wanted.changes, links, **self._merge_options) is None
         ):
             return None
         own = self._own_series(study, wanted, links)
-        # Of the former self of a study no change says which instances have left it.
+        # Without changes it is a former UID of a study, and nothing says which instances have left it.
         read = self._reader.read(study, wanted, own, is_all=not wanted.changes)
         stated = Statements(listed_by(read.instances, lambda one: one.study), False, ours, "", links)
-        takes = takes_out(study, stated, elements_of("ImagingStudy")) or self._unlinks(study, wanted, read, links)
-        if not read.is_whole and takes:
+        removes = takes_out(study, stated, elements_of("ImagingStudy")) or self._unlinks(study, wanted, read, links)
+        if not read.is_whole and removes:
             return self._reader.read(study, wanted, own, is_all=True)
         return read
 
-    def _study(
+    def _study_writes(
         self, study: Resource | None, doubles: Sequence[Resource], merged: Resource | None, uid: str
     ) -> list[Write]:
-        """What doubles list is taken over, before they go."""
+        """The writes of the ImagingStudy, and the deletes of its doubles, whose instances `merged` lists too."""
         query = self._lookup.study_query(uid)
         gone: list[Write] = [Delete(one, cancelled(one), query) for one in doubles]
         if merged is None:
@@ -184,7 +184,7 @@ class StudyMerger:
         return [Update(merged, query), *gone]
 
     def _create(self, study: Resource, uid: str) -> Create:
-        """Where another data partition has the UID, the condition by it would find that one's study (ADR 38)."""
+        """The create. Its condition is another one if a search by the UID finds another partition's study (ADR 38)."""
         condition = query = self._lookup.study_query(uid)
         if self._lookup.is_elsewhere_too(uid):
             own = {"system": self.options.service_url, "value": f"urn:oid:{uid}"}
@@ -193,17 +193,17 @@ class StudyMerger:
         return Create(urn("ImagingStudy", uid), study, condition, query)
 
     def _merged(self, study: Resource | None, wanted: Changes, read: StudyRead | None, links: Links) -> Resource | None:
-        """The ImagingStudy as it is to be, with the record of what is ours on it."""
+        """The ImagingStudy to write, with the record of what is ours on it; `study` itself if nothing changes."""
         uid, ours = wanted.study_instance_uid, self._ours(study, links)
         asked = self._own_series(study, wanted, links)
         if read is not None and study is not None:
             held = _without(study, counted_series(study) & asked) if wanted.is_whole else study
-            merged: Resource | None = reconcile_study(held, read, ours, links, **self._ways)
+            merged: Resource | None = reconcile_study(held, read, ours, links, **self._merge_options)
             instances = read.instances
         elif wanted.orders:
             merged, instances = study, []
         else:
-            merged = merge_study(study, wanted.changes, links, **self._ways) or study
+            merged = merge_study(study, wanted.changes, links, **self._merge_options) or study
             instances = [change for change in wanted.changes if isinstance(change, MappedInstance)]
         if merged is not None and self._is_counted_only(study, merged, wanted, asked):
             counts = self._archive.counts(uid, self.partition)
@@ -219,7 +219,7 @@ class StudyMerger:
     def _ordered(
         self, study: Resource | None, merged: Resource | None, wanted: Changes, read: StudyRead | None, links: Links
     ) -> tuple[Resource | None, set[str]]:
-        """The study linked to the orders that it answers, and the marks of these links."""
+        """The study linked to the orders that it fulfils, and the marks of these links."""
         is_all = read is not None and read.is_whole
         numbers = self._numbers(wanted, read, links)
         if merged is None or not (numbers or is_all):
@@ -231,12 +231,12 @@ class StudyMerger:
         return ordered, order_marks(ordered, study, found)
 
     def _numbers(self, wanted: Changes, read: StudyRead | None, links: Links) -> dict[OrderNumber, Mapping[str, Any]]:
-        """The accession numbers that are said of the study, as far as it was read."""
+        """The order numbers that the study's instances have, as far as they were read."""
         fragments = fragments_of_study(wanted.changes) if read is None else study_fragments(read, links)
         return {**orders_said(fragments), **wanted.orders}
 
     def _unlinks(self, study: Resource, wanted: Changes, read: StudyRead, links: Links) -> bool:
-        """Whether a link of ours is to an order that the instances read do not lead to: others may."""
+        """Whether we have linked the study to an order that the instances read do not lead to, but others may."""
         ours = self._ours(study, links)
         held = [one for one in study.get(BASED_ON, ()) if mark(BASED_ON, one) in ours]
         if not held:
@@ -246,7 +246,7 @@ class StudyMerger:
         return found is not None and not all(any(contains(one, link) for link in found.links) for one in held)
 
     def _ours(self, study: Resource | None, links: Links) -> frozenset[str]:
-        """The marks of what we wrote on it."""
+        """The marks of what we wrote on the study."""
         if study is None:
             return frozenset()
         marks = recorded(study)
@@ -258,7 +258,7 @@ class StudyMerger:
         return assumed(study, is_ours=is_ours_, is_linked=is_linked, extended=self.options.extended)
 
     def _own_series(self, study: Resource | None, wanted: Changes, links: Links) -> set[str]:
-        """The series that the archive may speak of: of a study that others made, ours and those of the changes."""
+        """The series that are this archive's: all of a study of ours; of others' studies, ours and those of the changes."""
         own = {entry.series_instance_uid for entry in wanted.entries}
         if study is None:
             return own
@@ -269,13 +269,13 @@ class StudyMerger:
         return own | {uid for uid in uids if mark(f"{uid}/uid", uid) in marks}
 
     def _is_counted_only(self, study: Resource | None, merged: Resource, wanted: Changes, asked: set[str]) -> bool:
-        """A study whose lists were left out once stays so until it is rebuilt: nobody knows what stood in them."""
+        """Whether instances are to be counted, not listed. A study that was written so stays so until it is rebuilt."""
         listed = sum(len(one.get("instance", ())) for one in merged.get("series", []))
         is_so_already = study is not None and not wanted.is_whole and bool(counted_series(study) & asked)
         return wanted.counts_only or is_so_already or 0 < self.options.max_instances < listed
 
     def _moved(self, study: Resource | None, wanted: Changes) -> list[Changes]:
-        """Studies of ours that may be this one under the StudyInstanceUID that it had before an update."""
+        """Studies of ours that may be this one under a former StudyInstanceUID, which an update has changed."""
         new = newcomers(wanted, study)
         if not new:
             return []
@@ -288,5 +288,5 @@ class StudyMerger:
 
 
 def _without(study: Resource, series: Collection[str]) -> Resource:
-    """The study without these series: all of their instances are given anew."""
+    """The study without these series, which are rebuilt from all of their instances."""
     return {**study, "series": [one for one in study.get("series", []) if one["uid"] not in series]}
