@@ -258,7 +258,7 @@ class StudyMerger:
         return assumed(study, is_ours=is_ours_, is_linked=is_linked, extended=self.options.extended)
 
     def _own_series(self, study: Resource | None, wanted: Changes, links: Links) -> set[str]:
-        """The series that are this archive's: all of a study of ours; of others' studies, ours and those of the changes."""
+        """The series of this archive: all of a study of ours; of others', those we wrote and those of the changes."""
         own = {entry.series_instance_uid for entry in wanted.entries}
         if study is None:
             return own
