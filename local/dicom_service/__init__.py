@@ -1,4 +1,4 @@
-"""A small DICOM service with the change feed of Azure Health Data Services, for one machine; never deployed."""
+"""A small DICOM service with the change feed of Azure Health Data Services, for one machine. It is never deployed."""
 
 from local.dicom_service.app import create_app
 

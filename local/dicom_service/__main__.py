@@ -13,7 +13,7 @@ def main() -> None:
     """Serves until SIGINT or SIGTERM."""
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # pydicom quotes the values it stumbles over; patient data must not reach the log.
+    # pydicom's messages quote invalid values, and no patient's value may reach the log.
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
     warnings.filterwarnings("ignore", module="pydicom")
     app = create_app(arguments.database)

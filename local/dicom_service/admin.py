@@ -1,4 +1,4 @@
-"""What no DICOM service offers: ways to bring about, on purpose, what a busy database does to the sequence numbers."""
+"""For tests: leaves holes in the change feed's sequence numbers, and fills them late, as a busy database does."""
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -13,20 +13,20 @@ from local.dicom_service.studies import store_response
 MAX_HOLES = 1_000_000
 
 
-def burn(request: Request) -> Response:
-    """`POST /admin/holes?count=n`: n sequence numbers are never used; answers the last of them."""
+def leave_hole(request: Request) -> Response:
+    """`POST /admin/holes?count=n`: n sequence numbers will never be used. The answer has the last of them."""
     count = Parameters(request, "count").integer("count", default=1, least=1, most=MAX_HOLES)
-    return JSONResponse({"sequence": store.burn(request.app.state.database, count)})
+    return JSONResponse({"sequence": store.leave_hole(request.app.state.database, count)})
 
 
 def reserve(request: Request) -> Response:
-    """`POST /admin/reserve`: takes a sequence number and the time for a write that will be seen later."""
+    """`POST /admin/reserve`: reserves a sequence number, and the current time, for an instance that is stored later."""
     Parameters(request)
     return JSONResponse({"sequence": store.reserve(request.app.state.database)})
 
 
 async def store_reserved(request: Request) -> Response:
-    """`POST /admin/reserve/{sequence}/studies`: STOW-RS of one instance under a number that was reserved."""
+    """`POST /admin/reserve/{sequence}/studies`: STOW-RS of one instance, which gets the reserved number and time."""
     sequence: int = request.path_params["sequence"]
     files = dicom_files(request.headers.get("content-type"), await request.body())
     if len(files) != 1:

@@ -1,4 +1,4 @@
-"""The routes of the service, and its life."""
+"""The service's routes."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,11 +15,11 @@ _STUDY = "/studies/{study}"
 _SERIES = f"{_STUDY}/series/{{series}}"
 _INSTANCE = f"{_SERIES}/instances/{{instance}}"
 
-_BULK_UPDATE = "/studies/$bulkUpdate"  # stands before the study that it would else be
+_BULK_UPDATE = "/studies/$bulkUpdate"  # must come before the routes of a study, which would match it
 
 
 def _in_partitions(service: list[Route]) -> list[BaseRoute]:
-    """The routes twice, for the default partition and for those that are named, and the partitions themselves."""
+    """The routes for the default partition, the same for a named one, and the route of all partitions."""
     return [
         *service,
         Route("/partitions", partitions.all_partitions),
@@ -51,14 +51,14 @@ _V2 = [
     Route("/changefeed/latest", change_feed.latest_v2),
 ]
 _ADMIN = [
-    Route("/holes", admin.burn, methods=["POST"]),
+    Route("/holes", admin.leave_hole, methods=["POST"]),
     Route("/reserve", admin.reserve, methods=["POST"]),
     Route("/reserve/{sequence:int}/studies", admin.store_reserved, methods=["POST"]),
 ]
 
 
 def create_app(database: str | None) -> Starlette:
-    """The service on a SQLite file, or in memory where `database` is None.
+    """The service, with its data in a SQLite file; in memory if `database` is None.
 
     Raises:
         FileNotFoundError: the file cannot be opened.
@@ -83,5 +83,5 @@ def create_app(database: str | None) -> Starlette:
 
 
 def health(_: Request) -> Response:
-    """200 as soon as requests are taken."""
+    """200 as soon as the service takes requests."""
     return JSONResponse({"status": "ok"})

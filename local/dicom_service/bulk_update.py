@@ -1,9 +1,9 @@
-"""Bulk update: new values for patient and study attributes and for UIDs, and the operations that tell of it.
+"""Bulk update: new values for patient and study attributes and for UIDs, and the operations that report its result.
 
-As Azure documents it ("Update DICOM files"; microsoft/dicom-server: docs/concepts/bulk-update.md and, where the pages
-leave room, StoreController, UpdateRequestValidator, UpdateCheckpoint and the UpdateInstanceTests). API v2 has it, v1
-answers 404. There the operation runs after the answer, one at a time; here it has ended before the 202 is sent, so that
-none is ever seen running or refused for another that runs.
+It follows Azure's documentation ("Update DICOM files"; microsoft/dicom-server: docs/concepts/bulk-update.md) and, for
+what that leaves open, StoreController, UpdateRequestValidator, UpdateCheckpoint and the UpdateInstanceTests. Only API
+v2 has it; v1 answers 404. Azure runs the operation after the answer, one at a time. Here it has ended before the 202 is
+sent, so that an operation is never running, and none is refused because another runs.
 """
 
 import json
@@ -30,10 +30,10 @@ log = logging.getLogger(__name__)
 
 
 async def update_studies(request: Request) -> Response:
-    """`POST /studies/$bulkUpdate`: 202 with the operation's id and href; 400 says what is wrong, by attribute.
+    """`POST /studies/$bulkUpdate`: 202 with the operation's id and href; 400 with what is wrong, by attribute.
 
-    A study that does not exist is no fault: it counts as processed, and not as updated. New UIDs that an instance has
-    already, and one new SeriesInstanceUID for several series, are for the operation to see, which then fails.
+    A study that does not exist is not an error: it counts as processed, but not as updated. If an instance has the new
+    UIDs already, or several series would get one SeriesInstanceUID, the operation fails, not the request.
     """
     Parameters(request)
     partition = await run_in_threadpool(partitions.existing, request)
@@ -50,22 +50,22 @@ async def update_studies(request: Request) -> Response:
 
 
 def not_in_v1(_: Request) -> Response:
-    """404: bulk update came with v2."""
+    """404, since API v1 has no bulk update."""
     raise HTTPException(404, "bulk update needs API v2")
 
 
 def operation_v1(request: Request) -> Response:
-    """`GET /operations/{id}`; what v2 calls succeeded was completed in v1."""
+    """`GET /operations/{id}` as v2 has it, but v1 says `completed` for `succeeded`."""
     return JSONResponse(_state(_operation(request), "completed"))
 
 
 def operation_v2(request: Request) -> Response:
-    """`GET /operations/{id}`: 200 and the state of an operation that has ended, 404 where there is none."""
+    """`GET /operations/{id}`: 200 with the state of the operation, 404 if there is none."""
     return JSONResponse(_state(_operation(request), "succeeded"))
 
 
 def _run(database: Database, paths: list[ResourcePath], changes: dict[str, Attribute]) -> str:
-    """Updates study by study; the operation's id."""
+    """Updates one study after the other, and stores the result. Returns the operation's id."""
     operation_id = uuid.uuid4().hex
     created_at = timestamps.now()
     updated, errors = [], []
@@ -136,6 +136,6 @@ def _change_dataset(specification: dict[str, Any]) -> dict[str, Any]:
 
 
 def _failed_attributes(faults: list[str]) -> dict[str, Any]:
-    """FailedAttributesSequence with an ErrorComment for each."""
+    """The body of a 400: FailedAttributesSequence with an ErrorComment for each fault."""
     items = [{"00000902": {"vr": "LO", "Value": [f"DICOM100: {fault}"]}} for fault in faults]
     return {"00741048": {"vr": "SQ", "Value": items}}

@@ -1,7 +1,7 @@
 """The attributes that a bulk update may change, and the checks of their new values.
 
-The attributes are those that Azure documents ("Update DICOM files"): what is no sequence in the Patient Identification,
-Patient Demographic and General Study modules, and the UIDs of study, series and instance.
+The attributes are those that Azure documents ("Update DICOM files"): those of the Patient Identification, Patient
+Demographic and General Study modules that are not sequences, and the UIDs of study, series and instance.
 """
 
 from types import UnionType
@@ -59,19 +59,19 @@ UIDS = {
     SERIES_UID: "series_instance_uid",
     SOP_INSTANCE_UID: "sop_instance_uid",
 }
-"""By tag the column of `instance` that is its key too."""
+"""By tag, the key column of the table `instance` that has the UID."""
 
 CHANGEABLE = UIDS.keys() | {
     f"{Tag(keyword):08X}" for keyword in (*_PATIENT_IDENTIFICATION, *_PATIENT_DEMOGRAPHIC, *_GENERAL_STUDY)
 }
-"""Tags, as the DICOM JSON model writes them."""
+"""Tags that a bulk update may change, as the DICOM JSON model writes them: `00100020`."""
 
 _JSON_TYPES: dict[str, type | UnionType] = {"PN": dict, "DS": int | float | str}
-"""What PS3.18 table F.2.3-1 has for the VR; all others here are strings."""
+"""JSON types of a value by VR (PS3.18 table F.2.3-1); those of all other VRs are strings."""
 
 
 class RefusedChangesError(Exception):
-    """`faults`: a line per attribute that cannot be changed so, with its tag and without its value."""
+    """Some changes are not allowed. `faults`: a line for each of these attributes, with its tag but not its value."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("; ".join(faults))
@@ -79,7 +79,7 @@ class RefusedChangesError(Exception):
 
 
 def read_changes(change_dataset: dict[str, Any]) -> dict[str, Attribute]:
-    """The new attributes by tag, written as metadata is. Raises RefusedChangesError."""
+    """The new attributes by tag, as DICOM JSON. `change_dataset`: of the request. Raises RefusedChangesError."""
     dataset, faults = Dataset(), []
     for key, attribute in change_dataset.items():
         tag = key.upper()
@@ -96,7 +96,7 @@ def read_changes(change_dataset: dict[str, Any]) -> dict[str, Attribute]:
 
 
 def _element(tag: str, attribute: Any) -> DataElement:
-    """ValueError says what is wrong. An empty value is refused: Azure's service updates no value to null."""
+    """The new value. Raises ValueError if it is invalid or empty: Azure's service does not update a value to null."""
     vr = dictionary_VR(tag)
     values = attribute.get("Value") if isinstance(attribute, dict) else None
     if not isinstance(values, list) or attribute.get("vr") != vr:
@@ -108,7 +108,7 @@ def _element(tag: str, attribute: Any) -> DataElement:
         texts = [str(value) for value in (element.value if element.VM > 1 else [element.value])]
         for text in texts:
             validate_value(vr, text, config.RAISE)
-    except PYDICOM_FAULTS as error:  # pydicom's own words quote the value
+    except PYDICOM_FAULTS as error:  # whose message may quote the value
         raise ValueError(f"not a valid {vr}") from error
     if element.VM == 0 or not all(texts):
         raise ValueError("a value cannot be emptied")

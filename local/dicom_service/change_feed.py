@@ -1,4 +1,4 @@
-"""The change feed: the parameters of API v1 and v2, and entries with the State and Metadata of this moment."""
+"""The change feed of API v1 and v2. An entry's State and Metadata are those of the instance when the feed is read."""
 
 import json
 import sqlite3
@@ -30,7 +30,7 @@ _LATEST_BY_TIME = f"{_ENTRIES} ORDER BY timestamp DESC, sequence DESC LIMIT 1"
 
 
 def read_v1(request: Request) -> Response:
-    """A window of sequence numbers: offset < Sequence <= offset + limit."""
+    """`GET /changefeed`, v1: the entries with offset < Sequence <= offset + limit."""
     query = Parameters(request, "offset", "limit", "includeMetadata")
     offset = query.integer("offset", default=0, least=0)
     limit = query.integer("limit", default=10, least=1, most=100)
@@ -39,7 +39,7 @@ def read_v1(request: Request) -> Response:
 
 
 def read_v2(request: Request) -> Response:
-    """A window of time, startTime <= Timestamp < endTime, of which `offset` rows are skipped."""
+    """`GET /changefeed`, v2: the entries with startTime <= Timestamp < endTime, after the first `offset` of them."""
     query = Parameters(request, "startTime", "endTime", "offset", "limit", "includeMetadata")
     start = query.ticks("startTime", default=_MIN_TIME)
     end = query.ticks("endTime", default=_MAX_TIME)
@@ -55,12 +55,12 @@ def read_v2(request: Request) -> Response:
 
 
 def latest_v1(request: Request) -> Response:
-    """The entry with the highest sequence number."""
+    """`GET /changefeed/latest`, v1: the entry with the highest sequence number; 204 if there is none."""
     return _latest(request, _LATEST_BY_SEQUENCE)
 
 
 def latest_v2(request: Request) -> Response:
-    """The last entry in the order of time, which is the order of v2."""
+    """`GET /changefeed/latest`, v2: the entry with the latest time; 204 if there is none."""
     return _latest(request, _LATEST_BY_TIME)
 
 
@@ -78,7 +78,7 @@ def _include_metadata(query: Parameters) -> dict[str, int]:
 
 
 def _entry(row: sqlite3.Row) -> bytes:
-    """One entry as JSON; the stored metadata is JSON already and is put in as it is."""
+    """One entry as JSON. The stored metadata is JSON already, and is inserted as it is."""
     entry = json.dumps(
         {
             "Sequence": row["sequence"],

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA = sorted((Path(__file__).parent / "schema").glob("*.sql"), key=lambda script: int(script.stem))
-"""A script per schema version; a new database runs all of them, one of an earlier version those it lacks."""
+"""A script for each schema version, in order. A new database runs all, an older one those that it lacks."""
 
 
 class Database:
-    """Serialises all access; safe to call from any thread.
+    """The database at `path`; in memory if that is None. Any thread may use it; only one has access at a time.
 
-    In memory where `path` is None. In a file, what a transaction wrote survives a kill of the process.
+    What a transaction wrote to a file survives if the process is killed. Raises FileNotFoundError, ValueError.
     """
 
     def __init__(self, path: str | None) -> None:
@@ -24,12 +24,12 @@ class Database:
             raise FileNotFoundError(f"cannot open the database {path}: {error}; does its folder exist?") from error
         self._connection.row_factory = sqlite3.Row
         self._lock = threading.RLock()
-        # NORMAL: the log is synced at checkpoints only. A killed process loses nothing, a power cut the last moments.
+        # NORMAL syncs the log only at checkpoints: a killed process loses nothing, a power cut the last transactions.
         self._connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
         self._bring_up_to_date(path)
 
     def _bring_up_to_date(self, path: str | None) -> None:
-        """Raises ValueError for the file of a later version of the service."""
+        """Runs the scripts that the database lacks. Raises ValueError if a later version of the service wrote it."""
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version > len(SCHEMA):
             raise ValueError(
@@ -39,22 +39,24 @@ class Database:
             self._connection.executescript(f"BEGIN;\n{script.read_text(encoding='utf-8')}\nCOMMIT;")
 
     def close(self) -> None:
+        """Closes the connection."""
         with self._lock:
             self._connection.close()
 
     def rows(self, sql: str, parameters: tuple[Any, ...] | dict[str, Any] = ()) -> list[sqlite3.Row]:
+        """The rows of a query."""
         with self._lock:
             return self._connection.execute(sql, parameters).fetchall()
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Keeps other threads out, so that what was read still holds when the write follows."""
+        """Keeps other threads out until the block ends, so that what was read is still true for the write after it."""
         with self._lock:
             yield
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All that is done on the connection is kept, or none of it where an exception leaves the block."""
+        """A transaction: it is rolled back if the block raises an error."""
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -65,7 +67,7 @@ class Database:
                     self._connection.execute("ROLLBACK")
 
     def take_sequences(self, count: int) -> range:
-        """Takes `count` sequence numbers for good: a write that fails later does not give them back."""
+        """Takes `count` sequence numbers, which nothing gives back: a write that fails later leaves a hole."""
         with self.transaction() as connection:
             connection.execute("UPDATE counter SET last_sequence = last_sequence + ?", (count,))
             (last,) = connection.execute("SELECT last_sequence FROM counter").fetchone()

@@ -1,4 +1,4 @@
-"""One DICOM file, as STOW-RS brings it, to an instance that can be stored, or the reason why not."""
+"""Reads a DICOM file of a STOW-RS request into an instance that can be stored, or the reason why it cannot."""
 
 import io
 import json
@@ -12,7 +12,7 @@ import pydicom
 
 from local.dicom_service.metadata import PYDICOM_FAULTS, dicom_json
 
-# Real archives hold invalid values; they are passed on as they are. pydicom knows this setting per process only.
+# Real archives hold invalid values, which are passed on unchanged. pydicom has this setting only for the process.
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 _PREAMBLE_LENGTH = 128
@@ -20,7 +20,7 @@ _UID = re.compile(r"[0-9A-Za-z.\-]{1,64}")
 
 
 class FailureReason(IntEnum):
-    """(0008,1197), in the meaning that Azure's DICOM service documents for its store transaction."""
+    """Values of FailureReason (0008,1197), as Azure's DICOM service documents them for its store transaction."""
 
     PROCESSING_FAILURE = 272
     FAILED_VALIDATION = 43264
@@ -30,7 +30,7 @@ class FailureReason(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """What is kept of a DICOM file; `metadata` is DICOM JSON text."""
+    """What is stored of a DICOM file. `metadata`: DICOM JSON as text."""
 
     study_instance_uid: str
     series_instance_uid: str
@@ -43,7 +43,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a file is not stored; the UIDs as far as they could be read."""
+    """Why a file is not stored. The UIDs are None if they could not be read."""
 
     reason: FailureReason
     sop_class_uid: str | None = None
@@ -51,7 +51,7 @@ class Refusal:
 
 
 def read_instance(file: bytes, study: str | None) -> Instance | Refusal:
-    """Reads a PS3.10 file, or a bare dataset; `study`: the only StudyInstanceUID that is taken, where given."""
+    """Reads a PS3.10 file, or a dataset without file meta. `study`: the only study to take; None takes any."""
     try:
         dataset = pydicom.dcmread(io.BytesIO(file), stop_before_pixels=True, force=True)
     except (*PYDICOM_FAULTS, zlib.error):
@@ -77,12 +77,12 @@ def read_instance(file: bytes, study: str | None) -> Instance | Refusal:
 
 
 def is_uid(text: str) -> bool:
-    """Azure's rule for identifiers: 1 to 64 letters, digits, `.` and `-`."""
+    """Whether Azure's service takes the text as a UID: 1 to 64 letters, digits, `.` and `-`."""
     return _UID.fullmatch(text) is not None
 
 
 def only_string(attributes: dict[str, Any], tag: str) -> str | None:
-    """The attribute's value where it has one, and that is a string."""
+    """The attribute's value, if it has exactly one and that is a string; else None."""
     match attributes.get(tag, {}).get("Value"):
         case [str() as value]:
             return value
@@ -91,7 +91,7 @@ def only_string(attributes: dict[str, Any], tag: str) -> str | None:
 
 
 def metadata_text(attributes: dict[str, Any]) -> str:
-    """As `Instance.metadata` has it."""
+    """The attributes as the text of `Instance.metadata`."""
     return json.dumps(attributes, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 

@@ -1,4 +1,4 @@
-"""A pydicom dataset as DICOM JSON (PS3.18 Annex F), tolerant: a bad element costs itself, never the instance."""
+"""Converts a pydicom dataset to DICOM JSON (PS3.18 Annex F); an element that cannot be converted is left out."""
 
 import logging
 import math
@@ -12,7 +12,7 @@ from pydicom.errors import BytesLengthException
 from pydicom.tag import BaseTag
 
 Attribute = dict[str, Any]
-"""One element of the model: `vr` and, unless it is empty, `Value` or `InlineBinary`."""
+"""One element of DICOM JSON: `vr` and, unless it is empty, `Value` or `InlineBinary`."""
 
 BULK_DATA_THRESHOLD = 1024
 """Binary values longer than this, in bytes, are left out."""
@@ -30,7 +30,7 @@ PYDICOM_FAULTS = (
     ValueError,
     struct.error,
 )
-"""What pydicom raises, in its reader, converters and JSON model, for bytes that are not what they say."""
+"""What pydicom's reader, converters and JSON model raise for invalid bytes."""
 
 _BINARY_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 _VRS_OF_THE_DATASET = frozenset({None, "SQ", "UN"})
@@ -42,7 +42,10 @@ log = logging.getLogger(__name__)
 
 
 def dicom_json(dataset: Dataset) -> dict[str, Attribute]:
-    """The dataset's attributes by tag, in tag order, text as UTF-8; without file meta, group lengths and bulk data."""
+    """The dataset's attributes by tag, in the order of tags, without file meta, group lengths and bulk data.
+
+    All text is UTF-8, and SpecificCharacterSet says so.
+    """
     return _in_tag_order(_attributes(dataset) | {_SPECIFIC_CHARACTER_SET: _UTF_8})
 
 
@@ -65,7 +68,7 @@ def _in_tag_order(attributes: dict[str, Attribute]) -> dict[str, Attribute]:
 
 
 def _attribute(dataset: Dataset, tag: BaseTag) -> Attribute | None:
-    """None where the element is bulk data or cannot be converted."""
+    """The element as DICOM JSON; None if it is bulk data or cannot be converted."""
     raw = dataset.get_item(tag, keep_deferred=True)
     try:
         return _converted(_element(dataset, tag, raw))
@@ -77,7 +80,7 @@ def _attribute(dataset: Dataset, tag: BaseTag) -> Attribute | None:
 
 
 def _element(dataset: Dataset, tag: BaseTag, raw: DataElement | RawDataElement | None) -> DataElement:
-    """`dataset[tag]`, by a shorter road where no other element has a say in the VR; it saves a third of the time."""
+    """`dataset[tag]`, in two thirds of the time if the VR does not depend on another element."""
     if isinstance(raw, RawDataElement) and raw.VR not in _VRS_OF_THE_DATASET:
         return convert_raw_data_element(raw, encoding=dataset.original_character_set, ds=dataset)
     return dataset[tag]
@@ -99,7 +102,7 @@ def _converted(element: DataElement) -> Attribute | None:
 
 
 def _value(value: Any) -> Any:
-    """An empty value among others is null (PS3.18 F.2.5); JSON has no NaN and no infinity."""
+    """The value as JSON has it. An empty one is null (PS3.18 F.2.5). Raises ValueError for NaN and infinity."""
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("not a finite number")
     if isinstance(value, dict):
@@ -108,7 +111,10 @@ def _value(value: Any) -> Any:
 
 
 def _number_strings(element: RawDataElement) -> Attribute | None:
-    """IS and DS of which a value is no number: that value stays a string, as PS3.18 table F.2.3-1 allows."""
+    """An IS or DS element some of whose values are not numbers: these stay strings (PS3.18 table F.2.3-1).
+
+    None for other VRs, and if the element is empty.
+    """
     try:
         vr = element.VR or dictionary_VR(element.tag)
     except KeyError:

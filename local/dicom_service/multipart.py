@@ -1,4 +1,4 @@
-"""The bodies that STOW-RS takes: `multipart/related; type="application/dicom"` (PS3.18 8.6.1.2), or one bare file."""
+"""Reads a STOW-RS body: `multipart/related; type="application/dicom"` (PS3.18 8.6.1.2), or a single file."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ _MULTIPART = b"multipart/related"
 
 
 def dicom_files(content_type: str | None, body: bytes) -> list[bytes]:
-    """The files in the body of a store request; none where the body is empty.
+    """The files in the body of a store request; none if the body is empty.
 
     Raises:
         HTTPException: 415 for another media type of the body or of a part, 400 for a malformed body.
@@ -50,7 +50,7 @@ def _parts(boundary: bytes, body: bytes) -> Iterator[bytes]:
 
 
 class _Collector:
-    """Gathers what the streaming parser calls out: headers by lower-case name, and content, per part."""
+    """Collects what the streaming parser finds: for each part its headers, by lower-case name, and its content."""
 
     def __init__(self) -> None:
         self.parts: list[tuple[dict[bytes, bytes], bytearray]] = []
@@ -58,6 +58,7 @@ class _Collector:
         self._value = bytearray()
 
     def callbacks(self) -> dict[str, object]:
+        """The functions for the parser to call."""
         return {
             "on_part_begin": lambda: self.parts.append(({}, bytearray())),
             "on_part_data": lambda data, start, end: self.parts[-1][1].extend(memoryview(data)[start:end]),

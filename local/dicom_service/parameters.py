@@ -1,4 +1,4 @@
-"""Query parameters, strictly: a fault is answered with 400 and a message that names the parameter."""
+"""Reads query parameters. One that is wrong or unknown is answered with 400 and a message that names it."""
 
 import re
 from datetime import datetime
@@ -14,10 +14,13 @@ _INTEGER = re.compile(r"-?[0-9]{1,19}")
 
 
 class Parameters:
-    """The query of one request. Names are compared without regard to letter case, as ASP.NET does."""
+    """The query parameters of one request. The case of their names is ignored, as in ASP.NET.
+
+    All methods raise HTTPException 400 if the value is not what it must be.
+    """
 
     def __init__(self, request: Request, *known: str, several: str | None = None) -> None:
-        """`several`: the parameter that may be given more than once."""
+        """`known`: names of parameters that may be given once. `several`: one that may be given more than once."""
         self._values: dict[str, str] = {}
         self.several: list[str] = []
         names = {name.lower(): name for name in (*known, *([several] if several else []))}
@@ -33,13 +36,14 @@ class Parameters:
             self._values[name] = value
 
     def text(self, name: str) -> str | None:
+        """The value, which must not be empty; None if the parameter is not given."""
         value = self._values.get(name)
         if value == "":
             raise bad_request(f"{name} is empty")
         return value
 
     def dates(self, name: str) -> tuple[str, str] | None:
-        """A day, or a range of days: both ends belong to it, and either may be left out (PS3.4 C.2.2.2.5)."""
+        """The first and the last day of a day or a range of days (PS3.4 C.2.2.2.5), as YYYYMMDD; None if not given."""
         value = self.text(name)
         if value is None:
             return None
@@ -51,6 +55,7 @@ class Parameters:
         return first or "00000000", last or "99999999"
 
     def integer(self, name: str, *, default: int, least: int, most: int = MAX_INTEGER) -> int:
+        """The value, from `least` to `most`."""
         value = self._values.get(name)
         if value is None:
             return default
@@ -61,6 +66,7 @@ class Parameters:
         return int(value)
 
     def boolean(self, name: str, *, default: bool) -> bool:
+        """Whether the value is `true`, in any case."""
         value = self._values.get(name)
         if value is None:
             return default
@@ -69,6 +75,7 @@ class Parameters:
         return value.lower() == "true"
 
     def ticks(self, name: str, *, default: int) -> int:
+        """The date-time as ticks (timestamps.py)."""
         value = self._values.get(name)
         if value is None:
             return default
@@ -87,4 +94,5 @@ def _is_day(text: str) -> bool:
 
 
 def bad_request(message: str) -> HTTPException:
+    """The error to raise for a status of 400."""
     return HTTPException(400, message)

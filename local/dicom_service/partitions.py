@@ -1,9 +1,9 @@
-"""Data partitions: the same UIDs may exist in each of them, and none sees another's.
+"""Data partitions, which share no data: the same UIDs may exist in each.
 
-As Azure documents them ("Enable data partitioning"; microsoft/dicom-server: docs/concepts/data-partitions.md and
-PartitionNameValidator), but for one thing. A service there has partitions or has not, for good: where it has, it
-refuses a studies path without a partition, where it has not, one with a partition. This service serves both side by
-side, so that clients of either kind can be tried: a path without a partition is one of `Microsoft.Default`.
+They follow Azure's documentation ("Enable data partitioning"; microsoft/dicom-server: docs/concepts/data-partitions.md
+and PartitionNameValidator), with one difference. Azure's service either has partitions, and refuses a studies path
+without one, or has none, and refuses a path with one. This service takes both, so that clients of either kind can be
+tried: a path without a partition means `Microsoft.Default`.
 """
 
 import re
@@ -19,7 +19,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 def all_partitions(request: Request) -> Response:
-    """`GET /partitions`: each with key, name and when it was created."""
+    """`GET /partitions`: the key, name and creation time of each."""
     Parameters(request)
     rows = request.app.state.database.rows("SELECT * FROM partition ORDER BY partition_key")
     return JSONResponse(
@@ -35,7 +35,7 @@ def all_partitions(request: Request) -> Response:
 
 
 def existing(request: Request) -> str:
-    """The partition of the path; 400 where there is none of that name, as in Azure's service."""
+    """The name of the path's partition. Raises HTTPException 400 if it does not exist, as in Azure's service."""
     name = _named(request)
     if not request.app.state.database.rows("SELECT 1 FROM partition WHERE partition_name = ?", (name,)):
         raise bad_request(f"partition {name} does not exist; the first STOW-RS into it creates it")
@@ -43,7 +43,7 @@ def existing(request: Request) -> str:
 
 
 def created(request: Request) -> str:
-    """The partition of the path, which exists from now on: STOW-RS alone creates partitions."""
+    """The name of the path's partition, which is created if it does not exist; only STOW-RS does that."""
     name = _named(request)
     with request.app.state.database.transaction() as connection:
         connection.execute(

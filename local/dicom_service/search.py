@@ -1,6 +1,7 @@
 """QIDO-RS (PS3.18 10.6): studies by UID, StudyDate, AccessionNumber and PatientID, and the series and instances of one.
 
-No order is promised: studies come in one that does not change, and that has nothing to do with their arrival.
+Studies come in an order that never changes, and that deliberately is not that of their arrival: clients must not rely
+on it.
 """
 
 import json
@@ -41,7 +42,7 @@ _INSTANCE_ATTRIBUTES = (
     "00200013",  # InstanceNumber
 )
 MODALITIES_IN_STUDY, INSTANCES_OF_STUDY, INSTANCES_OF_SERIES = "00080061", "00201208", "00201209"
-"""And how many instances a study, or a series, has: computed, and told only where they are asked for."""
+"""Attributes that are computed, and only given if `includefield` asks for them."""
 
 # min() makes SQLite take `metadata` from the study's first instance.
 _STUDIES = """
@@ -98,10 +99,10 @@ def studies(
     limit: int,
     offset: int,
 ) -> list[dict[str, Any]]:
-    """Matching studies as DICOM JSON; study-level attributes as the first instance says.
+    """Matching studies as DICOM JSON, with the study attributes of the first instance.
 
-    `dates`: the first and the last StudyDate. A study whose date is missing or invalid is found by none. `included`:
-    what is to be told besides, by tag or keyword; of that the service computes the modalities and the instances.
+    `dates`: the first and the last StudyDate; a study whose date is missing or invalid does not match. `included`: tags
+    or keywords of further attributes; only ModalitiesInStudy and NumberOfStudyRelatedInstances are known.
     """
     first, last = dates or (None, None)
     parameters = {
@@ -120,22 +121,22 @@ def studies(
 def series(
     database: Database, *, partition: str, study: str, counted: bool, limit: int, offset: int
 ) -> list[dict[str, Any]]:
-    """The series of a study as DICOM JSON, the oldest first; `counted`: with the number of their instances."""
+    """The series of a study as DICOM JSON, in the order of arrival. `counted`: with NumberOfSeriesRelatedInstances."""
     parameters = {"partition": partition, "study": study, "limit": limit, "offset": offset}
     found = []
     for row in database.rows(_SERIES, parameters):
         first = json.loads(row["metadata"])
-        told = {tag: first[tag] for tag in _SERIES_ATTRIBUTES if tag in first}
+        found_series = {tag: first[tag] for tag in _SERIES_ATTRIBUTES if tag in first}
         if counted:
-            told[INSTANCES_OF_SERIES] = {"vr": "IS", "Value": [row["instances"]]}
-        found.append(told)
+            found_series[INSTANCES_OF_SERIES] = {"vr": "IS", "Value": [row["instances"]]}
+        found.append(found_series)
     return found
 
 
 def instances(
     database: Database, *, partition: str, study: str, series: str | None, limit: int, offset: int
 ) -> list[dict[str, Any]]:
-    """The instances of a study, or of one series of it, as DICOM JSON, the oldest first."""
+    """The instances of a study, or of one of its series, as DICOM JSON, in the order of arrival."""
     parameters = {"partition": partition, "study": study, "series": series, "limit": limit, "offset": offset}
     found = [json.loads(row["metadata"]) for row in database.rows(_INSTANCES, parameters)]
     return [{tag: one[tag] for tag in _INSTANCE_ATTRIBUTES if tag in one} for one in found]

@@ -1,4 +1,4 @@
-"""What changes the store. Each call is one transaction, and one change feed entry per instance."""
+"""Changes what is stored. Each call is one transaction, and writes a change feed entry for each instance."""
 
 import json
 import sqlite3
@@ -16,16 +16,16 @@ _KEY = ("partition_name", "study_instance_uid", "series_instance_uid", "sop_inst
 _IS_KEY, _TO_KEY = (joint.join(f"{column} = ?" for column in _KEY) for joint in (" AND ", ", "))
 
 BY_ARRIVAL = "ORDER BY coalesce(original_version, version)"
-"""The order of instances: an update makes a new version and does not move them."""
+"""SQL: the order of arrival, which an update does not change."""
 
 
 class RefusedUpdateError(Exception):
-    """New UIDs cannot be given so; says why."""
+    """The instances cannot get the new UIDs; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResourcePath:
-    """A study, one of its series or one of that series' instances, by UID and partition."""
+    """The UIDs of a study, of one of its series or of one of the series' instances, and the partition."""
 
     study: str
     series: str | None = None
@@ -33,7 +33,7 @@ class ResourcePath:
     partition: str = DEFAULT_PARTITION
 
     def condition(self) -> tuple[str, tuple[str, ...]]:
-        """The SQL condition on `instance`, and its parameters."""
+        """The SQL condition for the instances under the path, and its parameters."""
         columns = {
             "partition_name": self.partition,
             "study_instance_uid": self.study,
@@ -45,7 +45,7 @@ class ResourcePath:
 
 
 def add(database: Database, partition: str, instances: list[Instance]) -> list[bool]:
-    """Stores the instances that do not exist yet; says for each whether it was stored."""
+    """Stores the instances that do not exist yet. Returns for each whether it was stored."""
     with database.exclusive():
         seen: set[ResourcePath] = set()
         stored = [_is_new(database, partition, instance, seen) for instance in instances]
@@ -58,17 +58,17 @@ def add(database: Database, partition: str, instances: list[Instance]) -> list[b
 
 
 def update(database: Database, path: ResourcePath, changes: dict[str, Attribute]) -> int:
-    """Changes attributes, by tag, of all instances under the path; how many there are.
+    """Changes attributes, by tag, of all instances under the path. Returns how many there are.
 
-    Each gets a new version. What STOW-RS stored is kept beside it, versions between are not. Where UIDs change, the
-    entries of the change feed are those of the new UIDs. Raises RefusedUpdateError.
+    Each gets a new version; the one that STOW-RS stored is kept too, those between are not. If UIDs change, the entries
+    in the change feed have the new ones. Raises RefusedUpdateError.
     """
     condition, parameters = path.condition()
     with database.exclusive():
         old = database.rows(f"SELECT * FROM instance WHERE {condition} {BY_ARRIVAL}", parameters)  # noqa: S608 columns
         keys = _new_keys(database, old, changes)
         sequences = database.take_sequences(len(old))
-        updated_at = timestamps.now()  # one moment for all, as with a delete
+        updated_at = timestamps.now()  # the same for all, as with a delete
         with database.transaction() as connection:
             for sequence, row, key in zip(sequences, old, keys, strict=True):
                 _replace(connection, sequence, row, key, changes)
@@ -77,7 +77,7 @@ def update(database: Database, path: ResourcePath, changes: dict[str, Attribute]
 
 
 def _new_keys(database: Database, old: list[sqlite3.Row], changes: dict[str, Attribute]) -> list[tuple[str, ...]]:
-    """What the instances are to be known by. Raises RefusedUpdateError where these cannot be their UIDs."""
+    """The instances' key columns after the update. Raises RefusedUpdateError if they cannot have these."""
     uids = {column: str(changes[tag]["Value"][0]) for tag, column in UIDS.items() if tag in changes}
     if not uids:
         return [tuple(row)[:4] for row in old]
@@ -91,12 +91,12 @@ def _new_keys(database: Database, old: list[sqlite3.Row], changes: dict[str, Att
 
 
 def delete(database: Database, path: ResourcePath) -> int:
-    """Deletes all instances under the path; how many there were."""
+    """Deletes all instances under the path. Returns how many there were."""
     condition, parameters = path.condition()
     with database.exclusive():
         gone = database.rows(f"SELECT * FROM instance WHERE {condition} {BY_ARRIVAL}", parameters)  # noqa: S608 columns
         sequences = database.take_sequences(len(gone))
-        deleted_at = timestamps.now()  # one moment for all, as in Azure's service: equal timestamps do occur
+        deleted_at = timestamps.now()  # the same for all, as in Azure's service: timestamps are not unique
         with database.transaction() as connection:
             connection.execute(f"DELETE FROM instance WHERE {condition}", parameters)  # noqa: S608 columns
             for sequence, row in zip(sequences, gone, strict=True):
@@ -104,13 +104,13 @@ def delete(database: Database, path: ResourcePath) -> int:
     return len(gone)
 
 
-def burn(database: Database, count: int) -> int:
-    """Leaves a permanent hole of `count` sequence numbers, as rolled-back writes do; the last of them."""
+def leave_hole(database: Database, count: int) -> int:
+    """Leaves `count` sequence numbers unused for good, as rolled-back writes do. Returns the last of them."""
     return database.take_sequences(count).stop - 1
 
 
 def reserve(database: Database) -> int:
-    """Takes a sequence number and the time for a write that will be seen later."""
+    """Reserves a sequence number, with the current time, for `add_reserved`. Returns the number."""
     (sequence,) = database.take_sequences(1)
     with database.transaction() as connection:
         connection.execute("INSERT INTO reservation VALUES (?, ?)", (sequence, timestamps.now()))
@@ -122,7 +122,10 @@ def is_reserved(database: Database, sequence: int) -> bool:
 
 
 def add_reserved(database: Database, sequence: int, instance: Instance) -> bool:
-    """Stores one instance under a reserved number and its time; False where it exists. LookupError: not reserved."""
+    """Stores one instance with a reserved sequence number and its time. Returns False if the instance exists already.
+
+    Raises LookupError if the number is not reserved.
+    """
     with database.exclusive():
         reservation = database.rows("SELECT reserved_at FROM reservation WHERE sequence = ?", (sequence,))
         if not reservation:
@@ -136,7 +139,7 @@ def add_reserved(database: Database, sequence: int, instance: Instance) -> bool:
 
 
 def _is_new(database: Database, partition: str, instance: Instance, seen: set[ResourcePath]) -> bool:
-    """Neither stored nor `seen` in this request; notes it there."""
+    """Whether the instance is neither stored nor in `seen`, the instances of this request; it is added to that."""
     path = ResourcePath(instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid, partition)
     condition, parameters = path.condition()
     if path in seen or database.rows(f"SELECT 1 FROM instance WHERE {condition}", parameters):  # noqa: S608 columns
@@ -173,14 +176,17 @@ def _replace(
 
 
 def _forget_moved(connection: sqlite3.Connection, key: tuple[str, ...]) -> None:
-    """An instance has these UIDs again: the entries of the change feed that tell of them tell of it."""
+    """Removes what is kept of an instance that had these UIDs, since another one has them now.
+
+    The entries of the change feed with these UIDs have the metadata of the new instance from now on.
+    """
     connection.execute(f"DELETE FROM moved WHERE {_IS_KEY}", key)  # noqa: S608 columns
 
 
 def _insert_change(
     connection: sqlite3.Connection, sequence: int, timestamp: int, action: str, version: int, key: tuple[str, ...]
 ) -> None:
-    """`key`: partition, StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID."""
+    """Writes a change feed entry. `key`: partition, StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID."""
     connection.execute(
         "INSERT INTO change VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (sequence, timestamp, action, *key, version)
     )

@@ -1,4 +1,4 @@
-"""The store transaction (PS3.18 10.5): files in, an outcome out that knows its status and its DICOM JSON."""
+"""The store transaction (PS3.18 10.5), without HTTP."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -11,23 +11,27 @@ from local.dicom_service.instance import FailureReason, Instance, Refusal, read_
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of the files of one request."""
+    """The instances of one request that were stored, and those that were refused."""
 
     stored: list[Instance]
     refused: list[Refusal]
 
     @property
     def status(self) -> int:
+        """The HTTP status: 200 if all were stored, 202 if some were, 409 if none was."""
         if not self.stored:
             return 409
         return 202 if self.refused else 200
 
     def reasons(self) -> dict[int, int]:
-        """How many were refused, by FailureReason."""
+        """How many files were refused, by FailureReason."""
         return dict(Counter(int(refusal.reason) for refusal in self.refused))
 
     def dicom_json(self, studies_url: str) -> dict[str, Any]:
-        """Store Instances Response Module (PS3.18 table I.2.1-1); a RetrieveURL on top where all are of one study."""
+        """The Store Instances Response Module (PS3.18 table I.2.1-1).
+
+        It has the study's RetrieveURL if all instances are of one study.
+        """
         response: dict[str, Any] = {}
         studies = {instance.study_instance_uid for instance in self.stored}
         if len(studies) == 1:
@@ -40,7 +44,7 @@ class Outcome:
 
 
 def store(database: Database, partition: str, files: list[bytes], study: str | None) -> Outcome:
-    """Stores what can be stored, all of it in one transaction; `study`: the only study taken, where given."""
+    """Stores all files that can be stored, in one transaction. `study`: the only study to take; None takes any."""
     instances: list[Instance] = []
     refused: list[Refusal] = []
     for file in files:
@@ -58,7 +62,7 @@ def store(database: Database, partition: str, files: list[bytes], study: str | N
 
 
 def store_reserved(database: Database, sequence: int, file: bytes) -> Outcome:
-    """Stores one file under a sequence number taken before. LookupError: the number is not reserved."""
+    """Stores one file with a reserved sequence number. Raises LookupError if the number is not reserved."""
     match read_instance(file, study=None):
         case Instance() as instance:
             if instance_store.add_reserved(database, sequence, instance):
@@ -69,6 +73,7 @@ def store_reserved(database: Database, sequence: int, file: bytes) -> Outcome:
 
 
 def already_exists(instance: Instance) -> Refusal:
+    """The refusal of an instance that is stored already."""
     return Refusal(FailureReason.ALREADY_EXISTS, instance.sop_class_uid, instance.sop_instance_uid)
 
 

@@ -1,6 +1,6 @@
 """The studies service: STOW-RS, WADO-RS metadata, QIDO-RS (PS3.18 chapter 10), and Azure's DELETE.
 
-Each serves the partition that its path names (partitions.py).
+Each works on the partition in the path (partitions.py).
 """
 
 import logging
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 async def store_instances(request: Request) -> Response:
-    """STOW-RS: 200 all stored, 202 some refused, 409 none stored, 204 nothing sent."""
+    """STOW-RS: 200 if all were stored, 202 if some were refused, 409 if none was stored, 204 if none was sent."""
     study = request.path_params.get("study")
     if study is not None and not is_uid(study):
         raise bad_request("the study in the URL is not a UID")
@@ -35,14 +35,15 @@ async def store_instances(request: Request) -> Response:
 
 
 def store_response(outcome: stow.Outcome, studies_url: str) -> Response:
+    """The response to a store request, which is logged. `studies_url`: the beginning of each RetrieveURL."""
     log.info("stored %d, refused %d %s", len(outcome.stored), len(outcome.refused), outcome.reasons())
     return JSONResponse(outcome.dicom_json(studies_url), outcome.status, media_type=DICOM_JSON)
 
 
 def retrieve_metadata(request: Request) -> Response:
-    """WADO-RS: an array of what the study, series or instance has, in the order of arrival; 404 where there is none.
+    """WADO-RS: the metadata of a study's, series' or instance's instances, in the order of arrival; 404 if none exists.
 
-    Azure's header `msdicom-request-original: true` asks for what STOW-RS stored, before any bulk update.
+    With Azure's header `msdicom-request-original: true`, the metadata is that from before any bulk update.
     """
     Parameters(request)
     condition, parameters = _path(request).condition()
@@ -56,7 +57,7 @@ def retrieve_metadata(request: Request) -> Response:
 
 
 def search_studies(request: Request) -> Response:
-    """QIDO-RS: matching studies, 204 where there are none."""
+    """QIDO-RS: matching studies; 204 if there are none."""
     names = ("StudyInstanceUID", "StudyDate", "AccessionNumber", "PatientID", "limit", "offset")
     query = Parameters(request, *names, several="includefield")
     found = search.studies(
@@ -74,7 +75,7 @@ def search_studies(request: Request) -> Response:
 
 
 def search_series(request: Request) -> Response:
-    """QIDO-RS: the series of one study, 204 where there are none."""
+    """QIDO-RS: the series of one study; 204 if there are none."""
     query = Parameters(request, "includefield", "limit", "offset")
     found = search.series(
         request.app.state.database,
@@ -88,7 +89,7 @@ def search_series(request: Request) -> Response:
 
 
 def search_instances(request: Request) -> Response:
-    """QIDO-RS: the instances of one study or of one series, 204 where there are none."""
+    """QIDO-RS: the instances of one study or of one series; 204 if there are none."""
     query = Parameters(request, "limit", "offset")
     found = search.instances(
         request.app.state.database,
@@ -102,7 +103,7 @@ def search_instances(request: Request) -> Response:
 
 
 def delete(request: Request) -> Response:
-    """204 where the study, series or instance was there, else 404."""
+    """Deletes a study, a series or an instance: 204, or 404 if it does not exist."""
     count = store.delete(request.app.state.database, _path(request))
     if not count:
         raise HTTPException(404, "no such study, series or instance")

@@ -1,4 +1,4 @@
-"""Points in time as the change feed has them: ticks of 100 ns since 1970-01-01 UTC, finer than `datetime` goes."""
+"""Times of the change feed, in ticks of 100 ns since 1970-01-01 UTC: `datetime` has only microseconds."""
 
 import re
 import time
@@ -13,6 +13,7 @@ _ISO_8601 = re.compile(
 
 
 def now() -> int:
+    """The current time in ticks."""
     return time.time_ns() // _NANOSECONDS_PER_TICK
 
 
@@ -23,7 +24,7 @@ def iso_format(ticks: int) -> str:
 
 
 def parse_iso(text: str) -> int:
-    """Ticks of an ISO 8601 date-time with a zone; ValueError for anything else."""
+    """The ticks of an ISO 8601 date-time with a zone. Raises ValueError for anything else."""
     match = _ISO_8601.fullmatch(text)
     if not match:
         raise ValueError("not an ISO 8601 date-time with a zone")

@@ -1,6 +1,6 @@
-"""What a bulk update is of, and which UIDs it may change there.
+"""What a bulk update applies to, and which UIDs it may change there.
 
-As Azure's page "Update DICOM files" has it in its text and in its table by levels; what the two leave open is refused.
+It follows the text and the table by levels of Azure's page "Update DICOM files"; what these leave open is refused.
 """
 
 from typing import Any
@@ -18,11 +18,14 @@ _ALLOWED: dict[str, tuple[set[str], ...]] = {
     "series": ({SERIES_UID}, {STUDY_UID, SERIES_UID}),
     "instance": ({SOP_INSTANCE_UID}, {STUDY_UID, SERIES_UID, SOP_INSTANCE_UID}),
 }
-"""Which UIDs can be changed together, by what the update is of."""
+"""The sets of UIDs that can be changed in one update, by the level that it applies to."""
 
 
 def read_scope(specification: dict[str, Any], partition: str) -> list[ResourcePath]:
-    """Up to 50 studies, or one series of a study, or one instance of that. HTTPException 400 says what is wrong."""
+    """What the update applies to: up to 50 studies, or one series, or one instance.
+
+    `specification`: the body of the request. Raises HTTPException 400, with what is wrong.
+    """
     studies = specification.get("studyInstanceUids")
     if not isinstance(studies, list) or not 1 <= len(studies) <= MAX_STUDIES:
         raise bad_request(f"studyInstanceUids must be an array of 1 to {MAX_STUDIES} UIDs")
@@ -41,7 +44,7 @@ def read_scope(specification: dict[str, Any], partition: str) -> list[ResourcePa
 
 
 def check_uids(paths: list[ResourcePath], changes: dict[str, Attribute]) -> None:
-    """HTTPException 400 where the UIDs of the changes cannot be changed so in what the paths are of."""
+    """Raises HTTPException 400 if the changes have UIDs that cannot be changed in what the paths name."""
     uids = changes.keys() & UIDS.keys()
     if not uids:
         return

@@ -1,1 +1,1 @@
-"""A functions host for machines without Azure Functions Core Tools. Never deployed."""
+"""A functions host for machines without Azure Functions Core Tools. It is never deployed."""

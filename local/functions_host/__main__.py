@@ -30,7 +30,7 @@ logger = logging.getLogger("host")
 
 
 def main() -> None:
-    """Exits with 1 and a message where the host cannot start."""
+    """Runs the host. Exits with 1 and a message if it cannot start."""
     arguments = parser().parse_args()
     try:
         asyncio.run(_serve(arguments))
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """The parser of the command line."""
     parser = argparse.ArgumentParser(prog="python -m local.functions_host", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=7071, help="port to listen on (default: %(default)s)")
@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
 async def _serve(arguments: argparse.Namespace) -> None:
     root: Path = arguments.app_root.resolve()
     settings = read_app_settings(arguments.settings or root / "local.settings.json")
-    given = {name.lower() for name in os.environ}  # for the app a name in any case is the same
+    given = {name.lower() for name in os.environ}  # the app ignores the case of names
     os.environ.update({name: value for name, value in settings.items() if name.lower() not in given})
     host_json = read_host_json(root)
     if listens(arguments.port):
@@ -71,17 +71,17 @@ async def _serve(arguments: argparse.Namespace) -> None:
     prefix = host_json.get("extensions", {}).get("http", {}).get("routePrefix", "api")
     app = application(functions, prefix, root, key, [_run_now(timers, key)])
     if not arguments.readable:
-        _tell(functions, f"http://{arguments.host}:{arguments.port}", prefix, key)
+        _print_functions(functions, f"http://{arguments.host}:{arguments.port}", prefix, key)
 
     config = uvicorn.Config(app, arguments.host, arguments.port, log_config=None, access_log=False)
-    async with _firing([] if arguments.no_timers else list(timers.values())):
+    async with _running_timers([] if arguments.no_timers else list(timers.values())):
         await _Server(config).serve()
 
 
 class _Server(uvicorn.Server):
-    """Ends in order at the first SIGINT or SIGTERM, at once at the second.
+    """Stops serving at the first SIGINT or SIGTERM, and ends the process at the second.
 
-    uvicorn's own handling would raise the signal again, before the timers' runs have ended.
+    uvicorn's own handler would raise the signal again, before the timers' runs have ended.
     """
 
     @contextlib.contextmanager
@@ -98,8 +98,8 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def _firing(timers: list[Timer]) -> AsyncIterator[None]:
-    """The timers run inside; at the end no new run starts, and those that are going have 10 s."""
+async def _running_timers(timers: list[Timer]) -> AsyncIterator[None]:
+    """Runs the timers until the block ends; then no run starts, and those under way have STOP_SECONDS to end."""
     tasks = [asyncio.create_task(timer.run()) for timer in timers]
     yield
     await asyncio.gather(*(timer.stop(STOP_SECONDS) for timer in timers))
@@ -114,7 +114,7 @@ def _timer(function: Function, root: Path) -> Timer:
 
 
 def _run_now(timers: dict[str, Timer], key: str) -> Route:
-    """`POST /admin/functions/{name}`: runs a timer function now, as Core Tools do."""
+    """The route `POST /admin/functions/{name}`, which runs a timer function now, as in Core Tools."""
     running: set[asyncio.Task[None]] = set()
 
     async def run_now(request: Request) -> Response:
@@ -131,13 +131,13 @@ def _run_now(timers: dict[str, Timer], key: str) -> Route:
     return Route("/admin/functions/{name}", run_now, methods=["POST"])
 
 
-def _tell(functions: list[Function], url: str, prefix: str, key: str) -> None:
+def _print_functions(functions: list[Function], url: str, prefix: str, key: str) -> None:
     print("\nFunctions:\n")
     for function in functions:
         if function.is_http:
             methods = function.trigger.get("methods") or METHODS
-            told = ",".join(getattr(method, "value", method) for method in methods)
-            print(f"        {function.name}: [{told}] {url}{url_template(function, prefix)}\n")
+            text = ",".join(getattr(method, "value", method) for method in methods)
+            print(f"        {function.name}: [{text}] {url}{url_template(function, prefix)}\n")
         else:
             schedule = resolved(function.trigger["schedule"], os.environ, function.name)
             print(f"        {function.name}: timerTrigger {schedule}\n")
@@ -154,7 +154,7 @@ def _configure_logging(host_json: dict[str, Any], *, is_readable: bool) -> None:
         handler.setFormatter(form)
     levels = host_json.get("logging", {}).get("logLevel", {})
     logging.basicConfig(level=_level(levels.get("default", "Information")), handlers=[handler], force=True)
-    # The server's own lines only: what the app's libraries log would reach the log in Azure too.
+    # Only uvicorn is silenced, which Azure does not use: what the app's libraries log is in Azure's log too.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 

@@ -1,4 +1,4 @@
-"""HTTP triggers as Starlette routes: methods, route templates, function keys."""
+"""Serves HTTP triggers as Starlette routes, with their methods, route templates and function keys."""
 
 import hmac
 import re
@@ -15,14 +15,15 @@ from local.functions_host.indexing import Function
 from local.functions_host.invocation import invoke
 
 METHODS = ("GET", "POST", "DELETE", "HEAD", "PATCH", "PUT", "OPTIONS")
-# Azure's route constraints -> Starlette's convertors; what has none there is matched as text.
+# Azure's route constraints and Starlette's convertors. A constraint without a convertor is matched as text.
 _CONVERTORS = {"int": "int", "long": "int", "float": "float", "double": "float", "decimal": "float", "guid": "uuid"}
 
 
 def routes_of(function: Function, prefix: str, root: Path, key: str) -> list[BaseRoute]:
-    """The function's routes: one, or two where the last parameter is optional.
+    """The function's routes: one, or two if the last parameter is optional; each with and without a slash at its end.
 
-    Each with and without a slash at its end: the routing of ASP.NET Core, which the Functions host uses, ignores it.
+    ASP.NET Core, which does the Functions host's routing, ignores that slash. `prefix`: of host.json; `root`: the app's
+    folder; `key`: the function key.
     """
     methods = [getattr(method, "value", method) for method in function.trigger.get("methods") or METHODS]
     level = getattr(function.trigger.get("authLevel"), "value", "function")
@@ -42,13 +43,13 @@ def routes_of(function: Function, prefix: str, root: Path, key: str) -> list[Bas
 
 
 def url_template(function: Function, prefix: str) -> str:
-    """The route as Azure writes it, with the prefix of host.json."""
+    """The route template as Azure writes it, after the prefix of host.json."""
     route = function.trigger.get("route") or function.name
     return "/" + "/".join(part.strip("/") for part in (prefix, route) if part.strip("/"))
 
 
 def paths_of(template: str) -> Sequence[str]:
-    """Azure's route template as Starlette paths: `{id:int}`, `{id?}`, `{*rest}`."""
+    """Starlette's paths for a route template of Azure, which may have `{id:int}`, `{id?}` or `{*rest}`."""
     optional = re.search(r"/\{(\w+)(:[^}?]+)?\?\}$", template)
     if optional:
         whole = template[: optional.start()] + f"/{{{optional[1]}{optional[2] or ''}}}"
@@ -89,11 +90,11 @@ def _response(answer: func.HttpResponse | str | None) -> Response:
 
 
 def host_status(_: Request) -> Response:
-    """As Core Tools answer once the functions are served."""
+    """`GET /admin/host/status`, as Core Tools answer it when the functions are served."""
     return JSONResponse({"state": "Running"})
 
 
 def application(functions: Sequence[Function], prefix: str, root: Path, key: str, admin: list[BaseRoute]) -> Starlette:
-    """All HTTP functions, the host's own routes first."""
+    """All HTTP functions, after the host's own routes."""
     served = [route for function in functions if function.is_http for route in routes_of(function, prefix, root, key)]
     return Starlette(routes=[Route("/admin/host/status", host_status), *admin, *served])

@@ -1,4 +1,4 @@
-"""The app's functions, found as the language worker finds them: one FunctionApp in function_app.py."""
+"""Finds the app's functions as the language worker does: there is one FunctionApp in function_app.py."""
 
 import importlib
 import inspect
@@ -15,7 +15,7 @@ from local.functions_host.settings import HostError
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One function: its trigger's binding as a dict, and the code to call."""
+    """One function. `trigger`: its binding as a dict; `call`: the Python function."""
 
     name: str
     trigger: dict[str, Any]
@@ -30,13 +30,17 @@ class Function:
         return bool(self.trigger["type"] == "timerTrigger")
 
     def arguments(self, value: object, context: object) -> dict[str, object]:
-        """What the code is called with: the trigger's value, and the context where it asks for one."""
+        """Keyword arguments for `call`: the trigger's value, and the context if `call` has a parameter for it."""
         wants_context = "context" in inspect.signature(self.call).parameters
         return {self.trigger["name"]: value} | ({"context": context} if wants_context else {})
 
 
 def index(root: Path) -> list[Function]:
-    """Imports function_app.py of the app root. Raises HostError where there is not exactly one app in it."""
+    """Imports function_app.py of the app's folder. Returns its functions.
+
+    Raises HostError if the file does not exist, does not have exactly one app, or has triggers other than HTTP and
+    timers.
+    """
     if not (root / "function_app.py").exists():
         raise HostError(f"{root} has no function_app.py")
     sys.path.insert(0, str(root))

@@ -1,4 +1,4 @@
-"""Calls a function and logs it as the Functions host does."""
+"""Calls a function, and logs that as the Functions host does."""
 
 import asyncio
 import inspect
@@ -20,7 +20,7 @@ logger = logging.getLogger("host")
 
 @dataclass(frozen=True, slots=True)
 class InvocationContext:
-    """What a function gets that asks for `context`."""
+    """The context of one call, for functions that have the parameter `context`."""
 
     function_name: str
     function_directory: str
@@ -31,7 +31,10 @@ class InvocationContext:
 
 
 async def invoke(function: Function, value: object, reason: str, root: Path) -> Any:
-    """What the function returns; what it raises is logged and raised again."""
+    """Calls the function. Returns what it returns; what it raises is logged and raised again.
+
+    `value`: of the trigger; `reason`: for the log; `root`: the app's folder.
+    """
     context = InvocationContext(function.name, str(root))
     logger.info("Executing 'Functions.%s' (Reason='%s', Id=%s)", function.name, reason, context.invocation_id)
     started = time.monotonic()
@@ -50,6 +53,6 @@ async def invoke(function: Function, value: object, reason: str, root: Path) -> 
         raise
     finally:
         milliseconds = (time.monotonic() - started) * 1000
-        told = (function.name, outcome, context.invocation_id, milliseconds)
-        logger.info("Executed 'Functions.%s' (%s, Id=%s, Duration=%.0fms)", *told)
+        values = (function.name, outcome, context.invocation_id, milliseconds)
+        logger.info("Executed 'Functions.%s' (%s, Id=%s, Duration=%.0fms)", *values)
     return result

@@ -1,4 +1,4 @@
-"""What a person reads at the terminal of `make run`: a sentence for each tick that did something, no page requests."""
+"""The log at the terminal of `make run`: a sentence for each tick that did something, and no line for each request."""
 
 import json
 import logging
@@ -12,21 +12,22 @@ from typing import Self
 from local.plural import number
 
 HEARTBEAT_SECONDS = 60
-_TICKS = "shared.sync.tick"
+_TICK_LOGGER = "shared.sync.tick"
 _JSON = re.compile(r' (\{".*\})\Z', re.DOTALL)
-"""What is for queries at the end of a line of the app."""
-_SAID = frozenset({"State", "Before", "Since", "Action", "System"})
-"""What the text of such a line says already, or is said in words."""
-_CALLS = "host"
+"""The JSON at the end of a line of the app's log, which is there for queries."""
+_LEFT_OUT = frozenset({"State", "Before", "Since", "Action", "System"})
+"""Names in that JSON that are left out here: the line's text has them, or `_in_words` writes them in words."""
+_HOST_LOGGER = "host"
 FORMAT, DATE_FORMAT = "%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"
 
 
 @dataclass(frozen=True, slots=True)
 class TickLine:
-    """What the app's own line says of a tick.
+    """The values of the line that the app logs for a tick.
 
-    `ended`: entries that are in FHIR, or recorded as failed; `carried`: those that wait for another try. `behind`:
-    entries of the change feed; None where it is not known.
+    `ended`: how many entries are in FHIR or recorded as failed. `carried`: how many are kept for a later tick.
+    `behind`: how many entries of the change feed are not synced yet; None if that is not known. `seconds`: how long it
+    took.
     """
 
     outcome: str
@@ -40,8 +41,8 @@ class TickLine:
 
     @classmethod
     def of(cls, record: logging.LogRecord) -> Self | None:
-        """None where the record is another line than a tick's."""
-        if record.name != _TICKS or not hasattr(record, "Outcome"):
+        """Reads a log record; None if it is not the line for a tick."""
+        if record.name != _TICK_LOGGER or not hasattr(record, "Outcome"):
             return None
         return cls(
             str(record.Outcome),
@@ -56,7 +57,7 @@ class TickLine:
 
     @property
     def did_something(self) -> bool:
-        """Whether it brought entries on; else it is told again only once in a while."""
+        """Whether the tick synced entries. If not, an equal line is shown only once a minute."""
         return self.outcome == "synced"
 
     def __str__(self) -> str:
@@ -75,36 +76,39 @@ class TickLine:
 
 
 class ReadableFilter(logging.Filter):
-    """Leaves out the calls of functions, but for one that raises, and ticks that do nothing new within a minute."""
+    """Leaves out calls of functions that succeed, and ticks that do nothing if the last line was the same.
+
+    Such a line is shown again after a minute.
+    """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._now = now
-        self._told: tuple[str, str | None] | None = None
-        self._told_at = 0.0
+        self._shown: tuple[str, str | None] | None = None
+        self._shown_at = 0.0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is to be read."""
-        if record.name == _CALLS and record.levelno <= logging.INFO:
+        """Whether the record is shown."""
+        if record.name == _HOST_LOGGER and record.levelno <= logging.INFO:
             return False
         tick = TickLine.of(record)
         if tick is None:
             return True
-        said = (tick.outcome, tick.error)
-        if said == self._told and not tick.did_something and self._now() - self._told_at < HEARTBEAT_SECONDS:
+        fields = (tick.outcome, tick.error)
+        if fields == self._shown and not tick.did_something and self._now() - self._shown_at < HEARTBEAT_SECONDS:
             return False
-        self._told, self._told_at = said, self._now()
+        self._shown, self._shown_at = fields, self._now()
         return True
 
 
 class ReadableFormatter(logging.Formatter):
-    """A tick as a sentence; of other lines the text, and what of the JSON behind it the text does not say."""
+    """Writes a tick as a sentence. Of other lines, it writes the text, and the rest of the JSON in words."""
 
     def __init__(self) -> None:
         super().__init__(FORMAT, DATE_FORMAT)
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line; the record, and so what else reads it, stays as it is."""
+        """The line. The record is not changed, since other handlers read it too."""
         tick = TickLine.of(record)
         if tick is not None:
             return f"{self.formatTime(record, self.datefmt)} {tick}"
@@ -115,8 +119,8 @@ class ReadableFormatter(logging.Formatter):
 
 def _in_words(found: re.Match[str]) -> str:
     try:
-        said = json.loads(found[1])
-    except ValueError:  # no line of the app's
+        fields = json.loads(found[1])
+    except ValueError:  # the text is not JSON, so the app did not write it
         return found[0]
-    more = ", ".join(f"{name} {value}" for name, value in said.items() if name not in _SAID and value is not None)
-    return (f" ({more})" if more else "") + (f". What to do: {said['Action']}" if said.get("Action") else "")
+    more = ", ".join(f"{name} {value}" for name, value in fields.items() if name not in _LEFT_OUT and value is not None)
+    return (f" ({more})" if more else "") + (f". What to do: {fields['Action']}" if fields.get("Action") else "")

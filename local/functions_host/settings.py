@@ -1,4 +1,4 @@
-"""local.settings.json and host.json."""
+"""Reads local.settings.json and host.json."""
 
 import json
 import re
@@ -12,7 +12,7 @@ class HostError(Exception):
 
 
 def read_app_settings(path: Path) -> dict[str, str]:
-    """The `Values` of local.settings.json. Raises HostError naming the file and the key."""
+    """The `Values` of local.settings.json. Raises HostError, which names the file and the key."""
     values = _read_object(path).get("Values")
     if not isinstance(values, dict):
         raise HostError(f"{path}: an object `Values` is expected")
@@ -23,12 +23,15 @@ def read_app_settings(path: Path) -> dict[str, str]:
 
 
 def read_host_json(root: Path) -> dict[str, Any]:
-    """host.json of the app root."""
+    """The content of host.json in the app's folder. Raises HostError."""
     return _read_object(root / "host.json")
 
 
 def resolved(text: str, settings: Mapping[str, str], where: str) -> str:
-    """The binding's text with `%NAME%` read from the app settings. Raises HostError naming what is missing."""
+    """A binding's text, with each `%NAME%` replaced by the app setting. `where`: what the text is of, for the error.
+
+    Raises HostError if the setting is missing.
+    """
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in settings:

@@ -1,4 +1,4 @@
-"""OpenTelemetry as the Python language worker sets it up, before the app is indexed."""
+"""Sets OpenTelemetry up as the Python language worker does, before the app is indexed."""
 
 import os
 
@@ -8,7 +8,7 @@ SWITCH = "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY"
 
 
 def start_telemetry() -> None:
-    """Where the worker's own switch is on; azure-functions-runtime, otel.py."""
+    """Sets it up if the worker's own switch is on (azure-functions-runtime, otel.py)."""
     if not worker_switch(os.environ.get(SWITCH, "")):
         return
     from azure.monitor.opentelemetry import configure_azure_monitor  # noqa: PLC0415 most hosts start without it

@@ -1,4 +1,4 @@
-"""Timer triggers: six-field NCRONTAB, one run at a time, a missed run made up for once."""
+"""Timer triggers: six-field NCRONTAB, one run at a time; one run makes up for all that were missed."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,10 @@ _FIELDS = (5, 6)
 
 
 class Schedule:
-    """An NCRONTAB expression; day of month and day of week are both to fit (as NCrontab has it)."""
+    """An NCRONTAB expression. Day of month and day of week must both match, as NCrontab has it.
+
+    `where`: what the expression is of, for the error. Raises HostError if it is invalid.
+    """
 
     def __init__(self, expression: str, where: str) -> None:
         fields = expression.split()
@@ -36,7 +39,7 @@ class Schedule:
             raise HostError(f"{where}: {expression!r} is not an NCRONTAB expression: {error}") from None
 
     def next_after(self, moment: datetime) -> datetime:
-        """The next time that it names."""
+        """The first time after the moment that matches the expression."""
         due: datetime = croniter(
             self._expression, moment, ret_type=datetime, second_at_beginning=True, day_or=False
         ).get_next()
@@ -44,7 +47,7 @@ class Schedule:
 
 
 class Timer:
-    """Fires one function by its schedule until it is stopped."""
+    """Runs one function by its schedule until it is stopped."""
 
     def __init__(self, function: Function, schedule: Schedule, root: Path) -> None:
         self.function = function
@@ -54,7 +57,7 @@ class Timer:
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Waits for each due time; one that passes while a run is going is made up for once, past due."""
+        """Runs the function at each due time. Due times that pass during a run are made up for by one run, past due."""
         if self.function.trigger.get("runOnStartup"):
             await self.fire("Timer fired at startup.")
         due, past_due = self._schedule.next_after(_now()), False
@@ -65,7 +68,7 @@ class Timer:
             due = _now() if past_due else following
 
     async def fire(self, reason: str, *, past_due: bool = False) -> None:
-        """One run; never two at a time. What the function raises is logged, and the next run comes all the same."""
+        """Runs the function once, after a run under way has ended. What it raises is logged, and not raised again."""
         async with self._busy:
             request = TimerRequest(past_due=past_due, schedule={"AdjustForDST": True}, schedule_status={})
             with contextlib.suppress(Exception):  # logged by `invoke`
@@ -80,7 +83,7 @@ class Timer:
         return True
 
     async def stop(self, seconds: float) -> None:
-        """No new run; waits for the one that is going."""
+        """Lets no new run start, and waits for the one under way, for at most `seconds`."""
         self._stopping.set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):

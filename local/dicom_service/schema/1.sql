@@ -1,5 +1,5 @@
--- What the service holds. A version is the sequence number of the change that made it; times are ticks of 100 ns since
--- 1970-01-01 UTC. The change feed's State and Metadata are not stored: they follow from `instance` as it is when read.
+-- The service's tables. A version is the sequence number of the change that made it; times are ticks of 100 ns since
+-- 1970-01-01 UTC. The change feed's State and Metadata are not stored: they follow from `instance` when the feed is read.
 
 CREATE TABLE counter (last_sequence INTEGER NOT NULL);
 INSERT INTO counter VALUES (0);
@@ -9,7 +9,7 @@ CREATE TABLE reservation (
     reserved_at INTEGER NOT NULL
 );
 
--- The instances that exist now, each in its current version.
+-- The instances that exist, each in its current version.
 CREATE TABLE instance (
     partition_name      TEXT NOT NULL,
     study_instance_uid  TEXT NOT NULL,
@@ -23,7 +23,7 @@ CREATE TABLE instance (
 );
 CREATE INDEX instance_by_patient ON instance (partition_name, patient_id);
 
--- Every change that ever happened; `version` is the one that the change made or, for a delete, took away.
+-- All changes; `version` is the one that the change made or, for a delete, removed.
 CREATE TABLE change (
     sequence            INTEGER PRIMARY KEY,
     timestamp           INTEGER NOT NULL,

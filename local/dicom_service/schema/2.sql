@@ -1,4 +1,4 @@
--- Data partitions; until now all was in the default one.
+-- Data partitions; all data from before is in the default one.
 
 CREATE TABLE partition (
     partition_key  INTEGER PRIMARY KEY,

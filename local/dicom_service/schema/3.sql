@@ -1,10 +1,10 @@
 -- Bulk updates.
 
--- Where an instance was updated: the version that STOW-RS made, and its metadata. Versions between are not kept.
+-- Set if the instance was updated: the version that STOW-RS made, and its metadata. Versions between are not kept.
 ALTER TABLE instance ADD COLUMN original_version INTEGER;
 ALTER TABLE instance ADD COLUMN original_metadata TEXT;
 
--- Operations that have ended; none is ever seen running. `results` is JSON text.
+-- Operations, all of which have ended. `results` is JSON text.
 CREATE TABLE operation (
     operation_id    TEXT PRIMARY KEY,
     created_at      INTEGER NOT NULL,

@@ -1,7 +1,7 @@
 -- Bulk updates of UIDs.
 
--- Instances as they were under UIDs that they have no more, until an instance has these UIDs anew: no entry of the change
--- feed tells that they are gone, and those that told of them stay as they were.
+-- Instances as they were under their former UIDs, until another instance has these. The change feed gets no entry for
+-- the former UIDs, and the entries that it has for them keep their metadata.
 CREATE TABLE moved (
     partition_name      TEXT NOT NULL,
     study_instance_uid  TEXT NOT NULL,
