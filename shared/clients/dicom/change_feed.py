@@ -20,8 +20,8 @@ from shared.errors import FeedEndsEarlyError, FeedError, TornAnswerError
 from shared.model.change_feed import FeedEntry, FeedPage
 from shared.model.watermark import Hole, Watermark
 
-PAGES_AHEAD = 20
-"""Pages that are kept until they are asked for, if several are requested at once: 2,000 entries."""
+PAGES_AHEAD = 25
+"""Pages that are kept until they are asked for, if several are requested at once: 2,500 entries."""
 SLOW = "entries that cannot be read are told apart from those around them: the next tick goes on"
 
 
