@@ -1,6 +1,6 @@
-"""What each instance says of itself, and its series says while all of its instances say the same: its laterality.
+"""Elements that a series has as long as all of its instances say the same about themselves: its laterality.
 
-Who says nothing does not agree: what such an instance shows nobody knows (docs/adr/0041-a-series-has-a-side.md).
+An instance without the element does not agree: it may show another side (docs/adr/0041-a-series-has-a-side.md).
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ AGREED = elements_of("ImagingStudy.series").agree
 
 
 def agreed(instances: Sequence[MappedInstance]) -> dict[str, Any]:
-    """What all instances of a series say, each of itself; nothing that one of them says of the series."""
+    """The values that all instances of a series have, without elements that one of them states for the whole series."""
     first = instances[0].instance.agree if instances else {}
     return {
         element: value
@@ -24,7 +24,7 @@ def agreed(instances: Sequence[MappedInstance]) -> dict[str, Any]:
 
 
 def series_fragments(instances: Sequence[MappedInstance]) -> list[Fragment]:
-    """What all instances of a series say of it, each once, the last said last and with what they agree on."""
+    """The series' fragments, each once, in the order of their last instances; the last one has what they agree on."""
     fragments = listed_by(instances, lambda one: one.series)
     if values := agreed(instances):
         fragments[-1] = replace(fragments[-1], set={**fragments[-1].set, **values})
@@ -32,7 +32,7 @@ def series_fragments(instances: Sequence[MappedInstance]) -> list[Fragment]:
 
 
 def by_series(changes: Iterable[object]) -> dict[str, list[MappedInstance]]:
-    """The instances among them by SeriesInstanceUID."""
+    """The mapped instances among the changes, by SeriesInstanceUID."""
     found: dict[str, list[MappedInstance]] = {}
     for one in changes:
         if isinstance(one, MappedInstance):

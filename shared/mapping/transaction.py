@@ -1,4 +1,4 @@
-"""Writes -> one transaction Bundle (FHIR R4, http.html#transaction), and what its response makes of them."""
+"""Writes -> one transaction Bundle (FHIR R4, http.html#transaction), and what its answer says became of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -81,12 +81,12 @@ def marking(writes: Sequence[Write]) -> list[Write]:
     return [new for new, old in zip(marked, writes, strict=True) if new.resource != old.resource or new is old]
 
 
-def written(writes: Sequence[Write], responses: Sequence[Written]) -> list[Resource | None]:
-    """The resources as the server holds them now; None if deleted, or if its response gives no reference or version.
+def written(writes: Sequence[Write], answers: Sequence[Written]) -> list[Resource | None]:
+    """The resources as the server holds them now; None if deleted, or if its answer gives no reference or version.
 
     Names inside the bundle (`urn:uuid:...`) are replaced by the references that they became.
     """
-    pairs = list(zip(writes, responses, strict=True))
+    pairs = list(zip(writes, answers, strict=True))
     names = {write.name: one.reference for write, one in pairs if isinstance(write, Create) and one.reference}
     references = [one.reference or (None if isinstance(write, Create) else name_of(write)) for write, one in pairs]
     return [
@@ -112,7 +112,7 @@ def _linked(value: Any, names: Mapping[str, str]) -> Any:
 
 
 def transaction_bundle(writes: Sequence[Write]) -> Resource:
-    """The Bundle, with its entries in the order of `writes`; those of its response have the same order."""
+    """The Bundle, with its entries in the order of `writes`; those of its answer have the same order."""
     return {"resourceType": "Bundle", "type": "transaction", "entry": [_entry(write) for write in writes]}
 
 

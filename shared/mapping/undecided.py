@@ -1,4 +1,4 @@
-"""Whether what FHIR says of a series still is what all its instances agree on (`agreed`), once a few more are known."""
+"""Whether a series in FHIR still says what all of its instances agree on (`agreed`), after changes to a few of them."""
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
@@ -13,9 +13,9 @@ from shared.model.fhir import Resource
 
 
 def is_undecided(study: Resource, changes: Iterable[object], ours: AbstractSet[str]) -> bool:
-    """Whether the other instances of a series that FHIR has must be read, to know what it agrees on with these changes.
+    """Whether the other instances of a changed series have to be read to know what they all agree on.
 
-    `ours`: the marks of what we wrote on the study. A series whose instances are counted only is not read for it.
+    `ours`: the marks of what we wrote on the study. A series whose instances are only counted is not read for it.
     """
     changed = by_series(changes)
     held = [one for one in study.get("series", ()) if one["uid"] in changed and not is_counted(one)]
@@ -25,13 +25,13 @@ def is_undecided(study: Resource, changes: Iterable[object], ours: AbstractSet[s
 def _is_undecided(series: Resource, instances: Sequence[MappedInstance], ours: AbstractSet[str]) -> bool:
     for element in AGREED:
         value = series.get(element)
-        words = [one for one in instances if element not in one.series.set]
-        if value is None:  # the others disagree, or nobody has looked: by an older release, or another system
-            if any(element in one.instance.agree for one in words):
+        silent = [one for one in instances if element not in one.series.set]
+        if value is None:  # the others disagree, or an early release or another system wrote the series
+            if any(element in one.instance.agree for one in silent):
                 return True
             continue
         listed = {one["uid"] for one in series.get("instance", ())}
-        for one in words:
+        for one in silent:
             own = one.instance.agree.get(element)
             if own is None and not _is_ours(series, element, ours):
                 continue
@@ -41,9 +41,9 @@ def _is_undecided(series: Resource, instances: Sequence[MappedInstance], ours: A
 
 
 def without_dissent(study: Resource, changes: Iterable[object], ours: AbstractSet[str]) -> Resource:
-    """The study whose instances are counted only: what we wrote of a series, and a change does not say, is gone.
+    """A study whose instances are only counted, without our values on series with which a change disagrees.
 
-    Those that would have to be read are too many.
+    The other instances are too many to read.
     """
     changed = by_series(changes)
     return {
@@ -58,12 +58,15 @@ def _without(series: Resource, instances: Sequence[MappedInstance], ours: Abstra
         for element in AGREED
         if element in series
         and _is_ours(series, element, ours)
-        and any(_word(one, element) is None or not contains(series[element], _word(one, element)) for one in instances)
+        and any(
+            _value_of(one, element) is None or not contains(series[element], _value_of(one, element))
+            for one in instances
+        )
     }
     return {name: value for name, value in series.items() if name not in gone}
 
 
-def _word(one: MappedInstance, element: str) -> Any:
+def _value_of(one: MappedInstance, element: str) -> Any:
     return one.series.set.get(element, one.instance.agree.get(element))
 
 

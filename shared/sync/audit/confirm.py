@@ -1,7 +1,7 @@
 """Looks closely at a suspect study: what a rebuild would write now is the difference, and nothing else is.
 
 It counts only if two readings agree, and if no entry of the feed that is still to be synced names the study. So neither
-a change that is on its way nor a response that broke off is taken for a difference.
+a change that is on its way nor an answer that broke off is taken for a difference.
 """
 
 from collections.abc import Sequence

@@ -68,25 +68,25 @@ def transact(fhir: FhirServer, lease: Lease, cache: ResourceCache, writes: Seque
     with cache.recent_writes.creating([write.name for write in first if isinstance(write, Create)]) as waited:
         if waited:
             raise ConflictError("another lane has made a resource of this study meanwhile")
-        responses = fhir.transact(transaction_bundle(first)) if first else []
-        _remember(cache, first, responses)
-    for write, response in zip(first, responses, strict=True):
-        if isinstance(write, Create) and not response.created:  # it existed, and ours was not written
+        answers = fhir.transact(transaction_bundle(first)) if first else []
+        _remember(cache, first, answers)
+    for write, answer in zip(first, answers, strict=True):
+        if isinstance(write, Create) and not answer.created:  # it existed, and ours was not written
             raise ConflictError(f"a {write.resource['resourceType']} was created by somebody else meanwhile")
     if deletes := [write for write in writes if isinstance(write, Delete)]:
         lease.ensure_held()
-        versions = {name_of(write): response.version for write, response in zip(first, responses, strict=True)}
+        versions = {name_of(write): answer.version for write, answer in zip(first, answers, strict=True)}
         _delete(fhir, cache, [_of_version(fhir, one, versions) for one in deletes])
 
 
-def _remember(cache: ResourceCache, writes: Sequence[Write], responses: Sequence[Written]) -> None:
-    for write, response, resource in zip(writes, responses, written(writes, responses), strict=True):
-        is_as_sent = not isinstance(write, Create) or response.created
+def _remember(cache: ResourceCache, writes: Sequence[Write], answers: Sequence[Written]) -> None:
+    for write, answer, resource in zip(writes, answers, written(writes, answers), strict=True):
+        is_as_sent = not isinstance(write, Create) or answer.created
         if write.query and write.resource["resourceType"] in _CACHED:
             cache.put(write.query, resource if is_as_sent else None)
-        reference = response.reference if isinstance(write, Create) else name_of(write)
+        reference = answer.reference if isinstance(write, Create) else name_of(write)
         if write.query and reference:
-            cache.recent_writes.note(write.query, reference, response.version if is_as_sent else None)
+            cache.recent_writes.note(write.query, reference, answer.version if is_as_sent else None)
 
 
 def _of_version(fhir: FhirServer, delete: Delete, versions: dict[str, str | None]) -> Delete:
