@@ -47,7 +47,7 @@ class StudyRead:
 
 
 @dataclass(frozen=True, slots=True)
-class Statements:
+class ScopeFragments:
     """What instances say in one scope. `is_all`: these are all instances of it. `ours`: the marks of what we wrote.
 
     `path`: what stands before an element's name in a mark.
@@ -68,47 +68,47 @@ class Statements:
         return element not in LINKS and mark(self.path + element, value) in self.ours
 
 
-def reconciled(existing: Resource, stated: Statements, elements: Elements) -> Resource:
+def reconciled(existing: Resource, scope: ScopeFragments, elements: Elements) -> Resource:
     """A copy of the resource or backbone element that says what the instances say, and keeps what others wrote."""
     resource = dict(existing)
     for element in elements.set:
-        _single(resource, element, stated, is_filled=False)
+        _single(resource, element, scope, is_filled=False)
     for element in elements.fill:
-        _single(resource, element, stated, is_filled=True)
+        _single(resource, element, scope, is_filled=True)
     for element in elements.add:
-        _list(resource, element, stated)
+        _list(resource, element, scope)
     return resource
 
 
-def takes_out(existing: Resource, stated: Statements, elements: Elements) -> bool:
+def takes_out(existing: Resource, scope: ScopeFragments, elements: Elements) -> bool:
     """Whether the resource has a value of ours that these instances do not have: the others have to be read for it."""
-    left = reconciled(existing, replace(stated, is_all=True), elements)
+    left = reconciled(existing, replace(scope, is_all=True), elements)
     return any(
-        stated.is_ours(element, value)
+        scope.is_ours(element, value)
         for element in (*elements.set, *elements.fill, *elements.add)
         for value in as_list(existing.get(element, []))
         if value not in as_list(left.get(element, []))
     )
 
 
-def _single(resource: Resource, element: str, stated: Statements, *, is_filled: bool) -> None:
+def _single(resource: Resource, element: str, scope: ScopeFragments, *, is_filled: bool) -> None:
     """Keeps the value if an instance has it; else sets the last instance's, or removes ours if no instance has one."""
-    values = stated.values(lambda one: one.fill if is_filled else one.set, element)
+    values = scope.values(lambda one: one.fill if is_filled else one.set, element)
     held = resource.get(element)
     if held is not None and any(contains(held, value) for value in values):
         return
-    if values and (not is_filled or held is None or stated.is_ours(element, held)):
+    if values and (not is_filled or held is None or scope.is_ours(element, held)):
         put(resource, element, values[-1])
-    elif not values and held is not None and stated.is_all and stated.is_ours(element, held):
+    elif not values and held is not None and scope.is_all and scope.is_ours(element, held):
         put(resource, element)
 
 
-def _list(resource: Resource, element: str, stated: Statements) -> None:
-    wanted = [item for items in stated.values(lambda one: one.add, element) for item in items]
-    wanted = [linked(item, stated.links) for item in wanted]
+def _list(resource: Resource, element: str, scope: ScopeFragments) -> None:
+    wanted = [item for items in scope.values(lambda one: one.add, element) for item in items]
+    wanted = [linked(item, scope.links) for item in wanted]
     held = list(resource.get(element, ()))
-    if stated.is_all:
-        held = [one for one in held if not stated.is_ours(element, one) or any(contains(one, item) for item in wanted)]
+    if scope.is_all:
+        held = [one for one in held if not scope.is_ours(element, one) or any(contains(one, item) for item in wanted)]
     kept = added(held, wanted)
     if kept:
         resource[element] = kept

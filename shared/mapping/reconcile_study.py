@@ -16,7 +16,7 @@ from shared.mapping.merge_study import (
     is_cancelled,
     is_counted,
 )
-from shared.mapping.reconcile import Statements, StudyRead, reconciled
+from shared.mapping.reconcile import ScopeFragments, StudyRead, reconciled
 from shared.mapping.resources import Fragment, MappedInstance, listed_by
 from shared.mapping.table import elements_of
 from shared.model.fhir import Resource
@@ -94,7 +94,7 @@ def reconcile_study(
     numberOfSeries and numberOfInstances. `series_endpoint`: see `endpoints_of_series`.
     """
     fragments = study_fragments(read, links)
-    merged = reconciled(existing, Statements(fragments, read.is_whole, ours, "", links), _STUDY)
+    merged = reconciled(existing, ScopeFragments(fragments, read.is_whole, ours, "", links), _STUDY)
     if fragments and is_cancelled(merged):
         put(merged, "status", fragments[-1].create["status"])
     endpoints = endpoints_of_series(merged, fragments, links, is_always=series_endpoint) if counted else []
@@ -131,8 +131,8 @@ def _series(
     base = (held and _without_gone(held, read)) or {}
     if not mapped:
         return base or None
-    stated = Statements(series_fragments(mapped), is_all=True, ours=ours, path=f"{uid}/")
-    series = reconciled(base, stated, _SERIES)
+    scope = ScopeFragments(series_fragments(mapped), is_all=True, ours=ours, path=f"{uid}/")
+    series = reconciled(base, scope, _SERIES)
     if endpoints:
         series["endpoint"] = added(series.get("endpoint", []), endpoints)
     instances = {one["uid"]: one for one in series.get("instance", ())}

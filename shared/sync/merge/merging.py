@@ -17,7 +17,7 @@ from shared.mapping.merge_study import (
     with_series_of,
 )
 from shared.mapping.orders import BASED_ON, OrderNumber, order_marks, orders_said, with_orders
-from shared.mapping.reconcile import Statements, StudyRead, takes_out
+from shared.mapping.reconcile import ScopeFragments, StudyRead, takes_out
 from shared.mapping.reconcile_study import applied, is_plain, reconcile_study, standing, study_fragments
 from shared.mapping.resources import MappedInstance, listed_by
 from shared.mapping.sign import is_only_ours, is_ours, signed
@@ -157,8 +157,8 @@ class StudyMerger:
         own = self._own_series(study, wanted, links)
         # Without changes it is a former UID of a study, and nothing says which instances have left it.
         read = self._reader.read(study, wanted, own, is_all=not wanted.changes)
-        stated = Statements(listed_by(read.instances, lambda one: one.study), False, ours, "", links)
-        removes = takes_out(study, stated, elements_of("ImagingStudy")) or self._unlinks(study, wanted, read, links)
+        scope = ScopeFragments(listed_by(read.instances, lambda one: one.study), False, ours, "", links)
+        removes = takes_out(study, scope, elements_of("ImagingStudy")) or self._unlinks(study, wanted, read, links)
         if not read.is_whole and removes:
             return self._reader.read(study, wanted, own, is_all=True)
         return read

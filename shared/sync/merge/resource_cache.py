@@ -24,6 +24,7 @@ DELETED = "deleted"
 class ResourceCache:
     """Resources by the search that finds them; the least recently used are dropped. Threads may share it.
 
+    It stands beside the FHIR port, not in front of it: a bundle does not say which search finds a resource.
     `recent_writes`: those of another cache, to share them; None: its own.
     """
 
