@@ -6,14 +6,12 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from shared.model.change_feed import DEFAULT_PARTITION
+from shared.model.instance import StudyKey
 from shared.model.stored_text import shortened
 
 MAX_MESSAGE_BYTES = 2_000
 LATEST_ROUNDS = 10
 MAX_UNKNOWN = 10
-
-StudyKey = tuple[str, str]
-"""Data partition and StudyInstanceUID."""
 
 
 class AuditMode(StrEnum):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from shared.model.instance import OfInstance
 from shared.model.watermark import Hole, Watermark
 
 DEFAULT_PARTITION = "Microsoft.Default"
@@ -27,7 +28,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeFeedEntry:
+class ChangeFeedEntry(OfInstance):
     """One change of one instance. `metadata` is the instance's *current* DICOM JSON, None if there is none.
 
     `timestamp` is ISO 8601 as the feed wrote it: its 100 ns digits order API v2, and a datetime would drop them.
@@ -43,14 +44,9 @@ class ChangeFeedEntry:
     partition: str = DEFAULT_PARTITION
     metadata: Mapping[str, Any] | None = field(default=None, repr=False)
 
-    @property
-    def study(self) -> tuple[str, str]:
-        """Data partition and StudyInstanceUID."""
-        return self.partition, self.study_instance_uid
-
 
 @dataclass(frozen=True, slots=True)
-class TornEntry:
+class TornEntry(OfInstance):
     """An entry of the feed that cannot be read; `message` says why. What is not known is empty, or None.
 
     `partition` is the default one if it is not known.
@@ -63,11 +59,6 @@ class TornEntry:
     series_instance_uid: str = ""
     sop_instance_uid: str = ""
     partition: str = DEFAULT_PARTITION
-
-    @property
-    def study(self) -> tuple[str, str]:
-        """Data partition and StudyInstanceUID."""
-        return self.partition, self.study_instance_uid
 
 
 FeedEntry = ChangeFeedEntry | TornEntry

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from shared.model.change_feed import DEFAULT_PARTITION, FeedEntry
+from shared.model.instance import OfInstance
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,9 @@ OF_STUDY = frozenset(
 )
 """Exceptions of InvalidDicomTagExceptionTable that are about the whole study, whichever entry their row has."""
 
-InstanceOfRow = tuple[str, str, str, str]
-"""Data partition, StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID."""
-
 
 @dataclass(frozen=True, slots=True)
-class FailedEntry:
+class FailedEntry(OfInstance):
     """A failure to record. `exception` names the class, `message` the reason, without patient values.
 
     `attempts`: how many failed since it was recorded last. `not_before`: when the server asked for the next one.
@@ -78,11 +76,6 @@ class FailedEntry:
     def is_of_study(self) -> bool:
         """Whether it is about the whole study."""
         return self.table is ErrorTable.INVALID_TAG and self.exception in OF_STUDY
-
-    @property
-    def instance(self) -> InstanceOfRow:
-        """The instance that it is about."""
-        return self.partition, self.study_instance_uid, self.series_instance_uid, self.sop_instance_uid
 
     @property
     def tag(self) -> str:
@@ -139,7 +132,7 @@ class OpenRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorRow:
+class ErrorRow(OfInstance):
     """One row of an error table as it stands there. Times are ISO 8601; None if the original wrote the row.
 
     `resolved_at`: None while it is open. `key` is its place in the table's order.
@@ -158,11 +151,6 @@ class ErrorRow:
     last_seen: str | None
     resolved_at: str | None
     key: tuple[str, str]
-
-    @property
-    def study(self) -> tuple[str, str]:
-        """Data partition and StudyInstanceUID."""
-        return self.partition, self.study_instance_uid
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +184,7 @@ class OpenErrors:
 
 
 @dataclass(frozen=True, slots=True)
-class CarriedEntry:
+class CarriedEntry(OfInstance):
     """An entry that is carried because of a transient fault. `retries`: attempts after the first.
 
     `last_attempt`: None if it only waits for others of its study.
@@ -211,13 +199,3 @@ class CarriedEntry:
     partition: str = DEFAULT_PARTITION
     series_instance_uid: str = ""
     sop_instance_uid: str = ""
-
-    @property
-    def study(self) -> tuple[str, str]:
-        """Data partition and StudyInstanceUID."""
-        return self.partition, self.study_instance_uid
-
-    @property
-    def instance(self) -> InstanceOfRow:
-        """The instance that it is about."""
-        return self.partition, self.study_instance_uid, self.series_instance_uid, self.sop_instance_uid

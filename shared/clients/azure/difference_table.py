@@ -15,8 +15,9 @@ from azure.data.tables import TableEntity, UpdateMode
 
 from shared.clients.azure.storage_faults import storage_faults
 from shared.clients.azure.tables import Table, Tables
-from shared.model.audit import Difference, DifferenceQuery, Kind, StudyKey
+from shared.model.audit import Difference, DifferenceQuery, Kind
 from shared.model.failures import digest
+from shared.model.instance import StudyKey
 
 TABLE = "AuditDifferenceTable"
 PARTITION_KEY = "Study"

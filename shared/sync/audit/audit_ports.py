@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Protocol
 
-from shared.model.audit import Chunk, Difference, DifferenceQuery, Kind, Round, RoundRequest, StudyKey
+from shared.model.audit import Chunk, Difference, DifferenceQuery, Kind, Round, RoundRequest
+from shared.model.instance import StudyKey
 from shared.model.listed_study import ListedStudy
 
 

@@ -9,8 +9,9 @@ from shared.errors import FeedError
 from shared.mapping.converters import MappingOptions
 from shared.mapping.study_identity import uid_of
 from shared.mapping.transaction import identifier_query
-from shared.model.audit import Chunk, Dates, OneStudy, Phase, Place, Round, StudyKey
+from shared.model.audit import Chunk, Dates, OneStudy, Phase, Place, Round
 from shared.model.fhir import Resource
+from shared.model.instance import StudyKey
 from shared.model.listed_study import ListedStudy
 from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.audit.made_by_us import MadeByUs

@@ -11,8 +11,9 @@ from enum import Enum, auto
 from shared.errors import EntryError, FeedError, TransientError
 from shared.mapping.converters import MappingOptions
 from shared.mapping.differences import differences
-from shared.model.audit import Kind, StudyKey
+from shared.model.audit import Kind
 from shared.model.failures import ErrorTable, digest_of_study
+from shared.model.instance import StudyKey
 from shared.sync.audit.audit_ports import StudyList
 from shared.sync.merge.reading import of_one_study
 from shared.sync.ports import Ports

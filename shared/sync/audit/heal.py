@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from shared.errors import FeedError, TransientError
-from shared.model.audit import StudyKey
+from shared.model.instance import StudyKey
 from shared.model.replay import Cursor, ReplayRequest, StudyRebuild
 from shared.model.stored_text import shortened
 from shared.sync.batch import BatchOptions

@@ -18,8 +18,8 @@ from shared.model.audit import (
     Place,
     Round,
     RoundState,
-    StudyKey,
 )
+from shared.model.instance import StudyKey
 from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.audit.chunk import ChunkReader
 from shared.sync.audit.confirm import Finding, Verdict, confirm, is_absent

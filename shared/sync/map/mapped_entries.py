@@ -24,9 +24,9 @@ from shared.mapping.resources import MappedInstance, StudyMapper
 from shared.model.change_feed import Action, ChangeFeedEntry, State
 from shared.model.failures import ErrorTable, FailedEntry, InvalidTag
 from shared.model.fhir import Resource
+from shared.model.instance import InstanceIdentity
 from shared.sync.bulkhead import bulkhead, log_unforeseen
 from shared.sync.ports import Archive
-from shared.sync.read.plan import ChangedInstance
 
 Change = MappedInstance | RemovedInstance
 
@@ -48,7 +48,7 @@ class Changes:
     reports: Mapping[InstanceKey, MappedReport]
     only_creates: bool = False
     is_doubtful: bool = False
-    updated: frozenset[ChangedInstance] = frozenset()
+    updated: frozenset[InstanceIdentity] = frozenset()
     has_deletes: bool = False
     is_whole: bool = False
     unsynced: frozenset[InstanceKey] = frozenset()
@@ -158,7 +158,7 @@ def without_missing(wanted: Changes, read: StudyRead) -> Changes:
     return wanted if len(changes) == len(wanted.changes) else replace(wanted, changes=changes)
 
 
-def newcomers(wanted: Changes, study: Resource | None) -> list[ChangedInstance]:
+def newcomers(wanted: Changes, study: Resource | None) -> list[InstanceIdentity]:
     """The study's updated instances that FHIR may list under former UIDs, which no change names.
 
     An instance that FHIR lists under the new UIDs is none of them, unless the batch has a delete: it may have deleted

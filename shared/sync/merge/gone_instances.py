@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 
 from shared.mapping.reconcile import InstanceKey, StudyRead
-from shared.model.failures import OF_STUDY, InstanceOfRow
+from shared.model.failures import OF_STUDY
 from shared.model.fhir import Resource
+from shared.model.instance import InstanceIdentity
 from shared.sync.map.mapped_entries import Changes, key_of, listed
 
 
@@ -13,7 +14,7 @@ class GoneInstances:
 
     def __init__(self, partition: str) -> None:
         self._partition = partition
-        self._instances: dict[str, frozenset[InstanceOfRow]] = {}
+        self._instances: dict[str, frozenset[InstanceIdentity]] = {}
         self._emptied: dict[str, bool] = {}
 
     def note_read(self, study: Resource | None, wanted: Changes, read: StudyRead) -> None:
@@ -38,7 +39,7 @@ class GoneInstances:
         """The study has a new StudyInstanceUID: what is gone under the former one is resolved together with it."""
         self._put(study_instance_uid, self.of(former_uid))
 
-    def of(self, study_instance_uid: str) -> frozenset[InstanceOfRow]:
+    def of(self, study_instance_uid: str) -> frozenset[InstanceIdentity]:
         """The instances that are gone; a former study stands here with empty series and instance UIDs."""
         return self._instances.get(study_instance_uid, frozenset())
 
@@ -49,6 +50,6 @@ class GoneInstances:
     def _add(self, uid: str, keys: Iterable[InstanceKey]) -> None:
         self._put(uid, frozenset((self._partition, uid, *key) for key in keys))
 
-    def _put(self, uid: str, instances: frozenset[InstanceOfRow]) -> None:
+    def _put(self, uid: str, instances: frozenset[InstanceIdentity]) -> None:
         if instances:
             self._instances[uid] = self.of(uid) | instances

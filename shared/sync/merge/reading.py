@@ -17,7 +17,6 @@ from shared.model.change_feed import ChangeFeedEntry
 from shared.model.fhir import Resource
 from shared.sync.map.mapped_entries import Changes, key_of, map_entries, newcomers
 from shared.sync.ports import Archive, Feed, Ports
-from shared.sync.read.plan import instance_of
 
 LAG_SECONDS = 120
 """How long an archive may lag behind its own change feed."""
@@ -212,7 +211,7 @@ class _Reading:
     def _may_be_moved(self, entry: ChangeFeedEntry) -> bool:
         """Whether an update may have given it other UIDs: one of this batch, or any if the archive cannot just lag."""
         updates = (one for one in self._wanted.updated if one[3] == entry.sop_instance_uid)
-        return any(one != instance_of(entry) for one in updates) or not _may_lag(entry, self._now)
+        return any(one != entry.instance for one in updates) or not _may_lag(entry, self._now)
 
     def _read_unlisted(self, touched: set[str]) -> Collection[str]:
         """QIDO-RS lists no series: all that WADO-RS has is read, unless the feed has deleted every instance."""

@@ -6,7 +6,7 @@ from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from shared.mapping.patients import PatientIdentity, Patients
 from shared.model.change_feed import ChangeFeedEntry
 from shared.sync.merge.feed_order import FeedOrder
-from shared.sync.read.plan import ChangedInstance, Study, instance_of
+from shared.sync.read.plan import Study
 
 MIN_STUDIES, MAX_STUDIES = 10, 125
 MAX_ENTRIES = 200
@@ -121,10 +121,10 @@ def _current(study: Study) -> Iterable[ChangeFeedEntry]:
     """
     if not study.updated:
         return study.entries
-    updated: dict[str, set[ChangedInstance]] = {}
+    updated: dict[str, set[tuple[str, ...]]] = {}
     for one in study.updated:
         updated.setdefault(one[3], set()).add(one)
-    return [one for one in study.entries if updated.get(one.sop_instance_uid, set()) <= {instance_of(one)}]
+    return [one for one in study.entries if updated.get(one.sop_instance_uid, set()) <= {one.instance}]
 
 
 def _named(study: Study, patients: Patients) -> set[Hashable]:

@@ -12,7 +12,7 @@ from shared.sync.map.mapped_entries import Changes, key_of, map_entries
 from shared.sync.merge.merging import StudyMerger
 from shared.sync.merge.reading import is_gone, of_one_study
 from shared.sync.ports import Ports
-from shared.sync.read.plan import Study, instance_of
+from shared.sync.read.plan import Study
 from shared.sync.transact.group import Group
 from shared.sync.transact.one_study import OneStudy
 from shared.sync.transact.task import StudyOutcome, Task
@@ -61,7 +61,7 @@ class StudySync:
             unsynced = frozenset(map(key_of, study.entries)) - mapped
             return Task(merger, Changes(uid, changes, reports, is_whole=True, unsynced=unsynced), tuple(failures))
         actions = {entry.action for entry in study.entries}
-        updated = study.updated | {instance_of(one) for one in study.entries if one.action is Action.UPDATE}
+        updated = study.updated | {one.instance for one in study.entries if one.action is Action.UPDATE}
         wanted = Changes(
             uid,
             changes,

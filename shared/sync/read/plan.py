@@ -7,6 +7,7 @@ from datetime import datetime
 
 from shared.model.change_feed import Action, ChangeFeedEntry, FeedEntry, FeedPage, TornEntry
 from shared.model.failures import CarriedEntry
+from shared.model.instance import InstanceIdentity, StudyKey
 from shared.model.watermark import Hole, StoredWatermark, Watermark
 from shared.sync.ports import Ports
 from shared.sync.queue.retry import Attempts
@@ -15,11 +16,9 @@ from shared.sync.read.read_ahead import Pages
 MAX_CARRIED = 10_000
 """Entries that one batch tries again; the watermark stays before the others."""
 
-ChangedInstance = tuple[str, str, str, str]
-"""Data partition, StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID."""
-NONE_UPDATED: frozenset[ChangedInstance] = frozenset()
+NONE_UPDATED: frozenset[InstanceIdentity] = frozenset()
 """One for all studies: each empty set of its own would take 216 bytes."""
-Updated = dict[tuple[str, str], set[ChangedInstance]]
+Updated = dict[tuple[str, str], set[InstanceIdentity]]
 """By data partition and UID."""
 
 logger = logging.getLogger(__name__)
@@ -40,7 +39,7 @@ class Study:
     attempts: Mapping[int, Attempts] = field(default_factory=dict)
     whole: tuple[str, str] | None = None
     is_replayed: bool = False
-    updated: frozenset[ChangedInstance] = NONE_UPDATED
+    updated: frozenset[InstanceIdentity] = NONE_UPDATED
 
     @property
     def study_instance_uid(self) -> str:
@@ -182,12 +181,12 @@ def attempts_at(entry: CarriedEntry) -> Attempts:
     return Attempts(1 + entry.retries, entry.first_seen, entry.last_attempt or entry.first_seen, entry.not_before)
 
 
-def attempts_of(carried: Sequence[CarriedEntry]) -> dict[tuple[str, str], Attempts]:
+def attempts_of(carried: Sequence[CarriedEntry]) -> dict[StudyKey, Attempts]:
     """The failed attempts at each carried study, by partition and StudyInstanceUID: its entries fail together.
 
     The back-off counts from the last attempt; it does not begin anew if another entry of the study joins the others.
     """
-    studies: dict[tuple[str, str], list[CarriedEntry]] = {}
+    studies: dict[StudyKey, list[CarriedEntry]] = {}
     for entry in carried:
         studies.setdefault(entry.study, []).append(entry)
     return {
@@ -221,7 +220,7 @@ def read_slice(ports: Ports, pages: Pages, after: Watermark, size: int, until: d
 
 def by_study(entries: Sequence[FeedEntry]) -> list[list[ChangeFeedEntry]]:
     """The readable entries by study, in the feed's order; the studies in the order of their first entries."""
-    studies: dict[tuple[str, str], list[ChangeFeedEntry]] = {}
+    studies: dict[StudyKey, list[ChangeFeedEntry]] = {}
     for entry in entries:
         if isinstance(entry, TornEntry):
             continue
@@ -235,16 +234,11 @@ def updated_instances(entries: Sequence[FeedEntry]) -> Updated:
     for one in entries:
         if isinstance(one, ChangeFeedEntry) and one.action is Action.UPDATE:
             for uid in (one.series_instance_uid, one.sop_instance_uid):
-                updated.setdefault((one.partition, uid), set()).add(instance_of(one))
+                updated.setdefault((one.partition, uid), set()).add(one.instance)
     return updated
 
 
-def instance_of(entry: ChangeFeedEntry) -> ChangedInstance:
-    """The instance that the entry is about."""
-    return entry.partition, entry.study_instance_uid, entry.series_instance_uid, entry.sop_instance_uid
-
-
-def of_these(group: Sequence[ChangeFeedEntry], updated: Updated) -> frozenset[ChangedInstance]:
+def of_these(group: Sequence[ChangeFeedEntry], updated: Updated) -> frozenset[InstanceIdentity]:
     """The updated instances that share a series or an instance with the group: an update may have given it other UIDs.
 
     The feed still has the entries under the earlier UIDs, in the state `current`.

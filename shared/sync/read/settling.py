@@ -12,7 +12,8 @@ from shared.mapping.patients import PatientIdentity, Patients
 from shared.model.change_feed import Action, ChangeFeedEntry
 from shared.model.watermark import Hole, StoredWatermark
 
-if TYPE_CHECKING:  # these modules import the ports, which import this one
+if TYPE_CHECKING:  # plan and marks import the ports, which import this module
+    from shared.model.instance import StudyKey
     from shared.sync.read.plan import Plan, Study
     from shared.sync.record.marks import Placed, SliceEnd
 
@@ -20,9 +21,6 @@ MOST_ENTRIES = 10_000
 """Entries that are kept, with their metadata: some 20 MB. If there are more, all of them are written at once."""
 LARGE, LONGER = 10, 3
 """While a study grows on and less than a tenth of it is new, it settles for up to three times as long."""
-
-StudyKey = tuple[str, str]
-"""Data partition and StudyInstanceUID."""
 
 
 @dataclass(frozen=True, slots=True)

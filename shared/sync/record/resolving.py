@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.model.change_feed import Action, ChangeFeedEntry, FeedEntry, State
-from shared.model.failures import ErrorTable, FailedEntry, InstanceOfRow, OpenRow, digest, digest_of_study
-from shared.sync.read.plan import instance_of
+from shared.model.failures import ErrorTable, FailedEntry, OpenRow, digest, digest_of_study
+from shared.model.instance import InstanceIdentity
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class DoneStudy:
     entries: Sequence[ChangeFeedEntry]
     failures: Sequence[FailedEntry]
     untrue: Collection[str] = ()
-    gone: Collection[InstanceOfRow] = ()
+    gone: Collection[InstanceIdentity] = ()
 
 
 def to_resolve(studies: Sequence[DoneStudy], rows: Iterable[OpenRow]) -> list[OpenRow]:
@@ -56,7 +56,7 @@ def after_sync(
         return []
     written = {(failure.table, failure.key) for failure in failures}
     sequences = {entry.sequence for entry in entries}
-    settled = {digest(*instance_of(entry)) for entry in entries if is_current(entry)}
+    settled = {digest(*entry.instance) for entry in entries if is_current(entry)}
     failed = {digest(*failure.instance) for failure in failures if failure.is_final}
     untrue_exceptions = {*untrue, *(failure.exception for failure in failures if failure.is_of_study)}
 
@@ -72,7 +72,7 @@ def after_sync(
 
 
 def of_gone(
-    rows: Mapping[str, Sequence[OpenRow]], gone: Collection[InstanceOfRow], failures: Collection[FailedEntry]
+    rows: Mapping[str, Sequence[OpenRow]], gone: Collection[InstanceIdentity], failures: Collection[FailedEntry]
 ) -> list[OpenRow]:
     """The rows of instances that the archive no longer holds under their UIDs, out of open rows by study.
 

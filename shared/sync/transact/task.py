@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from shared.errors import TransientError
 from shared.mapping.resources import MappedInstance
-from shared.model.failures import ErrorTable, FailedEntry, InstanceOfRow
+from shared.model.failures import ErrorTable, FailedEntry
+from shared.model.instance import InstanceIdentity
 from shared.sync.map.mapped_entries import Changes
 from shared.sync.merge.merging import StudyMerger
 from shared.sync.merge.patient_links import DOUBLED, SEVERAL
-from shared.sync.read.plan import instance_of
 
 PATIENT_ID = "(0010,0020) PatientID (LO)"
 ACCESSION_NUMBER = "(0008,0050) AccessionNumber (SH)"
@@ -26,7 +26,7 @@ class StudyResult:
     wrote: bool
     failures: tuple[FailedEntry, ...] = ()
     untrue: frozenset[str] = frozenset()
-    gone: frozenset[InstanceOfRow] = frozenset()
+    gone: frozenset[InstanceIdentity] = frozenset()
 
     @property
     def is_fallen(self) -> bool:
@@ -65,11 +65,13 @@ class Task:
         return StudyResult(wrote, failures, frozenset(untrue - {failure.exception for failure in failures}), gone)
 
 
-def _still_true(failures: Sequence[FailedEntry], study: Changes, gone: Collection[InstanceOfRow]) -> list[FailedEntry]:
+def _still_true(
+    failures: Sequence[FailedEntry], study: Changes, gone: Collection[InstanceIdentity]
+) -> list[FailedEntry]:
     """The failures of instances that are not gone; a tag that several instances share is recorded for another one."""
     if not any(failure.instance in gone for failure in failures):
         return list(failures)
-    mapped = [one for one in study.changes if isinstance(one, MappedInstance) and instance_of(one.entry) not in gone]
+    mapped = [one for one in study.changes if isinstance(one, MappedInstance) and one.entry.instance not in gone]
     found: dict[tuple[str, str], FailedEntry] = {}
     for failure in failures:
         kept = failure
