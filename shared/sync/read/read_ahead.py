@@ -38,7 +38,7 @@ class ReadAhead:
         if self._through != after:
             self._stop()
             self._reading = self._feed.pages(after, PAGES_AT_ONCE)
-        self._through = None  # until a page is there: what has ended, or failed, is not gone on with
+        self._through = None  # set again with each page, so that reading which has ended or failed is not continued
         for page in self._reading:
             self._through = page.through
             yield page
