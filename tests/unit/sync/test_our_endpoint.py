@@ -1,4 +1,4 @@
-"""The Endpoint: made once in a process, whatever lanes want it, and looked up again once it may be gone."""
+"""The Endpoint: made once in a process, whatever workers want it, and looked up again once it may be gone."""
 
 import threading
 import time
@@ -53,14 +53,14 @@ def test_eight_lanes_make_one():
     fhir = Racy()
     endpoint, start, told = made(fhir), threading.Barrier(8), []
 
-    def lane():
+    def worker():
         start.wait(10)
         told.append(endpoint.reference())
 
-    lanes = [threading.Thread(target=lane, daemon=True) for _ in range(8)]
-    for one in lanes:
+    workers = [threading.Thread(target=worker, daemon=True) for _ in range(8)]
+    for one in workers:
         one.start()
-    for one in lanes:
+    for one in workers:
         one.join(10)
     assert told == ["Endpoint/1"] * 8
     assert (len(fhir.endpoints), fhir.searches) == (1, 1)

@@ -1,4 +1,4 @@
-"""What a host remembers of its own writes: for a while, by the search that finds it, and one lane makes a thing at a time."""
+"""What a host remembers of its own writes: for a while, by the search that finds it, and one worker makes a thing at a time."""
 
 import threading
 import time
@@ -49,7 +49,7 @@ def test_traces_are_bounded(monkeypatch):
     assert [bool(recent_writes.of(query)) for query in "abc"] == [True, False, True]
 
 
-class Lane(threading.Thread):
+class Worker(threading.Thread):
     """Makes what has these names; `inside` once it does, until `may_end`."""
 
     def __init__(self, recent_writes, *names, may_end=None):
@@ -69,9 +69,9 @@ class Lane(threading.Thread):
 def test_two_lanes_make_one_thing_one_after_the_other():
     """The second waits, and is told that it did; one that makes something else does not wait."""
     recent_writes = RecentWrites()
-    first = Lane(recent_writes, "patient", "study 1")
+    first = Worker(recent_writes, "patient", "study 1")
     assert first.inside.wait(SECONDS)
-    second, other = Lane(recent_writes, "patient", "study 2"), Lane(recent_writes, "study 3")
+    second, other = Worker(recent_writes, "patient", "study 2"), Worker(recent_writes, "study 3")
     assert other.inside.wait(SECONDS)
     assert not second.inside.wait(0.1)
     first.may_end.set()
@@ -91,7 +91,7 @@ def test_what_fails_is_made_by_the_next():
 
 
 def test_lanes_never_wait_for_each_other():
-    """Names that overlap in a ring, in any order: all are taken at once, so that no two lanes hold what the other wants."""
+    """Names that overlap in a ring, in any order: all are taken at once, so that no two workers hold what the other wants."""
     recent_writes, here, clashes, lock = RecentWrites(), set(), [], threading.Lock()
 
     def work(number):
@@ -105,10 +105,10 @@ def test_lanes_never_wait_for_each_other():
                 with lock:
                     here.difference_update(names)
 
-    lanes = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(8)]
-    for lane in lanes:
-        lane.start()
-    for lane in lanes:
-        lane.join(SECONDS)
-    assert not any(lane.is_alive() for lane in lanes)
+    workers = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(SECONDS)
+    assert not any(worker.is_alive() for worker in workers)
     assert clashes == []
