@@ -65,7 +65,6 @@ class PatientLinks:
         Of doubles that the app has made, the one that the study links to already is used, else the first by its id.
         """
         name = patient.identity.name
-        query = self._lookup.patient_searches(patient.identifier)[0][1]
         patients = self._lookup.patients(patient.identifier)
         self._doubles.pop(name, None)
         if patients[1:]:
@@ -73,30 +72,32 @@ class PatientLinks:
         subject = (study or {}).get("subject", {}).get("reference")
         linked = [one for one in patients if reference_of(one) == subject]
         held = next(iter([*linked, *patients]), None)
+        links[name] = name if held is None else reference_of(held)
+        return self._create(patient) if held is None else self._update(patient, held)
+
+    def _create(self, patient: StudyPatient) -> list[Write]:
+        created = merge_patient(None, patient.wanted, self._options.patient_update_policy)
+        assert created is not None
+        query = self._lookup.patient_searches(patient.identifier)[0][1]
+        # A condition would match a Patient who has it as another PatientID, and may be somebody else.
+        condition = "" if self._lookup.is_an_others(patient.identifier) else query
+        return [Create(patient.identity.name, created, condition, query)]
+
+    def _update(self, patient: StudyPatient, held: Resource) -> list[Write]:
+        identifier = self._lookup.identifier_of(held, patient.identifier)
+        if identifier is None:  # a registry has merged another Patient into this one: what it says is theirs, and stays
+            return []
+        # The type is not needed to find the identifier again among those of the Patient.
+        bare = {name: part for name, part in identifier.items() if name != "type"}
+        wanted = patient.wanted
+        wanted = replace(wanted, add={**wanted.add, "identifier": [bare, *wanted.add["identifier"][1:]]})
         older = [
             name
             for name, position in patient.positions.items()
             if not self._feed_order.is_newest(patient.identity, name, position)
         ]
-        wanted = patient.wanted
-        if held is not None:
-            if (identifier := self._lookup.identifier_of(held, patient.identifier)) is None:
-                # A registry has merged another Patient into this one: what it says is theirs, and stays.
-                links[name] = reference_of(held)
-                return []
-            query = self._lookup.patient_searches(identifier)[0][1]
-            # The type is not needed to find the identifier again among those of the Patient.
-            identifier = {name: part for name, part in identifier.items() if name != "type"}
-            others = wanted.add["identifier"][1:]
-            wanted = replace(wanted, add={**wanted.add, "identifier": [identifier, *others]})
         merged = merge_patient(held, wanted, self._options.patient_update_policy, older)
-        if held is None:
-            assert merged is not None
-            links[name] = name
-            # A condition would match a Patient who has it as another PatientID, and may be somebody else.
-            is_taken = self._lookup.is_an_others(patient.identifier)
-            return [Create(name, merged, "" if is_taken else query, query)]
-        links[name] = reference_of(held)
+        query = self._lookup.patient_searches(identifier)[0][1]
         return [Update(merged, query)] if merged is not None else []
 
     def wrote(self, wanted: Changes, refused: Collection[FailedEntry]) -> None:
