@@ -1,4 +1,4 @@
-"""Compares a FHIR server with a DICOM service. It shares no code with the app's mapping, so it finds its faults."""
+"""Compares a FHIR server with a DICOM service, without any code of the app's mapping."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -56,7 +56,7 @@ class StudyComparison:
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
-    """A study that is compared but for its Patient: that is compared once all studies of its PatientIDs are read."""
+    """A study that is compared, except for its Patient: that needs all studies of the same PatientIDs."""
 
     study: StudyComparison
     patient: Resource | None = None
@@ -109,6 +109,7 @@ class _Comparison:
     patients: dict[str, PatientValues]
 
     def studies(self) -> Iterator[_Compared]:
+        """The partition's studies, then the ImagingStudies and Observations that only FHIR holds."""
         uids: list[str] = []
         reports: set[str] = set()
         for uid in _studies_in_dicom(self.url):
@@ -164,32 +165,9 @@ class _Comparison:
     def _study_differences(
         self, study: Resource, metadata: Sequence[Instance], synced: Sequence[Instance]
     ) -> Iterator[str]:
-        """A sentence for each difference.
-
-        If an ImagingStudy has only the number of a series' instances, that is the number that the DICOM service gave,
-        so it includes instances that failed.
-        """
-        counts_in_fhir = instance_counts(study)
-        there, wanted = (
-            listed_instances(study),
-            {(_value(one, _SERIES_UID), _value(one, _INSTANCE_UID)) for one in synced},
-        )
-        counted = counts_in_fhir.keys() - {series for series, _ in there}
-        in_dicom = _instances_by_series(metadata)
-        for series in sorted(counted):
-            if counts_in_fhir[series] != in_dicom.get(series, 0):
-                held = number(counts_in_fhir[series], "instance")
-                yield f"series {series}: {held} counted, {in_dicom.get(series, 0)} in DICOM"
-        wanted = {(series, instance) for series, instance in wanted if series not in counted}
-        for series, missing in sorted(Counter(series for series, _ in wanted - there).items()):
-            yield f"series {series}: {number(missing, 'instance')} missing in FHIR"
-        for series, surplus in sorted(Counter(series for series, _ in there - wanted).items()):
-            yield f"series {series}: {number(surplus, 'instance')} in FHIR only"
-        instances = sum(counts_in_fhir.values())
-        if study.get("numberOfInstances", instances) != instances:
-            yield "numberOfInstances is not the sum of the series'"
-        if study.get("numberOfSeries", len(counts_in_fhir)) != len(counts_in_fhir):
-            yield "numberOfSeries is not the number of the series"
+        """A sentence for each difference. `metadata`: of the study's instances; `synced`: without those that failed."""
+        yield from _missing_and_surplus(study, metadata, synced)
+        yield from _wrong_totals(study)
         yield from study_differences(study, synced, self.rules)
         yield from self._subject_differences(study, {_value(one, _PATIENT_ID) for one in synced})
 
@@ -207,10 +185,40 @@ class _Comparison:
         identifiers = self.fhir.identifiers_with(subject, patient_ids) if subject else []
         if not identifiers:
             yield f"the subject of {name} is not the patient of PatientID"
-        if subject and (left := replaced_by(subject)):
-            yield f"the subject of {name} is replaced by {left}"
+        if subject and (replacement := replaced_by(subject)):
+            yield f"the subject of {name} is replaced by {replacement}"
         if any(len(self.fhir.patients(one)) > 1 for one in identifiers):
             yield f"several Patients have the PatientID of {name}"
+
+
+def _missing_and_surplus(study: Resource, metadata: Sequence[Instance], synced: Sequence[Instance]) -> Iterator[str]:
+    """How many instances are only in DICOM, or only in FHIR, by series.
+
+    If a series in FHIR does not list its instances, its number of them is the one that the DICOM service gave, which
+    includes instances that failed.
+    """
+    counts_in_fhir, listed = instance_counts(study), listed_instances(study)
+    counted = counts_in_fhir.keys() - {series for series, _ in listed}
+    in_dicom = _instances_by_series(metadata)
+    for series in sorted(counted):
+        if counts_in_fhir[series] != in_dicom.get(series, 0):
+            in_fhir = number(counts_in_fhir[series], "instance")
+            yield f"series {series}: {in_fhir} counted, {in_dicom.get(series, 0)} in DICOM"
+    wanted = {(_value(one, _SERIES_UID), _value(one, _INSTANCE_UID)) for one in synced}
+    wanted = {(series, instance) for series, instance in wanted if series not in counted}
+    for series, missing in sorted(Counter(series for series, _ in wanted - listed).items()):
+        yield f"series {series}: {number(missing, 'instance')} missing in FHIR"
+    for series, surplus in sorted(Counter(series for series, _ in listed - wanted).items()):
+        yield f"series {series}: {number(surplus, 'instance')} in FHIR only"
+
+
+def _wrong_totals(study: Resource) -> Iterator[str]:
+    counts = instance_counts(study)
+    instances = sum(counts.values())
+    if study.get("numberOfInstances", instances) != instances:
+        yield "numberOfInstances is not the sum of the series'"
+    if study.get("numberOfSeries", len(counts)) != len(counts):
+        yield "numberOfSeries is not the number of the series"
 
 
 def _instances_by_series(metadata: Sequence[Instance]) -> Mapping[str, int]:

@@ -33,7 +33,7 @@ _SCRIPTS = {"": "", "IDE": "ideographic ", "SYL": "phonetic "}
 
 
 def study_differences(study: Resource, synced: Sequence[Instance], rules: Rules) -> Iterator[str]:
-    """A sentence for each element of the study or of its series that has the value of none of the instances."""
+    """A sentence for each element of the study and of its series that does not have the instances' values."""
     accessions = {one.get("value") for one in study.get("identifier", []) if _is_accession(one)}
     if texts(synced, _ACCESSION_NUMBER, "SH") - accessions:
         yield "an AccessionNumber is missing"

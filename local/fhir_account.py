@@ -130,6 +130,7 @@ class FhirAccount:
         return self._patients[token]
 
     def _replacement_of(self, patient: Resource) -> Resource:
+        """The Patient at the end of the links that say what replaces it; the Patient itself if it has none."""
         for _ in range(_MAX_REPLACEMENTS):
             following = self._patient(replaced_by(patient))
             if following is None:

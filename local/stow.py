@@ -116,6 +116,7 @@ def multipart(contents: Sequence[bytes]) -> tuple[bytes, str]:
 
 
 def _send(url: str, studies: str, batch: Sequence[tuple[Path, str, bytes]]) -> Iterator[StoredFile]:
+    """Stores files in one request. `studies`: its path; `batch`: path, SOPInstanceUID and content of each file."""
     body, content_type = multipart([content for _, _, content in batch])
     headers = {"Content-Type": content_type, "Accept": "application/dicom+json"}
     try:

@@ -64,6 +64,7 @@ class BesideOthers:
         return "the resource stayed, and holds the study that was stored again"
 
     def _sync_while_other_writes(self, study: NewStudy, reference: str) -> None:
+        """Has the app sync, and another system write to the study after the app has read it and before it writes."""
         self._scene.restart()
         faults: list[Exception] = []
         self._scene.traffic.act_after_read(f"urn:oid:{study.uid}", lambda: self._write(reference, faults))

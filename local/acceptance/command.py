@@ -80,6 +80,7 @@ def accept(arguments: argparse.Namespace, root: Path, sizes: Sizes = WHOLE) -> i
 
 
 def _accept(options: Options) -> int:
+    """Runs the life cycle and removes what it made, also if it is interrupted. Returns the exit code."""
     assert options.fhir_url
     report = _printer(options)
     run = str(uuid4())
@@ -135,6 +136,7 @@ def _run_life_cycle(options: Options, ledger: Ledger, server: FhirServer, promis
 
 
 def _clean(options: Options) -> int:
+    """Removes what an earlier run left. Returns the exit code."""
     assert options.clean
     ledger = Ledger.open(options.root, options.clean)
     server = _server(ledger, options.settings)

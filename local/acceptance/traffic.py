@@ -54,6 +54,7 @@ class Traffic:
         return self._pending_act is None
 
     def _record(self, response: requests.Response, *_: Any, **__: Any) -> None:
+        """Records a request, in the thread that sent it, and calls `act` if this is the answer that it waits for."""
         entries = _written(response.request)
         with self._lock:
             self.calls += 1

@@ -117,10 +117,6 @@ def reserve(database: Database) -> int:
     return sequence
 
 
-def is_reserved(database: Database, sequence: int) -> bool:
-    return bool(database.rows("SELECT 1 FROM reservation WHERE sequence = ?", (sequence,)))
-
-
 def add_reserved(database: Database, sequence: int, instance: Instance) -> bool:
     """Stores one instance with a reserved sequence number and its time. Returns False if the instance exists already.
 
@@ -161,6 +157,7 @@ def _insert(connection: sqlite3.Connection, sequence: int, timestamp: int, parti
 def _replace(
     connection: sqlite3.Connection, version: int, old: sqlite3.Row, key: tuple[str, ...], changes: dict[str, Attribute]
 ) -> None:
+    """Writes a new version of the instance, with new key columns; if these change, the old ones are kept in `moved`."""
     if key != tuple(old)[:4]:
         moved = (*tuple(old)[:4], old["version"], old["metadata"])
         connection.execute("INSERT INTO moved VALUES (?, ?, ?, ?, ?, ?)", moved)

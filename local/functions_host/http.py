@@ -69,6 +69,7 @@ def _has_key(request: Request, key: str) -> bool:
 
 
 def _http_request(request: Request, body: bytes) -> func.HttpRequest:
+    """The request as azure.functions has it."""
     return func.HttpRequest(
         request.method,
         str(request.url),
@@ -80,6 +81,7 @@ def _http_request(request: Request, body: bytes) -> func.HttpRequest:
 
 
 def _response(answer: func.HttpResponse | str | None) -> Response:
+    """What the function returned as a response; 204 for None."""
     if answer is None:
         return Response(status_code=204)
     if isinstance(answer, str):

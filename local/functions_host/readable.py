@@ -118,6 +118,7 @@ class ReadableFormatter(logging.Formatter):
 
 
 def _in_words(found: re.Match[str]) -> str:
+    """The JSON at a line's end in words, as ` (name value, ...). What to do: ...`."""
     try:
         fields = json.loads(found[1])
     except ValueError:  # the text is not JSON, so the app did not write it

@@ -75,6 +75,7 @@ class Timer:
                 await invoke(self.function, request, reason, self._root)
 
     async def _stopped_before(self, due: datetime) -> bool:
+        """Waits until the time is due, or `stop` is called. Returns whether `stop` was called."""
         try:
             async with asyncio.timeout(max(0.0, (due - _now()).total_seconds())):
                 await self._stopping.wait()

@@ -39,6 +39,7 @@ class Marking:
             print(f"{kind}: {first + len(part)} of {len(references)} done", flush=True)
 
     def _mark_batch(self, kind: str, references: Sequence[str]) -> None:
+        """Marks resources in one transaction; one by one if that fails, or if some are gone, marked or unversioned."""
         ids = ",".join(reference.split("/")[1] for reference in references)
         held = [one for one in self._fhir.search(kind, f"_id={ids}") if bears_no_sign(one)]
         if len(held) == len(references) and all(map(_has_version, held)):
@@ -49,6 +50,7 @@ class Marking:
             self._mark_one(reference)
 
     def _mark_one(self, reference: str) -> None:
+        """Marks one resource; it is read again, ATTEMPTS times at most, if others write it at the same time."""
         why = f"others wrote it {ATTEMPTS} times meanwhile"
         for _ in range(ATTEMPTS):
             held = self._fhir.read(reference)
@@ -68,6 +70,7 @@ class Marking:
         self.left.append(f"{reference}: {why}")
 
     def _write(self, held: Sequence[Resource]) -> None:
+        """Signs resources in one transaction. After the first, one is read again, to see whether the sign was kept."""
         self._fhir.transact(transaction_bundle([Update(signed(one, self._service_url)) for one in held]))
         if self.written == 0:
             now = self._fhir.read(reference_of(held[0]))

@@ -62,6 +62,7 @@ class Unsigned:
         ]
 
     def _endpoints(self) -> set[str]:
+        """`Endpoint/id` of those that the app makes for the service. Raises CheckError if there is none."""
         endpoint = map_endpoint(self._options).create
         connection = endpoint["connectionType"]
         query = endpoint_query(endpoint["name"], connection["system"], connection["code"])
@@ -76,6 +77,7 @@ class Unsigned:
         return found
 
     def _read(self, kind: str, query: str) -> Iterator[Resource]:
+        """All matches of a search; its progress is printed."""
         count = 0
         for page in self._fhir.pages(kind, query, MAX_PAGES):
             count += len(page)
