@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 
 def base_url(text: str) -> str:
-    """The http or https URL without slashes at its end. Raises ArgumentTypeError if the text is none."""
+    """The http or https URL without slashes at its end. Raises ArgumentTypeError if the text is not one."""
     try:
         parts = urlsplit(text)
         is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)

@@ -63,7 +63,10 @@ def moments(instances: Iterable[Instance], date_tag: str, time_tag: str, default
 
 
 def moment(text: str) -> str:
-    """A dateTime of FHIR with milliseconds, so that the same moment at the same offset is the same text."""
+    """A dateTime of FHIR with milliseconds, so that the same moment at the same offset is the same text.
+
+    A date without a time stays as it is, and so does an invalid text.
+    """
     if "T" not in text:
         return text
     try:

@@ -65,7 +65,7 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class FhirAccount:
-    """One FHIR server during one comparison: all ImagingStudies, Observations and Patients are read only once.
+    """One FHIR server during one comparison: what `made_for`, `subject` and `patients` have read is kept.
 
     Its methods raise SearchError if an answer cannot be read, RequestException if the server does not answer.
     """

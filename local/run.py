@@ -53,7 +53,7 @@ def run(
     """Starts the stack and runs it until it is interrupted; a part that ends is reported, and the others go on.
 
     `folder`: for logs, the function key and the databases. `settings`: local.settings.json; it is made from the sample
-    if it does not exist, and where it names systems it is overridden. `fhir_url`: base URL of a FHIR server to use
+    if it does not exist, and the systems that it names are not used. `fhir_url`: base URL of a FHIR server to use
     instead of the local one. `core_tools`: whether the host is `func`; None: if that is installed. Never returns.
     Raises StackError if a part does not start.
     """

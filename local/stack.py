@@ -68,10 +68,10 @@ class StackOptions:
 
     `directory`: for logs and the parts' configuration files. `state`: folder of the databases; None keeps all in
     memory. `settings`: app settings in addition to the stack's own, or in their place. `settings_file`: a
-    local.settings.json to use instead of both; only the settings that say where this stack's parts are, and how they
-    are called, are overridden, as those of the environment are. `fhir_url`: base URL of a FHIR server that runs
-    already, called with the settings of the file; None starts one. `core_tools`: whether the host is `func`.
-    `show_host`: whether the host's log goes to the terminal. `function_key`: None makes a new one.
+    local.settings.json to use instead of both; the parts of this stack are used whatever systems it or the environment
+    names. `fhir_url`: base URL of a FHIR server that runs already, called with the settings of the file; None starts
+    one. `core_tools`: whether the host is `func`. `show_host`: whether the host's log goes to the terminal.
+    `function_key`: None makes a new one.
     """
 
     ports: PortNumbers

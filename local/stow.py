@@ -89,7 +89,7 @@ def store(url: str, paths: Iterable[Path], partition: str | None = None) -> Iter
 
 
 def instance_uid(path: Path) -> tuple[str, str]:
-    """The file's SOPInstanceUID, and why it cannot be stored; one of the two is empty."""
+    """The file's SOPInstanceUID, and why it cannot be stored; that is empty if it can."""
     try:
         with config.disable_value_validation(), warnings.catch_warnings(action="ignore"):
             dataset = dcmread(path, specific_tags=list(_REQUIRED), stop_before_pixels=True)

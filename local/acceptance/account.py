@@ -13,7 +13,7 @@ class RunAccount(FhirAccount):
     """Reads with the app's own identity, and searches only for the run's own names: the server may hold millions more.
 
     `in_dicom`: which UIDs of the ledger the DICOM service holds; FHIR must have nothing of the others. Make a new
-    account for each comparison: Patients are read only once.
+    account for each comparison, since the Patients that it has read are kept.
     """
 
     server: FhirServer

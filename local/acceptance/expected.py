@@ -121,7 +121,7 @@ class Expected:
         return "the tables of final failures are empty"
 
     def endpoints(self) -> list[Resource]:
-        """The Endpoints of the run's DICOM service, by the name that the original app gives them."""
+        """The Endpoints of the run's DICOM service, by the name that docs/mapping.md gives them."""
         return self._server.search("Endpoint", {"name": f"DICOM WADO-RS endpoint {self._ledger.service_url}"})
 
     def note_what_is_there(self) -> None:

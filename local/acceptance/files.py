@@ -70,7 +70,7 @@ class Relabelled:
 
 
 def real_studies(ledger: Ledger, most: int) -> list[NewStudy]:
-    """The studies of the files in pydicom, `most` at most, each of another patient."""
+    """The studies of the files in pydicom, `most` at most, each with a patient of its own."""
     studies: dict[str, Relabelled] = {}
     with config.disable_value_validation(), warnings.catch_warnings(action="ignore"):
         for path in pydicom_files():
@@ -96,7 +96,7 @@ def studies_of_one_patient(ledger: Ledger) -> tuple[NewStudy, NewStudy]:
 
 
 def small_study(ledger: Ledger, instances: int = 2) -> NewStudy:
-    """A CT study of another patient, in as many series as instances, three at most."""
+    """A CT study of a new patient, in as many series as instances, three at most."""
     return _relabelled(ledger, ct_study(instances))
 
 

@@ -59,7 +59,7 @@ class Promises:
             self._add(Promise(promise, Verdict.HELD, "; ".join(seen)))
 
     def try_all(self, steps: list[tuple[str, Callable[[], str]]], fatal: type[BrokenError]) -> None:
-        """Runs the steps and judges each; a step returns what it found. An error of the type `fatal` is the last."""
+        """Runs and judges each step, which returns what it found. After an error of the type `fatal`, none is run."""
         for promise, step in steps:
             if self._stopped_by:
                 self._add(Promise(promise, Verdict.NOT_TRIED, f"after “{self._stopped_by}” was broken"))

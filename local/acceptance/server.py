@@ -33,7 +33,7 @@ class FhirServer:
         self._inner_path = ""
 
     def statement(self) -> Resource:
-        """The CapabilityStatement."""
+        """The CapabilityStatement. The path of the URL that it has for the server is kept, for links to pages."""
         statement = self._object(self.send("GET", "/metadata"), "metadata")
         self._inner_path = urlsplit(statement.get("implementation", {}).get("url", "")).path.rstrip("/")
         return statement

@@ -76,9 +76,9 @@ class TickLine:
 
 
 class ReadableFilter(logging.Filter):
-    """Leaves out calls of functions that succeed, and ticks that do nothing if the last line was the same.
+    """Leaves out calls of functions that succeed, and ticks that did nothing if the last tick's line was the same.
 
-    Such a line is shown again after a minute.
+    After a minute, such a line is shown again.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:

@@ -18,7 +18,7 @@ MAX_PAGES = 100_000
 
 
 class Unsigned:
-    """Finds what the app made for a DICOM service, or a data partition of it, and that has nobody's sign.
+    """Finds resources that the app made for a DICOM service, or for one of its data partitions, and that have no sign.
 
     Call `studies` first: `observations` looks only for those of studies that it has found.
     """
