@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 
 from local.stack import ROOT
-from tests.bench import hapi, mapping, open_rows, report
+from tests.bench import hapi, mapping, open_rows, orders, report
 from tests.bench.bars import OWN_STAGES, WIRE_STAGES, bars, cost, pair
 from tests.bench.others import PYTHON, dicom2fhir
 from tests.bench.plan import FULL, QUICK, Sizes, rows
@@ -27,22 +27,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes; print, and write nothing")
     is_quick = parser.parse_args().quick
-    measured, on_hapi = _measured(QUICK if is_quick else FULL)
+    measured, on_hapi, ordered = _measured(QUICK if is_quick else FULL)
     if is_quick:
-        _show(measured, on_hapi)
+        _show(measured, on_hapi, ordered)
         return
     unit, costs = mapping.baseline(), list(mapping.costs())
     rows_cost = open_rows.measured()
-    held = [*bars(measured, unit, costs), *hapi.bars(on_hapi), *open_rows.bars(rows_cost)]
+    held = [*bars(measured, unit, costs), *orders.bars(ordered), *hapi.bars(on_hapi), *open_rows.bars(rows_cost)]
     others = [dicom2fhir(ct_studies(1, 1_000)), dicom2fhir(cr_studies(200))]
-    DOCUMENT.write_text(report.document("make bench", measured, on_hapi, held, others, unit, costs, rows_cost))
+    DOCUMENT.write_text(report.document("make bench", measured, on_hapi, held, others, unit, costs, rows_cost, ordered))
     _draw(measured)
     _print(report.bar_lines(held))
     print(f"\nwritten: {DOCUMENT.relative_to(ROOT)}, {PLOT.relative_to(ROOT)}")
     sys.exit(any(bar.fails for bar in held))
 
 
-def _measured(sizes: Sizes) -> tuple[list[Row], list[hapi.Beside]]:
+def _measured(sizes: Sizes) -> tuple[list[Row], list[hapi.Beside], list[orders.OrderCost]]:
     """Tells each row on the way."""
     started = time.monotonic()
     measured = []
@@ -52,11 +52,12 @@ def _measured(sizes: Sizes) -> tuple[list[Row], list[hapi.Beside]]:
             told = f"{row.title}{report.KINDS.get(row.kind, '')}, {row.server}, {row.latency_ms} ms"
             passed = time.monotonic() - started
             print(f"{passed:4.0f} s  {told}: {row.who} {row.per_second:,.0f} entries/s ({row.how})", flush=True)
+        ordered = list(orders.measured(parts, *((20, 1) if sizes.is_quick else ())))
         on_hapi = [] if hapi.left_out() else list(hapi.measured(parts, sizes.repeats, 60 if sizes.is_quick else 600))
-    return measured, on_hapi
+    return measured, on_hapi, ordered
 
 
-def _show(measured: Sequence[Row], on_hapi: Sequence[hapi.Beside]) -> None:
+def _show(measured: Sequence[Row], on_hapi: Sequence[hapi.Beside], ordered: Sequence[orders.OrderCost]) -> None:
     large, _ = pair(measured, "large", 0)
     unit, costs = mapping.baseline(), list(mapping.costs(mapping.SIZES[:1]))
     for server in ("memory", "sekmet"):
@@ -67,9 +68,10 @@ def _show(measured: Sequence[Row], on_hapi: Sequence[hapi.Beside]) -> None:
         report.function_lines(measured),
         report.growth_lines(large),
         mapping.table(unit, costs),
+        orders.lines(ordered),
         report.hapi_lines(on_hapi),
         open_rows.lines(open_rows.measured(5_000)),
-        report.bar_lines([*bars(measured, unit, costs), *hapi.bars(on_hapi)]),
+        report.bar_lines([*bars(measured, unit, costs), *orders.bars(ordered), *hapi.bars(on_hapi)]),
     ):
         print()
         _print(lines)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from local.stack import ROOT
-from tests.bench import hapi, mapping, open_rows
+from tests.bench import hapi, mapping, open_rows, orders
 from tests.bench.bars import OWN_STAGES, WIRE_STAGES, Bar, cost, growth, pair, rss_rows
 from tests.bench.mapping import Cost
 from tests.bench.others import Dicom2Fhir
@@ -114,6 +114,7 @@ def document(
     unit: float,
     costs: Sequence[Cost],
     rows_cost: open_rows.OpenRowCost,
+    ordered: Sequence[orders.OrderCost],
 ) -> str:
     """docs/benchmarks.md."""
     template = (Path(__file__).parent / "benchmarks.md.in").read_text()
@@ -135,6 +136,7 @@ def document(
         "growth_ratio": f"{growth(large):.2f}",
         "rss": (f"- {row.title}: {row.rss_mb:,.0f} MB ({row.how} synced)" for row in rss_rows(rows)),
         "open_rows": open_rows.lines(rows_cost),
+        "orders": orders.lines(ordered),
         "dicom2fhir": dicom2fhir_lines(others, rows),
         "baseline": f"{unit:.0f}",
         "mapping": mapping.table(unit, costs),

@@ -13,7 +13,7 @@ from local.compare_rules import Rules
 from local.dicom_service import store
 from shared import bootstrap
 from shared.settings.config import read_settings
-from tests.bench import hapi
+from tests.bench import hapi, orders
 from tests.bench.bars import Bar
 from tests.bench.hapi_worker import renumbered
 from tests.bench.memory_fhir import MemoryFhir
@@ -184,6 +184,14 @@ def test_a_replay_is_of_other_studies_and_patients():
     )
     assert renumbered(sent.encode(), 11, 61).decode() == sent.replace(str(number), str(other))
     assert hapi.FIRST // hapi.APART + hapi.REPLAYED // hapi.APART == 60
+
+
+@pytest.mark.parametrize(("calls", "is_met"), [(100, True), (101, True), (102, False)])
+def test_the_bar_of_orders(calls, is_met):
+    """One call more per 20 studies, in the dearest of all ways."""
+    costs = [orders.OrderCost("", "", 20, 1000, 100, number) for number in (100, calls)]
+    (bar,) = orders.bars(costs)
+    assert bar.is_met == is_met
 
 
 def test_the_bars_on_hapi():

@@ -224,7 +224,7 @@ class StudyMerger:
         numbers = self._numbers(wanted, read, links)
         if merged is None or not (numbers or is_all):
             return merged, set()
-        found = self.orders.of(wanted.study_instance_uid, numbers, merged, self.patients.of(wanted))
+        found = self.orders.of(wanted.study_instance_uid, numbers, merged, self.patients.identifiers(wanted, links))
         if found is None:
             return merged, set()
         ordered = with_orders(merged, found, self._ours(study, links), is_all=is_all)
@@ -242,7 +242,7 @@ class StudyMerger:
         if not held:
             return False
         numbers = self._numbers(wanted, read, links)
-        found = self.orders.of(wanted.study_instance_uid, numbers, study, self.patients.of(wanted))
+        found = self.orders.of(wanted.study_instance_uid, numbers, study, self.patients.identifiers(wanted, links))
         return found is not None and not all(any(contains(one, link) for link in found.links) for one in held)
 
     def _ours(self, study: Resource | None, links: Links) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """The orders that studies fulfil: looked up by accession number, never guessed, and not needed to write a study."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from shared.errors import EntryError, OutOfTimeError, ThrottledError, TransientError
@@ -16,7 +16,6 @@ from shared.mapping.transaction import reference_of
 from shared.model.fhir import Resource
 from shared.model.options import OrderLink
 from shared.sync.merge.lookup import Lookup, Search
-from shared.sync.merge.patients import StudyPatient
 from shared.sync.merge.survivors import survivors
 from shared.sync.ports import Ports
 
@@ -47,12 +46,12 @@ class Orders:
         study_instance_uid: str,
         numbers: Mapping[OrderNumber, Mapping[str, Any]],
         study: Resource,
-        patients: Sequence[StudyPatient],
+        patients: Mapping[str, Sequence[Mapping[str, Any]]],
     ) -> FoundOrders | None:
         """What the numbers lead to; None if the server does not take the searches now: the study keeps its links.
 
-        `study`: as it will be written; `patients`: those that may be created with it. Raises ThrottledError,
-        OutOfTimeError, OutageError, and TransientError if a Patient cannot be read.
+        `study`: as it will be written; `patients`: identifiers of the Patients that it may be linked to, by their
+        references. Raises ThrottledError, OutOfTimeError, OutageError, and TransientError if a Patient cannot be read.
         """
         findings = self._findings[study_instance_uid] = {}
         self._checked.discard(study_instance_uid)
@@ -84,7 +83,7 @@ class Orders:
         orders: Sequence[Resource],
         identifier: Mapping[str, Any],
         study: Resource,
-        patients: Sequence[StudyPatient],
+        patients: Mapping[str, Sequence[Mapping[str, Any]]],
         findings: dict[str, str],
     ) -> FoundOrders:
         """What a number leads to, given the orders that carry it; what somebody has to look at goes into `findings`."""
@@ -108,7 +107,9 @@ class Orders:
         encounter = encounter_of(order)
         return FoundOrders([order_link(order)], out, [encounter] if encounter else [])
 
-    def _is_of_same_patient(self, order: Resource, study: Resource, patients: Sequence[StudyPatient]) -> bool:
+    def _is_of_same_patient(
+        self, order: Resource, study: Resource, patients: Mapping[str, Sequence[Mapping[str, Any]]]
+    ) -> bool:
         theirs, ours = order.get("subject"), study.get("subject", {})
         subject = text(ours.get("reference")).split("/_history/")[0]
         if not isinstance(theirs, dict) or not subject:
@@ -135,8 +136,10 @@ class Orders:
         """An order's subject is untrusted: only a reference to a Patient of this server is read."""
         return self._read(reference) if _PATIENT.fullmatch(reference) else None
 
-    def _identifiers(self, subject: str, patients: Sequence[StudyPatient]) -> list[Mapping[str, Any]]:
-        """The identifiers of the study's Patient, which may be one that is created with it."""
-        new = [one.identifier for one in patients if one.identity.name == subject]
-        held = None if new else self._patient(subject)
-        return [*new, *(one for one in objects((held or {}).get("identifier")) if not is_other(one))]
+    def _identifiers(
+        self, subject: str, patients: Mapping[str, Sequence[Mapping[str, Any]]]
+    ) -> Iterator[Mapping[str, Any]]:
+        """The identifiers of the study's Patient: those that it was found by, and only then what is read of it."""
+        yield from patients.get(subject, ())
+        held = self._patient(subject)
+        yield from (one for one in objects((held or {}).get("identifier")) if not is_other(one))

@@ -1,10 +1,11 @@
 """The Patients of studies: found, created or updated, and linked; and what somebody has to look at about them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from shared.mapping.converters import MappingOptions
-from shared.mapping.merge import contains
+from shared.mapping.merge import Links, contains
 from shared.mapping.merge_patient import merge_patient
 from shared.mapping.patients import several_patients
 from shared.mapping.reconcile import InstanceKey, StudyRead
@@ -42,6 +43,13 @@ class PatientLinks:
         if id(wanted) not in self._patients:
             self._patients[id(wanted)] = wanted, patients_of(wanted, self._feed_order)
         return self._patients[id(wanted)][1]
+
+    def identifiers(self, wanted: Changes, links: Links) -> dict[str, list[Mapping[str, Any]]]:
+        """By reference, of each Patient that `link` found or is to create: the identifiers that its PatientIDs make."""
+        found: dict[str, list[Mapping[str, Any]]] = {}
+        for one in self.of(wanted):
+            found.setdefault(links.get(one.identity.name, one.identity.name), []).append(one.identifier)
+        return found
 
     def ended(self, wanted: Changes) -> None:
         """The study is done; otherwise a batch of 20,000 studies would hold all that was mapped until its end."""

@@ -177,6 +177,15 @@ def test_a_new_patient_by_identifier():
     assert based_on(fhir) == ["ServiceRequest/7"]
 
 
+@pytest.mark.parametrize(("value", "reads"), [("P-1", []), ("P-7", ["Patient/1"])])
+def test_a_patient_by_identifier_is_read_only_where_another_is_named(value, reads):
+    """The Patient was found by the study's PatientID: that it carries it is known."""
+    patient = PATIENT | {"identifier": [*PATIENT["identifier"], {"value": "P-7"}]}
+    fhir = Server(patient, order() | {"subject": {"identifier": {"value": value}}})
+    synced(fhir, of())
+    assert (based_on(fhir), fhir.read_) == (["ServiceRequest/7"], reads)
+
+
 def test_each_request_that_the_study_answers():
     """RequestAttributesSequence has an accession number of its own for each; one that is broken is told."""
     request = [{"00080050": {"vr": "SH", "Value": [number]}} for number in ("A-2", "A-1", "A" * 17)]
