@@ -63,6 +63,9 @@ class OpenTelemetry(Telemetry):
         )
         self._entries = meter.create_counter(f"{NAME}.entries", "{entry}", "Change feed entries by Fate")
         self._invalid_tags = meter.create_counter(f"{NAME}.invalid_tags", "{tag}", "Optional tags that were left out")
+        self._codings = meter.create_counter(
+            f"{NAME}.codings_without_system", "{coding}", "Codings written that have no system, by Element"
+        )
         self._rows = meter.create_counter(f"{NAME}.error_rows", "{row}", "Rows written, by error Table")
         self._carried = meter.create_gauge(f"{NAME}.carried", "{entry}", "Entries that wait for a later tick")
         self._lag_entries = meter.create_gauge(f"{NAME}.lag.entries", "{entry}", "Sequence numbers behind the feed")
@@ -130,6 +133,8 @@ class OpenTelemetry(Telemetry):
                 self._entries.add(getattr(result, fate), {"Fate": fate})
             self._invalid_tags.add(result.invalid_tags)
             self._carried.set(result.carried)
+            for element, codings in result.codings_without_system.items():
+                self._codings.add(codings, {"Element": element})
             for table, rows in result.recorded.items():
                 self._rows.add(rows, {"Table": table.value})
 

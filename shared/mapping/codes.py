@@ -1,5 +1,6 @@
 """Coded entries (PS3.3 8.8, Basic Coded Entry) -> CodeableConcept."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -7,7 +8,9 @@ from typing import Any
 
 from shared.mapping.converters import MappingOptions
 from shared.mapping.dicom_json import Tag, items_of, read
+from shared.mapping.held import as_list
 from shared.mapping.text import InvalidValueError, each
+from shared.model.fhir import Resource
 
 _CODES = tuple(map(Tag.of, ("(0008,0100) CodeValue", "(0008,0119) LongCodeValue", "(0008,0120) URNCodeValue")))
 _SCHEME = Tag.of("(0008,0102) CodingSchemeDesignator")
@@ -103,3 +106,37 @@ def _system(item: Mapping[str, Any], schemes: Schemes) -> str | None:
     designator = read(item, _SCHEME) or ""
     uid = read(item, _SCHEME_UID)
     return SYSTEMS.get(designator) or (f"urn:oid:{uid}" if uid else schemes.get(designator))
+
+
+CODED = (
+    "ImagingStudy.procedureCode",
+    "ImagingStudy.reasonCode",
+    "ImagingStudy.series.bodySite",
+    "Observation.bodySite",
+    "Observation.component",
+)
+"""Elements whose codes are the sender's."""
+
+
+def codings_without_system(resource: Resource | None) -> Counter[str]:
+    """How many there are, by the element: nobody can tell which code system's code it is."""
+    found: Counter[str] = Counter()
+    if resource is None:
+        return found
+    for path in CODED:
+        kind, *names = path.split(".")
+        if resource["resourceType"] == kind:
+            values: list[Any] = [resource]
+            for name in names:
+                values = [one for value in values if isinstance(value, dict) for one in as_list(value.get(name, []))]
+            found[path] = sum(map(_without_system, values))
+    return +found
+
+
+def _without_system(value: Any) -> int:
+    if isinstance(value, list):
+        return sum(map(_without_system, value))
+    if not isinstance(value, dict):
+        return 0
+    is_one = isinstance(value.get("code"), str) and "system" not in value
+    return is_one + sum(_without_system(one) for one in value.values() if isinstance(one, dict | list))

@@ -1,5 +1,6 @@
 """What the ticks did, kept for the status, the health and the plots: bounded, however long the app runs."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -75,6 +76,8 @@ class Journal:
     failing_since: datetime | None = None
     unwritten_since: datetime | None = None
     durations: Mapping[Outcome, TickDurations] = field(default_factory=dict)
+    codings_without_system: Mapping[str, int] = field(default_factory=dict)
+    """Those that were written, of all ticks, by FHIR element."""
 
     def is_repeated_by(self, record: TickRecord, seconds: float) -> bool:
         """Whether the tick need not be written: it found nothing to do, nor did the last written one, just before."""
@@ -103,7 +106,12 @@ class Journal:
             failing_since=self._failing_since(record),
             unwritten_since=self._unwritten_since(record),
             durations={**self.durations, record.outcome: durations},
+            codings_without_system=self._codings(record),
         )
+
+    def _codings(self, record: TickRecord) -> dict[str, int]:
+        more = record.result.codings_without_system if record.result else {}
+        return dict(Counter(self.codings_without_system) + Counter(more))
 
     def _still_ticks(self, record: TickRecord) -> int:
         if record.stood_still or record.outcome is Outcome.STANDSTILL:

@@ -37,6 +37,8 @@ class BatchResult(Counts):
     """Why the feed was not read to its end, None if it was."""
     recorded: Mapping[ErrorTable, int] = field(default_factory=dict)
     """Rows written, by error table."""
+    codings_without_system: Mapping[str, int] = field(default_factory=dict)
+    """Codings written that have no `system`, by FHIR element."""
     brought_on: bool = True
     """Whether a study was synced or is carried, a row was written, or the next tick reads further on."""
     waiting: int = 0

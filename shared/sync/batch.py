@@ -83,7 +83,14 @@ def sum_of(results: Sequence[BatchResult]) -> BatchResult:
     outcome = Outcome.SYNCED if total.entries else Outcome.IDLE
     recorded = sum((Counter(result.recorded) for result in results), Counter[ErrorTable]())
     brought_on = any(result.brought_on for result in results)
-    return replace(total, outcome=outcome, recorded=dict(recorded), brought_on=brought_on)
+    codings = sum((Counter(result.codings_without_system) for result in results), Counter[str]())
+    return replace(
+        total,
+        outcome=outcome,
+        recorded=dict(recorded),
+        codings_without_system=dict(codings),
+        brought_on=brought_on,
+    )
 
 
 def run_slice(
@@ -155,5 +162,6 @@ def _result(plan: Plan, progress: Progress, end: SliceEnd, fhir_calls: int) -> B
         waiting_studies=len(carried_studies),
         read_through=end.but_settling.read_through,
         but_settling=end.but_settling.watermark,
+        codings_without_system=dict(progress.codings_without_system),
     )
     return counts.added_to(result)

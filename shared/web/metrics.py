@@ -14,6 +14,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from shared.mapping.codes import CODED
 from shared.model.journal import Journal
 from shared.model.outcome import DURATION_BUCKETS, Outcome, TickDurations
 from shared.sync.status.snapshot import SYSTEMS, State
@@ -113,6 +114,12 @@ def _of_the_ticks(journal: Journal) -> Iterable[Metric]:
     tags, calls = journal.totals.get("invalid_tags", 0), journal.totals.get("fhir_calls", 0)
     yield CounterMetricFamily("dicom_cast_invalid_tags", "Optional tags that were left out", value=tags)
     yield CounterMetricFamily("dicom_cast_fhir_calls", "HTTP requests to the FHIR server", value=calls)
+    codings = CounterMetricFamily(
+        "dicom_cast_codings_without_system", "Codings written that have no system", labels=["element"]
+    )
+    for element in CODED:
+        codings.add_metric([element], journal.codings_without_system.get(element, 0))
+    yield codings
     if journal.last:
         yield _gauge("dicom_cast_last_tick_duration_seconds", "Of the last tick", journal.last.duration_seconds)
     if journal.well_at:

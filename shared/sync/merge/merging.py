@@ -35,6 +35,7 @@ from shared.mapping.transaction import (
 from shared.mapping.undecided import is_undecided, without_dissent
 from shared.model.fhir import Resource
 from shared.sync.map.mapped_entries import Changes, newcomers, without_missing
+from shared.sync.merge.codings import CodingsWithoutSystem
 from shared.sync.merge.gone_instances import GoneInstances
 from shared.sync.merge.lookup import Lookup, Search
 from shared.sync.merge.orders import Orders
@@ -59,6 +60,7 @@ class StudyMerger:
         self.orders = Orders(ports, self._lookup, self.options)
         self.patients = PatientLinks(self._lookup, ports.feed_order, self.options)
         self.gone = GoneInstances(partition)
+        self.codings = CodingsWithoutSystem()
         self._merge_options = {"counted": self.options.extended, "series_endpoint": self.options.series_endpoint}
 
     def searches(self, wanted: Changes) -> list[Search]:
@@ -125,6 +127,7 @@ class StudyMerger:
         writes = linked_to(
             [*writes, *observation_writes(self._lookup, self.options, study, wanted, read, links)], study
         )
+        self.codings.note(uid, base, merged, writes)
         for former in self._moved(study, wanted):
             writes += self._writes(former)
             self.gone.note_renamed(former.study_instance_uid, uid)

@@ -1,5 +1,6 @@
 """Works through the studies of a batch: each is synced, tried again, carried to a later tick, or given up."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -53,6 +54,7 @@ class Progress:
 
     counts: Counts = field(default_factory=Counts)
     studies_written: int = 0
+    codings_without_system: Counter[str] = field(default_factory=Counter)
     carried: list[ChangeFeedEntry] = field(default_factory=list)
     unfinished: list[Study] = field(default_factory=list)
     outage: OutageError | None = None
@@ -234,6 +236,7 @@ class StudyQueue:
         synced = {"written" if result.wrote else "unchanged": len(study.entries) - failed}
         self._progress.counts += Counts(studies=1, failed=failed, invalid_tags=left_out, **synced)
         self._progress.studies_written += result.wrote
+        self._progress.codings_without_system.update(result.codings_without_system)
         self._show_progress(self._progress.done)
 
     def _suspect_outage(self, error: TransientError) -> None:

@@ -1,7 +1,7 @@
 """One mapped study on its way through a batch, and its outcome."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from shared.errors import TransientError
 from shared.mapping.resources import MappedInstance
@@ -27,6 +27,8 @@ class StudyResult:
     failures: tuple[FailedEntry, ...] = ()
     untrue: frozenset[str] = frozenset()
     gone: frozenset[InstanceIdentity] = frozenset()
+    codings_without_system: Mapping[str, int] = field(default_factory=dict)
+    """How many were written, by element."""
 
     @property
     def is_fallen(self) -> bool:
@@ -62,7 +64,9 @@ class Task:
         untrue = self.merger.patients.untrue(self.changes) | self.merger.orders.untrue(uid)
         untrue |= self.merger.gone.untrue(uid)
         self.merger.patients.ended(self.changes)
-        return StudyResult(wrote, failures, frozenset(untrue - {failure.exception for failure in failures}), gone)
+        without_system = self.merger.codings.of(uid)
+        still_true = {failure.exception for failure in failures}
+        return StudyResult(wrote, failures, frozenset(untrue - still_true), gone, without_system if wrote else {})
 
 
 def _still_true(

@@ -113,7 +113,14 @@ def test_a_study_in_a_thread_of_its_own_is_part_of_the_tick(sdk):
 def test_a_tick_is_counted_as_its_record_says(sdk):
     """Entries by fate, rows by table, the lag; a tick that did not get the lease has no duration."""
     result = BatchResult(
-        Outcome.SYNCED, Watermark(9), written=5, failed=2, invalid_tags=3, carried=4, recorded={ErrorTable.FHIR: 2}
+        Outcome.SYNCED,
+        Watermark(9),
+        written=5,
+        failed=2,
+        invalid_tags=3,
+        carried=4,
+        recorded={ErrorTable.FHIR: 2},
+        codings_without_system={"ImagingStudy.reasonCode": 6},
     )
     for record in (
         TickRecord(NOW, 1.5, Outcome.SYNCED, result, lag=Lag(7, 60.0)),
@@ -133,6 +140,7 @@ def test_a_tick_is_counted_as_its_record_says(sdk):
         ("dicom_cast.entries", "failed"): 2,
         ("dicom_cast.invalid_tags",): 3,
         ("dicom_cast.carried",): 4,
+        ("dicom_cast.codings_without_system", "ImagingStudy.reasonCode"): 6,
         ("dicom_cast.error_rows", ErrorTable.FHIR.value): 2,
         ("dicom_cast.lag.entries",): 7,
         ("dicom_cast.lag.seconds",): 60.0,

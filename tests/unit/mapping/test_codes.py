@@ -3,7 +3,7 @@
 import pytest
 from pydicom.sr._snomed_dict import mapping
 
-from shared.mapping.codes import SYSTEMS, codeable_concepts
+from shared.mapping.codes import SYSTEMS, codeable_concepts, codings_without_system
 from shared.mapping.converters import MappingOptions
 from shared.mapping.dose.mapped_report import map_dose_report
 from shared.mapping.resources import StudyMapper
@@ -31,6 +31,26 @@ CONCEPTS = [
     ("a code without a meaning",                 item(code="X1", scheme="LN"),                             {"system": "http://loinc.org", "code": "X1"}, None),
     ("a meaning without a code",                 item(meaning="Pain"),                                     None, "Pain"),
 ]  # fmt: skip
+
+
+NONE, OWN = {"system": "urn:x", "code": "1"}, {"code": "1", "display": "Own"}
+WITHOUT_SYSTEM = [
+    # rule                                  resource                                                                               counted
+    ("nothing is there",                    None,                                                                                  {}),
+    ("each coding of a list",               {"resourceType": "ImagingStudy", "procedureCode": [{"coding": [OWN, NONE]}, {"coding": [OWN]}]}, {"ImagingStudy.procedureCode": 2}),
+    ("a Coding of a series",                {"resourceType": "ImagingStudy", "series": [{"bodySite": OWN}, {"bodySite": NONE}, {}]}, {"ImagingStudy.series.bodySite": 1}),
+    ("a display is no code",                {"resourceType": "ImagingStudy", "series": [{"bodySite": {"display": "Own"}}]},        {}),
+    ("a value of a component",              {"resourceType": "Observation", "component": [{"code": {"coding": [NONE]}, "valueCodeableConcept": {"coding": [OWN]}}]}, {"Observation.component": 1}),
+    ("another's element is none of ours",   {"resourceType": "ImagingStudy", "interpreter": [OWN], "procedureCode": "no list"},    {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("resource", "counted"), [row[1:] for row in WITHOUT_SYSTEM], ids=[row[0] for row in WITHOUT_SYSTEM]
+)
+def test_codings_without_a_system(resource, counted):
+    """By the element, never by the code."""
+    assert codings_without_system(resource) == counted
 
 
 def test_a_retired_snomed_code_is_told_by_its_present_one_too():

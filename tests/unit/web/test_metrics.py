@@ -11,6 +11,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from shared.errors import FhirRefusedError, OutageError
+from shared.mapping.codes import CODED
 from shared.mapping.converters import MappingOptions
 from shared.model.audit import Kind, OneStudy
 from shared.model.outcome import DURATION_BUCKETS, TickDurations
@@ -25,6 +26,8 @@ from tests.unit.sync.audited import World, many
 
 DOCS = Path(__file__).parents[3] / "docs"
 OPTIONS = BatchOptions(MappingOptions("https://dicom.example.org"), size=100)
+_CODE = {"00080100": {"vr": "SH", "Value": ["X1"]}, "00080102": {"vr": "SH", "Value": ["99OWN"]}}
+SITES_OWN = {"vr": "SQ", "Value": [_CODE]}
 OF_PROMETHEUS = {"up": {"job", "instance"}}
 """What Prometheus itself says of each target."""
 OF_THE_SCRAPE = {"job", "instance"}
@@ -74,6 +77,17 @@ def test_what_a_tick_did_is_counted_by_its_outcome():
     assert by(found, "dicom_cast_ticks_total", "outcome") == ticks
     assert by(found, "dicom_cast_tick_duration_seconds_count", "outcome") == ticks
     assert found["dicom_cast_watermark_sequence",] == 2
+
+
+def test_codings_without_a_system_are_counted_by_their_element():
+    """As often as they are written; what stands there, or a second run finds, is not told again."""
+    fakes = synced(*(entry(n, instance=f"1.2.9.{n}", t00081032=SITES_OWN) for n in (1, 2)))
+    expected = dict.fromkeys(CODED, 0) | {"ImagingStudy.procedureCode": 1}
+    assert by(exposed(fakes), "dicom_cast_codings_without_system_total", "element") == expected
+    fakes.feed.held += (entry(3, instance="1.2.9.3", t00081032=SITES_OWN), entry(4, study="1.9", t00081032=SITES_OWN))
+    tick(fakes, OPTIONS, OutageLog(fakes.now))
+    expected |= {"ImagingStudy.procedureCode": 2}
+    assert by(exposed(fakes), "dicom_cast_codings_without_system_total", "element") == expected
 
 
 def test_a_tick_that_failed_is_counted():
