@@ -1,8 +1,8 @@
 """BodyPartExamined (0018,0015): its defined terms -> SNOMED CT, as PS3.16 Annex L (table L-1) has them side by side.
 
-Terms and meanings are the table's (2026b); the codes are those that PS3.16's context groups have for the meaning, as
-pydicom ships them. Of 345 terms these are the ones on which another reading of the table (BodyPart of
-weasis-dicom-tools) agrees, and CHEST. The others are left without a code.
+Terms and meanings are the table's (2026b, HL7's DICOM terminology guide). Of its 345 terms these are the ones for
+which two of three readings have the same code, and none another: that of PS3.16's context groups for the meaning, as
+pydicom ships them; BodyPart of weasis-dicom-tools; Anatomy of PixelMed. The others are left without a code.
 """
 
 from collections.abc import Mapping
@@ -50,6 +50,8 @@ APPENDIX 66754008 Appendix
 ARTERY 51114001 Artery
 ASCAORTA 54247002 Ascending aorta
 ASCENDINGCOLON 9040008 Ascending colon
+ATLANTOAXIAL 62555009 Atlantal-axial joint
+ATLANTOOCCIPITAL 20292002 Atlanto-occipital joint
 AXILLA 91470000 Axilla
 AXILLARYA 67937003 Axillary Artery
 AXILLARYV 68705008 Axillary vein
@@ -68,8 +70,12 @@ BRONCHUS 955009 Bronchus
 BULB 21479005 Carotid bulb
 BUTTOCK 46862004 Buttock
 CALCANEUS 80144004 Calcaneus
+CALF 53840002 Calf of leg
+CARDIOVASCSYS 113257007 Cardiovascular system
 CAROTID 69105007 Carotid Artery
+CARPUS 8205005 Carpus
 CCA 32062004 Common carotid artery
+CELIACA 57850000 Celiac artery
 CEPHALICV 20699002 Cephalic vein
 CEREBELLUM 113305005 Cerebellum
 CEREBHEMISPHERE 372073000 Cerebral hemisphere
@@ -81,6 +87,7 @@ CHEEK 60819002 Cheek
 CHEST 816094009 Chest
 CHESTABDOMEN 416550000 Chest and Abdomen
 CHESTABDPELVIS 416775004 Chest, Abdomen and Pelvis
+CHOROIDPLEXUS 80621003 Choroid plexus
 CIRCLEOFWILLIS 11279006 Circle of Willis
 CLAVICLE 51299004 Clavicle
 COCCYX 64688005 Coccyx
@@ -93,8 +100,9 @@ CORONARYARTERY 41801008 Coronary artery
 CORONARYSINUS 90219004 Coronary sinus
 CSPINE 122494005 Cervical spine
 CTSPINE 1217257000 Cervico-thoracic spine
-DESCAORTA 32672002 Descending aorta
+CULDESAC 53843000 Rectouterine pouch
 DESCENDINGCOLON 32622004 Descending colon
+DIGIT 82680008 Digit
 DUODENUM 38848004 Duodenum
 EAC 84301002 External auditory canal
 EAR 117590005 Ear
@@ -125,9 +133,15 @@ FLANK 58602004 Flank
 FONTANEL 79361005 Fontanel of skull
 FOOT 56459004 Foot
 FOREARM 14975008 Forearm
+FOREFETLOCK 13190002 Fetlock of forelimb
+FOREFOOT 419176008 Forefoot
+FORENAVICULAR 30518006 Navicular of forefoot
+FOREPASTERN 31329001 Pastern of forefoot
+FRONTALSINUS 55060009 Frontal sinus
 GALLBLADDER 28231008 Gallbladder
 GASTRICV 110568007 Gastric vein
 GENICULARA 128559007 Genicular artery
+GESTSAC 300571009 Gestational sac
 GSV 60734001 Great saphenous vein
 HAND 85562004 Hand
 HEAD 69536005 Head
@@ -135,6 +149,10 @@ HEADNECK 774007 Head and Neck
 HEART 80891009 Heart
 HEPATICA 76015000 Hepatic artery
 HEPATICV 8993003 Hepatic vein
+HINDFETLOCK 113351006 Fetlock of hindlimb
+HINDFOOT 416804009 Hindfoot
+HINDNAVICULAR 75772009 Navicular of hindfoot
+HINDPASTERN 18525008 Pastern of hindfoot
 HIP 24136001 Hip joint
 HUMERUS 85050009 Humerus
 HYPOGASTRIC 11708003 Hypogastric region
@@ -163,6 +181,7 @@ LARGEINTESTINE 14742008 Large intestine
 LARYNX 4596009 Larynx
 LATRIUM 82471001 Left atrium
 LATVENTRICLE 66720007 Lateral Ventricle
+LEGS 42694008 All legs
 LFEMORALA 113270003 Left femoral artery
 LHEPATICV 273202007 Left hepatic vein
 LHYPOCHONDRIAC 133945003 Left hypochondriac region
@@ -173,6 +192,7 @@ LLQ 68505006 Left lower quadrant of abdomen
 LLUMBAR 1017210004 Left lumbar region
 LOWERLEG 30021000 Lower leg
 LOWERLIMB 61685007 Lower limb
+LPORTALV 70253006 Left portal vein
 LPULMONARYA 50408007 Left pulmonary artery
 LSPINE 122496007 Lumbar spine
 LSSPINE 1217253001 Lumbo-sacral spine
@@ -190,7 +210,10 @@ MCA 17232002 Middle cerebral artery
 MEDIASTINUM 72410000 Mediastinum
 MESENTRICA 86570000 Mesenteric artery
 MESENTRICV 128583004 Mesenteric vein
+METACARPUS 36455000 Metacarpus
+METATARSUS 280711000 Metatarsus
 MIDHEPATICV 273099000 Middle hepatic vein
+MORISONSPOUCH 243977002 Morisons pouch
 MOUTH 123851003 Mouth
 NASOPHARYNX 360955006 Nasopharynx
 NECK 45048000 Neck
@@ -214,6 +237,7 @@ PATELLA 64234005 Patella
 PCA 70382005 Posterior cerebral artery
 PELVIS 816092008 Pelvis
 PELVISLOWEXTREMT 1231522001 Pelvis and lower extremities
+PENILEA 282044005 Penile artery
 PENIS 18911002 Penis
 PERINEUM 38864007 Perineum
 PERONEALA 8821006 Peroneal artery
@@ -247,6 +271,7 @@ RIB 113197003 Rib
 RINGUINAL 37117007 Right inguinal region
 RLQ 48544008 Right lower quadrant of abdomen
 RLUMBAR 1017211000 Right lumbar region
+RPORTALV 73931004 Right portal vein
 RPULMONARYA 78480002 Right pulmonary artery
 RSUPPULMONARYV 8629005 Superior right pulmonary vein
 RUQ 50519007 Right upper quadrant of abdomen
@@ -276,6 +301,7 @@ SPLENICA 22083002 Splenic artery
 SPLENICV 35819009 Splenic vein
 SSPINE 54735007 Sacrum
 STERNUM 56873002 Sternum
+STIFLE 116010006 Stiffle
 STOMACH 69695003 Stomach
 SUBCLAVIANA 36765005 Subclavian artery
 SUBCLAVIANV 9454009 Subclavian vein
@@ -284,6 +310,8 @@ SUBMANDIBULAR 54019009 Submandibular gland
 SUPRACLAVICULAR 77621008 Supraclavicular region of neck
 SUPTHYROIDA 72021004 Superior thyroid artery
 SVC 48345005 Superior vena cava
+TAIL 18149002 Coccygeal vertrebrae
+TARSUS 108371006 Tarsus
 TESTIS 40689003 Testis
 THALAMUS 42695009 Thalamus
 THIGH 68367000 Thigh
@@ -300,22 +328,27 @@ TONGUE 21974007 Tongue
 TRACHEA 44567001 Trachea
 TRACHEABRONCHUS 110726009 Trachea and bronchus
 TRANSVERSECOLON 485005 Transverse colon
+TRUNK 22943007 Trunk
 TSPINE 122495006 Thoracic spine
+UGITRACT 62834003 Upper gastro-intestinal tract
 ULNA 23416004 Ulna
 ULNARA 44984001 Ulnar artery
 UMBILICAL 90290004 Umbilical region
 UMBILICALA 50536004 Umbilical artery
 UMBILICALV 284639000 Umbilical vein
 UPPERARM 40983000 Upper arm
+UPPERLIMB 53120007 Upper limb
 UPRURINARYTRACT 431491007 Upper urinary tract
 URETER 87953007 Ureter
 URETHRA 13648007 Urethra
+URINARYTRACT 431938005 Urinary tract
 UTERUS 35039007 Uterus
 VAGINA 76784001 Vagina
 VEIN 29092000 Vein
 VERTEBRALA 85234005 Vertebral artery
 VULVA 45292006 Vulva
 WHOLEBODY 38266002 Entire body
+WING 53036007 Wing
 WRIST 74670003 Wrist joint
 ZYGOMA 13881006 Zygoma
 """
