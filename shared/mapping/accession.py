@@ -7,7 +7,7 @@ from shared.mapping.converters import IDENTIFIER_TYPE_SYSTEM, MappingOptions
 from shared.mapping.dicom_json import Tag, read
 from shared.mapping.held import objects
 from shared.mapping.issuers import NOBODY, Issuer, issuer_of
-from shared.mapping.text import InvalidItemsError, InvalidValueError
+from shared.mapping.text import InvalidItemsError, InvalidValueError, each_once
 
 TYPE: Mapping[str, Any] = {"coding": [{"system": IDENTIFIER_TYPE_SYSTEM, "code": "ACSN"}]}
 _NUMBER = Tag.of("(0008,0050) AccessionNumber")
@@ -54,7 +54,7 @@ def orders(
             found.append(accession_identifier(options, read(request, _NUMBER), read(request, _ISSUER)))
         except InvalidValueError as error:
             rules.append(str(error))
-    told = [one for at, one in enumerate(found) if one and one not in found[:at]]
+    told = each_once(filter(None, found))
     if rules:
         raise InvalidItemsError(tuple(dict.fromkeys(rules)), told, of_tag=2)
     return told

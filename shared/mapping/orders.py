@@ -15,6 +15,7 @@ from shared.mapping.held import objects
 from shared.mapping.last_applied import mark
 from shared.mapping.merge import added, contains
 from shared.mapping.resources import Fragment
+from shared.mapping.text import each_once
 from shared.mapping.transaction import identifier_query, reference_of, value_query
 from shared.model.fhir import Resource
 
@@ -61,11 +62,11 @@ class FoundOrders:
     @classmethod
     def together(cls, found: Sequence["FoundOrders"]) -> "FoundOrders":
         """Of several numbers. What one of them leads to is not out for another."""
-        links = _each_once([one for some in found for one in some.links])
+        links = each_once(one for some in found for one in some.links)
         return cls(
             links,
             [one for some in found for one in some.out if one not in links],
-            _each_once([one for some in found for one in some.encounters]),
+            each_once(one for some in found for one in some.encounters),
         )
 
 
@@ -141,7 +142,3 @@ def _is_among(link: Resource, others: Sequence[Resource]) -> bool:
 
 def _is_ours(element: str, value: Any, ours: AbstractSet[str]) -> bool:
     return mark(element, value) in ours
-
-
-def _each_once(items: Sequence[Resource]) -> list[Resource]:
-    return [one for at, one in enumerate(items) if one not in items[:at]]

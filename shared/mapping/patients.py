@@ -7,6 +7,7 @@ from typing import Any
 from shared.mapping.converters import NAME_REPRESENTATION, MappingOptions, urn
 from shared.mapping.held import objects, text
 from shared.mapping.resources import Fragment, MappedInstance, Scope, map_scope
+from shared.mapping.text import each_once
 from shared.model.fhir import Resource
 
 _IDENTIFIER = Scope.of("Patient", element="identifier")
@@ -98,10 +99,8 @@ def combined(of_instances: Iterable[Fragment]) -> Fragment:
         statements |= statements_of(fragment)
         fills = {**fragment.fill, **fills}
     last = fragments[-1]
-    identifiers = list(last.add["identifier"][:1])
-    for one in (one for fragment in fragments for one in fragment.add["identifier"][1:]):
-        if one not in identifiers:
-            identifiers.append(one)
+    others = (one for fragment in fragments for one in fragment.add["identifier"][1:])
+    identifiers = each_once([*last.add["identifier"][:1], *others])
     return replace(last, set=_elements(statements), fill=fills, add={**last.add, "identifier": identifiers})
 
 

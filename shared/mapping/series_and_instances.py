@@ -6,7 +6,7 @@ from typing import Any
 from shared.mapping.codes import codeable_concepts
 from shared.mapping.converters import MappingOptions, spoken
 from shared.mapping.names import PersonName
-from shared.mapping.text import InvalidItemsError
+from shared.mapping.text import InvalidItemsError, each_once
 
 _SYSTEM = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
 _PERFORMER = {"coding": [{"system": _SYSTEM, "code": "PRF", "display": "performer"}]}
@@ -21,7 +21,7 @@ def performers(
     """Performers by display name only; without those that have no name, or are named twice for one function."""
     named = [(_PERFORMER, one) for one in physicians or ()] + [(_OPERATOR, one) for one in operators or ()]
     found = [{"function": function, "actor": {"display": text}} for function, one in named if (text := spoken(one))]
-    return [one for at, one in enumerate(found) if one not in found[:at]]
+    return each_once(found)
 
 
 def title(_options: MappingOptions, names: Sequence[Mapping[str, Any]] | None, document: str | None) -> str | None:

@@ -61,6 +61,15 @@ def each(items: Iterable[Any], read: Callable[[Any], Any]) -> list[Any]:
     return rest
 
 
+def each_once(items: Iterable[Any]) -> list[Any]:
+    """The items without those that equal an earlier one; they may be objects, and few of them differ."""
+    found: list[Any] = []
+    for item in items:
+        if item not in found:
+            found.append(item)
+    return found
+
+
 def text(item: Any, vr: str) -> str:
     """The item without its padding, checked against the VR's length and FHIR's characters."""
     if not isinstance(item, str):
