@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
-from shared.clients.http import Answer, HttpService
+from shared.clients.http import HttpService
+from shared.clients.http_answer import Answer
 from shared.errors import TransientError
 
 Resource = dict[str, Any]

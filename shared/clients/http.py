@@ -4,13 +4,13 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from urllib.parse import urljoin
 
 import requests
 
 from shared.clients.bounds import Bounds, body_of, bounded, pieces_of
 from shared.clients.header_times import retry_after_seconds
+from shared.clients.http_answer import Answer, Stream
 from shared.clients.http_faults import HttpFaults
 from shared.clients.session import session_by
 from shared.errors import OutageError, OutOfTimeError, TransientError
@@ -28,24 +28,6 @@ MOST_STREAMED_BYTES = 2**31
 
 # At lower levels urllib3 logs whole URLs, and the URL of a FHIR search may hold a PatientID.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP response with its whole body."""
-
-    status_code: int
-    headers: Mapping[str, str]
-    content: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """An HTTP response whose body is still to be read, in `pieces` of 128 KiB at most."""
-
-    status_code: int
-    headers: Mapping[str, str]
-    pieces: Iterator[bytes]
 
 
 Params = Mapping[str, str | Sequence[str]]

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from shared.clients.http import Answer
+from shared.clients.http_answer import Answer
 
 _DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(float_hook=Decimal)
 _ENCODER = msgspec.json.Encoder(decimal_format="number")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from local.dicom_service.instance import read_instance
 from local.samples import pydicom_files
 from shared.clients.dicom.metadata_parser import MetadataParser
-from shared.clients.http import Answer
+from shared.clients.http_answer import Answer
 from shared.mapping.converters import MappingOptions
 from shared.mapping.merge_study import merge_study
 from shared.mapping.resources import MAPPED_KEYS, StudyMapper

@@ -11,7 +11,8 @@ from shared.clients.dicom.change_feed_entry import entry_of, sequence_of, torn_e
 from shared.clients.dicom.feed_window import Window, WindowRead, checked
 from shared.clients.dicom.metadata_parser import MetadataParser
 from shared.clients.header_times import served_at
-from shared.clients.http import Answer, HttpService
+from shared.clients.http import HttpService
+from shared.clients.http_answer import Answer
 from shared.clients.json_body import json_of
 from shared.errors import FeedError, OutageError, OutOfTimeError, RefusedWindowError, TornAnswerError
 from shared.model.change_feed import FeedEntry, TornEntry

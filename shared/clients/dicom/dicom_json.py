@@ -6,7 +6,8 @@ from typing import Any
 
 import requests
 
-from shared.clients.http import Answer, HttpService, Params, Stream
+from shared.clients.http import HttpService, Params
+from shared.clients.http_answer import Answer, Stream
 from shared.clients.json_body import json_of
 from shared.errors import FeedError
 from shared.model.change_feed import DEFAULT_PARTITION

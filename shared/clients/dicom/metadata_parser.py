@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 
 import msgspec
 
-from shared.clients.http import Answer
+from shared.clients.http_answer import Answer
 from shared.clients.json_body import NOT_TAKEN, decoded, json_of
 
 _FIELDS = (

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from shared.clients.dicom.metadata_parser import MetadataParser
-from shared.clients.http import Answer, Stream
+from shared.clients.http_answer import Answer, Stream
 from shared.clients.json_body import NOT_TAKEN
 
 PART_BYTES = 2**17

@@ -4,7 +4,8 @@ import requests
 
 from shared.clients.fhir.faults import fault_of
 from shared.clients.fhir.probe import Probe
-from shared.clients.http import Answer, HttpService
+from shared.clients.http import HttpService
+from shared.clients.http_answer import Answer
 from shared.clients.json_body import json_bytes, json_of
 from shared.errors import FhirRefusedError, ForbiddenError, OverlongAnswerError, TransientError
 from shared.model.fhir import Resource

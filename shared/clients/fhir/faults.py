@@ -6,7 +6,8 @@ import requests
 
 from shared.clients.fhir.outcomes import Refusal, refusal_of
 from shared.clients.header_times import retry_after_seconds
-from shared.clients.http import TRANSIENT_STATUSES, Answer
+from shared.clients.http import TRANSIENT_STATUSES
+from shared.clients.http_answer import Answer
 from shared.clients.json_body import json_of
 from shared.errors import ConflictError, FhirRefusedError, StudyTooLargeError, ThrottledError, TransientError
 

@@ -7,7 +7,8 @@ import requests
 
 from shared.clients.fhir.answers import entries_of, page_of, written_of
 from shared.clients.fhir.outcomes import refusal_of
-from shared.clients.http import Answer, HttpService
+from shared.clients.http import HttpService
+from shared.clients.http_answer import Answer
 from shared.clients.json_body import json_bytes, json_of
 from shared.errors import DicomCastError, OutageError, TransientError
 from shared.model.fhir import Resource

@@ -7,7 +7,7 @@ from email.utils import format_datetime
 
 from shared.clients.dicom.change_feed import ChangeFeed
 from shared.clients.dicom.change_feed_reader import FeedReader
-from shared.clients.http import Answer
+from shared.clients.http_answer import Answer
 from shared.errors import OutageError
 
 NOW = datetime(2024, 5, 6, 7, 0, 0, tzinfo=UTC)

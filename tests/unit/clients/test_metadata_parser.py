@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.clients.dicom.metadata_parser import MetadataParser
-from shared.clients.http import Answer
+from shared.clients.http_answer import Answer
 from shared.clients.json_body import json_bytes
 
 KEEP = frozenset({"00080060", "00100010", "00200013"})

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.clients.dicom.metadata_parser import MetadataParser
 from shared.clients.dicom.metadata_stream import streamed_instances
-from shared.clients.http import Answer, Stream
+from shared.clients.http_answer import Answer, Stream
 
 KEEP = frozenset({"00080018", "00080060", "0040A730"})
 PART = 200

@@ -13,7 +13,7 @@ from shared.clients.dicom.change_feed import ChangeFeed
 from shared.clients.dicom.change_feed_reader import FeedReader
 from shared.clients.dicom.dicomweb import DicomWeb
 from shared.clients.dicom.study_list import StudyList
-from shared.clients.http import Answer, Stream
+from shared.clients.http_answer import Answer, Stream
 from shared.errors import DicomCastError, FeedError
 from shared.model.change_feed import DEFAULT_PARTITION
 from shared.model.watermark import Watermark

@@ -3,7 +3,7 @@
 import json
 from urllib.parse import urlsplit
 
-from shared.clients.http import Answer
+from shared.clients.http_answer import Answer
 
 BASE = "http://fhir.example.org/r4"
 
