@@ -1,4 +1,4 @@
-"""Accession numbers (0008,0050), each with the system of who assigned it (0008,0051)."""
+"""Accession numbers (0008,0050), each with the system of its issuer (0008,0051)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,9 +18,10 @@ _OURS = ({"type", "value"}, {"type", "system", "value"})
 def accession_identifier(
     options: MappingOptions, number: str | None, issuers: Sequence[Mapping[str, Any]] | None
 ) -> dict[str, Any] | None:
-    """`issuers`: None where the instance names none, which is when the setting's system holds; empty: it is broken.
+    """The identifier of an accession number; None without a number.
 
-    Raises InvalidItemsError, which has the number without a system: whoever gave it may be another than the setting's.
+    `issuers`: None if the instance names none, so that the setting's system is used; empty if the sequence is invalid.
+    Raises InvalidItemsError with the number without a system, as its issuer may not be the setting's.
     """
     if number is None:
         return None
@@ -41,9 +42,9 @@ def orders(
     issuers: Sequence[Mapping[str, Any]] | None,
     requests: Sequence[Mapping[str, Any]] | None,
 ) -> list[dict[str, Any]]:
-    """Of the orders that the study answers: its own accession number, and that of each request (PS3.3 10.6).
+    """The identifiers of the orders that the study fulfils: its own accession number, and each request's (PS3.3 10.6).
 
-    A number whose issuer is broken leads to no order: it may be another hospital's. Raises InvalidItemsError.
+    A number with an invalid issuer is left out, as it may be another hospital's. Raises InvalidItemsError.
     """
     if not options.links_orders:
         return []
@@ -54,16 +55,16 @@ def orders(
             found.append(accession_identifier(options, read(request, _NUMBER), read(request, _ISSUER)))
         except InvalidValueError as error:
             rules.append(str(error))
-    told = each_once(filter(None, found))
+    identifiers = each_once(filter(None, found))
     if rules:
-        raise InvalidItemsError(tuple(dict.fromkeys(rules)), told, of_tag=2)
-    return told
+        raise InvalidItemsError(tuple(dict.fromkeys(rules)), identifiers, of_tag=2)
+    return identifiers
 
 
 def _sound(
     options: MappingOptions, number: str | None, issuers: Sequence[Mapping[str, Any]] | None
 ) -> dict[str, Any] | None:
-    """None where the issuer is broken, which the identifier's own row tells."""
+    """None if the issuer is invalid, which the identifier's own row reports."""
     try:
         return None if issuers == [] else accession_identifier(options, number, issuers)
     except InvalidItemsError:
@@ -71,23 +72,23 @@ def _sound(
 
 
 def systems_of(options: MappingOptions) -> frozenset[str]:
-    """Those that the settings name."""
+    """The systems of accession numbers that the settings name."""
     return frozenset({options.accession_system, *options.accession_issuers.values()} - {""})
 
 
 def is_accession(identifier: Mapping[str, Any]) -> bool:
-    """Whether it has the shape of ours before there were systems: the type ACSN and a value, and no system."""
+    """Whether the identifier has the shape that early releases wrote: the type ACSN and a value, and no system."""
     return identifier.keys() == {"type", "value"} and is_of_type_accession(identifier)
 
 
 def has_our_shape(identifier: Mapping[str, Any]) -> bool:
-    """Whether it has the shape of ours: as above, or with a system, an assigner's name."""
+    """Whether the identifier has the shape that the app writes: type, value, and perhaps a system and an assigner."""
     assigner = identifier.get("assigner", {"display": ""})
     is_named = isinstance(assigner, dict) and assigner.keys() == {"display"}
     return identifier.keys() - {"assigner"} in _OURS and is_named and is_of_type_accession(identifier)
 
 
 def is_of_type_accession(identifier: Mapping[str, Any]) -> bool:
-    """Whether its type is ACSN."""
+    """Whether the identifier's type is ACSN."""
     type_ = identifier.get("type")
     return isinstance(type_, dict) and any(one.get("code") == "ACSN" for one in objects(type_.get("coding")))

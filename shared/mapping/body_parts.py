@@ -10,7 +10,7 @@ from functools import cache
 
 
 def code_of(term: str) -> str | None:
-    """The SNOMED CT code; None where the term has none that is sure, or is none of the standard's."""
+    """The SNOMED CT code; None if the table has none for the term, or if the term is not in the standard."""
     return codes().get(term)
 
 

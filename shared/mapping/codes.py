@@ -18,7 +18,7 @@ _SCHEME_UID = Tag.of("(0008,010C) CodingSchemeUID")
 _MEANING = Tag.of("(0008,0104) CodeMeaning")
 
 _QUALIFIERS = frozenset({_SCHEME.key, _SCHEME_UID.key, "00080103", "00080105", "00080106", "0008010F", "00080117"})
-"""Of a code: its scheme, that one's version, the context group it was chosen from. Without a code they name nothing."""
+"""Attributes that only qualify a code: its scheme, the scheme's version, the context group it was chosen from."""
 
 SYSTEMS: Mapping[str, str] = {
     "DCM": "http://dicom.nema.org/resources/ontology/DCM",
@@ -41,13 +41,13 @@ SYSTEMS: Mapping[str, str] = {
 
 
 Schemes = Mapping[str, str]
-"""The systems of designators that are none of the standard's."""
+"""The systems of coding schemes that the standard does not have, by designator."""
 
 
 def schemes_of(options: MappingOptions, identified: Sequence[Mapping[str, Any]] | None) -> Schemes:
-    """Of an instance: what the settings say of a designator, and before them what the instance says.
+    """The schemes of an instance: its own, and those of the settings for other designators.
 
-    `identified`: the items of CodingSchemeIdentificationSequence (PS3.3 C.12.1.1.1); a broken one identifies nothing.
+    `identified`: the items of CodingSchemeIdentificationSequence (PS3.3 C.12.1.1.1); invalid ones are ignored.
     """
     found = dict(options.coding_schemes)
     for item in identified or ():
@@ -61,8 +61,8 @@ def schemes_of(options: MappingOptions, identified: Sequence[Mapping[str, Any]] 
 def codeable_concepts(items: Sequence[Mapping[str, Any]], schemes: Schemes | None = None) -> list[dict[str, Any]]:
     """One CodeableConcept per item. A scheme of the site's own has no system unless its item, or `schemes`, names it.
 
-    A scheme without a code is as good as an empty item: the designator belongs to the code (PS3.3 8.8, type 1C), and
-    worklists fill it in where an order has none. Raises InvalidItemsError, which has those of the sound items.
+    An item with a scheme and no code is ignored: the designator belongs to the code (PS3.3 8.8, type 1C), and worklists
+    write it even if an order has no code. Raises InvalidItemsError with the concepts of the valid items.
     """
     concept = partial(_codeable_concept, schemes or {})
     return each([item for item in items if not _is_scheme_alone(item)], concept)
@@ -93,7 +93,7 @@ def _codeable_concept(schemes: Schemes, item: Mapping[str, Any]) -> dict[str, An
 
 
 def _in_snomed_ct(system: str | None, code: str) -> list[dict[str, str]]:
-    """The coding of what a retired code is called now; its meaning there may be worded otherwise, and is not said."""
+    """The SNOMED CT coding for a retired code, without a display, as the meaning may be worded differently there."""
     if system != SYSTEMS["SRT"]:
         return []
     from shared.mapping.snomed_rt import codes  # noqa: PLC0415 most archives have none
@@ -115,11 +115,11 @@ CODED = (
     "Observation.bodySite",
     "Observation.component",
 )
-"""Elements whose codes are the sender's."""
+"""Elements with the sender's codes."""
 
 
 def codings_without_system(resource: Resource | None) -> Counter[str]:
-    """How many there are, by the element: nobody can tell which code system's code it is."""
+    """The number of codings without a system, by element: nobody can tell which code system they are from."""
     found: Counter[str] = Counter()
     if resource is None:
         return found

@@ -1,7 +1,7 @@
 """The orders (ServiceRequests) that carry a study's accession numbers -> ImagingStudy.basedOn and encounter.
 
-One that a number leads to without doubt is linked; what of ours is linked and should not be goes, what others linked
-stays.
+A study is linked to an order that a number leads to without doubt. Our link to any other order is removed; what others
+have linked stays.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,23 +24,23 @@ BASED_ON, ENCOUNTER = "basedOn", "encounter"
 
 @dataclass(frozen=True, slots=True)
 class OrderNumber:
-    """An accession number by which an order is looked up; `system` is empty where it has none."""
+    """An accession number by which an order is looked up; `system` is empty if it has none."""
 
     system: str
     value: str
 
     @classmethod
     def of(cls, identifier: Mapping[str, Any]) -> "OrderNumber":
-        """The one that an identifier is."""
+        """The order number of an identifier."""
         return cls(identifier.get("system", ""), identifier["value"])
 
     @property
     def query(self) -> str:
-        """The search for orders that may carry it."""
+        """The search for orders that may have the number."""
         return identifier_query(self.system, self.value) if self.system else value_query(self.value)
 
     def is_carried_by(self, order: Resource) -> bool:
-        """Whether the order says so: by number and system; where no system is known its type must be ACSN."""
+        """Whether the order has the number with this system; without a known system, with the type ACSN."""
         same = [one for one in objects(order.get("identifier")) if one.get("value") == self.value]
         if self.system:
             return any(one.get("system") == self.system for one in same)
@@ -51,8 +51,8 @@ class OrderNumber:
 class FoundOrders:
     """What the numbers lead to.
 
-    `links`: references to write. `out`: references of ours that these numbers do not lead to, or not any more.
-    `encounters`: those of the orders that are linked, each once.
+    `links`: references to write. `out`: references that these numbers do not lead to any more, to be removed if ours.
+    `encounters`: the encounters of the linked orders, each once.
     """
 
     links: Sequence[Resource] = ()
@@ -60,8 +60,8 @@ class FoundOrders:
     encounters: Sequence[Resource] = ()
 
     @classmethod
-    def together(cls, found: Sequence["FoundOrders"]) -> "FoundOrders":
-        """Of several numbers. What one of them leads to is not out for another."""
+    def union(cls, found: Sequence["FoundOrders"]) -> "FoundOrders":
+        """What several numbers lead to. What one of them leads to is not removed because of another."""
         links = each_once(one for some in found for one in some.links)
         return cls(
             links,
@@ -70,13 +70,13 @@ class FoundOrders:
         )
 
 
-def orders_said(fragments: Sequence[Fragment]) -> dict[OrderNumber, Mapping[str, Any]]:
-    """The numbers that instances of a study say, with the identifier of each."""
+def order_numbers(fragments: Sequence[Fragment]) -> dict[OrderNumber, Mapping[str, Any]]:
+    """The order numbers in a study's fragments, each with its identifier."""
     return {OrderNumber.of(one): one for fragment in fragments for one in fragment.orders}
 
 
 def order_link(order: Resource) -> Resource:
-    """A literal reference to it."""
+    """A literal reference to the order."""
     return {"reference": reference_of(order)}
 
 
@@ -86,18 +86,18 @@ def logical_link(identifier: Mapping[str, Any]) -> Resource:
 
 
 def encounter_of(order: Resource) -> Resource | None:
-    """A reference that can stand elsewhere; one to what the order contains cannot."""
-    told = order.get(ENCOUNTER)
-    if not isinstance(told, dict):
+    """The order's reference to its encounter; None if it has none, or one that leads to a contained resource."""
+    encounter = order.get(ENCOUNTER)
+    if not isinstance(encounter, dict):
         return None
-    link = {name: told[name] for name in ("reference", "identifier") if name in told}
+    link = {name: encounter[name] for name in ("reference", "identifier") if name in encounter}
     if not link or str(link.get("reference", "")).startswith("#"):
         return None
     return None if authored.rule_broken("ImagingStudy", ENCOUNTER, link) else link
 
 
 def with_orders(study: Resource, found: FoundOrders, ours: AbstractSet[str], *, is_all: bool) -> Resource:
-    """The study based on these orders. `ours`: marks of what we wrote. `is_all`: no instance says another number."""
+    """The study linked to these orders. `ours`: marks of what we wrote. `is_all`: no instance has another number."""
     held = study.get(BASED_ON, [])
     left = [one for one in held if not (_is_ours(BASED_ON, one, ours) and _is_out(one, found, is_all=is_all))]
     links = added(left, found.links)
@@ -111,7 +111,7 @@ def with_orders(study: Resource, found: FoundOrders, ours: AbstractSet[str], *, 
 
 
 def order_marks(study: Resource, before: Resource | None, found: FoundOrders) -> set[str]:
-    """The marks of what `with_orders` has written: it did not stand there before."""
+    """The marks of what `with_orders` has added to the study."""
     held = before or {}
     links = [one for one in found.links if one in study.get(BASED_ON, ()) and one not in held.get(BASED_ON, ())]
     encounters = [one for one in found.encounters if one == study.get(ENCOUNTER) != held.get(ENCOUNTER)]
@@ -119,7 +119,7 @@ def order_marks(study: Resource, before: Resource | None, found: FoundOrders) ->
 
 
 def _put_encounter(study: Resource, found: FoundOrders, ours: AbstractSet[str]) -> None:
-    """Filled where the orders name one; ours goes where they name none, or several."""
+    """Sets the encounter if the orders name exactly one and it is ours to set; else removes ours."""
     held = study.get(ENCOUNTER)
     is_ours = held is not None and _is_ours(ENCOUNTER, held, ours)
     if held is not None and not is_ours:

@@ -192,13 +192,10 @@ class Lookup:
     def _patient_search(identifier: Mapping[str, str]) -> Search:
         return "Patient", identifier_query(identifier.get("system", ""), identifier["value"])
 
-    def endpoint_search(self, wanted: Fragment) -> Search:
-        return "Endpoint", self.endpoint_query(wanted)
-
     @staticmethod
-    def endpoint_query(wanted: Fragment) -> str:
+    def endpoint_search(wanted: Fragment) -> Search:
         connection = wanted.create["connectionType"]
-        return endpoint_query(wanted.create["name"], connection["system"], connection["code"])
+        return "Endpoint", endpoint_query(wanted.create["name"], connection["system"], connection["code"])
 
     def _identified(self, search: Search, identifier: Mapping[str, Any]) -> list[Resource]:
         self._others.discard(search)

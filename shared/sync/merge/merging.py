@@ -16,7 +16,7 @@ from shared.mapping.merge_study import (
     merge_study,
     with_series_of,
 )
-from shared.mapping.orders import BASED_ON, OrderNumber, order_marks, orders_said, with_orders
+from shared.mapping.orders import BASED_ON, OrderNumber, order_marks, order_numbers, with_orders
 from shared.mapping.reconcile import ScopeFragments, StudyRead, takes_out
 from shared.mapping.reconcile_study import applied, is_plain, reconcile_study, standing, study_fragments
 from shared.mapping.resources import MappedInstance, listed_by
@@ -236,7 +236,7 @@ class StudyMerger:
     def _numbers(self, wanted: Changes, read: StudyRead | None, links: Links) -> dict[OrderNumber, Mapping[str, Any]]:
         """The order numbers that the study's instances have, as far as they were read."""
         fragments = fragments_of_study(wanted.changes) if read is None else study_fragments(read, links)
-        return {**orders_said(fragments), **wanted.orders}
+        return {**order_numbers(fragments), **wanted.orders}
 
     def _unlinks(self, study: Resource, wanted: Changes, read: StudyRead, links: Links) -> bool:
         """Whether we have linked the study to an order that the instances read do not lead to, but others may."""

@@ -1,29 +1,30 @@
-"""What the host remembers of searches for orders, from batch to batch."""
+"""What the host remembers from batch to batch about searches for orders."""
 
 import logging
 from datetime import datetime, timedelta
 
 REFUSED_FOR = timedelta(hours=1)
-"""A server is reconfigured, or a role given, without telling."""
+"""How long no search is made after a refusal. A reconfigured server, or a role that was granted, is seen after it."""
 
 logger = logging.getLogger(__name__)
 
 
 class OrderSearches:
-    """Whether the FHIR server takes them, and up to when its orders were looked at. Threads may share it."""
+    """Whether the FHIR server takes searches for orders, and up to when its orders were seen. Threads may share it."""
 
     def __init__(self) -> None:
         self._refused_at: datetime | None = None
         self.looked_through: datetime | None = None
-        """Orders that FHIR got before it were looked at; None: of none is known."""
+        """All orders that FHIR got before this time were seen; None if that is not known of any."""
         self.next_look: datetime | None = None
+        """When FHIR is searched for new orders again; None: at once."""
 
     def are_taken(self, now: datetime) -> bool:
-        """Not where one was refused lately."""
+        """Whether to search: no search was refused within the last hour."""
         return self._refused_at is None or now - self._refused_at > REFUSED_FOR
 
     def refused(self, why: str, now: datetime) -> None:
-        """Studies are written without a link; what was missed is looked for once searches are taken again."""
+        """A search was refused: studies are written without links, which are added once searches are taken again."""
         if self.are_taken(now):
             logger.warning("orders cannot be searched for, studies are not linked to them for an hour: %s", why)
         self._refused_at = now

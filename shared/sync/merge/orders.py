@@ -68,7 +68,7 @@ class Orders:
         carried = {text(one.get("value")) for one in objects(study.get("identifier")) if is_of_type_accession(one)}
         if carried <= {number.value for number in numbers}:
             self._checked.add(study_instance_uid)
-        return FoundOrders.together(found)
+        return FoundOrders.union(found)
 
     def findings(self, study_instance_uid: str) -> Mapping[str, str]:
         """Messages about the study's orders for somebody to look at, by the name of the exception in the row."""
