@@ -77,7 +77,7 @@ def text(item: Any, vr: str) -> str:
     stripped = item.strip(PADDING)
     if (limit := MAX_LENGTHS.get(vr)) and len(stripped) > limit:
         raise InvalidValueError(f"longer than {limit} characters")
-    if not stripped.isprintable():  # neither of these is
+    if not stripped.isprintable():  # quick: printable texts have neither of these
         if _FORBIDDEN.search(stripped):
             raise InvalidValueError("control characters are not allowed")
         if _HALF_A_PAIR.search(stripped):

@@ -1,6 +1,6 @@
-"""A dose report's Observations + those that FHIR holds of it -> what is to be written.
+"""A dose report's Observations + those that FHIR holds of it -> the writes.
 
-What a report says no more is taken out; components of concepts that the mapping does not make, and all other elements
+What the report no longer says is removed; components with other concepts than the mapping's, and all other elements
 that others wrote, stay.
 """
 

@@ -83,7 +83,7 @@ def is_absent(ports: Ports, studies: StudyList, study: StudyKey) -> bool:
 
 
 def _planned(ports: Ports, options: MappingOptions, study: StudyKey) -> _Plan:
-    """Raises TransientError, FeedError, EntryError, OutageError."""
+    """What a rebuild would write now. Raises TransientError, FeedError, EntryError, OutageError."""
     partition, uid = study
     with of_one_study(ports.feed):
         entries = list(ports.archive.instances(uid, partition))

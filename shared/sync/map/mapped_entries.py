@@ -33,7 +33,7 @@ Change = MappedInstance | RemovedInstance
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What is to be done to one study.
+    """The changes that entries of the feed, or a rebuild, make to one study.
 
     `reports`: the dose reports among the changes. `only_creates`: every entry of the study in this batch creates an
     instance that no other entry of the batch names. `is_doubtful`: instances that the feed calls current may have other

@@ -1,4 +1,4 @@
-"""Reads what FHIR holds of a study, and says what is to be written so that it says what the archive holds."""
+"""Reads what FHIR holds of a study, and gives the writes after which it says what the archive holds."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -48,7 +48,7 @@ from shared.sync.ports import Ports
 
 
 class StudyMerger:
-    """The studies of one data partition. Threads may share it."""
+    """Merges the studies of one data partition. Threads may share it."""
 
     def __init__(self, ports: Ports, options: MappingOptions, partition: str) -> None:
         self.options = options.of_partition(partition)

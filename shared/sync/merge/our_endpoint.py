@@ -41,7 +41,7 @@ class OurEndpoint:
         return self._remembered() is not None
 
     def reference(self) -> str:
-        """`Endpoint/7`. Raises EndpointMismatchError, TransientError, OutageError."""
+        """`Endpoint/7`, created if missing. Raises EndpointMismatchError, TransientError, OutageError."""
         if found := self._remembered():
             return found
         with self._lock:

@@ -23,7 +23,7 @@ LAG_SECONDS = 120
 
 
 class StudyReader:
-    """The studies of one data partition. Threads may share it."""
+    """Reads the studies of one data partition. Threads may share it."""
 
     def __init__(self, ports: Ports, options: MappingOptions, partition: str) -> None:
         self._archive = ports.archive

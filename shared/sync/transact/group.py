@@ -114,7 +114,7 @@ class Group:
         return outcomes
 
     def _merged_again(self, wanted: Wanted) -> dict[int, StudyOutcome]:
-        """Read and merged again, after somebody else wrote first."""
+        """The outcomes after reading and merging again, since somebody else wrote first."""
         tasks = [self._tasks[position] for position in wanted]
         for task in tasks:
             if task.changes:
