@@ -73,18 +73,12 @@ def fhir_server(
     settings: Settings, access: Access, timeouts: Timeouts, deadline: Deadline, telemetry: Telemetry = SILENT
 ) -> HttpService:
     """The FHIR server."""
-    most_bytes = timeouts.most_bytes_of_fhir
-    return _service("FHIR server", settings.fhir_url, access, timeouts, deadline, telemetry, most_bytes)
+    url = settings.fhir_url
+    return _service("FHIR server", url, access, timeouts, deadline, telemetry, timeouts.most_bytes_of_fhir)
 
 
 def _service(
-    name: str,
-    url: str,
-    access: Access,
-    timeouts: Timeouts,
-    deadline: Deadline,
-    telemetry: Telemetry,
-    most_bytes: int,
+    name: str, url: str, access: Access, timeouts: Timeouts, deadline: Deadline, telemetry: Telemetry, most_bytes: int
 ) -> HttpService:
     auth, remedy, transport = access.auth, access.remedy, access.transport
     return HttpService(name, url, auth, remedy, timeouts.http, telemetry, transport, deadline, most_bytes)
