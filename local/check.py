@@ -50,7 +50,7 @@ def check(url: str, key: str) -> int:
 
 
 def _steps(url: str, key: str) -> Iterator[tuple[list[dict[str, Any]], str | None]]:
-    """Each time steps have ended: these, and the name of the step that is run next; None after the last.
+    """Has the app run its steps. Gives those that have ended, and the name of the next; None after the last.
 
     Raises RequestException if nothing answers, _NotTheAppError.
     """
@@ -61,7 +61,7 @@ def _steps(url: str, key: str) -> Iterator[tuple[list[dict[str, Any]], str | Non
         answer = requests.get(f"{url}/api/check", asked, headers=headers, timeout=_STEP_SECONDS)
         if answer.status_code == requests.codes.unauthorized:
             raise _NotTheAppError(_NO_KEY)
-        content = _steps_of(answer)
+        content = _check_result(answer)
         if content is None:
             message = (
                 f"{url} answers {answer.status_code} to /api/check, and not as this app does: is it the functions host?"
@@ -79,7 +79,7 @@ def _table(steps: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _steps_of(answer: requests.Response) -> dict[str, Any] | None:
+def _check_result(answer: requests.Response) -> dict[str, Any] | None:
     """The answer's JSON: `steps` that have ended, and `next`. None if it is not an answer of the self-check."""
     try:
         content = answer.json()

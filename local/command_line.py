@@ -67,18 +67,19 @@ def _add_stack(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     comparing = _command(commands, "compare", "compare FHIR with DICOM, on the running stack")
     text = "base URL of the FHIR server, where `run` was given one"
     comparing.add_argument("--fhir", type=base_url, metavar="URL", help=text)
-    for verb, text in (("stop", "stop a part of the running stack"), ("start", "start a part again that has ended")):
-        _command(commands, verb, text).add_argument("part", choices=PARTS, help="which part")
+    verbs = {"stop": "stop a part of the running stack", "start": "start a part again that has ended"}
+    for verb, purpose in verbs.items():
+        _command(commands, verb, purpose).add_argument("part", choices=PARTS, help="which part")
 
 
 def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, purpose: str
 ) -> argparse.ArgumentParser:
-    """Adds a command that reaches the stack by its ports, so it has `--port`. `text`: its help, and its description."""
-    made = commands.add_parser(name, help=text, description=f"{text}.")
+    """Adds a command that reaches the stack by its ports, so it has `--port`. `purpose`: its help and description."""
+    command = commands.add_parser(name, help=purpose, description=f"{purpose}.")
     text = "the first of six ports in a row: app, DICOM, FHIR, Azurite's three (default: 7071-7073 and 10000-10002)"
-    made.add_argument("--port", type=_first_port, metavar="N", help=text)
-    return made
+    command.add_argument("--port", type=_first_port, metavar="N", help=text)
+    return command
 
 
 def _first_port(text: str) -> int:

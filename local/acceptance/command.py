@@ -54,8 +54,8 @@ class Options:
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds the command `acceptance` and its options."""
-    text = "try the app's whole life cycle on a FHIR server of a test environment, and remove all that it wrote"
-    parser = commands.add_parser("acceptance", help=text, description=f"{text}.")
+    purpose = "try the app's whole life cycle on a FHIR server of a test environment, and remove all that it wrote"
+    parser = commands.add_parser("acceptance", help=purpose, description=f"{purpose}.")
     parser.add_argument("--fhir", type=base_url, metavar="URL", help="base URL of the FHIR R4 server")
     parser.add_argument(
         "--settings", type=Path, metavar="FILE", help="the app's settings for it, Fhir__*, as in local.settings.json"

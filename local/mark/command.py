@@ -18,8 +18,8 @@ from shared.model.change_feed import DEFAULT_PARTITION
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds the command `mark` and its options."""
-    text = "put the app's sign on what it made for a DICOM service, where the FHIR server has dropped meta.source"
-    parser = commands.add_parser("mark", help=text, description=f"{text}.")
+    purpose = "put the app's sign on what it made for a DICOM service, where the FHIR server has dropped meta.source"
+    parser = commands.add_parser("mark", help=purpose, description=f"{purpose}.")
     parser.add_argument("--fhir", required=True, type=base_url, metavar="URL", help="base URL of the FHIR R4 server")
     parser.add_argument(
         "--dicom", required=True, type=base_url, metavar="URL", help="the DICOM service, as DicomWeb__Endpoint says it"
