@@ -37,8 +37,8 @@ SETTINGS = {
     "DicomCast__AuditRequestsPerHour": "10000000",
     "DicomCast__AuditMaxDeletes": "1000",
 }
-KILL_EVERY = 30
-"""Seconds: a host that takes over has to wait for the lease of the one before."""
+KILL_EVERY = 60
+"""Seconds: a host that takes over waits up to 15 s for the lease of the one before; the rest is for the round."""
 LATENCIES_MS = (5, 50, 250)
 
 
