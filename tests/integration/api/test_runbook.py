@@ -41,6 +41,7 @@ BY_HAND = {
     "`403 … But other requests are answered`": "a firewall's rule, then 'What failed, again'",
     "One study, several patients": "corrected in the DICOM service",
     "A system for PatientIDs": "identifiers added in FHIR, then settings",
+    "Codings without a system": "a setting, then 'One bad study'",
     "An order that is not linked": "corrected in the DICOM service or in FHIR",
     "Pages that cannot be followed": "a setting of the FHIR server or its proxy, then 'What failed, again'",
     "The server answers searches and refuses every transaction": "the FHIR server's log, and the self-check of 'First look'",
