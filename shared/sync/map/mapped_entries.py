@@ -82,9 +82,11 @@ def map_entries(
     """The changes that the entries make, one per instance, in the feed's order; the dose reports; the failures.
 
     The feed gives each entry the instance's current metadata, so only the last of several entries of one instance
-    matters. A create whose instance is gone has nothing to map. A delete is ignored if its instance was stored again.
+    matters. A create whose instance is gone has nothing to map. A delete is ignored if its instance was stored again,
+    unless what was stored cannot be mapped: what FHIR has of it was deleted, whether or not a batch ended in between.
     """
     last = {key_of(entry): position for position, entry in enumerate(entries)}
+    deletes = {key_of(entry): entry for entry in entries if entry.action is Action.DELETE}
     mapper = StudyMapper(options)
     changes: list[Change] = []
     reports: dict[InstanceKey, MappedReport] = {}
@@ -101,6 +103,8 @@ def map_entries(
                     report = _report(entry, options, archive)
             except (InvalidDicomTagError, UnforeseenMappingError) as error:
                 failures.append(failed(entry, error))
+                if delete := deletes.get(key_of(entry)):
+                    changes.append(RemovedInstance(delete))
             else:
                 changes.append(change)
                 failures += _invalid_tags(entry, (*change.faults, *(report.faults if report else ())))

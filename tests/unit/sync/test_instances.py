@@ -9,7 +9,7 @@ from shared.model.change_feed import Action, State
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
 from tests.dose_reports import ct, ct_event
-from tests.fakes import FakeFhir, entry, ports, report_entry
+from tests.fakes import SERIES, FakeFhir, entry, ports, report_entry
 
 A, B = "1.2.3", "1.2.4"
 OPTIONS = MappingOptions("https://d", generate_observations=True)
@@ -124,3 +124,26 @@ def shared(observation):
     links = [{"reference": f"ImagingStudy/{number}"} for number in (1, 2)]
     identifiers = [one for one in observation["identifier"] if one.get("system") != "urn:dicom-cast:source"]
     return observation | {"identifier": identifiers, "partOf": links, "derivedFrom": links}
+
+
+FIRST, SECOND = entry(1, instance="1.2.8"), entry(2, instance="1.2.9")
+BROKEN = entry(4, instance="1.2.9", t00080060=None)
+LATE = replace(BROKEN, sequence=3, action=Action.DELETE, state=State.REPLACED)
+"""The delete, as the feed has it once the instance was stored again."""
+CUTS = {
+    "one batch": [[deleted(SECOND, 3), BROKEN]],
+    "a batch each": [[deleted(SECOND, 3)], [BROKEN]],
+    "one batch, read late": [[LATE, BROKEN]],
+    "a batch each, read late": [[LATE], [BROKEN]],
+}
+
+
+@pytest.mark.parametrize("batches", CUTS.values(), ids=CUTS)
+def test_an_instance_that_is_deleted_and_stored_again_broken_is_not_in_fhir(batches):
+    """What FHIR has of it was deleted: that holds wherever the batches end, and there is a row for what was stored."""
+    fhir = FakeFhir()
+    run(fhir, [FIRST, SECOND])
+    for entries in batches:
+        (outcome,) = StudySync(ports(entries, fhir=fhir), OPTIONS).run_all([Study(entries)])
+    assert [row.sequence for row in outcome.failures] == [4]
+    assert listed(fhir) == {SERIES: ["1.2.8"]}
