@@ -9,6 +9,8 @@ from shared.model.instance import OfInstance
 from shared.model.watermark import Hole, Watermark
 
 DEFAULT_PARTITION = "Microsoft.Default"
+PARTITION_NAME = r"[A-Za-z0-9_.-]{1,64}"
+"""A pattern of the names that Azure allows for data partitions."""
 
 
 class Action(StrEnum):

@@ -3,13 +3,12 @@
 from datetime import date
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from shared.errors import RequestError
-from shared.mapping.text import uid
 from shared.model.audit import Dates, OneStudy, RoundRequest, Scope
 from shared.model.change_feed import DEFAULT_PARTITION
-from shared.web.json_request import JsonRequest
+from shared.web.json_request import JsonRequest, Partition, StudyUid
 
 _Day = Annotated[date, Field(strict=False)]
 
@@ -21,8 +20,8 @@ class _Dates(JsonRequest):
 
 class _Body(JsonRequest):
     dates: _Dates | None = None
-    study: Annotated[str, AfterValidator(uid)] | None = None
-    partition: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    study: StudyUid | None = None
+    partition: Partition | None = None
     deep: bool = False
     dry_run: bool = Field(default=False, alias="dryRun")
     confirm: str | None = Field(default=None, pattern=r"^[0-9a-f-]{1,64}$")

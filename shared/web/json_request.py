@@ -1,11 +1,16 @@
 """JSON requests, checked by pydantic. An error names every fault of a request, and none of its values."""
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from shared.errors import RequestError
+from shared.mapping.text import uid
+from shared.model.change_feed import PARTITION_NAME
 from shared.web.json_object import json_object
+
+StudyUid = Annotated[str, AfterValidator(uid)]
+Partition = Annotated[str, Field(pattern=f"^{PARTITION_NAME}$")]
 
 
 class JsonRequest(BaseModel):

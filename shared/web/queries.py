@@ -9,7 +9,7 @@ from typing import Any
 from shared.errors import RequestError
 from shared.mapping.text import InvalidValueError, uid
 from shared.model.audit import DifferenceQuery, Kind
-from shared.model.change_feed import DEFAULT_PARTITION
+from shared.model.change_feed import DEFAULT_PARTITION, PARTITION_NAME
 from shared.model.failures import ErrorQuery, ErrorRow, ErrorTable
 from shared.web.json_object import json_object
 
@@ -156,7 +156,7 @@ def _searched(text: str) -> str:
 
 
 def _partition(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", text):
+    if not re.fullmatch(PARTITION_NAME, text):
         raise InvalidValueError("the name of a data partition is expected")
     return text
 

@@ -6,11 +6,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from shared.errors import RequestError
-from shared.mapping.text import uid
 from shared.model.change_feed import DEFAULT_PARTITION, FeedEntry
 from shared.model.failures import ErrorTable
 from shared.model.replay import ReplayRequest, ReplayTarget, SequenceRange, StoredErrors, StudyRebuild, TimeRange
-from shared.web.json_request import JsonRequest
+from shared.web.json_request import JsonRequest, Partition, StudyUid
 
 MAX_ENTRIES = 1_000_000
 MAX_DAYS = 366
@@ -50,8 +49,8 @@ def _is_table(value: str) -> str:
 class _Body(JsonRequest):
     sequence: _Sequence | None = None
     time: _Time | None = None
-    study: Annotated[str, AfterValidator(uid)] | None = None
-    partition: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    study: StudyUid | None = None
+    partition: Partition | None = None
     errors: Annotated[str, AfterValidator(_is_table)] | None = None
     exception: str | None = Field(default=None, pattern=r"^[A-Za-z]{1,100}$")
     dry_run: bool = Field(default=False, alias="dryRun")

@@ -7,9 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from shared.errors import TornAnswerError
-from shared.model.change_feed import DEFAULT_PARTITION, Action, ChangeFeedEntry, State, TornEntry
+from shared.model.change_feed import DEFAULT_PARTITION, PARTITION_NAME, Action, ChangeFeedEntry, State, TornEntry
 
-_PARTITION = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MOST = 2**63 - 1
 """The largest sequence that a column of the watermark's row can hold."""
 _IDENTITY = ("StudyInstanceUid", "SeriesInstanceUid", "SopInstanceUid")
@@ -70,7 +69,7 @@ def _partition(item: Mapping[str, Any]) -> str:
     if not item.get("PartitionName"):
         return DEFAULT_PARTITION
     name = _field(item, "PartitionName")
-    if not _PARTITION.fullmatch(name):
+    if not re.fullmatch(PARTITION_NAME, name):
         raise ValueError("PartitionName is not 1 to 64 letters, digits, dots, hyphens and underscores")
     return name
 

@@ -12,7 +12,7 @@ from shared.clients.dicom.dicom_json import PAGE, DicomJsonService, is_followed,
 from shared.clients.http import HttpService
 from shared.clients.json_body import json_of
 from shared.errors import FeedError
-from shared.model.change_feed import DEFAULT_PARTITION
+from shared.model.change_feed import DEFAULT_PARTITION, PARTITION_NAME
 from shared.model.listed_study import ListedStudy
 
 MOST_PARTITIONS = 10_000
@@ -20,7 +20,6 @@ _STUDY_UID, _PATIENT_ID, _STUDY_DATE, _DESCRIPTION = "0020000D", "00100020", "00
 _MODALITIES, _INSTANCES = "00080061", "00201208"
 """ModalitiesInStudy, NumberOfStudyRelatedInstances: computed attributes, which have to be asked for."""
 _COUNT = re.compile(r"[0-9]{1,9}")
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class StudyList:
@@ -46,7 +45,7 @@ class StudyList:
             names = [one["PartitionName"] for one in found][:MOST_PARTITIONS]
         except (ValueError, TypeError, KeyError):
             raise FeedError(f"{self._service.url}{path}: the answer is no list of data partitions") from None
-        if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in names):
+        if not all(isinstance(name, str) and re.fullmatch(PARTITION_NAME, name) for name in names):
             raise FeedError(f"{self._service.url}{path}: a data partition has no name that Azure allows")
         return sorted({*names, DEFAULT_PARTITION})
 
