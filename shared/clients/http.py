@@ -19,10 +19,7 @@ from shared.process.telemetry import SILENT, Telemetry
 from shared.settings.timeouts import TICK
 from shared.settings.transport import DIRECT, Transport
 
-TIMEOUTS_SECONDS = TICK.http
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-MOST_BYTES = TICK.most_bytes_of_fhir
-"""The largest answer that is held as a whole. The ImagingStudy of a study with 40,000 instances has 10 MB."""
 MOST_STREAMED_BYTES = 2**31
 """The largest answer that is read in pieces: the metadata of about 400,000 instances."""
 
@@ -48,11 +45,11 @@ class HttpService:
         url: str,
         auth: requests.auth.AuthBase | None = None,
         remedy: str = "it wants authentication, and the app has none",
-        timeouts: tuple[float, float] = TIMEOUTS_SECONDS,
+        timeouts: tuple[float, float] = TICK.http,
         telemetry: Telemetry = SILENT,
         transport: Transport = DIRECT,
         deadline: Deadline | None = None,
-        most_bytes: int = MOST_BYTES,
+        most_bytes: int = TICK.most_bytes_of_fhir,
     ) -> None:
         self.name = name
         self._telemetry = telemetry

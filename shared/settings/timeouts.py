@@ -18,6 +18,7 @@ class Timeouts:
 
 
 TICK = Timeouts((5, 100), (5, 20), retries=2, most_bytes_of_dicom=2**27, most_bytes_of_fhir=2**26)
+"""The ImagingStudy of a study with 40,000 instances has 10 MB."""
 STATUS = Timeouts((1, 1.5), (1, 1.5), retries=0)
 STUDY_PAGE = Timeouts((3, 15), (1, 3), retries=0)
 CHECK = Timeouts((5, 15), (5, 15), retries=0)

@@ -77,7 +77,7 @@ class FhirSelfCheck:
     def search(self) -> str:
         """Searches for what does not exist, in each of the types that every deployment searches."""
         for resource_type in ("ImagingStudy", "Patient", "Endpoint"):
-            self._fhir.search(resource_type, f"identifier=urn:dicom:uid%7Curn:oid:2.25.{uuid4().int}")
+            self._search_in_vain(resource_type)
         return "ImagingStudy, Patient and Endpoint can be searched"
 
     def write(self) -> str:
@@ -86,6 +86,10 @@ class FhirSelfCheck:
             return WriteCheck(self._fhir).run()
         except CheckError as error:
             raise CheckError(str(error), error.action or SERVER) from error
+
+    def _search_in_vain(self, resource_type: str) -> None:
+        """Searches for an identifier that nothing has: whether the search is allowed is all that is to be known."""
+        self._fhir.search(resource_type, f"identifier=urn:dicom:uid%7Curn:oid:2.25.{uuid4().int}")
 
     def endpoint(self) -> str:
         """Searches for the Endpoint of the DICOM service. Raises CheckError if there is more than one."""
@@ -103,7 +107,7 @@ class FhirSelfCheck:
         if not self._links_orders:
             raise NotAskedError("the settings link no study to its order")
         try:
-            self._fhir.search("ServiceRequest", f"identifier=urn:dicom:uid%7Curn:oid:2.25.{uuid4().int}")
+            self._search_in_vain("ServiceRequest")
         except (EntryError, TransientError) as error:
             return (
                 f"ServiceRequest cannot be searched ({error}): studies are not linked to their orders; give the app's"

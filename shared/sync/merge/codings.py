@@ -21,7 +21,9 @@ class CodingsWithoutSystem:
 
         A study in conflict, or of several transactions, is merged several times: the most that it was counts.
         """
-        new = codings_without_system(merged) - codings_without_system(study)
+        new: Counter[str] = Counter()
+        if merged is not study:
+            new = codings_without_system(merged) - codings_without_system(study)
         for write in writes:
             if isinstance(write, Create) and write.resource["resourceType"] == "Observation":
                 new += codings_without_system(write.resource)

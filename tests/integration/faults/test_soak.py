@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.clients.http import MOST_BYTES, TIMEOUTS_SECONDS
+from shared.settings.timeouts import TICK
 from tests.integration.faults.hostile import HOSTILITIES, HostileProxy
 from tests.integration.faults.proxy import serving
 from tests.integration.manners.proxy import mannered_proxy
@@ -50,7 +50,7 @@ class Soak:
             world.app.tick()
         self.word = world.study(bad)
         self.hostility = hostility
-        self.wait(*((PATIENCE, LEAST) if hostility.is_slow else (TIMEOUTS_SECONDS, MOST_BYTES)))
+        self.wait(*((PATIENCE, LEAST) if hostility.is_slow else (TICK.http, TICK.most_bytes_of_fhir)))
         world.feed.bad, world.feed.hostility = world.study(bad), hostility.dicom
         if hostility.after_update:
             world.update(bad, StudyDescription=f"changed in turn {bad}")
