@@ -11,6 +11,7 @@ var packageContainer = 'app-package'
 var leaseContainer = 'dicom-cast'
 var tables = [
   'SyncStateTable'
+  'OpenRowTable'
   'TickTable'
   'ReplayTable'
   'AuditTable'

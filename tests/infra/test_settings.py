@@ -3,11 +3,11 @@
 import re
 
 from docs.readme_tables import settings_table
-from shared.clients.azure import audit_table, difference_table, journal_table, lease, replay_table, watermark
-from shared.model.failures import ErrorTable
+from shared.clients.azure import lease
 from shared.settings.config import SETTINGS
 from tests.infra.settings import VALUES, faults, of_app
 from tests.infra.snapshots import INFRA, SAMPLES, stored_snapshot
+from tests.unit.test_names import tables as tables_of_app
 
 APP = INFRA / "app" / "function-app.bicep"
 
@@ -46,8 +46,7 @@ def test_the_tables_and_the_containers_are_the_apps():
     """Those that are made are those that the app uses; the other container is the package's."""
     made = stored_snapshot(SAMPLES[0])["predictedResources"]
     tables = {one["name"].rpartition("/")[2] for one in made if one["type"].endswith("/tables")}
-    audit = {audit_table.TABLE, difference_table.TABLE}
-    assert tables == {watermark.TABLE, journal_table.TABLE, replay_table.TABLE, *audit, *ErrorTable}
+    assert tables == set(tables_of_app()) - {lease.CONTAINER}
     containers = {one["name"].rpartition("/")[2] for one in made if one["type"].endswith("/containers")}
     assert containers == {lease.CONTAINER, "app-package"}
 
