@@ -54,7 +54,7 @@ def _shape(value: Any) -> Hashable:
     if isinstance(value, str):
         return _kind(value)
     if isinstance(value, dict):
-        return (dict, *[(name, _shape(part)) for name, part in value.items()])
+        return (tuple(value), *map(_shape, value.values()))
     if isinstance(value, list):
         return (list, *map(_shape, value))
     return type(value), value

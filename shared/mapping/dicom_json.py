@@ -50,7 +50,8 @@ def read(metadata: Mapping[str, Any], tag: Tag) -> Any:
 
     Raises InvalidValueError with the rule that the element breaks, InvalidItemsError if only items of a list do.
     """
-    items = items_of(metadata.get(tag.key))
+    element = metadata.get(tag.key)
+    items = items_of(element) if element is not None else ()
     if not items:
         return None
     if len(items) > 1 and not tag.many:

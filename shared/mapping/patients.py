@@ -1,6 +1,6 @@
 """A patient's identity, by which Patients are looked up and studies are grouped, and what instances state about one."""
 
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,12 +38,20 @@ class Patients:
     def __init__(self, options: MappingOptions) -> None:
         self._options = options
         self._known: dict[Hashable, PatientIdentity | None] = {}
+        self._last: tuple[list[Any], PatientIdentity | None] = [], None
 
     def of(self, metadata: Mapping[str, Any] | None) -> PatientIdentity | None:
         """None if the instance names no patient, or one that cannot be used."""
         if metadata is None:
             return None
-        key = tuple([_raw(metadata.get(tag)) for tag in _IDENTIFIER.keys])
+        elements = [metadata.get(tag) for tag in _IDENTIFIER.keys]
+        last = self._last
+        if elements != last[0]:  # instances of one study mostly have the same, and share them as objects
+            last = self._last = elements, self._of(elements, metadata)
+        return last[1]
+
+    def _of(self, elements: Sequence[Any], metadata: Mapping[str, Any]) -> PatientIdentity | None:
+        key = tuple(map(_raw, elements))
         if key not in self._known:
             patient = map_scope(_IDENTIFIER, metadata, self._options)
             self._known[key] = PatientIdentity.of(patient) if patient.add else None

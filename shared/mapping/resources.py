@@ -92,8 +92,9 @@ class StudyMapper:
             broken += [fault for fragment in fragments for fault in fragment.faults]
         if broken := broken or _mismatches(entry, shared, instance):
             raise InvalidDicomTagError(tuple(dict.fromkeys(broken)))
-        faults = tuple(dict.fromkeys(fault for fragment in (*new, instance) for fault in fragment.faults))
-        return MappedInstance(entry, shared.patient, shared.study, shared.series, instance, faults)
+        faults = [fault for fragment in (*new, instance) for fault in fragment.faults]
+        of_entry = tuple(dict.fromkeys(faults)) if faults else ()
+        return MappedInstance(entry, shared.patient, shared.study, shared.series, instance, of_entry)
 
     def _map_shared(self, series_uid: str, metadata: Mapping[str, Any]) -> tuple[_Shared, list[Fragment]]:
         """What the instance shares with others, and those of the fragments that are new."""
@@ -165,7 +166,7 @@ def map_scope(scope: Scope, metadata: Mapping[str, Any], options: MappingOptions
     broken: list[InvalidTag] = []
     orders: tuple[Mapping[str, Any], ...] = ()
     for row, optional in zip(scope.rows, scope.optional, strict=True):
-        if (row.ours and not options.extended) or (optional and optional.isdisjoint(metadata)):
+        if (optional and optional.isdisjoint(metadata)) or (row.ours and not options.extended):
             continue
         value = _convert(row, metadata, options, faults, broken)
         if row.how is LINK:
@@ -243,13 +244,12 @@ def _as_allowed(row: Row, value: Any, faults: list[InvalidTag], broken: list[Inv
 def _mismatches(entry: ChangeFeedEntry, shared: _Shared, instance: Fragment) -> list[InvalidTag]:
     """The UIDs that differ from the entry's: such an entry is written under neither identity."""
     study_uid = shared.study.add["identifier"][0]["value"].removeprefix("urn:oid:")
-    uids = (
-        (_STUDY, study_uid, entry.study_instance_uid),
-        (_SERIES, shared.series.set["uid"], entry.series_instance_uid),
-        (_INSTANCE, instance.set["uid"], entry.sop_instance_uid),
-    )
+    uids = (study_uid, shared.series.set["uid"], instance.set["uid"])
+    expected = (entry.study_instance_uid, entry.series_instance_uid, entry.sop_instance_uid)
+    if uids == expected:
+        return []
     return [
         scope.rows[0].tags[0].invalid("differs from the change feed entry's")
-        for scope, uid, expected in uids
-        if uid != expected
+        for scope, uid, of_entry in zip((_STUDY, _SERIES, _INSTANCE), uids, expected, strict=True)
+        if uid != of_entry
     ]

@@ -17,7 +17,7 @@ An element that no converter can make of tags alone has `to.MadeBy`, which names
 # ruff: noqa: E501  one row per line, aligned: the table is read beside the specification's
 # fmt: off
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
 
@@ -66,16 +66,16 @@ class Row:
     how: How
     note: str
     ours: bool
+    is_added: bool = field(init=False)
+    """Whether it adds items to a list."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_added", self.how in (How.ADD, How.RESTATE))
 
     @property
     def read_of(self) -> str:
         """The scope whose tags it is made from: an element on which instances must agree is read from each instance."""
         return INSTANCE_SCOPE if self.how is How.AGREE else self.scope
-
-    @property
-    def is_added(self) -> bool:
-        """Whether it adds items to a list."""
-        return self.how in (How.ADD, How.RESTATE)
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ PADDING = " \0"
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")  # FHIR string: nothing below 32 but tab, CR, LF
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")  # JSON can say it (`"\\ud800"`), and no UTF-8 can
 _REGEX = {vr: re.compile(pattern) for vr, pattern in PATTERNS.items()}
+_UID = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]*+))++")
 _TAG = re.compile("[0-9A-Fa-f]{8}")
 _WHOLE = re.compile("-?[0-9]{1,20}")
 _IS_RANGE = range(-(2**31), 2**31)
@@ -99,6 +100,8 @@ def code_string(item: Any) -> str:
 
 def uid(item: Any) -> str:
     """PS3.5 9.1: at most 64 of digits and dots, no component with a leading zero. FHIR's `oid` wants a dot too."""
+    if isinstance(item, str) and len(item) <= MAX_LENGTHS["UI"] and _UID.fullmatch(item):
+        return item  # nearly all; the rest is padded, or breaks a rule that is named below
     value = _matched(item, "UI", "only components of digits without leading zeros, joined by dots, are allowed")
     if value[:2] not in ("0.", "1.", "2."):
         raise InvalidValueError("a UID starts with 0, 1 or 2 and has more than one component")

@@ -11,7 +11,7 @@ from shared.model.outcome import BatchResult, Lag, Outcome, TickRecord
 from shared.process.log_lines import log_line
 from shared.sync.audit.audit import run_audit
 from shared.sync.batch import BatchOptions, run_batch
-from shared.sync.bulkhead import bulkhead, log_unforeseen
+from shared.sync.bulkhead import Bulkhead, log_unforeseen
 from shared.sync.ports import Ports
 from shared.sync.replay.late_orders import link_late_orders
 from shared.sync.replay.replay import run_replays
@@ -81,7 +81,7 @@ def _work(ports: Ports, options: BatchOptions, journal: Journal, outages: Outage
     started = ports.now()
     result, error, system = None, None, None
     try:
-        with ports.deadline.within(options.tick_budget_seconds + REQUEST_SECONDS), bulkhead(UnforeseenTickError):
+        with ports.deadline.within(options.tick_budget_seconds + REQUEST_SECONDS), Bulkhead(UnforeseenTickError):
             ports.fhir.check()
             ports.errors.begin()
             ports.handover.begin(ports.sleep)
@@ -127,7 +127,7 @@ def _judged(record: TickRecord, journal: Journal, options: BatchOptions) -> Tick
 def _lag(ports: Ports, result: BatchResult | None) -> Lag | None:
     """None if the feed or the watermark cannot be read: the tick's own error says why."""
     try:
-        with bulkhead(UnforeseenTickError):
+        with Bulkhead(UnforeseenTickError):
             watermark = result.done if result else ports.watermarks.read().but_settling.watermark
             return lag_behind(ports.feed, ports.feed.latest(), watermark, ports.now())
     except DicomCastError:

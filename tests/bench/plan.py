@@ -37,7 +37,7 @@ class Sizes:
 
 
 FULL = Sizes(
-    ct_studies(5, 1_000),
+    ct_studies(20, 1_000),
     cr_studies(2_000),
     hospital_day(60),
     large_study(40_000, 20),

@@ -1,6 +1,7 @@
 """The process that syncs, alone with its CPU clock and its memory: `python -m tests.bench.worker '{"who": "app", ...}'`.
 
-It takes commands as lines of JSON and answers each with a line: `begin` (the app anew, with tables of its own), `drain` (the
+It takes commands as lines of JSON and answers each with a line: `begin` (the app anew, with tables of its own, which are
+there as after a deployment), `drain` (the
 app ticks until nothing is left, or until its time is over), `sync` and `jump` (the reference, between two sequence
 numbers). The first command is a warm-up on a DICOM service of its own: imports and first connections are not
 measured, a Functions host keeps them for hours.
@@ -18,14 +19,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
+from azure.data.tables import TableServiceClient
 
 from shared import bootstrap
+from shared.clients.azure.lease import CONTAINER
 from shared.model.outcome import Outcome
 from shared.process.garbage_collector import freeze_startup_objects
 from shared.settings.config import read_settings
 from tests.bench.reference import Reference
 from tests.bench.sampler import Sampler
 from tests.bench.workloads import warm_up
+from tests.unit.test_names import tables
 
 if TYPE_CHECKING:
     from shared.app import App
@@ -55,7 +59,11 @@ class Worker:
 
     def begin(self, name: str) -> Json:
         """The app with new tables, at the feed's beginning; peak RSS counts anew."""
-        own = {"TableStore__TableNamePrefix": f"b{os.getpid()}{name}"}
+        prefix = f"b{os.getpid()}{name}"
+        own = {"TableStore__TableNamePrefix": prefix}
+        with TableServiceClient.from_connection_string(self._told["settings"]["AzureWebJobsStorage"]) as service:
+            for table in set(tables()) - {CONTAINER}:
+                service.create_table(prefix + table)
         if name == "warm":
             own["DicomWeb__Endpoint"] = self._told["warm_dicom"]
         self._app = bootstrap.build(read_settings(self._told["settings"] | own))

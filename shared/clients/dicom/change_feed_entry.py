@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from shared.errors import TornAnswerError
@@ -23,8 +24,8 @@ def entry_of(item: Any, url: str) -> ChangeFeedEntry:
             study_instance_uid=_field(item, "StudyInstanceUid"),
             series_instance_uid=_field(item, "SeriesInstanceUid"),
             sop_instance_uid=_field(item, "SopInstanceUid"),
-            action=Action(_field(item, "Action").lower()),
-            state=State(_field(item, "State").lower()),
+            action=_action(_field(item, "Action")),
+            state=_state(_field(item, "State")),
             timestamp=_timestamp(item),
             partition=_partition(item),
             metadata=_metadata(item),
@@ -35,7 +36,7 @@ def entry_of(item: Any, url: str) -> ChangeFeedEntry:
 
 def sequence_of(item: Any, url: str) -> int:
     """The entry's sequence number. Raises TornAnswerError."""
-    if not isinstance(item, Mapping):
+    if not isinstance(item, dict):
         raise TornAnswerError(f"{url}: a change feed entry is not a JSON object")
     sequence = item.get("Sequence")
     if not isinstance(sequence, int) or isinstance(sequence, bool) or not 1 <= sequence <= _MOST:
@@ -65,6 +66,16 @@ def _field(item: Mapping[str, Any], name: str) -> str:
     return value
 
 
+@lru_cache(maxsize=16)
+def _action(name: str) -> Action:
+    return Action(name.lower())
+
+
+@lru_cache(maxsize=16)
+def _state(name: str) -> State:
+    return State(name.lower())
+
+
 def _partition(item: Mapping[str, Any]) -> str:
     if not item.get("PartitionName"):
         return DEFAULT_PARTITION
@@ -83,7 +94,7 @@ def _timestamp(item: Mapping[str, Any]) -> str:
 
 def _metadata(item: Mapping[str, Any]) -> Mapping[str, Any] | None:
     metadata = item.get("Metadata")
-    if metadata is not None and not isinstance(metadata, Mapping):
+    if metadata is not None and not isinstance(metadata, dict):
         raise ValueError("Metadata is not a JSON object")
     return metadata
 

@@ -57,11 +57,13 @@ class FeedReader:
             if bisection.is_by_status:
                 self._ensure_other_metadata(found.entries, error)
         torn = [entry for entry in found.entries if isinstance(entry, TornEntry)]
+        if not torn:
+            return found
         has_identities = bisection is not None and not bisection.unread  # read without metadata
         is_any_read = has_identities or bool(readable(found.entries, with_metadata=False))
-        if torn and not is_any_read and not self._is_any_other_readable(torn[0]):
+        if not is_any_read and not self._is_any_other_readable(torn[0]):
             raise FeedError(f"{torn[0].message}; no entry of the window can be read: is this a change feed?")
-        if torn and not self._pass_torn:
+        if not self._pass_torn:
             raise FeedError(f"{torn[0].message}; {_ADVICE}")
         return found
 

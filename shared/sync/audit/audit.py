@@ -10,7 +10,7 @@ from shared.process.log_lines import log_line
 from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.audit.round import RECENT, RoundWork, begun
 from shared.sync.batch import BatchOptions
-from shared.sync.bulkhead import bulkhead, log_unforeseen
+from shared.sync.bulkhead import Bulkhead, log_unforeseen
 from shared.sync.ports import Ports
 
 EVERY = timedelta(days=1)
@@ -86,7 +86,7 @@ def _next(ports: Ports, audit: AuditPorts, options: BatchOptions, round_: Round)
     """The round after one step, or with the fault that it waits for."""
     now = ports.now()
     try:
-        with bulkhead():
+        with Bulkhead():
             if round_.state is RoundState.QUEUED:
                 round_ = begun(audit, round_, now)
             return RoundWork(ports, audit, options, round_).step()

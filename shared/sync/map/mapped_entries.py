@@ -25,7 +25,7 @@ from shared.model.change_feed import Action, ChangeFeedEntry, State
 from shared.model.failures import ErrorTable, FailedEntry, InvalidTag
 from shared.model.fhir import Resource
 from shared.model.instance import InstanceIdentity
-from shared.sync.bulkhead import bulkhead, log_unforeseen
+from shared.sync.bulkhead import Bulkhead, log_unforeseen
 from shared.sync.ports import Archive
 
 Change = MappedInstance | RemovedInstance
@@ -85,31 +85,33 @@ def map_entries(
     matters. A create whose instance is gone has nothing to map. A delete is ignored if its instance was stored again,
     unless what was stored cannot be mapped: what FHIR has of it was deleted, whether or not a batch ended in between.
     """
-    last = {key_of(entry): position for position, entry in enumerate(entries)}
-    deletes = {key_of(entry): entry for entry in entries if entry.action is Action.DELETE}
+    keys = [key_of(entry) for entry in entries]
+    last = {key: position for position, key in enumerate(keys)}
+    deletes = {key: entry for key, entry in zip(keys, entries, strict=True) if entry.action is Action.DELETE}
     mapper = StudyMapper(options)
+    bulkhead = Bulkhead(UnforeseenMappingError)
     changes: list[Change] = []
     reports: dict[InstanceKey, MappedReport] = {}
     failures: list[FailedEntry] = []
-    for position, entry in enumerate(entries):
-        if last[key_of(entry)] != position:
+    for position, (key, entry) in enumerate(zip(keys, entries, strict=True)):
+        if last[key] != position:
             continue
         if entry.action is Action.DELETE and (entry.state is State.DELETED or entry.metadata is None):
             changes.append(RemovedInstance(entry))
         elif entry.state is not State.DELETED:
             try:
-                with bulkhead(UnforeseenMappingError):
+                with bulkhead:
                     change = mapper.map(entry)
                     report = _report(entry, options, archive)
             except (InvalidDicomTagError, UnforeseenMappingError) as error:
                 failures.append(failed(entry, error))
-                if delete := deletes.get(key_of(entry)):
+                if delete := deletes.get(key):
                     changes.append(RemovedInstance(delete))
             else:
                 changes.append(change)
                 failures += _invalid_tags(entry, (*change.faults, *(report.faults if report else ())))
                 if report:
-                    reports[key_of(entry)] = report
+                    reports[key] = report
     return changes, reports, failures
 
 

@@ -22,7 +22,7 @@ from shared.model.replay import (
 from shared.model.watermark import Watermark
 from shared.process.log_lines import log_line
 from shared.sync.batch import BatchOptions
-from shared.sync.bulkhead import bulkhead, log_unforeseen
+from shared.sync.bulkhead import Bulkhead, log_unforeseen
 from shared.sync.merge.feed_order import FeedOrder
 from shared.sync.merge.resource_cache import ResourceCache
 from shared.sync.ports import Ports
@@ -84,7 +84,7 @@ def _next_slice(ports: Ports, options: BatchOptions, replay: Replay, size: int) 
     """The replay with one more portion done, or with the reason why it waits."""
     replay = replace(replay, state=ReplayState.RUNNING, updated=ports.now(), waiting_for=None)
     try:
-        with bulkhead():
+        with Bulkhead():
             return _with_next_portion(ports, options, replay, size)
     except OutageError as error:
         return replay.waiting(str(error))

@@ -19,7 +19,7 @@ from shared.model.change_feed import DEFAULT_PARTITION, ChangeFeedEntry
 from shared.model.failures import ErrorQuery, ErrorRow, ErrorTable
 from shared.model.fhir import Resource
 from shared.process.log_lines import log_line
-from shared.sync.bulkhead import bulkhead, log_unforeseen
+from shared.sync.bulkhead import Bulkhead, log_unforeseen
 from shared.sync.ports import Ports
 from shared.sync.replay.dry_rebuild import dry_rebuild
 from shared.sync.replay.dry_run_server import DryRunServer
@@ -44,7 +44,7 @@ class _Faults:
     @contextmanager
     def noted(self) -> Iterator[None]:
         try:
-            with bulkhead():
+            with Bulkhead():
                 yield
         except DicomCastError as error:
             if isinstance(error, UnforeseenError):

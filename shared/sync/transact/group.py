@@ -11,7 +11,7 @@ from shared.errors import (
     TransientError,
 )
 from shared.mapping.transaction import Write
-from shared.sync.bulkhead import bulkhead
+from shared.sync.bulkhead import Bulkhead
 from shared.sync.ports import Ports
 from shared.sync.queue.retry import MAX_DELAY_SECONDS
 from shared.sync.transact.task import StudyOutcome, StudyResult, Task
@@ -32,7 +32,7 @@ class Group:
     def run(self, *, after_conflict: bool = False) -> list[StudyOutcome]:
         """The outcome of each task. `after_conflict`: it is the second try. Raises OutageError, LeaseLostError."""
         try:
-            with bulkhead():
+            with Bulkhead():
                 self._read_ahead()
         except ThrottledError as error:
             return [_for_all(error, len(self._tasks))] * len(self._tasks)
@@ -45,7 +45,7 @@ class Group:
         size = Size()
         for position, task in enumerate(self._tasks):
             try:
-                with bulkhead():
+                with Bulkhead():
                     writes = task.merger.writes(task.changes) if task.changes else []
             except (EntryError, TransientError):
                 outcomes[position] = self._alone(task)
@@ -73,7 +73,7 @@ class Group:
             return self._each(wanted)  # one study's writes are too many, and go in parts
         try:
             if writes:
-                with bulkhead():
+                with Bulkhead():
                     transact(self._ports.fhir, self._ports.lease, self._ports.cache, writes)
         except ThrottledError as error:
             return dict.fromkeys(wanted, _for_all(error, len(wanted)))

@@ -16,7 +16,7 @@ from shared.mapping.merge_study import RemovedInstance
 from shared.mapping.transaction import Write
 from shared.model.change_feed import Action, ChangeFeedEntry, State
 from shared.model.failures import ErrorTable, FailedEntry
-from shared.sync.bulkhead import bulkhead
+from shared.sync.bulkhead import Bulkhead
 from shared.sync.map.mapped_entries import Changes, failed
 from shared.sync.ports import Ports
 from shared.sync.transact.parts import Parts
@@ -56,7 +56,7 @@ class OneStudy:
         2 log2(n) bundles. One that is too large is first tried with its instances counted, not listed.
         """
         try:
-            with bulkhead():
+            with Bulkhead():
                 return self._write(study), []
         except DeleteRefusedError as error:
             return True, [failed(_last_removed(study), error)]

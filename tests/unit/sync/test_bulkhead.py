@@ -11,7 +11,7 @@ from shared.model.failures import ErrorTable
 from shared.model.outcome import Outcome
 from shared.model.replay import ReplayRequest, ReplayState, SequenceRange, StudyRebuild
 from shared.sync.batch import BatchOptions, run_slice
-from shared.sync.bulkhead import bulkhead
+from shared.sync.bulkhead import Bulkhead
 from shared.sync.read.read_ahead import ReadAhead
 from shared.sync.status.outages import OutageLog
 from shared.sync.tick import tick
@@ -119,7 +119,7 @@ def test_few_odd_studies_in_a_quiet_feed_get_their_rows():
 @pytest.mark.parametrize("error", [MemoryError(), OutageError("storage", "down")])
 def test_what_is_not_the_studys_goes_on_up(error):
     """No row, no line."""
-    with pytest.raises(type(error)), bulkhead():
+    with pytest.raises(type(error)), Bulkhead():
         raise error
 
 
@@ -170,7 +170,7 @@ def test_the_reader_that_falls_is_told_where_the_page_is_waited_for():
 
 def test_an_error_that_the_app_raises_knowingly_keeps_its_name():
     """Only what nobody foresaw is renamed."""
-    with pytest.raises(UnforeseenError, match="ValueError"), bulkhead():
+    with pytest.raises(UnforeseenError, match="ValueError"), Bulkhead():
         raise ValueError(SECRET)
-    with pytest.raises(DicomCastError, match="down"), bulkhead():
+    with pytest.raises(DicomCastError, match="down"), Bulkhead():
         raise OutageError("x", "down")
