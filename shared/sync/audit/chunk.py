@@ -16,7 +16,7 @@ from shared.model.listed_study import ListedStudy
 from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.audit.made_by_us import MadeByUs
 from shared.sync.audit.screen import SUMMARY, Screen, day_of, subject_of, unique, values_of
-from shared.sync.audit.windows import dates_of, following, halved
+from shared.sync.audit.windows import dates_of, first_place, following, halved
 from shared.sync.ports import Ports
 
 AT_ONCE = 200
@@ -186,13 +186,13 @@ class ChunkReader:
 
     def _behind(self, place: Place) -> Place:
         """The next place: the next phase, or the first phase of the next data partition."""
-        if not self._round.is_whole:
-            return Place(Phase.DELETES)
         phases = {Phase.DATED: Phase.UNDATED, Phase.UNDATED: Phase.FHIR_UNDATED}
-        if place.phase in phases:
+        if self._round.is_whole and place.phase in phases:
             return Place(phases[place.phase], place.partition)
         rest = [name for name in self._audit.studies.partitions() if name > place.partition]
-        return Place(partition=rest[0]) if rest else Place(Phase.OPEN)
+        if rest:
+            return first_place(self._round.request.scope, rest[0])
+        return Place(Phase.OPEN) if self._round.is_whole else Place(Phase.DELETES)
 
     def _chunk(self, place: Place, suspects: Sequence[StudyKey], compared: int, behind: Place) -> Chunk:
         keyed = tuple(sorted((uid, (partition, uid)) for partition, uid in suspects))

@@ -11,11 +11,9 @@ from shared.model.audit import (
     AuditMode,
     AuditOptions,
     Chunk,
-    Dates,
     Difference,
     Kind,
     Phase,
-    Place,
     Round,
     RoundState,
 )
@@ -25,6 +23,7 @@ from shared.sync.audit.chunk import ChunkReader
 from shared.sync.audit.confirm import Finding, Verdict, confirm, is_absent
 from shared.sync.audit.deletes import allowed_deletes, ripe_deletes
 from shared.sync.audit.heal import heal
+from shared.sync.audit.windows import first_place
 from shared.sync.batch import BatchOptions
 from shared.sync.ports import Ports
 
@@ -186,16 +185,11 @@ def begun(audit: AuditPorts, round_: Round, now: datetime) -> Round:
     whole = [one for one in before if one.is_whole and one.state in (RoundState.DONE, RoundState.STOPPED)]
     audit.memory.chunk = None
     audit.memory.signs.clear()
-    scope = round_.request.scope
-    place = Place(partition=audit.studies.partitions()[0])
-    if isinstance(scope, Dates):
-        first = scope.first.toordinal()
-        place = replace(place, first=first, days=scope.last.toordinal() - first + 1)
     return replace(
         round_,
         state=RoundState.RUNNING,
         started=now,
         since=whole[0].started if whole else None,
         number=max((one.number for one in before), default=0) + 1,
-        place=place,
+        place=first_place(round_.request.scope, audit.studies.partitions()[0]),
     )

@@ -6,7 +6,7 @@ A window that holds more than a page is halved, down to a day. The next window i
 from dataclasses import replace
 from datetime import date
 
-from shared.model.audit import Place
+from shared.model.audit import Dates, Place, Scope
 
 WANTED = 150
 """Studies that a window should hold: a page holds 200, and days differ."""
@@ -14,6 +14,14 @@ FEW = 50
 """A window with fewer studies does not predict the next one."""
 MOST_LONGER = 4
 """How many times as long as the last window the next one may be."""
+
+
+def first_place(scope: Scope, partition: str) -> Place:
+    """Where a round begins in a data partition: with its longest window."""
+    if not isinstance(scope, Dates):
+        return Place(partition=partition)
+    first = scope.first.toordinal()
+    return Place(partition=partition, first=first, days=scope.last.toordinal() - first + 1)
 
 
 def dates_of(place: Place) -> tuple[date, date]:

@@ -185,6 +185,17 @@ def test_each_data_partition_is_compared():
     assert rows == {("south", "1.2.1"): Kind.MISSING, ("north", "1.2.2"): Kind.GONE}
 
 
+def test_a_round_of_some_days_goes_through_each_data_partition():
+    """And through those days only. The partition that comes first in the alphabet may well be an empty one."""
+    world = World(*[replace(of(number), partition=name) for number in (1, 2) for name in ("north", "south")],
+                  *[replace(of(3, day="20240601"), partition="south")], partitions=("Microsoft.Default", "north", "south"))  # fmt: skip
+    for one in [one for one in world.fhir.resources if one["resourceType"] == "ImagingStudy"]:
+        if _is_of(one, f"{URL}/partitions/south", "1.2.1") or _is_of(one, f"{URL}/partitions/south", "1.2.3"):
+            world.fhir.resources.remove(one)
+    assert world.audit(scope=Dates(date(2024, 5, 1), date(2024, 5, 31))) == {"1.2.1": Kind.MISSING}
+    assert world.rounds.current().counts.compared == 4
+
+
 def _is_of(resource, system, uid):
     names = [(one.get("system"), one["value"]) for one in resource.get("identifier", ())]
     return resource["resourceType"] == "ImagingStudy" and (system, f"urn:oid:{uid}") in names
