@@ -200,8 +200,9 @@ class Round:
 
     `number`: counted on from round to round, as each reads another part of all studies. `not_before`: it waits until
     then. `since`: when the last whole round began, None if there was none; what FHIR has changed since then is read.
-    `unknown`: what cannot be found out on this FHIR server. `deletes_waiting` for a person's confirmation, and
-    `deletes_confirmed`. `waiting_for`: why it does not go on, since `failing_since`.
+    `unknown`: what cannot be found out on this FHIR server. `deletes_as_of`: when it came to the deletes; studies that
+    have been absent for long enough only since then are the next round's. `deletes_waiting` for a person's
+    confirmation, and `deletes_confirmed`. `waiting_for`: why it does not go on, since `failing_since`.
     """
 
     id: str
@@ -216,6 +217,7 @@ class Round:
     place: Place = field(default_factory=Place)
     counts: RoundCounts = field(default_factory=RoundCounts)
     unknown: tuple[str, ...] = ()
+    deletes_as_of: datetime | None = None
     deletes_waiting: int = 0
     deletes_confirmed: int = 0
     waiting_for: str | None = None

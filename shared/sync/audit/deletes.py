@@ -14,17 +14,20 @@ PART_OF_COMPARED = 100
 
 
 def ripe_deletes(
-    differences: DifferenceStore, round_: Round, now: datetime, options: AuditOptions
+    differences: DifferenceStore, round_: Round, as_of: datetime, options: AuditOptions
 ) -> Sequence[Difference]:
-    """Studies that were absent from the archive in this round, and in one that was long enough before."""
+    """Studies that were absent from the archive in this round, and in one that was long enough before.
+
+    The time of a first absence decides, not how many rounds have seen a difference: it may have been another one.
+    """
     began = round_.started or round_.created
-    ripe_since = now - timedelta(seconds=options.delete_after_seconds)
+    ripe_since = as_of - timedelta(seconds=options.delete_after_seconds)
     found: list[Difference] = []
     after = ""
     while len(found) < MOST and (rows := differences.open(AT_ONCE, after, kind=Kind.GONE)):
-        found += [row for _, row in rows if row.rounds > 1 and row.last_seen >= began]
+        found += [row for _, row in rows if row.last_seen >= began]
         after = rows[-1][0]
-    return [one for one in found if one.absent_since and one.absent_since <= ripe_since]
+    return [one for one in found if one.absent_since and one.absent_since <= ripe_since and one.absent_since < began]
 
 
 def allowed_deletes(round_: Round, options: AuditOptions) -> int:

@@ -106,8 +106,15 @@ class RoundWork:
                 self._resolve(study, is_healed=False)
             case Finding.PUT_OFF:
                 self._round = self._round.counting(put_off=1)
+                self._note_presence(study)
             case Finding.DIFFERS:
                 self._record(study, verdict)
+
+    def _note_presence(self, study: StudyKey) -> None:
+        """Of a study that was absent before, and is put off: only if the archive answers 404 again is it absent on."""
+        known = self._audit.differences.of(study)
+        if known and known.absent_since and not self._is_absent(study):
+            self._audit.differences.write(replace(known, absent_since=None))
 
     def _is_absent(self, study: StudyKey) -> bool:
         """False if the archive cannot be asked."""
@@ -157,8 +164,16 @@ class RoundWork:
             self._audit.differences.write(replace(known, resolved_at=now, is_healed=is_healed, failure=""))
 
     def _delete(self, now: datetime) -> None:
-        """Deletes studies that were absent in two rounds; stops the round if they are too many without confirmation."""
-        ripe = ripe_deletes(self._audit.differences, self._round, now, self._setting) if self._heals else []
+        """Deletes studies that were absent in two rounds; stops the round if they are too many without confirmation.
+
+        The time that decides which they are is stored first. So a host that is killed before its deletes are counted
+        leaves fewer to the next one, and never as many again.
+        """
+        as_of = self._round.deletes_as_of
+        if as_of is None:
+            self._round = replace(self._round, deletes_as_of=now)
+            return
+        ripe = ripe_deletes(self._audit.differences, self._round, as_of, self._setting) if self._heals else []
         if self._round.counts.deleted + len(ripe) > allowed_deletes(self._round, self._setting):
             self._round = replace(self._round, state=RoundState.STOPPED, deletes_waiting=len(ripe))
             return

@@ -471,6 +471,86 @@ def test_a_study_must_be_absent_twice_and_for_long():
     assert world.study("1.2.7") is None
 
 
+def test_another_difference_in_the_round_before_is_no_absence():
+    """Nor is one that no round has healed: a study of which FHIR says something else, and that is gone the next day."""
+    world = World(*many(200), options=healing(delete_after_seconds=0))
+    world.edits("1.2.7", subject={"reference": "Patient/1"})
+    assert world.audit(dry_run=True) == {"1.2.7": Kind.PATIENT}
+    world.deletes("1.2.7")
+    world.later(minutes=1)
+    assert world.audit() == {"1.2.7": Kind.GONE}
+    assert world.study("1.2.7")
+    world.later(minutes=1)
+    assert world.audit() == {}
+    assert world.study("1.2.7") is None
+
+
+def test_an_archive_that_answered_otherwise_in_between_begins_the_absence_anew(monkeypatch):
+    """404 in one round, an empty list in the next, which puts the study off, and 404 again."""
+    world = World(*many(200), options=HEALING)
+    world.deletes("1.2.7")
+    assert world.audit() == {"1.2.7": Kind.GONE}
+    world.later(**LATER)
+    with monkeypatch.context() as otherwise:
+        otherwise.setattr(world.list, "is_absent", lambda *_: False)
+        assert world.audit() == {"1.2.7": Kind.GONE}
+    world.later(**LATER)
+    assert world.audit() == {"1.2.7": Kind.GONE}
+    assert world.study("1.2.7")
+    world.later(**LATER)
+    assert world.audit() == {}
+    assert world.study("1.2.7") is None
+
+
+def test_a_delete_that_fails_is_not_tried_again_by_the_same_round(monkeypatch):
+    """Also if the setting has deletes follow at once, and one takes longer than a step."""
+    world = World(*many(200), options=healing(delete_after_seconds=0))
+    world.deletes("1.2.7")
+    world.deletes("1.2.8")
+    world.audit()
+    world.later(minutes=1)
+    tried = []
+
+    def refused(ports, options, study, until):
+        tried.append(study)
+        world.later(seconds=4)
+        return "the server refuses it"
+
+    monkeypatch.setattr("shared.sync.audit.round.heal", refused)
+    assert set(world.audit()) == {"1.2.7", "1.2.8"}
+    assert len(tried) == len(set(tried)) == 2
+    assert world.rounds.current().counts.not_healed == 2
+
+
+def test_deletes_that_were_not_counted_do_not_let_a_round_delete_more(monkeypatch):
+    """A host is killed behind its deletes, and the next comes hours later, when more studies were absent for long."""
+    world = World(*many(200), options=healing(max_deletes=2))
+    world.deletes("1.2.1")
+    world.deletes("1.2.2")
+    world.audit()
+    world.later(hours=2)
+    world.deletes("1.2.3")
+    world.deletes("1.2.4")
+    world.audit(scope=Dates(date(2024, 1, 1), date(2024, 1, 31)))
+    world.later(hours=23)
+    written, kills = world.rounds.write, [1]
+
+    def write(round_):
+        if round_.counts.deleted and kills:
+            kills.pop()
+            world.later(hours=3)
+            raise OutageError("storage", "503")
+        return written(round_)
+
+    monkeypatch.setattr(world.rounds, "write", write)
+    world.ask()
+    with pytest.raises(OutageError):
+        world.ticks()
+    world.host()
+    assert world.ticks().state is RoundState.DONE
+    assert set(world.open()) == {"1.2.3", "1.2.4"}
+
+
 def test_what_cannot_be_healed_says_why_and_is_tried_by_the_next_round(monkeypatch):
     """The row stays open."""
     world = drifting(HEALING)
