@@ -51,7 +51,7 @@ class Kind(StrEnum):
     ELEMENT = "element"
     """Another element of the ImagingStudy."""
     RESOURCE = "resource"
-    """The Patient, the Endpoint or an Observation."""
+    """The Patient, the Endpoint, an Observation, or a double of the ImagingStudy."""
 
 
 @dataclass(frozen=True, slots=True)

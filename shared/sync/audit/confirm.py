@@ -11,6 +11,7 @@ from enum import Enum, auto
 from shared.errors import EntryError, FeedError, TransientError
 from shared.mapping.converters import MappingOptions
 from shared.mapping.differences import differences
+from shared.mapping.study_identity import is_study
 from shared.model.audit import Kind
 from shared.model.failures import ErrorTable, digest_of_study
 from shared.model.instance import StudyKey
@@ -41,19 +42,28 @@ class Finding(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`kind`, and `says`: which elements and resources differ, without values."""
+    """`kind`, and `says`: which elements and resources differ, without values.
+
+    `takes_all`: a rebuild would delete the ImagingStudy though the archive has the study: none of the instances that it
+    has now can be synced, and those that FHIR lists are gone.
+    """
 
     finding: Finding
     kind: Kind = Kind.ELEMENT
     says: str = ""
+    takes_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What a rebuild would write. `is_empty`: the archive has listed no instance."""
+    """What a rebuild would write. `is_empty`: the archive has listed no instance.
+
+    `leaves_none`: of the study's ImagingStudies in FHIR; there may be doubles.
+    """
 
     changes: Sequence[PlannedChange]
     is_empty: bool
+    leaves_none: bool
 
 
 def confirm(ports: Ports, studies: StudyList, options: MappingOptions, study: StudyKey) -> Verdict:
@@ -89,7 +99,12 @@ def _planned(ports: Ports, options: MappingOptions, study: StudyKey) -> _Plan:
         entries = list(ports.archive.instances(uid, partition))
     fhir = DryRunServer(ports.fhir)
     dry_rebuild(ports, options, fhir, (uid, partition), entries, patients=False)
-    return _Plan(fhir.changes, not entries)
+    of_partition = options.of_partition(partition)
+    held = {
+        name for name, one in fhir.seen.items() if name.startswith("ImagingStudy/") and is_study(one, uid, of_partition)
+    }
+    gone = {one.write.url for one in fhir.changes if one.write.method == "DELETE"}
+    return _Plan(fhir.changes, not entries, bool(held) and held <= gone)
 
 
 def _differing(plan: _Plan) -> Verdict:
@@ -98,11 +113,11 @@ def _differing(plan: _Plan) -> Verdict:
     says: set[str] = set()
     for change in plan.changes:
         resource_type = change.write.url.partition("/")[0]
-        if resource_type != "ImagingStudy":
-            kinds.add(Kind.RESOURCE)
-            says.add(f"{change.write.method} {resource_type}")
-        elif plan.is_empty:
+        if plan.is_empty:
             kinds.add(Kind.GONE)
+        elif resource_type != "ImagingStudy" or change.after is None:
+            kinds.add(Kind.SERIES if resource_type == "ImagingStudy" and plan.leaves_none else Kind.RESOURCE)
+            says.add(f"{change.write.method} {resource_type}")
         elif change.before is None:
             kinds.add(Kind.MISSING)
         else:
@@ -110,12 +125,14 @@ def _differing(plan: _Plan) -> Verdict:
             kinds |= {_KINDS.get(path, Kind.ELEMENT) for path in paths or [""]}
             says |= {f"ImagingStudy.{path}" for path in paths}
     worst = next(kind for kind in Kind if kind in kinds)
-    return Verdict(Finding.DIFFERS, worst, ", ".join(sorted(says)))
+    return Verdict(Finding.DIFFERS, worst, ", ".join(sorted(says)), plan.leaves_none and not plan.is_empty)
 
 
 def _is_on_its_way(ports: Ports, study: StudyKey) -> bool:
     """Whether an entry that is still to be synced names the study: a carried, a settling, a late or a new one."""
-    stored = ports.watermarks.read()
+    stored = ports.settling.resumed(ports.watermarks.read())
+    if any(one.entry.study == study for one in ports.settling.entries):
+        return True
     if any(one.study == study for one in carried_entries(ports, stored)):
         return True
     if stored.holes and any(one.study == study for one in ports.feed.filled(stored.holes)[0]):

@@ -35,6 +35,7 @@ RECENT = 50
 """Rounds that are searched for the last one over the whole archive."""
 KEPT_DAYS = 90
 """How long the row of a resolved difference is kept."""
+TAKES_ALL = "the study is in DICOM, and none of its instances there can be synced: a rebuild would delete it from FHIR"
 
 
 class RoundWork:
@@ -130,7 +131,7 @@ class RoundWork:
         is_recorded = self._round.counts.differed <= MOST_ROWS
         if is_recorded:
             self._audit.differences.write(self._difference(study, verdict))
-        if self._heals and not is_gone:
+        if self._heals and not is_gone and not verdict.takes_all:
             self._heal(study)
 
     def _heal(self, study: StudyKey) -> bool:
@@ -149,11 +150,15 @@ class RoundWork:
         now, known = self._ports.now(), self._audit.differences.of(study)
         partition, uid = study
         is_gone = verdict.kind is Kind.GONE
-        new = Difference(uid, partition, verdict.kind, verdict.says, now, now, absent_since=now if is_gone else None)
+        absent_since, failure = now if is_gone else None, TAKES_ALL if verdict.takes_all else ""
+        new = Difference(
+            uid, partition, verdict.kind, verdict.says, now, now, absent_since=absent_since, failure=failure
+        )
         if known is None or known.resolved_at:
             return new
         is_again = known.last_seen < (self._round.started or self._round.created)
-        absent_since = known.absent_since or new.absent_since if is_gone else None
+        if is_gone:
+            absent_since = known.absent_since or now
         rounds = known.rounds + is_again
         return replace(new, first_seen=known.first_seen, rounds=rounds, absent_since=absent_since)
 

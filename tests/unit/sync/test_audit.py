@@ -358,6 +358,24 @@ def test_more_that_is_new_than_is_read_puts_a_study_off(monkeypatch):
     assert world.audit() == {"1.2.7": Kind.MISSING}
 
 
+def test_a_study_that_settles_is_put_off_and_puts_no_other_off(monkeypatch):
+    """However many entries came behind its own: what settles is in memory, and the feed is read from there on."""
+    options = replace(OPTIONS, settle_seconds=600)
+    world = drifting(options)
+    world.stores(of(30, day="20240108"))
+    world.sync()
+    world.stores(of(30, day="20240108", instance=2), *[of(31 + number) for number in range(5)])
+    world.sync()
+    assert len(world.ports.settling.entries) == 1
+    world.loses("1.2.7")
+    monkeypatch.setattr(confirm, "MOST_NEW", 4)
+    assert world.audit() == {"1.2.7": Kind.MISSING}
+    assert world.rounds.current().counts.put_off == 1
+    world.host()
+    world.later(hours=1)
+    assert world.audit() == {"1.2.7": Kind.MISSING}
+
+
 def breaks_off(world, monkeypatch, times):
     """The archive's account of the study ends early so many times, in a way that nobody can tell."""
     whole, left = world.archive.instances, [times]
@@ -469,6 +487,31 @@ def test_a_study_must_be_absent_twice_and_for_long():
     world.later(**LATER)
     assert world.audit() == {}
     assert world.study("1.2.7") is None
+
+
+def test_a_study_that_the_archive_has_is_never_deleted_as_a_whole():
+    """Its instances were renumbered in the archive, and have lost their PatientID: none can be synced. A person decides."""
+    world = drifting(HEALING)
+    world.archive.studies["1.2.7"] = [of(7, day="20240108", instance=9, series=9, t00100020=None)]
+    for _ in range(3):
+        assert world.audit() == {"1.2.7": Kind.SERIES}
+        assert world.study("1.2.7")
+        world.later(days=2)
+    ((_, row),) = world.differences.open(10)
+    assert (row.says, row.rounds) == ("DELETE ImagingStudy", 3)
+    assert "would delete it" in row.failure
+
+
+def test_the_double_of_a_study_is_deleted():
+    """Another host made it. The other one stays, and has all that it lists."""
+    world = drifting(HEALING)
+    double = {**world.study("1.2.7"), "id": "999"}
+    world.fhir.resources.append(double)
+    assert world.audit() == {}
+    (row,) = world.differences.rows.values()
+    assert (row.kind, row.says, row.is_healed) == (Kind.RESOURCE, "DELETE ImagingStudy", True)
+    assert world.study("1.2.7")
+    assert len(world.fhir.found("ImagingStudy", f"_source={URL}")) == 20
 
 
 def test_another_difference_in_the_round_before_is_no_absence():
