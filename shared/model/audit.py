@@ -12,6 +12,8 @@ from shared.model.stored_text import shortened
 MAX_MESSAGE_BYTES = 2_000
 LATEST_ROUNDS = 10
 MAX_UNKNOWN = 10
+MAX_PUT_OFF = 30
+"""Studies that a round names as put off. Its row holds 32,000 characters: twice these, and the messages."""
 
 
 class AuditMode(StrEnum):
@@ -198,8 +200,9 @@ class RoundCounts:
 class Round:
     """One round of the audit.
 
-    `number`: counted on from round to round, as each reads another part of all studies. `not_before`: it waits until
-    then. `since`: when the last whole round began, None if there was none; what FHIR has changed since then is read.
+    `number`: counted on from whole round to whole round, as each reads another part of all studies. `not_before`: it
+    waits until then. `since`: when the last whole round began, None if there was none; what FHIR has changed since then
+    is read. `again`: the studies that it put off, which are read too. `put_off`: those of this round, at most 30.
     `unknown`: what cannot be found out on this FHIR server. `deletes_as_of`: when it came to the deletes; studies that
     have been absent for long enough only since then are the next round's. `deletes_waiting` for a person's
     confirmation, and `deletes_confirmed`. `waiting_for`: why it does not go on, since `failing_since`.
@@ -216,6 +219,8 @@ class Round:
     since: datetime | None = None
     place: Place = field(default_factory=Place)
     counts: RoundCounts = field(default_factory=RoundCounts)
+    again: tuple[StudyKey, ...] = ()
+    put_off: tuple[StudyKey, ...] = ()
     unknown: tuple[str, ...] = ()
     deletes_as_of: datetime | None = None
     deletes_waiting: int = 0
@@ -237,6 +242,11 @@ class Round:
         """With these added to its counts."""
         sums = {name: getattr(self.counts, name) + count for name, count in more.items()}
         return replace(self, counts=replace(self.counts, **sums))
+
+    def putting_off(self, study: StudyKey) -> "Round":
+        """With one more study that the next round has to read."""
+        named = tuple(dict.fromkeys((*self.put_off, study)))
+        return replace(self.counting(put_off=1), put_off=named[:MAX_PUT_OFF])
 
     def not_knowing(self, what: str) -> "Round":
         """With one more thing that cannot be found out."""

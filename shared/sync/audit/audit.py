@@ -8,7 +8,8 @@ from shared.errors import EntryError, FeedError, OutageError, TransientError, Un
 from shared.model.audit import AuditMode, Round, RoundRequest, RoundState, summary
 from shared.process.log_lines import log_line
 from shared.sync.audit.audit_ports import AuditPorts
-from shared.sync.audit.round import RECENT, RoundWork, begun
+from shared.sync.audit.begun import RECENT, begun, has_begun
+from shared.sync.audit.round import RoundWork
 from shared.sync.batch import BatchOptions
 from shared.sync.bulkhead import Bulkhead, log_unforeseen
 from shared.sync.ports import Ports
@@ -66,7 +67,8 @@ def _due(audit: AuditPorts, options: BatchOptions, now: datetime) -> Round | Non
     if current is None:
         audit.rounds.create(RoundRequest(), not_before=now + FIRST_AFTER)
         return None
-    last = next((one for one in audit.rounds.latest(RECENT) if one.request == RoundRequest()), None)
+    rounds = [one for one in audit.rounds.latest(RECENT) if has_begun(one, now)]
+    last = next((one for one in rounds if one.request == RoundRequest()), None)
     if last and now - (last.started or last.created) < EVERY:
         return None
     return audit.rounds.create(RoundRequest())

@@ -177,8 +177,8 @@ class ChunkReader:
         asked = [("Patient", f"_id={quote(one, safe='')}&_elements=identifier") for one in dict.fromkeys(ids)]
         results = self._fhir.search_many(asked) if asked else []
         identifiers = {f"Patient/{one.get('id')}": values_of(one) for found in results for one in found}
-        request = self._round.request
-        return Screen(self._round.number, self._round.since, request.is_deep, identifiers)
+        again = {uid for _, uid in self._round.again}
+        return Screen(self._round.number, self._round.since, self._round.request.is_deep, again, identifiers)
 
     def _of_partition(self, place: Place) -> tuple[MappingOptions, MadeByUs]:
         options = self._options.of_partition(place.partition)

@@ -23,7 +23,6 @@ from shared.sync.audit.chunk import ChunkReader
 from shared.sync.audit.confirm import Finding, Verdict, confirm, is_absent
 from shared.sync.audit.deletes import allowed_deletes, ripe_deletes
 from shared.sync.audit.heal import heal
-from shared.sync.audit.windows import first_place
 from shared.sync.batch import BatchOptions
 from shared.sync.ports import Ports
 
@@ -31,8 +30,6 @@ STEP_SECONDS = 3
 """How long a step goes on, plus the study at work at its end: new entries of the feed wait for it."""
 MOST_ROWS = 10_000
 """Differences of one round that get a row; more are only counted and healed."""
-RECENT = 50
-"""Rounds that are searched for the last one over the whole archive."""
 KEPT_DAYS = 90
 """How long the row of a resolved difference is kept."""
 TAKES_ALL = "the study is in DICOM, and none of its instances there can be synced: a rebuild would delete it from FHIR"
@@ -106,7 +103,7 @@ class RoundWork:
                 self._round = self._round.counting(read=1, known=1)
                 self._resolve(study, is_healed=False)
             case Finding.PUT_OFF:
-                self._round = self._round.counting(put_off=1)
+                self._round = self._round.putting_off(study)
                 self._note_presence(study)
             case Finding.DIFFERS:
                 self._record(study, verdict)
@@ -197,19 +194,3 @@ class RoundWork:
         elif known := self._audit.differences.of(difference.study):
             # The next round tries it again, not the next step of this one.
             self._audit.differences.write(replace(known, absent_since=self._ports.now()))
-
-
-def begun(audit: AuditPorts, round_: Round, now: datetime) -> Round:
-    """The round at its first place, numbered after the rounds before it. Raises FeedError, OutageError."""
-    before = [one for one in audit.rounds.latest(RECENT) if one.id != round_.id]
-    whole = [one for one in before if one.is_whole and one.state in (RoundState.DONE, RoundState.STOPPED)]
-    audit.memory.chunk = None
-    audit.memory.signs.clear()
-    return replace(
-        round_,
-        state=RoundState.RUNNING,
-        started=now,
-        since=whole[0].started if whole else None,
-        number=max((one.number for one in before), default=0) + 1,
-        place=first_place(round_.request.scope, audit.studies.partitions()[0]),
-    )

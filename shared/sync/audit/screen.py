@@ -24,17 +24,20 @@ SUMMARY = "identifier,meta,started,subject,modality,numberOfSeries,numberOfInsta
 class Screen:
     """`number`: of the round. `since`: when the round before it began, None if there was none. `is_deep`: all are read.
 
-    `identifiers`: the values of each Patient's identifiers, by the Patient's reference.
+    `again`: the StudyInstanceUIDs of studies that the round before has put off. `identifiers`: the values of each
+    Patient's identifiers, by the Patient's reference.
     """
 
     number: int
     since: datetime | None
     is_deep: bool
+    again: Collection[str]
     identifiers: Mapping[str, Collection[str]]
 
     def is_suspect(self, listed: ListedStudy, held: Sequence[Resource]) -> bool:
         """Whether the study has to be read; `held` are the ImagingStudies with its identifier."""
-        if self.is_deep or len(held) != 1 or is_sampled(listed.study_instance_uid, self.number):
+        uid = listed.study_instance_uid
+        if self.is_deep or len(held) != 1 or uid in self.again or is_sampled(uid, self.number):
             return True
         (study,) = held
         return (

@@ -143,6 +143,68 @@ def test_each_study_is_read_once_in_a_hundred_rounds():
     assert read == 20
 
 
+def test_rounds_that_do_not_go_through_all_studies_take_no_hundredth_away():
+    """A round of one study after each round of all, and one that fails now and then: no study is passed over for that."""
+    world = World(*many(20))
+    world.later(hours=1)
+    read = 0
+    for number in range(100):
+        if number % 7 == 0:
+            world.ask()
+            world.rounds.write(replace(world.rounds.current(), state=RoundState.RUNNING))
+            world.rounds.cancel()
+        world.audit()
+        read += world.rounds.current().counts.read
+        world.later(hours=1)
+        world.audit(scope=OneStudy("1.2.1"))
+        world.later(hours=1)
+    assert read == 20
+
+
+def test_many_rounds_of_some_studies_do_not_make_the_next_round_of_all_a_first_one(monkeypatch):
+    """What FHIR has changed since the last round of all is still read."""
+    monkeypatch.setattr("shared.sync.audit.begun.RECENT", 3)
+    world = drifting()
+    for _ in range(5):
+        world.audit(scope=OneStudy("1.2.1"))
+    world.edits("1.2.7", description=None)
+    world.later(hours=1)
+    assert world.audit() == {"1.2.7": Kind.ELEMENT}
+
+
+@pytest.mark.parametrize("named", [30, 1], ids=["named", "more than are named"])
+def test_a_study_that_was_put_off_is_read_by_the_next_round(monkeypatch, named):
+    """Nobody has changed it in FHIR since the round that put it off began, and no list shows what differs."""
+    monkeypatch.setattr("shared.model.audit.MAX_PUT_OFF", named)
+    monkeypatch.setattr("shared.sync.audit.begun.MAX_PUT_OFF", named)
+    world = drifting()
+    world.stores(of(30, t00081030="Thorax"))
+    world.sync()
+    world.edits("1.2.7", description=None)
+    world.edits("1.2.30", description=None)
+    world.later(hours=1)
+    with monkeypatch.context() as restless:
+        restless.setattr(confirm, "MOST_NEW", -1)
+        assert world.audit() == {}
+        assert world.rounds.current().counts.put_off == 2
+    world.later(hours=1)
+    assert world.audit(scope=OneStudy("1.2.1")) == {}
+    assert world.audit() == {"1.2.7": Kind.ELEMENT, "1.2.30": Kind.ELEMENT}
+
+
+def test_a_clock_that_was_set_back_stops_no_round():
+    """A round that began a year ahead does not keep the next one away, nor does it hide what FHIR has changed."""
+    world = drifting()
+    world.later(days=400)
+    world.audit()
+    world.later(days=-400)
+    world.host()
+    world.edits("1.2.7", description=None)
+    world.later(days=1)
+    assert world.ticks(1).started < world.rounds.held[1].started
+    assert world.open() == {"1.2.7": Kind.ELEMENT}
+
+
 def test_an_archive_that_tells_no_counts_is_compared_by_what_it_tells():
     """The computed attributes are optional."""
     world = drifting()
