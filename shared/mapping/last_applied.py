@@ -6,6 +6,7 @@ All else is somebody else's, even if we would write the same. The record holds a
 
 import json
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from hashlib import blake2b
 from typing import Any
 
@@ -49,6 +50,11 @@ def mark(path: str, value: Any) -> str:
     return blake2b(b"%b %b" % (path.encode(), text), digest_size=_HASH_BYTES).hexdigest()
 
 
+def is_marked(marks: AbstractSet[str], path: str, element: str, value: Any) -> bool:
+    """Whether the app wrote the value, as these marks of a record show."""
+    return element not in LINKS and mark(path + element, value) in marks
+
+
 def marks_of(fragments: Iterable[Fragment], before: Resource | None, path: str = "") -> set[str]:
     """The marks of what the fragments say, except what stood on `before` already, which is not ours."""
     held: Mapping[str, Any] = before or {}
@@ -83,7 +89,8 @@ def assumed(study: Resource, *, is_ours: bool, is_linked: bool, extended: bool) 
     if is_ours:
         marks |= {mark(name, study[name]) for name in elements_of("ImagingStudy").set if name in study}
         for one in study.get("series", ()):
-            names = [name for name in elements_of("ImagingStudy.series").set if name in one]
+            held = [name for name in elements_of("ImagingStudy.series").set if name in one]
+            names = [name for name in held if not _says_more(name, one)]
             marks |= {mark(f"{one['uid']}/{name}", one[name]) for name in names}
     return frozenset(marks)
 
@@ -91,3 +98,8 @@ def assumed(study: Resource, *, is_ours: bool, is_linked: bool, extended: bool) 
 def is_identity(name: str, item: Any) -> bool:
     """Whether it is the identifier that the study is found by, which stays as long as the study."""
     return name == "identifier" and "type" not in item
+
+
+def _says_more(name: str, series: Resource) -> bool:
+    """Whether another has put something on the series' modality, such as a display, which we never write."""
+    return name == "modality" and not series[name].keys() <= {"system", "code"}

@@ -120,6 +120,12 @@ def added(existing: Sequence[Any], items: Sequence[Any]) -> list[Any]:
     return result
 
 
+def fullest(items: Iterable[Any]) -> list[Any]:
+    """The items, each once, without those that another of them contains: the same in whatever order they come."""
+    first_ones = added((), list(items))
+    return added((), first_ones[::-1])[::-1]
+
+
 class Items:
     """An index of a list's items by their texts, so that long lists are merged in linear time.
 

@@ -11,7 +11,7 @@ from shared.mapping.agreed import AGREED, agreed, by_series
 from shared.mapping.converters import MODALITY_SYSTEM
 from shared.mapping.endpoints import is_viewer_link
 from shared.mapping.held import odd_series, text
-from shared.mapping.merge import Links, apply, contains, linked, with_values
+from shared.mapping.merge import Links, apply, contains, fullest, linked, with_values
 from shared.mapping.resources import Fragment, MappedInstance, listed_by
 from shared.model.change_feed import ChangeFeedEntry
 from shared.model.fhir import Resource
@@ -64,12 +64,16 @@ def merge_study(
 
 
 def _lists_last(fragments: Sequence[Fragment]) -> Sequence[Fragment]:
-    """The same fragments, with the list items of all in the last one, so that each list is merged only once."""
-    if len(fragments) <= 1:
+    """The same fragments, with the list items of all in the last one, so that each list is merged only once.
+
+    Of items of which one says a part of another, only the other is left, as when the study is reconciled.
+    """
+    if not fragments:
         return fragments
     add: dict[str, list[Any]] = {}
     for element, items in (one for fragment in fragments for one in fragment.add.items()):
         add.setdefault(element, []).extend(items)
+    add = {element: fullest(items) if len(items) > 1 else items for element, items in add.items()}
     return [*(replace(one, add={}) for one in fragments[:-1]), replace(fragments[-1], add=add)]
 
 

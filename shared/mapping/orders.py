@@ -104,7 +104,7 @@ def with_orders(study: Resource, found: FoundOrders, ours: AbstractSet[str], *, 
     result = {name: value for name, value in study.items() if name != BASED_ON}
     if links:
         result[BASED_ON] = links
-    others = [one for one in left if _is_ours(BASED_ON, one, ours) and not _is_among(one, found.links)]
+    others = [one for one in left if _is_ours(BASED_ON, one, ours) and not leads_to(one, found.links)]
     if not others:
         _put_encounter(result, found, ours)
     return study if result == study else result
@@ -133,11 +133,12 @@ def _put_encounter(study: Resource, found: FoundOrders, ours: AbstractSet[str]) 
 
 
 def _is_out(link: Resource, found: FoundOrders, *, is_all: bool) -> bool:
-    return not _is_among(link, found.links) and (is_all or _is_among(link, found.out))
+    return not leads_to(link, found.links) and (is_all or any(contains(link, one) for one in found.out))
 
 
-def _is_among(link: Resource, others: Sequence[Resource]) -> bool:
-    return any(contains(link, one) for one in others)
+def leads_to(link: Resource, links: Sequence[Resource]) -> bool:
+    """Whether our link is one of these; with another system than theirs, or with one that theirs lacks, it is not."""
+    return any(contains(link, one) and contains(one, link) for one in links)
 
 
 def _is_ours(element: str, value: Any, ours: AbstractSet[str]) -> bool:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.mapping.held import as_list
-from shared.mapping.last_applied import LINKS, mark
-from shared.mapping.merge import Links, added, contains, linked, put
+from shared.mapping.last_applied import is_marked
+from shared.mapping.merge import Links, added, contains, fullest, linked, put
 from shared.mapping.resources import Fragment, MappedInstance
 from shared.mapping.table import Elements
 from shared.model.fhir import Resource
@@ -65,7 +65,7 @@ class ScopeFragments:
 
     def is_ours(self, element: str, value: Any) -> bool:
         """Whether the app wrote the value, as the record on the resource shows."""
-        return element not in LINKS and mark(self.path + element, value) in self.ours
+        return is_marked(self.ours, self.path, element, value)
 
 
 def reconciled(existing: Resource, scope: ScopeFragments, elements: Elements) -> Resource:
@@ -92,23 +92,27 @@ def takes_out(existing: Resource, scope: ScopeFragments, elements: Elements) -> 
 
 
 def _single(resource: Resource, element: str, scope: ScopeFragments, *, is_filled: bool) -> None:
-    """Keeps the value if an instance has it; else sets the last instance's, or removes ours if no instance has one."""
+    """Keeps the value if an instance has it; else sets the last instance's, or removes ours if no instance has one.
+
+    Another's value may say more than an instance does; ours says more only if settings or instances said so before.
+    """
     values = scope.values(lambda one: one.fill if is_filled else one.set, element)
     held = resource.get(element)
-    if held is not None and any(contains(held, value) for value in values):
+    is_ours = held is not None and scope.is_ours(element, held)
+    if held in values or (not is_ours and any(contains(held, value) for value in values)):
         return
-    if values and (not is_filled or held is None or scope.is_ours(element, held)):
+    if values and (not is_filled or held is None or is_ours):
         put(resource, element, values[-1])
-    elif not values and held is not None and scope.is_all and scope.is_ours(element, held):
+    elif not values and scope.is_all and is_ours:
         put(resource, element)
 
 
 def _list(resource: Resource, element: str, scope: ScopeFragments) -> None:
     wanted = [item for items in scope.values(lambda one: one.add, element) for item in items]
-    wanted = [linked(item, scope.links) for item in wanted]
+    wanted = fullest(linked(item, scope.links) for item in wanted)
     held = list(resource.get(element, ()))
     if scope.is_all:
-        held = [one for one in held if not scope.is_ours(element, one) or any(contains(one, item) for item in wanted)]
+        held = [one for one in held if one in wanted or not scope.is_ours(element, one)]
     kept = added(held, wanted)
     if kept:
         resource[element] = kept

@@ -1,9 +1,8 @@
 """The ImagingStudy that FHIR holds + what was read of the study in the archive -> the ImagingStudy to write."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from shared.mapping.accession import is_of_type_accession
 from shared.mapping.agreed import by_series, series_fragments
 from shared.mapping.held import ODD, as_list
 from shared.mapping.last_applied import mark, marks_of
@@ -29,7 +28,7 @@ _INSTANCE = elements_of("ImagingStudy.series.instance")
 def is_plain(existing: Resource, changes: Sequence[MappedInstance | RemovedInstance], links: Links) -> bool:
     """Whether the instances are new to the study and contradict nothing that it says.
 
-    Such changes, nearly all of a day's, are merged without reading the archive again.
+    Such changes, nearly all of a day's, are merged without reading the archive again, unless they restate what it says.
     """
     if is_cancelled(existing):
         return False
@@ -38,41 +37,10 @@ def is_plain(existing: Resource, changes: Sequence[MappedInstance | RemovedInsta
     listed = {instance["uid"] for one in series.values() for instance in one.get("instance", ())}
     if any(change.entry.sop_instance_uid in listed for change in mapped):
         return False
-    fragments = fragments_of_study(mapped)
-    if any(_restates(existing, fragment) for fragment in fragments):
-        return False
     of_series = [(series.get(one.set["uid"], {}), one) for one in listed_by(mapped, lambda one: one.series)]
-    if any(_says_less(held, one, _SERIES.restate) for held, one in of_series):
-        return False
-    pairs = [(existing, fragment.set) for fragment in fragments]
+    pairs = [(existing, fragment.set) for fragment in fragments_of_study(mapped)]
     pairs += [(held, one.set) for held, one in of_series]
     return not any(_contradicts(held, wanted, links) for held, wanted in pairs)
-
-
-def _restates(held: Resource, wanted: Fragment) -> bool:
-    """Whether FHIR has a value in another form, as other settings or an earlier release wrote it."""
-    return _restates_accession(held, wanted) or _says_less(held, wanted, _STUDY.restate)
-
-
-def _says_less(held: Resource, wanted: Fragment, elements: Iterable[str]) -> bool:
-    """Whether an item of one of these elements says only a part of what is said now, as an earlier release wrote it."""
-    return any(
-        any(contains(item, one) for one in held.get(name, ()))
-        and not any(contains(one, item) for one in held.get(name, ()))
-        for name in elements
-        for item in wanted.add.get(name, ())
-    )
-
-
-def _restates_accession(held: Resource, wanted: Fragment) -> bool:
-    """Whether FHIR has the accession number with another system."""
-    numbers = [one for one in held.get("identifier", ()) if is_of_type_accession(one)]
-    return any(
-        is_of_type_accession(item)
-        and not any(contains(one, item) for one in numbers)
-        and any(one.get("value") == item["value"] for one in numbers)
-        for item in wanted.add.get("identifier", ())
-    )
 
 
 def _contradicts(held: Resource, wanted: Mapping[str, object], links: Links) -> bool:

@@ -7,7 +7,7 @@ the FHIR server already holds:
     SET      follows DICOM
     FILL     written only if FHIR has no value yet; what others wrote stays
     ADD      added to the list, unless it is there; what others wrote stays
-    RESTATE  as ADD; an item that an earlier release wrote, and that says only a part of this one, is replaced by it
+    RESTATE  as ADD; an item that the app wrote, and that says a part of this one, or names another system, is replaced
     AGREE    an element of a series, read from each instance of it: written as long as all instances say the same
     LINK     a reference to a resource that is looked up; ours is removed if it leads nowhere, what others wrote stays
     DERIVE   computed each time from the resource's series and instances, or from the report, so that it is always true
@@ -128,7 +128,7 @@ TABLE: tuple[Row, ...] = (
     _our("Endpoint.contact",                                  "",                                NO,  endpoints.contact,       CREATE, "`DicomCast__EndpointContact`"),
 
     _row("ImagingStudy.identifier.where(system = 'urn:dicom:uid')", "(0020,000D) StudyInstanceUID", YES, study_identity.study_identifier, ADD, "value `urn:oid:<uid>`; in a data partition the system is its URL"),
-    _row("ImagingStudy.identifier.where(type.coding.code = 'ACSN')", ACCESSION, NO, accession.accession_identifier, ADD, "type `v2-0203|ACSN`; system and assigner are the issuer's, else `DicomCast__AccessionSystem`, else none"),
+    _row("ImagingStudy.identifier.where(type.coding.code = 'ACSN')", ACCESSION, NO, accession.accession_identifier, RESTATE, "type `v2-0203|ACSN`; system and assigner are the issuer's, else `DicomCast__AccessionSystem`, else none"),
     _row("ImagingStudy.meta.source",                          "",                                NO,  to.source,               CREATE, "root URL of the DICOM service: shows that we made the resource"),
     _row("ImagingStudy.meta.tag",                             "",                                NO,  to.tag,                  CREATE, "as Patient.meta.tag: shows that we made the resource if a server drops `meta.source`"),
     _row("ImagingStudy.extension.where(url = 'urn:dicom-cast:last-applied')", "",                    NO,  to.MadeBy("last_applied.with_record"), DERIVE, "hashes of the values that we wrote, which we may remove again"),

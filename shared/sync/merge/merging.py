@@ -16,10 +16,11 @@ from shared.mapping.merge_study import (
     merge_study,
     with_series_of,
 )
-from shared.mapping.orders import BASED_ON, OrderNumber, order_marks, order_numbers, with_orders
+from shared.mapping.orders import BASED_ON, OrderNumber, leads_to, order_marks, order_numbers, with_orders
 from shared.mapping.reconcile import ScopeFragments, StudyRead, takes_out
 from shared.mapping.reconcile_study import applied, is_plain, reconcile_study, standing, study_fragments
 from shared.mapping.resources import MappedInstance, listed_by
+from shared.mapping.restated import is_restated
 from shared.mapping.sign import is_only_ours, is_ours, signed
 from shared.mapping.study_identity import uid_of, with_study_identifiers
 from shared.mapping.table import elements_of
@@ -151,7 +152,9 @@ class StudyMerger:
         if study is None or wanted.orders:
             return None
         ours = self._ours(study, links)
-        is_decided = wanted.only_creates and not is_undecided(study, wanted.changes, ours)
+        is_decided = wanted.only_creates and not (
+            is_undecided(study, wanted.changes, ours) or is_restated(study, wanted.changes, ours)
+        )
         if is_decided and (
             (is_plain(study, wanted.changes, links) and not wanted.is_doubtful)
             or merge_study(study, wanted.changes, links, **self._merge_options) is None
@@ -246,7 +249,7 @@ class StudyMerger:
             return False
         numbers = self._numbers(wanted, read, links)
         found = self.orders.of(wanted.study_instance_uid, numbers, study, self.patients.identifiers(wanted, links))
-        return found is not None and not all(any(contains(one, link) for link in found.links) for one in held)
+        return found is not None and not all(leads_to(one, found.links) for one in held)
 
     def _ours(self, study: Resource | None, links: Links) -> frozenset[str]:
         """The marks of what we wrote on the study."""

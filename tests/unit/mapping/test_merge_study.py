@@ -13,8 +13,8 @@ from shared.mapping.merge_study import (
     merge_study,
     with_series_of,
 )
-from shared.mapping.reconcile_study import is_plain
 from shared.mapping.resources import StudyMapper
+from shared.mapping.restated import is_restated
 from shared.mapping.sign import is_only_ours, is_ours
 from shared.model.change_feed import Action, State
 from tests.fakes import INSTANCE, SERIES, STUDY, entry
@@ -191,12 +191,12 @@ RESTATED = [
     ("where", "element", "tags", "part"), RESTATED, ids=lambda one: one if isinstance(one, str) else ""
 )
 def test_a_study_that_says_a_part_of_what_is_said_now_is_read(where, element, tags, part):
-    """The rows that the table has as `restate`; an item that says all of it, or something else, is no reason."""
+    """The rows that the table has as `restate`, whoever wrote the item; one that says all of it is no reason."""
     first, second = mapped(entry(1, **tags), entry(2, instance=f"{INSTANCE}.2", **tags))
     study = merge_study(None, [first], LINKS)
     held = study if where == "study" else study["series"][0]
-    assert is_plain(study, [second], LINKS)
+    assert not is_restated(study, [second], frozenset())
     held[element] = [part(one) for one in held[element]]
-    assert not is_plain(study, [second], LINKS)
+    assert is_restated(study, [second], frozenset())
     held[element] = []
-    assert is_plain(study, [second], LINKS)
+    assert not is_restated(study, [second], frozenset())

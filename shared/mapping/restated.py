@@ -1,0 +1,74 @@
+"""Whether FHIR has a value in a former form, as other settings or an earlier release wrote it.
+
+The instances say it anew. Then the archive is read, because only all instances of a study tell which values go.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any
+
+from shared.mapping.last_applied import is_marked
+from shared.mapping.merge import contains
+from shared.mapping.resources import Fragment, MappedInstance, listed_by
+from shared.mapping.table import elements_of
+from shared.model.fhir import Resource
+
+_STUDY, _SERIES = elements_of("ImagingStudy"), elements_of("ImagingStudy.series")
+_ISSUER = ("system", "assigner")
+"""Elements of codings and identifiers that say whose they are, and that settings can change."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What FHIR has in one scope, and what an instance says in it. `path`: see `last_applied.mark`."""
+
+    held: Resource
+    wanted: Fragment
+    lists: Sequence[str]
+    path: str = ""
+
+
+def is_restated(study: Resource, changes: Sequence[object], ours: AbstractSet[str]) -> bool:
+    """Whether a change says anew what the study or one of its series has. `ours`: the marks of what we wrote on it."""
+    return any(_is_value_restated(one, ours) or _is_item_restated(one, ours) for one in _said(study, changes))
+
+
+def _said(study: Resource, changes: Sequence[object]) -> Iterator[_Said]:
+    mapped = [one for one in changes if isinstance(one, MappedInstance)]
+    yield from (_Said(study, one, _STUDY.restate) for one in listed_by(mapped, lambda one: one.study))
+    series = {one["uid"]: one for one in study.get("series", ())}
+    for fragment in listed_by(mapped, lambda one: one.series):
+        if held := series.get(uid := fragment.set["uid"]):
+            yield _Said(held, fragment, _SERIES.restate, f"{uid}/")
+
+
+def _is_value_restated(said: _Said, ours: AbstractSet[str]) -> bool:
+    """Whether an element of one value is ours and says more; one that says something else is a contradiction."""
+    return any(
+        held != value and isinstance(held, dict) and contains(held, value) and is_marked(ours, said.path, name, held)
+        for name, value in said.wanted.set.items()
+        if (held := said.held.get(name)) is not None
+    )
+
+
+def _is_item_restated(said: _Said, ours: AbstractSet[str]) -> bool:
+    """Whether a list has an item that says a part of what is said now, or one of ours that names another system."""
+    return any(
+        _is_part(held, item) or any(_bare(one) == _bare(item) and is_marked(ours, said.path, name, one) for one in held)
+        for name in said.lists
+        if (held := said.held.get(name, ()))
+        for item in said.wanted.add.get(name, ())
+        if item not in held
+    )
+
+
+def _is_part(held: Collection[Any], item: Any) -> bool:
+    return any(contains(item, one) for one in held) and not any(contains(one, item) for one in held)
+
+
+def _bare(value: Any) -> Any:
+    """The value without what says whose its codes and identifiers are."""
+    if isinstance(value, dict):
+        return {name: _bare(one) for name, one in value.items() if name not in _ISSUER}
+    return list(map(_bare, value)) if isinstance(value, list) else value
