@@ -7,6 +7,9 @@ from shared.model.change_feed import Action, ChangeFeedEntry, FeedEntry, State
 from shared.model.failures import ErrorTable, FailedEntry, OpenRow, digest, digest_of_study
 from shared.model.instance import InstanceIdentity
 
+_OF_FHIR = frozenset({ErrorTable.FHIR, ErrorTable.TRANSIENT_FAILURE})
+"""Tables of what the FHIR server did not take."""
+
 
 @dataclass(frozen=True, slots=True)
 class DoneStudy:
@@ -50,7 +53,8 @@ def after_sync(
 
     They are the rows of the entries themselves; those of instances that are now in FHIR or gone, whichever entry they
     were written for (a carried entry's only if its instance is synced); and rows about the whole study that are
-    `untrue` (see DoneStudy), or that a new one replaces. The rows of `failures` stay.
+    `untrue` (see DoneStudy), or that a new one replaces. The rows of `failures` stay. So do those of what FHIR did not
+    take of an instance that cannot be mapped now: it may be a delete, and FHIR still has what was deleted.
     """
     if not rows:
         return []
@@ -58,6 +62,8 @@ def after_sync(
     sequences = {entry.sequence for entry in entries}
     settled = {digest(*entry.instance) for entry in entries if is_current(entry)}
     failed = {digest(*failure.instance) for failure in failures if failure.is_final}
+    unmapped = {digest(*failure.instance) for failure in failures if failure.table is ErrorTable.DICOM}
+    unmapped -= {digest(*entry.instance) for entry in entries if entry.action is Action.DELETE}
     untrue_exceptions = {*untrue, *(failure.exception for failure in failures if failure.is_of_study)}
 
     def is_resolved(row: OpenRow) -> bool:
@@ -65,8 +71,9 @@ def after_sync(
             return row.key[0] in untrue_exceptions
         if row.sequence in sequences:
             return True
-        is_retried = row.table is ErrorTable.TRANSIENT_RETRY
-        return row.instance in settled and not (is_retried and row.instance in failed)
+        if row.table is ErrorTable.TRANSIENT_RETRY:
+            return row.instance in settled - failed
+        return row.instance in (settled - unmapped if row.table in _OF_FHIR else settled)
 
     return [row for row in rows if (row.table, row.key) not in written and is_resolved(row)]
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from shared.errors import UnreadStudyError
 from shared.model.change_feed import FeedEntry, FeedPage, TornEntry
-from shared.model.failures import ErrorQuery, ErrorRow, ErrorTable
+from shared.model.failures import ErrorQuery, ErrorRow, ErrorTable, digest
 from shared.model.replay import Cursor, ReplayError, ReplayTarget, SequenceRange, StoredErrors, StudyRebuild, TimeRange
 from shared.model.watermark import Watermark
 from shared.sync.merge.reading import of_one_study
@@ -96,7 +96,9 @@ def _of_time(ports: Ports, target: TimeRange, cursor: Cursor, size: int) -> Port
 def _of_errors(ports: Ports, target: StoredErrors, cursor: Cursor, size: int) -> Portion:
     """The next open rows of the table at the cursor; their entries are read from the feed as they are now.
 
-    A row without a sequence is about its study, which is rebuilt in a portion of its own.
+    A row without a sequence is about its study, which is rebuilt in a portion of its own. With the entry of a row run
+    those of the instance's other rows, whatever their table: without the delete before it, a create that cannot be
+    mapped would leave in FHIR what was deleted.
     """
     table = cursor.table or target.tables[0]
     page = ports.errors.page(_query(target, table), size, cursor.row if cursor.table else None)
@@ -106,7 +108,7 @@ def _of_errors(ports: Ports, target: StoredErrors, cursor: Cursor, size: int) ->
     is_end = len(rows) == len(page) < size
     if len(rows) == size:
         rows = rows[: size - len(_cut_study(rows))]
-    entries = ports.feed.entries({row.sequence for row in rows})
+    entries = ports.feed.entries({row.sequence for row in rows} | _of_same_instances(ports, rows))
     known = {entry.sequence for entry in entries}
     errors = [ReplayError(row.sequence, row.sop_instance_uid, GONE) for row in rows if row.sequence not in known]
     position = target.tables.index(table)
@@ -119,6 +121,16 @@ def _of_errors(ports: Ports, target: StoredErrors, cursor: Cursor, size: int) ->
         return Cursor(table=table, row=done[-1].key if done else cursor.row), len(done)
 
     return _portion(entries, errors, advance, is_last=is_end and following is None)
+
+
+def _of_same_instances(ports: Ports, rows: Sequence[ErrorRow]) -> set[int]:
+    """The sequences of all open rows of the rows' instances, without those that the feed's own ticks try again."""
+    instances = {digest(*row.instance) for row in rows}
+    return {
+        one.sequence
+        for one in ports.errors.open_rows({row.study for row in rows}, ())
+        if one.instance in instances and one.sequence and one.table is not ErrorTable.TRANSIENT_RETRY
+    }
 
 
 def _of_study_row(ports: Ports, row: ErrorRow, cursor: Cursor) -> Portion:

@@ -40,6 +40,10 @@ CASES = [
     ("refused, and another is still tried", row(RETRY, 1), [entry(5)], [row(FHIR, 5)], False),
     ("the same failure", row(FHIR, 1), [entry(1)], [row(FHIR, 1)], False),
     ("the same failure of another entry", row(FHIR, 1), [entry(5)], [row(FHIR, 5)], True),
+    ("refused, and now it cannot be mapped", row(FHIR, 1), [entry(5)], [row(DICOM, 5)], False),
+    ("given up, and now it cannot be mapped", row(GIVEN_UP, 1), [entry(5)], [row(DICOM, 5)], False),
+    ("refused, and its delete is done", row(FHIR, 1), [entry(4, Action.DELETE), entry(5)], [row(DICOM, 5)], True),
+    ("could not be mapped, and cannot now", row(DICOM, 1), [entry(5)], [row(DICOM, 5)], True),
     ("another failure", row(DICOM, 1), [entry(1)], [row(FHIR, 1)], True),
     ("a tag that is right now", row(INVALID, 1, "I", SEX), [entry(1)], [row(INVALID, 1, "I", BIRTH)], True),
     ("a tag that is wrong still", row(INVALID, 1, "I", SEX), [entry(1)], [row(INVALID, 1, "I", SEX)], False),
@@ -172,6 +176,31 @@ def test_a_rebuild_that_is_refused_leaves_the_rows():
         run_replays(fakes, OPTIONS, fakes.now() + timedelta(seconds=30))
         assert not fakes.replays.read(replay.id).is_under_way
         assert open_rows(fakes) == rows
+
+
+@pytest.mark.parametrize("target", [StoredErrors((DICOM,)), StoredErrors((DICOM, FHIR)), StoredErrors((FHIR,))])
+@pytest.mark.parametrize("is_at_once", [True, False])
+def test_a_delete_that_fhir_refused_is_made_up_for_though_what_came_then_cannot_be_synced(target, is_at_once):
+    """The create behind it closed its row, so that nothing remembered the delete, and FHIR kept what it was about."""
+    fakes = ports([entry(1), entry(2, instance="1.9")], fhir=Sick())
+    run_batch(fakes, OPTIONS)
+    broken = entry(4, t00100020=None)
+    gone, again = entry(3, Action.DELETE, **GONE), replace(broken, sequence=3, action=Action.DELETE)
+    fakes.fhir.ill = FhirRefusedError("status 422")
+    for feed in ([again, broken],) if is_at_once else ([gone], [again, broken]):
+        fakes.feed.held = [entry(1), entry(2, instance="1.9"), *feed]
+        run_batch(fakes, OPTIONS)
+    assert open_rows(fakes) == [(DICOM, 4), (FHIR, 3)]
+    fakes.fhir.ill = None
+    fakes.replays.create(ReplayRequest(SequenceRange(4, 4)))
+    run_replays(fakes, OPTIONS, fakes.now() + timedelta(seconds=30))
+    assert open_rows(fakes) == [(DICOM, 4), (FHIR, 3)]
+    replay = fakes.replays.create(ReplayRequest(target))
+    run_replays(fakes, OPTIONS, fakes.now() + timedelta(seconds=30))
+    assert not fakes.replays.read(replay.id).is_under_way
+    assert open_rows(fakes) == [(DICOM, 4)]
+    (study,) = [one for one in fakes.fhir.resources if one["resourceType"] == "ImagingStudy"]
+    assert [one["uid"] for series in study["series"] for one in series["instance"]] == ["1.9"]
 
 
 OLD = {"study": "1.8", "series": "1.8.1", "instance": "1.8.9"}
