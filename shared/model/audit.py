@@ -200,9 +200,10 @@ class RoundCounts:
 class Round:
     """One round of the audit.
 
-    `number`: counted on from whole round to whole round, as each reads another part of all studies. `not_before`: it
-    waits until then. `since`: when the last whole round began, None if there was none; what FHIR has changed since then
-    is read. `again`: the studies that it put off, which are read too. `put_off`: those of this round, at most 30.
+    `number`: counted on from whole round to whole round, as each reads another part of all studies. `not_before`: a
+    round that begins by itself waits until then; None if a person has asked for it. `since`: when the last whole round
+    began, None if there was none; what FHIR has changed since then is read. `again`: the studies that it put off, which
+    are read too. `put_off`: those of this round, at most 30.
     `unknown`: what cannot be found out on this FHIR server. `deletes_as_of`: when it came to the deletes; studies that
     have been absent for long enough only since then are the next round's. `deletes_waiting` for a person's
     confirmation, and `deletes_confirmed`. `waiting_for`: why it does not go on, since `failing_since`.
@@ -232,6 +233,16 @@ class Round:
     def is_under_way(self) -> bool:
         """Whether there is more to do."""
         return self.state in (RoundState.QUEUED, RoundState.RUNNING)
+
+    @property
+    def is_by_itself(self) -> bool:
+        """Whether no person has asked for it."""
+        return self.not_before is not None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it has not begun, and a person's round would take its place."""
+        return self.state is RoundState.QUEUED and self.is_by_itself
 
     @property
     def is_whole(self) -> bool:

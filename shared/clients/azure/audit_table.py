@@ -61,7 +61,7 @@ class AuditTable:
     @unless_another_came_first
     def _create(self, request: RoundRequest, not_before: datetime | None) -> Round:
         before = self.current()
-        if before and before.is_under_way and not before.not_before:
+        if before and before.is_under_way and not before.is_waiting:
             raise RoundUnderWayError
         now = self._now()
         new = Round(newest_first(now), request, RoundState.QUEUED, created=now, updated=now, not_before=not_before)

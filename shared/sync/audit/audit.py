@@ -46,10 +46,10 @@ def run_audit(ports: Ports, options: BatchOptions, deadline: datetime) -> None:
         ports.lease.ensure_held()
         before = round_.counts.requests
         round_ = audit.rounds.write(_next(ports, audit, options, round_))
-        if round_.waiting_for:
-            audit.memory.rests_until = ports.now() + TRY_AGAIN
-            return
         pause = timedelta(hours=(round_.counts.requests - before) / options.audit.requests_per_hour)
+        if round_.waiting_for:
+            audit.memory.rests_until = ports.now() + max(pause, TRY_AGAIN)
+            return
         audit.memory.rests_until = ports.now() + pause
         if pause > timedelta(milliseconds=100) or _unread(ports) != unread:
             break
@@ -58,11 +58,17 @@ def run_audit(ports: Ports, options: BatchOptions, deadline: datetime) -> None:
 
 
 def _due(audit: AuditPorts, options: BatchOptions, now: datetime) -> Round | None:
-    """The round to work on, if any. One a day begins by itself unless the setting has switched the audit off."""
-    current = audit.rounds.current()
+    """The round to work on, if any. One a day begins by itself unless the setting has switched the audit off.
+
+    If the setting switches it off, a round that has begun by itself ends; one that a person has asked for goes on.
+    """
+    current, is_off = audit.rounds.current(), options.audit.mode is AuditMode.OFF
     if current and current.is_under_way:
-        return None if current.not_before and now < current.not_before else current
-    if options.audit.mode is AuditMode.OFF:
+        if is_off and current.is_by_itself and current.state is RoundState.RUNNING:
+            audit.rounds.cancel()
+        is_early = current.not_before is not None and now < current.not_before
+        return None if is_early or (is_off and current.is_by_itself) else current
+    if is_off:
         return None
     if current is None:
         audit.rounds.create(RoundRequest(), not_before=now + FIRST_AFTER)
@@ -71,7 +77,7 @@ def _due(audit: AuditPorts, options: BatchOptions, now: datetime) -> Round | Non
     last = next((one for one in rounds if one.request == RoundRequest()), None)
     if last and now - (last.started or last.created) < EVERY:
         return None
-    return audit.rounds.create(RoundRequest())
+    return audit.rounds.create(RoundRequest(), not_before=now)
 
 
 def _unread(ports: Ports) -> int | None:
@@ -85,7 +91,13 @@ def _unread(ports: Ports) -> int | None:
 
 
 def _next(ports: Ports, audit: AuditPorts, options: BatchOptions, round_: Round) -> Round:
-    """The round after one step, or with the fault that it waits for."""
+    """The round after one step, or with the fault that it waits for; either has cost its requests."""
+    before = audit.requests()
+    round_ = _stepped(ports, audit, options, round_)
+    return round_.counting(requests=audit.requests() - before)
+
+
+def _stepped(ports: Ports, audit: AuditPorts, options: BatchOptions, round_: Round) -> Round:
     now = ports.now()
     try:
         with Bulkhead():

@@ -54,14 +54,12 @@ class RoundWork:
 
     def step(self) -> Round:
         """The round after one more step. Raises what `ChunkReader.read`, `confirm` and `heal` do."""
-        before = self._audit.requests()
         now = self._ports.now()
         self._round = replace(self._round, updated=now, waiting_for=None, failing_since=None)
         if self._round.place.phase is Phase.DELETES:
             self._delete(now)
         else:
             self._compare(now)
-        self._round = self._round.counting(requests=self._audit.requests() - before)
         return self._round
 
     def _compare(self, now: datetime) -> None:

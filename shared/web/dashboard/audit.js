@@ -30,13 +30,13 @@ export async function refreshAudit() {
 
 function overview({ mode, rounds, open, differences, next }) {
   const [current] = rounds;
-  const isUnderWay = current && ["queued", "running"].includes(current.state);
+  const canBeStopped = current && (current.state === "running" || (current.state === "queued" && !current.notBefore));
   return [
     element("p", {}, current ? element("strong", {}, sentence(current)) : "No round yet: the first begins an hour after the first tick.", mode === "off" ? " No round begins by itself." : ""),
     ...(current?.unknown ?? []).map((said) => element("p", { class: "note" }, said)),
     current?.waitingFor && current.state !== "failed" ? element("p", { class: "note" }, `It waits: ${current.waitingFor}`) : null,
     element("div", { class: "row" },
-      isUnderWay && !current.notBefore ? button("Stop", "the round", asks(() => remove("audit"))) : button("Begin a round", "of the audit", asks(() => post("audit", {}))),
+      canBeStopped ? button("Stop", "the round", asks(() => remove("audit"))) : button("Begin a round", "of the audit", asks(() => post("audit", {}))),
       current?.state === "stopped" ? button("Delete them", "the studies that DICOM has no more", asks(() => post("audit", { confirm: current.id }), question(current))) : null),
     differences.length ? found(open, differences, next) : element("p", { class: "muted" }, "No difference is open."),
   ].filter(Boolean);

@@ -144,7 +144,7 @@ class FakeRounds:
     def create(self, request, not_before=None):
         before = self.current()
         if before and before.is_under_way:
-            if not before.not_before:
+            if not before.is_waiting:
                 raise RoundUnderWayError
             self.held.pop(0)
         now = self.clock.now()

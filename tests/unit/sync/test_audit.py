@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from shared.errors import FeedError, LeaseLostError, OutageError, TransientError
+from shared.errors import FeedError, LeaseLostError, OutageError, RoundUnderWayError, TransientError
 from shared.mapping.sign import is_ours
 from shared.model.audit import AuditMode, Dates, Kind, OneStudy, Phase, RoundState
 from shared.model.change_feed import Action, State
@@ -788,6 +788,43 @@ def test_off_begins_no_round_and_a_person_may():
     assert world.study("1.2.1") is None
 
 
+def test_off_ends_what_began_by_itself_and_keeps_what_waits_from_beginning():
+    """Also if the setting is changed while the first round waits for its hour, or while one is under way."""
+    off = replace(OPTIONS, audit=replace(OPTIONS.audit, mode=AuditMode.OFF))
+    world = World(*many(40), page=10)
+    run_audit(world.ports, world.options, world.clock.at)
+    world.later(hours=2)
+    run_audit(world.ports, off, world.clock.at + timedelta(seconds=10))
+    assert (world.rounds.current().state, world.rounds.current().is_waiting) == (RoundState.QUEUED, True)
+    world.later(minutes=1)
+    run_audit(world.ports, world.options, world.clock.at)
+    world.later(minutes=1)
+    run_audit(
+        world.ports,
+        replace(OPTIONS, audit=replace(OPTIONS.audit, requests_per_hour=60)),
+        world.clock.at + timedelta(seconds=10),
+    )
+    assert world.rounds.current().state is RoundState.RUNNING
+    world.host()
+    world.later(minutes=1)
+    run_audit(world.ports, off, world.clock.at + timedelta(seconds=10))
+    assert world.rounds.current().state is RoundState.CANCELLED
+    world.loses("1.2.7")
+    world.options = off
+    assert world.audit() == {"1.2.7": Kind.MISSING}
+
+
+def test_a_person_s_round_does_not_take_the_place_of_one_that_has_begun_by_itself():
+    """The first one neither: it is under way."""
+    world = World(*many(40), page=10, options=replace(OPTIONS, audit=replace(OPTIONS.audit, requests_per_hour=60)))
+    run_audit(world.ports, world.options, world.clock.at)
+    world.later(hours=2)
+    run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=10))
+    assert world.rounds.current().state is RoundState.RUNNING
+    with pytest.raises(RoundUnderWayError):
+        world.ask()
+
+
 def test_it_rests_as_long_as_its_requests_are_worth():
     """An hour for as many as the setting says."""
     world = World(*many(40), options=replace(OPTIONS, audit=replace(OPTIONS.audit, requests_per_hour=360)), page=10)
@@ -795,6 +832,23 @@ def test_it_rests_as_long_as_its_requests_are_worth():
     world.audit()
     took = (world.clock.at - began).total_seconds()
     assert took == pytest.approx(world.rounds.current().counts.requests * 10, rel=0.3)
+
+
+def test_what_fails_costs_requests_too(monkeypatch):
+    """A place that cannot be read after a hundred requests is not asked for a hundred times in each minute."""
+    world = World(*many(40), options=replace(OPTIONS, audit=replace(OPTIONS.audit, requests_per_hour=100)))
+
+    def page(*_):
+        world.list.calls += 100
+        raise FeedError("no DICOM JSON")
+
+    monkeypatch.setattr(world.list, "page", page)
+    world.ask()
+    for _ in range(180):
+        run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=10))
+        world.later(minutes=1)
+    assert world.rounds.current().counts.requests <= 303
+    assert world.list.calls <= 303
 
 
 def test_what_is_new_in_the_feed_goes_first(monkeypatch):
