@@ -42,9 +42,23 @@ def with_study_identifiers(study: Resource, options: MappingOptions) -> Resource
         at = next((place for place, one in enumerate(held) if _is_same(one, wanted)), None)
         if at is None:
             held.append(wanted)
+        elif held[at] == {"type": TYPE, **wanted}:  # the type stands once, on the other if there are two
+            held[at] = wanted
         elif not any(map(_is_typed, held)):
             held[at] = {**wanted, **held[at]}
     return study if held == study["identifier"] else {**study, "identifier": held}
+
+
+def without_second_identifier(study: Resource, options: MappingOptions) -> Resource:
+    """A data partition's study of ours without its identifier of `urn:dicom:uid`, if the setting leaves that out.
+
+    If another has changed the identifier, it stays.
+    """
+    if options.uid_system == DICOM_UID_SYSTEM or options.study_uid_in_partitions:
+        return study
+    second = {"type": TYPE, "system": DICOM_UID_SYSTEM, "value": f"{_OID}{uid_of(study, options)}"}
+    held = study.get("identifier", [])
+    return {**study, "identifier": [one for one in held if one != second]} if second in held else study
 
 
 def places_of(study: Resource, options: MappingOptions) -> Iterator[tuple[str, str]]:

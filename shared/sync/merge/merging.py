@@ -22,7 +22,7 @@ from shared.mapping.reconcile_study import applied, is_plain, reconcile_study, s
 from shared.mapping.resources import MappedInstance, listed_by
 from shared.mapping.restated import is_restated
 from shared.mapping.sign import is_only_ours, is_ours, signed
-from shared.mapping.study_identity import uid_of, with_study_identifiers
+from shared.mapping.study_identity import uid_of, with_study_identifiers, without_second_identifier
 from shared.mapping.table import elements_of
 from shared.mapping.transaction import (
     Create,
@@ -215,7 +215,7 @@ class StudyMerger:
             counts = self._archive.counts(uid, self.partition)
             merged = counts_only(without_dissent(merged, wanted.changes, ours), {**dict.fromkeys(asked, 0), **counts})
         if merged is not None and (study is None or is_ours(study, self.options.service_url)):
-            merged = with_viewer(merged, self.options)
+            merged = without_second_identifier(with_viewer(merged, self.options), self.options)
         merged, marks = self._ordered(study, merged, wanted, read, links)
         if merged is None or merged == study:
             return merged

@@ -1,5 +1,7 @@
 """The identifiers that are a StudyInstanceUID: what is written, what becomes of those of before, whose they are."""
 
+from dataclasses import replace
+
 import pytest
 
 from shared.mapping.converters import MappingOptions
@@ -11,11 +13,13 @@ from shared.mapping.study_identity import (
     study_identifiers,
     uid_of,
     with_study_identifiers,
+    without_second_identifier,
 )
 
 URL = "https://dicom.example.org"
 DEFAULT = MappingOptions(URL)
 NORTH = DEFAULT.of_partition("north")
+WITHOUT = replace(NORTH, study_uid_in_partitions=False)
 BARE = {"system": "urn:dicom:uid", "value": "urn:oid:1.2.3"}
 TYPED = {"type": TYPE, **BARE}
 OF_NORTH = {"system": f"{URL}/partitions/north", "value": "urn:oid:1.2.3"}
@@ -29,7 +33,7 @@ OTHER = {"system": "urn:others", "value": "urn:oid:1.2.3"}
     [
         (DEFAULT, [TYPED]),
         (NORTH, [OF_NORTH, TYPED]),
-        (MappingOptions(URL, study_uid_in_partitions=False).of_partition("north"), [{"type": TYPE, **OF_NORTH}]),
+        (WITHOUT, [{"type": TYPE, **OF_NORTH}]),
     ],
     ids=["default", "north", "north without"],
 )
@@ -46,6 +50,7 @@ HELD = [
     ("of before", NORTH, [OF_NORTH, OTHER], [OF_NORTH, OTHER, TYPED]),
     ("as it is to be", NORTH, [OF_NORTH, TYPED], [OF_NORTH, TYPED]),
     ("another's", NORTH, [OF_NORTH, BARE], [OF_NORTH, TYPED]),
+    ("of the setting turned off", NORTH, [{"type": TYPE, **OF_NORTH}], [OF_NORTH, TYPED]),
     ("no UID", DEFAULT, [OTHER], [OTHER]),
     ("without the extended mapping", MappingOptions(URL, extended=False), [BARE], [BARE]),
 ]
@@ -57,6 +62,21 @@ def test_studies_of_before_get_it_with_the_next_write(what, options, held, after
     study = with_study_identifiers({"identifier": held}, options)
     assert study["identifier"] == after
     assert with_study_identifiers(study, options) == study
+
+
+@pytest.mark.parametrize(
+    ("options", "held", "left"),
+    [
+        (NORTH, [OF_NORTH, TYPED], [OF_NORTH, TYPED]),
+        (WITHOUT, [OF_NORTH, TYPED, OTHER], [OF_NORTH, OTHER]),
+        (WITHOUT, [OF_NORTH, THEIRS], [OF_NORTH, THEIRS]),
+        (WITHOUT, [OF_NORTH, {**TYPED, "value": "urn:oid:9.9"}], [OF_NORTH, {**TYPED, "value": "urn:oid:9.9"}]),
+        (replace(DEFAULT, study_uid_in_partitions=False), [TYPED], [TYPED]),
+    ],
+)
+def test_the_second_goes_with_its_setting(options, held, left):
+    """As the app wrote it, and in data partitions alone."""
+    assert without_second_identifier({"identifier": held}, options) == {"identifier": left}
 
 
 WHOSE = [
