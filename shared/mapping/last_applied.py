@@ -19,7 +19,7 @@ from shared.model.fhir import Resource
 
 URL = "urn:dicom-cast:last-applied"
 LINKS = frozenset({"subject", "endpoint"})
-"""Elements whose references the server makes: they are never recorded, and never removed by the record."""
+"""Elements of links that stay as long as the study: never recorded, except those of series (`series_endpoint`)."""
 _HASH_BYTES = 4
 """Eight characters a value: among 40 values the chance is 1 in 10^8 that another's value is taken for one of ours."""
 

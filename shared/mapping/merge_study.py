@@ -9,9 +9,8 @@ from typing import Any
 
 from shared.mapping.agreed import AGREED, agreed, by_series
 from shared.mapping.converters import MODALITY_SYSTEM
-from shared.mapping.endpoints import is_viewer_link
 from shared.mapping.held import odd_series, text
-from shared.mapping.merge import Links, apply, contains, fullest, linked, with_values
+from shared.mapping.merge import Links, apply, contains, fullest, with_values
 from shared.mapping.resources import Fragment, MappedInstance, listed_by
 from shared.model.change_feed import ChangeFeedEntry
 from shared.model.fhir import Resource
@@ -33,12 +32,11 @@ def merge_study(
     links: Links,
     *,
     counted: bool = True,
-    series_endpoint: bool = False,
 ) -> Resource | None:
     """The ImagingStudy to write, None if nothing changes. The last change in the feed's order wins.
 
     Removals alone do not create a study. The caller decides what to do with a result without series. `counted`: with
-    numberOfSeries and numberOfInstances. `series_endpoint`: see `endpoints_of_series`.
+    numberOfSeries and numberOfInstances.
     """
     fragments = fragments_of_study(changes)
     merged = existing
@@ -48,8 +46,7 @@ def merge_study(
         return None
     if fragments and is_cancelled(merged):
         merged = with_values(merged, {"status": fragments[-1].create["status"]})
-    endpoints = endpoints_of_series(merged, fragments, links, is_always=series_endpoint) if counted else []
-    series = _SeriesIndex(merged.get("series", []), endpoints)
+    series = _SeriesIndex(merged.get("series", []))
     for change in changes:
         if isinstance(change, RemovedInstance):
             series.remove(change.entry.series_instance_uid, change.entry.sop_instance_uid)
@@ -131,16 +128,6 @@ def is_counted(series: Resource) -> bool:
     return series.get("numberOfInstances", 0) > 0 and not series.get("instance")
 
 
-def endpoints_of_series(
-    study: Resource, fragments: Sequence[Fragment], links: Links, *, is_always: bool
-) -> list[Resource]:
-    """The links for the series: our Endpoint if the study names others too, or `is_always`; else none."""
-    ours = [linked(one, links) for fragment in fragments for one in fragment.add.get("endpoint", ())][-1:]
-    held = [one for one in study.get("endpoint", []) if not is_viewer_link(one)]
-    others = [one for one in held if not any(contains(one, own) for own in ours)]
-    return ours if others or is_always else []
-
-
 def fragments_of_study(changes: Sequence[MappedInstance | RemovedInstance]) -> list[Fragment]:
     """The changes' study fragments, each once, in the order in which changes have them last."""
     return listed_by((one for one in changes if isinstance(one, MappedInstance)), lambda one: one.study)
@@ -181,18 +168,15 @@ def _with_count(series: Resource) -> Resource:
 class _SeriesIndex:
     """The series of one ImagingStudy by uid, and the instances of the series that a change touches."""
 
-    def __init__(self, series: Sequence[Resource], endpoints: list[Resource]) -> None:
+    def __init__(self, series: Sequence[Resource]) -> None:
         self._series = {one["uid"]: one for one in series}
-        self._endpoints = endpoints
         self._applied: dict[str, Fragment] = {}
         self._instances: dict[str, dict[str, Resource]] = {}
 
     def put(self, series: Fragment, instance: Fragment) -> None:
         uid = series.set["uid"]
         if self._applied.get(uid) is not series:
-            endpoint = {"endpoint": self._endpoints} if self._endpoints else {}
-            wanted = replace(series, add={**series.add, **endpoint})
-            self._series[uid] = apply(self._series.get(uid), {}, wanted, {})
+            self._series[uid] = apply(self._series.get(uid), {}, series, {})
             self._applied[uid] = series
         instances = self._touched(uid)
         known = instances.get(instance.set["uid"])

@@ -6,11 +6,10 @@ from collections.abc import Set as AbstractSet
 from shared.mapping.agreed import by_series, series_fragments
 from shared.mapping.held import ODD, as_list
 from shared.mapping.last_applied import mark, marks_of
-from shared.mapping.merge import Links, added, contains, linked, put, with_values
+from shared.mapping.merge import Links, contains, linked, put, with_values
 from shared.mapping.merge_study import (
     RemovedInstance,
     derived_study,
-    endpoints_of_series,
     fragments_of_study,
     is_cancelled,
     is_counted,
@@ -54,22 +53,20 @@ def reconcile_study(
     links: Links,
     *,
     counted: bool,
-    series_endpoint: bool = False,
 ) -> Resource:
     """The ImagingStudy to write, `existing` itself if nothing changes; the caller decides about one without series.
 
     `ours`: the marks of what we wrote on it. `links`: the Patients that the study may be linked to. `counted`: with
-    numberOfSeries and numberOfInstances. `series_endpoint`: see `endpoints_of_series`.
+    numberOfSeries and numberOfInstances.
     """
     fragments = study_fragments(read, links)
     merged = reconciled(existing, ScopeFragments(fragments, read.is_whole, ours, "", links), _STUDY)
     if fragments and is_cancelled(merged):
         put(merged, "status", fragments[-1].create["status"])
-    endpoints = endpoints_of_series(merged, fragments, links, is_always=series_endpoint) if counted else []
     held = {one["uid"]: one for one in existing.get("series", ())}
     series = {uid: _without_gone(one, read) for uid, one in held.items()}
     for uid in (one for one in read.series if one in read.whole):
-        series[uid] = _series(held.get(uid), uid, read, ours, endpoints)
+        series[uid] = _series(held.get(uid), uid, read, ours)
     result = derived_study(merged, [one for one in series.values() if one], counted=counted)
     return existing if result == existing else result
 
@@ -89,9 +86,7 @@ def _without_gone(series: Resource, read: StudyRead) -> Resource | None:
     return {**series, "instance": left} if left else None
 
 
-def _series(
-    held: Resource | None, uid: str, read: StudyRead, ours: frozenset[str], endpoints: list[Resource]
-) -> Resource | None:
+def _series(held: Resource | None, uid: str, read: StudyRead, ours: frozenset[str]) -> Resource | None:
     """The series to write, of which all instances were read; None if it is gone."""
     mapped = read.series[uid]
     if held is not None and is_counted(held):
@@ -101,8 +96,6 @@ def _series(
         return base or None
     scope = ScopeFragments(series_fragments(mapped), is_all=True, ours=ours, path=f"{uid}/")
     series = reconciled(base, scope, _SERIES)
-    if endpoints:
-        series["endpoint"] = added(series.get("endpoint", []), endpoints)
     instances = {one["uid"]: one for one in series.get("instance", ())}
     for one in mapped:
         wanted = one.instance.set

@@ -160,7 +160,7 @@ TABLE: tuple[Row, ...] = (
     _our("ImagingStudy.series.laterality",                    "(0020,0060) Laterality",          NO,  to.laterality,           SET,    "R, L as SNOMED CT"),
     _our("ImagingStudy.series.laterality",                    "(0020,0062) ImageLaterality",     NO,  to.image_laterality,     AGREE,  "if no instance has Laterality: R, L, B as SNOMED CT, as long as each instance says the same; nothing for U"),
     _our("ImagingStudy.series.performer",                     "(0008,1050) PerformingPhysicianName + (0008,1070) OperatorsName", NO, series_and_instances.performers, RESTATE, "display only; function `PRF`, of operators `SPRF`"),
-    _our("ImagingStudy.series.endpoint",                      "",                                NO,  to.MadeBy("merge_study.endpoints_of_series"), DERIVE, "the Endpoint above, if the study names others too, or with `DicomCast__Features__SeriesEndpoint`"),
+    _our("ImagingStudy.series.endpoint",                      "",                                NO,  to.MadeBy("series_endpoint.with_series_endpoints"), DERIVE, "the Endpoint above, if the study names others too, or with `DicomCast__Features__SeriesEndpoint`"),
     _our("ImagingStudy.series.numberOfInstances",             "",                                NO,  to.MadeBy("merge_study.derived_study"), DERIVE, "counted"),
 
     _row("ImagingStudy.series.instance.uid",                  "(0008,0018) SOPInstanceUID",      YES, to.plain,                SET,    ""),

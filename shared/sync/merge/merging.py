@@ -21,6 +21,7 @@ from shared.mapping.reconcile import ScopeFragments, StudyRead, takes_out
 from shared.mapping.reconcile_study import applied, is_plain, reconcile_study, standing, study_fragments
 from shared.mapping.resources import MappedInstance, listed_by
 from shared.mapping.restated import is_restated
+from shared.mapping.series_endpoint import series_endpoint_marks, with_series_endpoints
 from shared.mapping.sign import is_only_ours, is_ours, signed
 from shared.mapping.study_identity import uid_of, with_study_identifiers, without_second_identifier
 from shared.mapping.table import elements_of
@@ -62,7 +63,6 @@ class StudyMerger:
         self.patients = PatientLinks(self._lookup, ports.feed_order, self.options)
         self.gone = GoneInstances(partition)
         self.codings = CodingsWithoutSystem()
-        self._merge_options = {"counted": self.options.extended, "series_endpoint": self.options.series_endpoint}
 
     def searches(self, wanted: Changes) -> list[Search]:
         """The searches that `writes` will make, except those for Observations."""
@@ -157,7 +157,7 @@ class StudyMerger:
         )
         if is_decided and (
             (is_plain(study, wanted.changes, links) and not wanted.is_doubtful)
-            or merge_study(study, wanted.changes, links, **self._merge_options) is None
+            or merge_study(study, wanted.changes, links, counted=self.options.extended) is None
         ):
             return None
         own = self._own_series(study, wanted, links)
@@ -204,22 +204,26 @@ class StudyMerger:
         asked = self._own_series(study, wanted, links)
         if read is not None and study is not None:
             held = _without(study, counted_series(study) & asked) if wanted.is_whole else study
-            merged: Resource | None = reconcile_study(held, read, ours, links, **self._merge_options)
+            merged: Resource | None = reconcile_study(held, read, ours, links, counted=self.options.extended)
             instances = read.instances
         elif wanted.orders:
             merged, instances = study, []
         else:
-            merged = merge_study(study, wanted.changes, links, **self._merge_options) or study
+            merged = merge_study(study, wanted.changes, links, counted=self.options.extended) or study
             instances = [change for change in wanted.changes if isinstance(change, MappedInstance)]
         if merged is not None and self._is_counted_only(study, merged, wanted, asked):
             counts = self._archive.counts(uid, self.partition)
             merged = counts_only(without_dissent(merged, wanted.changes, ours), {**dict.fromkeys(asked, 0), **counts})
         if merged is not None and (study is None or is_ours(study, self.options.service_url)):
             merged = without_second_identifier(with_viewer(merged, self.options), self.options)
+        endpoint = links.get(self._endpoint.name)
+        if merged is not None and endpoint:
+            of_archive = asked.union(read.series if read else ())
+            merged = with_series_endpoints(merged, endpoint, of_archive, ours, self.options)
         merged, marks = self._ordered(study, merged, wanted, read, links)
         if merged is None or merged == study:
             return merged
-        marks |= applied(instances, study)
+        marks |= applied(instances, study) | (series_endpoint_marks(merged, study, endpoint) if endpoint else set())
         return with_record(merged, standing(merged, ours | marks) if study else marks)
 
     def _ordered(

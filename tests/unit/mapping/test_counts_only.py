@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.mapping.converters import MappingOptions, urn
+from shared.mapping.converters import MappingOptions
 from shared.mapping.merge_study import counted_series, counts_only, merge_study
 from shared.mapping.resources import StudyMapper, map_endpoint
 from shared.model.change_feed import DEFAULT_PARTITION
@@ -76,43 +76,6 @@ def test_the_counted_series_of_others_keeps_its_count():
     study = merged({"resourceType": "ImagingStudy", "series": theirs}, entry(1))
     assert study["series"][:2] == theirs
     assert (study["numberOfSeries"], study["numberOfInstances"]) == (3, 41)
-
-
-OURS, OTHER = {"reference": "Endpoint/1"}, {"reference": "Endpoint/7"}
-LINKS = {urn("Endpoint", URL): "Endpoint/1"}
-
-
-@pytest.mark.parametrize(
-    ("endpoints", "of_series", "expected"),
-    [
-        ([], None, None),
-        ([OURS], None, None),
-        ([OTHER], None, [OURS]),
-        ([OTHER, OURS], None, [OURS]),
-        ([{"reference": "https://fhir.example.org/Endpoint/1"}], None, [OURS]),  # another server's
-        ([OTHER], [OTHER], [OTHER, OURS]),
-        ([OTHER, OURS], [OURS], [OURS]),
-    ],
-)
-def test_the_endpoint_of_a_series(endpoints, of_series, expected):
-    """Only where the study names others besides ours; what a series says already stays. Merged again, nothing changes."""
-    existing = {
-        "resourceType": "ImagingStudy",
-        "endpoint": endpoints,
-        "series": [series("1.2.3.4", 0), series("9.9", 1)],
-    }
-    if of_series is not None:
-        existing["series"][0]["endpoint"] = of_series
-    study = merged(existing, entry(1), links=LINKS)
-    assert [one.get("endpoint") for one in study["series"]] == [expected, None]
-    assert merge_study(study, [StudyMapper(OPTIONS).map(entry(1))], LINKS) is None
-
-
-def test_series_have_no_endpoint_without_the_extended_mapping():
-    """`DicomCast__Features__ExtendedMapping` false."""
-    change = StudyMapper(OPTIONS).map(entry(1))
-    study = merge_study({"resourceType": "ImagingStudy", "endpoint": [OTHER]}, [change], LINKS, counted=False)
-    assert "endpoint" not in study["series"][0]
 
 
 @pytest.mark.parametrize(

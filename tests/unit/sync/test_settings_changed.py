@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from shared.mapping.converters import MappingOptions
+from shared.model.change_feed import Action
 from shared.model.options import OrderLink
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
@@ -137,6 +138,10 @@ ROWS = [
     ("AccessionSystem", (BY_NUMBER, {"accession_system": "urn:x", **BY_NUMBER}), (NEXT, NEXT), {}),
     ("AccessionIssuers", ({}, {"accession_issuers": {"HOSPITAL": "urn:a"}}), (NEXT, NEXT), {"tags": ISSUER}),
     ("StudyUidInPartitions", ({"study_uid_in_partitions": False}, {}), (WRITE, NEXT), {"partition": NORTH}),
+    ("SeriesEndpoint", ({}, {"series_endpoint": True}), (NEXT, NEXT), {}),
+    ("SeriesEndpoint", ({}, {"series_endpoint": True}), (NEXT, NEXT), {"partition": NORTH}),
+    ("ViewerUrl", ({}, {"viewer_url": "https://a/{StudyInstanceUID}"}), (NEXT, NEXT), {}),
+    ("ViewerUrl", ({"viewer_url": "https://a/{StudyInstanceUID}"}, {"viewer_url": "https://b/{StudyInstanceUID}"}), (NEXT, NEXT), {}),
     ("OrderLink", ({"order_link": OrderLink.LINK}, BY_NUMBER), (NEXT, NEXT), {}),
 ]  # fmt: skip
 
@@ -169,3 +174,13 @@ def test_a_setting_changes(before, after, follows, given, road):
     world.rebuild(after)
     assert world.says() == fresh.says()
     assert (world.replay(after), world.audit(after), world.rebuild(after)) == (0, (), 0)
+
+
+def test_a_series_that_is_found_in_the_archive_has_its_endpoint_too():
+    """No entry of the batch names it."""
+    world, options = World(), replace(BASE, series_endpoint=True)
+    first = world.stored()
+    world.run(options, Study([first]))
+    world.stored(SECOND)
+    world.run(options, Study([replace(first, action=Action.UPDATE)]))
+    assert [one["endpoint"] for one in world.fhir.resources[-1]["series"]] == [[{"reference": "Endpoint/1"}]] * 2
