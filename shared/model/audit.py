@@ -164,7 +164,8 @@ class Chunk:
     """What was read at one place of a round.
 
     `suspects`: studies to be looked at closely, each with the key that it is sorted by. `compared`: how many studies
-    were. `following`: the place behind it. `unknown`: what could not be compared. `is_of_fhir`: the suspects were found
+    were. `following`: the place behind it. `unknown`: what could not be compared. `is_passed_by`: nothing of the place
+    was, as it cannot be read. `is_of_fhir`: the suspects were found
     in FHIR, and the archive is only asked whether it has them.
     """
 
@@ -175,6 +176,7 @@ class Chunk:
     following: Place
     unknown: tuple[str, ...] = ()
     is_of_fhir: bool = False
+    is_passed_by: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,10 +205,10 @@ class Round:
     `number`: counted on from whole round to whole round, as each reads another part of all studies. `not_before`: a
     round that begins by itself waits until then; None if a person has asked for it. `since`: when the last whole round
     began, None if there was none; what FHIR has changed since then is read. `again`: the studies that it put off, which
-    are read too. `put_off`: those of this round, at most 30.
-    `unknown`: what cannot be found out on this FHIR server. `deletes_as_of`: when it came to the deletes; studies that
-    have been absent for long enough only since then are the next round's. `deletes_waiting` for a person's
-    confirmation, and `deletes_confirmed`. `waiting_for`: why it does not go on, since `failing_since`.
+    are read too. `put_off`: those of this round, at most 30. `unknown`: what cannot be found out on these servers.
+    `passed_by`: how many places could not be read. `deletes_as_of`: when it came to the deletes; studies that have been
+    absent for long enough only since then are the next round's. `deletes_waiting` for a person's confirmation, and
+    `deletes_confirmed`. `waiting_for`: why it does not go on, since `failing_since`.
     """
 
     id: str
@@ -223,6 +225,7 @@ class Round:
     again: tuple[StudyKey, ...] = ()
     put_off: tuple[StudyKey, ...] = ()
     unknown: tuple[str, ...] = ()
+    passed_by: int = 0
     deletes_as_of: datetime | None = None
     deletes_waiting: int = 0
     deletes_confirmed: int = 0
@@ -263,6 +266,11 @@ class Round:
         """With one more thing that cannot be found out."""
         known = dict.fromkeys((*self.unknown, shortened(what, MAX_MESSAGE_BYTES)))
         return replace(self, unknown=tuple(known)[:MAX_UNKNOWN])
+
+    def passing_by(self, says: Sequence[str]) -> "Round":
+        """With one more place that cannot be read. It is named before all else that cannot be found out."""
+        known = dict.fromkeys((*(shortened(one, MAX_MESSAGE_BYTES) for one in says), *self.unknown))
+        return replace(self, unknown=tuple(known)[:MAX_UNKNOWN], passed_by=self.passed_by + 1)
 
     def waiting(self, reason: str, now: datetime) -> "Round":
         """With the reason why it does not go on."""

@@ -52,9 +52,9 @@ def _number(round_: Round) -> int:
 def _read_from(whole: Sequence[Round]) -> datetime | None:
     """Since when FHIR's changes are read: since the last whole round began.
 
-    If it has put off more than it could name, since the one before it began.
+    If it has put off more than it could name, or passed by what could not be read, since the one before it began.
     """
     last, *earlier = whole
-    if len(last.put_off) < MAX_PUT_OFF:
+    if len(last.put_off) < MAX_PUT_OFF and not last.passed_by:
         return last.started
     return earlier[0].started if earlier else None

@@ -23,8 +23,8 @@ AT_ONCE = 200
 """Studies that FHIR is searched for in one batch."""
 PAGES = 5
 """Pages of the list of all studies in one chunk: few studies are without a date."""
-MOST_PAGES = 1_000
-"""Pages of one StudyDate in the archive: 200,000 studies."""
+MOST_PAGES = 200
+"""Pages of one StudyDate in the archive: 40,000 studies, as many as are read of it from FHIR. They are one step."""
 READINGS = 3
 """Readings of a day whose pages repeat studies, because the list has changed while it was read."""
 ROWS = 100
@@ -62,6 +62,12 @@ class ChunkReader:
             case Phase.OPEN | Phase.DELETES:
                 return self._open(self._round.place)
 
+    @property
+    def end(self) -> date:
+        """The last StudyDate of the round."""
+        scope = self._round.request.scope
+        return scope.last if isinstance(scope, Dates) else date.max
+
     def _dated(self, place: Place) -> Chunk:
         """A window of StudyDates, halved until each side can list what it has of it in few pages."""
         options, ours = self._of_partition(place)
@@ -85,11 +91,9 @@ class ChunkReader:
         suspects = [*self._suspects(list(studies.values()), options), *only_held]
         if ours.finds_none and self._is_any_held:
             self._unknown.append(NOT_FOUND.format(options.service_url))
-        scope = self._round.request.scope
-        end = scope.last if isinstance(scope, Dates) else date.max
-        window = following(place, max(len(studies), len(held)), end, was_halved=place != asked)
+        window = following(place, max(len(studies), len(held)), self.end, was_halved=place != asked)
         found = [(place.partition, uid) for uid in dict.fromkeys(suspects)]
-        return self._chunk(place, found, len(studies), window or self._behind(place))
+        return self._chunk(place, found, len(studies), window or self.behind(place))
 
     def _listed(self, place: Place, *, all_pages: bool) -> Sequence[ListedStudy] | None:
         """The archive's studies in the window; None if they are more than a page, and not `all_pages` are wanted."""
@@ -131,14 +135,14 @@ class ChunkReader:
         studies = unique(one for one in listed if day_of(one.study_date) is None)
         found = [(place.partition, uid) for uid in self._suspects(list(studies.values()), options)]
         following_page = replace(place, offset=place.offset + len(listed))
-        return self._chunk(place, found, len(studies), following_page if is_more else self._behind(place))
+        return self._chunk(place, found, len(studies), following_page if is_more else self.behind(place))
 
     def _undated_in_fhir(self, place: Place) -> Chunk:
         """The app's studies without `started`: it is only checked whether the archive has them."""
         options, ours = self._of_partition(place)
         held = ours.without_date()
         found = [(place.partition, uid) for one in held if (uid := uid_of(one, options))]
-        return replace(self._chunk(place, found, 0, self._behind(place)), is_of_fhir=True)
+        return replace(self._chunk(place, found, 0, self.behind(place)), is_of_fhir=True)
 
     def _open(self, place: Place) -> Chunk:
         """Open differences that this round has not seen: FHIR may have been corrected, or cannot be searched."""
@@ -184,7 +188,7 @@ class ChunkReader:
         options = self._options.of_partition(place.partition)
         return options, MadeByUs(self._fhir, options, self._audit.memory.signs, self._unknown.append)
 
-    def _behind(self, place: Place) -> Place:
+    def behind(self, place: Place) -> Place:
         """The next place: the next phase, or the first phase of the next data partition."""
         phases = {Phase.DATED: Phase.UNDATED, Phase.UNDATED: Phase.FHIR_UNDATED}
         if self._round.is_whole and place.phase in phases:

@@ -3,10 +3,12 @@
 What is recorded depends only on what both sides hold now, so a step that a killed host left half done can be repeated.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
-from shared.errors import UnreadStudyError
+from shared.errors import UnforeseenError, UnreadStudyError
 from shared.model.audit import (
     AuditMode,
     AuditOptions,
@@ -19,11 +21,13 @@ from shared.model.audit import (
 )
 from shared.model.instance import StudyKey
 from shared.sync.audit.audit_ports import AuditPorts
-from shared.sync.audit.chunk import ChunkReader
 from shared.sync.audit.confirm import Finding, Verdict, confirm, is_absent
 from shared.sync.audit.deletes import allowed_deletes, ripe_deletes
 from shared.sync.audit.heal import heal
+from shared.sync.audit.passing_by import read_chunk
+from shared.sync.audit.rows import row_of
 from shared.sync.batch import BatchOptions
+from shared.sync.bulkhead import Bulkhead, log_unforeseen
 from shared.sync.ports import Ports
 
 STEP_SECONDS = 3
@@ -32,7 +36,6 @@ MOST_ROWS = 10_000
 """Differences of one round that get a row; more are only counted and healed."""
 KEPT_DAYS = 90
 """How long the row of a resolved difference is kept."""
-TAKES_ALL = "the study is in DICOM, and none of its instances there can be synced: a rebuild would delete it from FHIR"
 
 
 class RoundWork:
@@ -53,41 +56,52 @@ class RoundWork:
         return self._options.audit
 
     def step(self) -> Round:
-        """The round after one more step. Raises what `ChunkReader.read`, `confirm` and `heal` do."""
-        now = self._ports.now()
+        """The round after one more step. Raises what `read_chunk`, `confirm` and `heal` do."""
+        now, failing_since = self._ports.now(), self._round.failing_since
         self._round = replace(self._round, updated=now, waiting_for=None, failing_since=None)
         if self._round.place.phase is Phase.DELETES:
             self._delete(now)
         else:
-            self._compare(now)
+            self._compare(now, failing_since)
         return self._round
 
-    def _compare(self, now: datetime) -> None:
-        chunk = self._chunk()
+    def _compare(self, now: datetime, failing_since: datetime | None) -> None:
+        chunk = self._chunk(failing_since)
         done = self._round.place.after
         rest = [one for one in chunk.suspects if one[0] > done]
         until = now + timedelta(seconds=STEP_SECONDS)
         for key, study in rest:
-            self._look_at(study, is_of_fhir=chunk.is_of_fhir)
+            self._guard(study, partial(self._look_at, study, is_of_fhir=chunk.is_of_fhir))
             done = key
             if self._ports.now() >= until:
                 break
         if not rest or done == rest[-1][0]:
             self._audit.memory.chunk = None
             self._round = replace(self._round.counting(compared=chunk.compared), place=chunk.following)
+            if chunk.is_passed_by:
+                self._round = self._round.passing_by(chunk.unknown)
             for message in chunk.unknown:
                 self._round = self._round.not_knowing(message)
         else:
             self._round = replace(self._round, place=replace(chunk.place, after=done))
 
-    def _chunk(self) -> Chunk:
+    def _chunk(self, failing_since: datetime | None) -> Chunk:
         """The chunk at the round's place; read again by a host that does not remember it."""
         memory, place = self._audit.memory, self._round.place
         known = memory.chunk
         if known is None or (known.round_id, known.place) != (self._round.id, replace(place, after="")):
-            known = ChunkReader(self._ports, self._audit, self._options.mapping, self._round).read()
+            known = read_chunk(self._ports, self._audit, self._options.mapping, self._round, failing_since)
             memory.chunk = known
         return known
+
+    def _guard(self, study: StudyKey, work: Callable[[], None]) -> None:
+        """A study that meets a bug of the app is put off, and the others go on."""
+        try:
+            with Bulkhead():
+                work()
+        except UnforeseenError as error:
+            log_unforeseen(error, StudyInstanceUID=study[1], RoundId=self._round.id)
+            self._round = self._round.putting_off(study)
 
     def _look_at(self, study: StudyKey, *, is_of_fhir: bool) -> None:
         if is_of_fhir and not self._is_absent(study):
@@ -125,7 +139,8 @@ class RoundWork:
         self._round = self._round.counting(read=1, differed=1, compared=int(is_gone))
         is_recorded = self._round.counts.differed <= MOST_ROWS
         if is_recorded:
-            self._audit.differences.write(self._difference(study, verdict))
+            known = self._audit.differences.of(study)
+            self._audit.differences.write(row_of(known, study, verdict, self._round, self._ports.now()))
         if self._heals and not is_gone and not verdict.takes_all:
             self._heal(study)
 
@@ -139,23 +154,6 @@ class RoundWork:
         else:
             self._resolve(study, is_healed=True)
         return not failure
-
-    def _difference(self, study: StudyKey, verdict: Verdict) -> Difference:
-        """The row, with what earlier rounds have seen of it. A resolved difference that comes again is a new one."""
-        now, known = self._ports.now(), self._audit.differences.of(study)
-        partition, uid = study
-        is_gone = verdict.kind is Kind.GONE
-        absent_since, failure = now if is_gone else None, TAKES_ALL if verdict.takes_all else ""
-        new = Difference(
-            uid, partition, verdict.kind, verdict.says, now, now, absent_since=absent_since, failure=failure
-        )
-        if known is None or known.resolved_at:
-            return new
-        is_again = known.last_seen < (self._round.started or self._round.created)
-        if is_gone:
-            absent_since = known.absent_since or now
-        rounds = known.rounds + is_again
-        return replace(new, first_seen=known.first_seen, rounds=rounds, absent_since=absent_since)
 
     def _resolve(self, study: StudyKey, *, is_healed: bool) -> None:
         known = self._audit.differences.of(study)
@@ -179,7 +177,7 @@ class RoundWork:
             return
         until = now + timedelta(seconds=STEP_SECONDS)
         for number, difference in enumerate(ripe, 1):
-            self._delete_one(difference)
+            self._guard(difference.study, partial(self._delete_one, difference))
             if number < len(ripe) and self._ports.now() >= until:
                 return
         self._audit.differences.let_go(now - timedelta(days=KEPT_DAYS))

@@ -906,12 +906,102 @@ def test_a_fault_is_waited_for_and_the_round_goes_on(monkeypatch, fault):
     assert world.ticks().state is RoundState.FAILED
 
 
+def unreadable(world, monkeypatch, fault, day="20240131"):
+    """The archive cannot list what is of that day."""
+    listed = world.list.page
+    at = date.fromisoformat(day)
+
+    def page(partition, offset, dates=None):
+        if dates is None or dates[0] <= at <= dates[1]:
+            world.list.calls += 1
+            raise fault
+        return listed(partition, offset, dates)
+
+    monkeypatch.setattr(world.list, "page", page)
+
+
+@pytest.mark.parametrize(
+    "fault", [FeedError("no StudyInstanceUID"), OutageError("DICOM service", "500")], ids=["no DICOM JSON", "500"]
+)
+def test_a_day_that_cannot_be_listed_is_passed_by_and_named(monkeypatch, fault):
+    """Both servers answer all else. The days around it are compared, and the pages that it is on are named, too."""
+    world = World(*many(60), page=10)
+    unreadable(world, monkeypatch, fault)
+    for number in (29, 30, 31, 59):
+        world.loses(f"1.2.{number}")
+    world.ask()
+    run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=10))
+    assert world.rounds.current().waiting_for == str(fault)  # it may pass
+    for _ in range(2_000):
+        run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=10))
+        world.later(seconds=61)
+        if not world.rounds.current().is_under_way:
+            break
+    current = world.rounds.current()
+    assert current.state is RoundState.DONE
+    assert set(world.open()) == {"1.2.29", "1.2.31", "1.2.59"}
+    assert [one.partition(" are not compared")[0] for one in current.unknown] == [
+        "studies without a StudyDate in DICOM",
+        "studies of 2024-01-31",
+    ]
+    assert (current.passed_by, current.counts.compared) == (2, 59)
+
+
+@pytest.mark.parametrize("down", ["feed", "fhir", "list", "many days"])
+def test_an_outage_is_no_reason_to_pass_anything_by(monkeypatch, down):
+    """However long it takes: neither if the feed or the FHIR server does not answer, nor if no day can be listed."""
+    world = World(*many(60), page=10)
+    unreadable(world, monkeypatch, FeedError("400"))
+    if down == "many days":
+        for day in range(1, 12):
+            unreadable(world, monkeypatch, FeedError("400"), f"2024-02-{2 * day:02}")
+    elif down == "list":
+        monkeypatch.setattr(world.list, "page", lambda *_: (_ for _ in ()).throw(FeedError("400")))
+    elif down == "fhir":
+        monkeypatch.setattr(
+            world.fhir, "ensure_answers", lambda: (_ for _ in ()).throw(OutageError("FHIR server", "503"))
+        )
+    else:
+        latest, asked = world.feed.latest, []
+
+        def now_and_then():
+            asked.append(1)
+            if len(asked) % 2:
+                return latest()
+            raise OutageError("DICOM service", "503")
+
+        monkeypatch.setattr(world.feed, "latest", now_and_then)
+    world.ask()
+    for _ in range(2_000):
+        run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=10))
+        world.later(seconds=61)
+        if not world.rounds.current().is_under_way:
+            break
+    current = world.rounds.current()
+    assert current.state is RoundState.FAILED
+    assert current.passed_by == (5 if down == "many days" else 0)
+
+
 def test_what_nobody_foresaw_ends_the_round_and_no_tick(monkeypatch, caplog):
     """It is an ERROR line of its own."""
     world = World(*many(3))
     monkeypatch.setattr(world.list, "page", lambda *_: 1 / 0)
     world.ask()
     assert world.ticks().state is RoundState.FAILED
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_what_nobody_foresaw_of_one_study_harms_no_other(monkeypatch, caplog):
+    """It is put off, and an ERROR line names it: a round that ended there would end there each day."""
+    world = drifting(HEALING)
+    world.deletes("1.2.7")
+    world.loses("1.2.9")
+    asked = world.list.is_absent
+    monkeypatch.setattr(world.list, "is_absent", lambda uid, *rest: 1 / (uid != "1.2.7") and asked(uid, *rest))
+    assert world.audit() == {}
+    assert world.study("1.2.9")
+    current = world.rounds.current()
+    assert (current.state, current.put_off) == (RoundState.DONE, (("Microsoft.Default", "1.2.7"),))
     assert "ZeroDivisionError" in caplog.text
 
 
