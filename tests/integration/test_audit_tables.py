@@ -46,6 +46,9 @@ def test_one_round_at_a_time_and_those_before_it_stay(hosts):
     first = other.create(RoundRequest())
     with pytest.raises(RoundUnderWayError):
         one.create(RoundRequest())
+    other.write(replace(first, state=RoundState.RUNNING, not_before=NOW))
+    with pytest.raises(RoundUnderWayError):
+        one.create(RoundRequest())
     ended = other.write(replace(first, state=RoundState.DONE))
     second = one.create(RoundRequest(dry_run=True))
     assert one.write(replace(second, number=2)).number == 2
@@ -112,3 +115,6 @@ def test_a_row_that_somebody_spoiled_is_passed_over(tables, caplog):
     assert table.open(10) == []
     assert table.of(("north", "1.2.1")) is None
     assert key in caplog.text
+    table.write(Difference("1.2.2", "north", Kind.GONE, "", NOW, NOW))
+    table.write(Difference("1.2.3", "north", Kind.GONE, "", NOW, NOW))
+    assert len(table.open(2)) == 2  # a page of fewer would be taken for the last one

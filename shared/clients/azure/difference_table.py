@@ -71,8 +71,8 @@ class DifferenceTable:
             conditions["Kind eq @kind"] = ("kind", query.kind.value)
         odata = " and ".join([f"PartitionKey eq '{PARTITION_KEY}'", *conditions])
         with storage_faults():
-            rows = islice(self._table.query_entities(odata, parameters=dict(conditions.values())), query.size)
-            return [(row["RowKey"], read) for row in rows if (read := _read(row))]
+            rows = self._table.query_entities(odata, parameters=dict(conditions.values()))
+            return list(islice(((row["RowKey"], read) for row in rows if (read := _read(row))), query.size))
 
     def counts(self) -> Mapping[Kind, int]:
         """The number of open rows of each kind. If there are more than 1,000, only the first 1,000 are counted."""
