@@ -82,8 +82,9 @@ def map_entries(
     """The changes that the entries make, one per instance, in the feed's order; the dose reports; the failures.
 
     The feed gives each entry the instance's current metadata, so only the last of several entries of one instance
-    matters. A create whose instance is gone has nothing to map. A delete is ignored if its instance was stored again,
-    unless what was stored cannot be mapped: what FHIR has of it was deleted, whether or not a batch ended in between.
+    matters. A create whose instance is gone has nothing to map; an update of such an instance takes it out, as FHIR may
+    have it under former UIDs. A delete is ignored if its instance was stored again, unless what was stored cannot be
+    mapped: what FHIR has of it was deleted, whether or not a batch ended in between.
     """
     keys = [key_of(entry) for entry in entries]
     last = {key: position for position, key in enumerate(keys)}
@@ -96,7 +97,7 @@ def map_entries(
     for position, (key, entry) in enumerate(zip(keys, entries, strict=True)):
         if last[key] != position:
             continue
-        if entry.action is Action.DELETE and (entry.state is State.DELETED or entry.metadata is None):
+        if _takes_out(entry):
             changes.append(RemovedInstance(entry))
         elif entry.state is not State.DELETED:
             try:
@@ -113,6 +114,13 @@ def map_entries(
                 if report:
                     reports[key] = report
     return changes, reports, failures
+
+
+def _takes_out(entry: ChangeFeedEntry) -> bool:
+    """Whether the entry's instance is gone, and the entry is no create."""
+    if entry.action is Action.DELETE:
+        return entry.state is State.DELETED or entry.metadata is None
+    return entry.action is Action.UPDATE and entry.state is State.DELETED
 
 
 def key_of(entry: ChangeFeedEntry) -> InstanceKey:

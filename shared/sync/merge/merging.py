@@ -104,6 +104,8 @@ class StudyMerger:
         if wanted.orders and not found:
             return []
         study, doubles = (found[0], found[1:]) if found else (None, [])
+        if wanted.updated and not wanted.changes and not newcomers(wanted, study):
+            return []  # updates that cannot be mapped, of instances that FHIR has under these UIDs: it keeps them
         base = with_series_of(study, doubles)
         links: dict[str, str] = {}
         if base is None and wanted.is_doubtful:

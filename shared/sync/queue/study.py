@@ -61,7 +61,8 @@ class StudySync:
             unsynced = frozenset(map(key_of, study.entries)) - mapped
             return Task(merger, Changes(uid, changes, reports, is_whole=True, unsynced=unsynced), tuple(failures))
         actions = {entry.action for entry in study.entries}
-        updated = study.updated | {one.instance for one in study.entries if one.action is Action.UPDATE}
+        own_updates = {one.instance for one in study.entries if one.action is Action.UPDATE}
+        updated = study.updated | own_updates
         wanted = Changes(
             uid,
             changes,
@@ -71,7 +72,8 @@ class StudySync:
             updated=updated,
             has_deletes=Action.DELETE in actions,
         )
-        return Task(merger, wanted if changes else None, tuple(failures))
+        # An update that cannot be mapped makes no change, but takes the instance away from its former UIDs.
+        return Task(merger, wanted if changes or own_updates else None, tuple(failures))
 
     def _still_true(self, study: Study, failures: Sequence[FailedEntry]) -> list[FailedEntry]:
         """Without the failures of replayed entries whose instance is gone: an update may have given it other UIDs.

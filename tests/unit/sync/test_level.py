@@ -621,6 +621,66 @@ def test_a_series_that_was_left_and_holds_only_what_cannot_be_synced_goes(instan
     assert world.studies() == {STUDY: {"1.2.5": [instance]}}
 
 
+MOVES = [
+    {"study": "1.9", "series": "1.8.1", "instance": "1.8.9"},
+    {"study": "1.9", "series": "1.9.1", "instance": "1.8.9"},
+    {"study": "1.9", "series": "1.8.1", "instance": "1.9.9"},
+    {"study": "1.8", "series": "1.9.1", "instance": "1.8.9"},
+    {"study": "1.8", "series": "1.8.1", "instance": "1.9.9"},
+]
+"""From study 1.8, series 1.8.1, instance 1.8.9."""
+
+
+def moved_world(new, is_any_other):
+    """FHIR has the instance under its former UIDs; the second value: another instance of the study that it moves to."""
+    world, old = World(), entry(1, study="1.8", series="1.8.1", instance="1.8.9")
+    world.sync(old, holds=[old], study="1.8")
+    other = entry(5, study=new["study"], series="1.9.7", instance="1.9.7")
+    if is_any_other:
+        world.sync(other, holds=[old, other], study=new["study"])
+    return world, [other] if is_any_other else []
+
+
+def listed(*entries):
+    return (
+        {entries[0].study_instance_uid: {one.series_instance_uid: [one.sop_instance_uid] for one in entries}}
+        if entries
+        else {}
+    )
+
+
+@pytest.mark.parametrize("is_any_other", [True, False])
+@pytest.mark.parametrize("new", MOVES)
+def test_former_uids_go_though_the_instance_was_deleted_before_its_update_was_read(new, is_any_other):
+    """The update's batch ended before the delete: the update is of an instance that is gone, under UIDs FHIR never had."""
+    world, others = moved_world(new, is_any_other)
+    for one in (entry(2, Action.UPDATE, state=State.DELETED, **new), gone(3, **new)):
+        assert not world.sync(one, holds=others, study=new["study"]).failures
+    assert world.studies() == listed(*others)
+
+
+@pytest.mark.parametrize("is_any_other", [True, False])
+@pytest.mark.parametrize("new", MOVES)
+def test_former_uids_go_though_the_update_of_their_instance_cannot_be_synced(new, is_any_other):
+    """It is corrected by storing it again: that entry says nothing of the former UIDs."""
+    world, others = moved_world(new, is_any_other)
+    broken, again = entry(6, Action.UPDATE, t00100020=None, **new), entry(7, **new)
+    outcome = world.sync(broken, holds=[broken, *others], study=new["study"])
+    assert [failure.table for failure in outcome.failures] == [ErrorTable.DICOM]
+    assert world.studies() == listed(*others)
+    world.sync(again, holds=[again, *others], study=new["study"])
+    assert world.studies() == listed(*others, again)
+
+
+def test_an_update_in_place_that_cannot_be_synced_takes_nothing_out():
+    """FHIR keeps what it has of the instance, and its row says why."""
+    world, both = World(), [entry(1), entry(2, instance="1.9")]
+    world.sync(*both, holds=both)
+    before, broken = world.studies(), entry(3, Action.UPDATE, t00100020=None)
+    outcome = world.sync(broken, holds=[broken, both[1]])
+    assert (outcome.wrote, len(outcome.failures), world.studies()) == (False, 1, before)
+
+
 @pytest.mark.parametrize("series", ["1.8.1", "1.9.1"])
 def test_the_uid_of_a_study_that_was_deleted_is_given_to_another(series):
     """Both in one batch: FHIR knows the study still, with the same series or another."""
