@@ -79,6 +79,8 @@ class OpenRows:
     def of(self, studies: Iterable[tuple[str, str]], sequences: Iterable[int]) -> list[OpenRow]:
         """The open rows of these studies (data partition, UID), and those of these sequences whose study is unknown."""
         known = self._begun()
+        if not any(known.values()):
+            return []
         wanted = {digest(*study) for study in studies}
         wanted.update(digest_of_study("", "", sequence) for sequence in sequences)
         return [
