@@ -10,6 +10,7 @@ from shared.mapping.held import objects
 from shared.mapping.identifier_system import as_uri
 from shared.mapping.issuers import Issuer, issuer_of
 from shared.mapping.text import InvalidItemsError, InvalidValueError, each
+from shared.model.fhir import Resource
 
 _PATIENT_ID = Tag.of("(0010,0020) PatientID")
 _ISSUER = Tag.of("(0010,0021) IssuerOfPatientID")
@@ -63,6 +64,13 @@ def other_identifiers(
 def is_other(identifier: Mapping[str, Any]) -> bool:
     """Whether the identifier is from OtherPatientIDsSequence: a Patient is never found by it."""
     return any(one.get("url") == _OTHER for one in objects(identifier.get("extension")))
+
+
+def has_other(patient: Resource, identifier: Mapping[str, Any]) -> bool:
+    """Whether the Patient has this number from OtherPatientIDsSequence, of whatever type."""
+    wanted = identifier["system"], identifier["value"]
+    held = filter(is_other, objects(patient.get("identifier")))
+    return any((one.get("system"), one.get("value")) == wanted for one in held)
 
 
 def _other(options: MappingOptions, item: Mapping[str, Any]) -> dict[str, Any] | None:

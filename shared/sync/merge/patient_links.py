@@ -7,6 +7,7 @@ from typing import Any
 from shared.mapping.converters import MappingOptions
 from shared.mapping.merge import Links, contains
 from shared.mapping.merge_patient import merge_patient
+from shared.mapping.patient_id import has_other
 from shared.mapping.patients import several_patients
 from shared.mapping.reconcile import InstanceKey, StudyRead
 from shared.mapping.resources import MappedInstance
@@ -95,10 +96,11 @@ class PatientLinks:
         identifier = self._lookup.identifier_of(held, patient.identifier)
         if identifier is None:  # a registry has merged another Patient into this one: what it says is theirs, and stays
             return []
-        # The type is not needed to find the identifier again among those of the Patient.
+        # The type is not needed to find an identifier again among those of the Patient.
         bare = {name: part for name, part in identifier.items() if name != "type"}
         wanted = patient.wanted
-        wanted = replace(wanted, add={**wanted.add, "identifier": [bare, *wanted.add["identifier"][1:]]})
+        others = [one for one in wanted.add["identifier"][1:] if not has_other(held, one)]
+        wanted = replace(wanted, add={**wanted.add, "identifier": [bare, *others]})
         older = [
             name
             for name, position in patient.positions.items()
