@@ -95,7 +95,7 @@ def _observations(
     accumulated = list(report.tree.found(ACCUMULATED))
     components = report.components(accumulated, [row for row in rows if "summary" in row.of])
     summary = _with_elements(base, component=components)
-    if options.dose_text and (doses := dose_text(components)):
+    if options.extended and options.dose_text and (doses := dose_text(components)):
         summary = replace(summary, fill={**summary.fill, "valueString": doses})
     observations = [_wanted(summary, options, instance)]
     of_event = [row for row in rows if "event" in row.of]

@@ -68,6 +68,7 @@ def test_the_text():
     assert writes(held, report, ASKED) == []
     (changed,) = writes(held[:1], report, replace(ASKED, dose_text=False))[:1]
     assert "valueString" not in changed
+    assert "valueString" not in held_after(report, replace(ASKED, extended=False))[0]
 
 
 @pytest.mark.parametrize(
