@@ -136,7 +136,8 @@ def fragments_of_study(changes: Sequence[MappedInstance | RemovedInstance]) -> l
 def derived_study(study: Resource, series: list[Resource], *, counted: bool) -> Resource:
     """The study with these series, and with the modalities and counts that follow from them.
 
-    Modalities with another system stay as they are, and a series' modality with another system adds none.
+    Modalities with another system stay as they are, and a series' modality with another system adds none. If not
+    `counted`, only counts that are there and are true of the study's own series follow.
     """
     codes = _modalities([*series, *odd_series(study)], _DICOM_SYSTEMS)
     meant = codes | _modalities(series, {None})
@@ -147,8 +148,13 @@ def derived_study(study: Resource, series: list[Resource], *, counted: bool) -> 
     derived = {**study, "modality": modality, "series": series}
     if counted:
         derived["series"] = [_with_count(one) for one in series]
-        counts = [one.get("numberOfInstances", 0) for one in derived["series"]]
-        derived |= {"numberOfSeries": len(series), "numberOfInstances": sum(counts)}
+        derived |= _counts(derived["series"])
+    else:
+        before = study.get("series", [])
+        true = {one["uid"] for one in before if one.get("numberOfInstances") == _count(one)}
+        derived["series"] = [_with_count(one) if one["uid"] in true else one for one in series]
+        now = _counts(series)
+        derived |= {name: now[name] for name, count in _counts(before).items() if study.get(name) == count}
     return {element: value for element, value in derived.items() if value != []}  # FHIR has no empty lists
 
 
@@ -159,10 +165,20 @@ def _modalities(series: Iterable[Resource], systems: Collection[str | None]) -> 
     return {code: None for code in codes if code}
 
 
+def _counts(series: Sequence[Resource]) -> dict[str, int]:
+    return {"numberOfSeries": len(series), "numberOfInstances": sum(map(_count, series))}
+
+
+def _count(series: Resource) -> int:
+    """The number of the listed instances; of a series without a list the number that it says."""
+    count: int = len(series["instance"]) if "instance" in series else series.get("numberOfInstances", 0)
+    return count
+
+
 def _with_count(series: Resource) -> Resource:
-    """With the number of the listed instances; a series without a list keeps its number."""
-    count = len(series["instance"]) if "instance" in series else None
-    return series if count in (None, series.get("numberOfInstances")) else {**series, "numberOfInstances": count}
+    if "instance" not in series or series.get("numberOfInstances") == _count(series):
+        return series
+    return {**series, "numberOfInstances": _count(series)}
 
 
 class _SeriesIndex:

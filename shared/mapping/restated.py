@@ -8,13 +8,18 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
+from shared.mapping.converters import MappingOptions
+from shared.mapping.held import as_list
 from shared.mapping.last_applied import is_marked
 from shared.mapping.merge import contains
+from shared.mapping.orders import BASED_ON
 from shared.mapping.resources import Fragment, MappedInstance, listed_by
-from shared.mapping.table import elements_of
+from shared.mapping.table import FILL, RESTATE, SET, elements_of, rows_of
 from shared.model.fhir import Resource
 
 _STUDY, _SERIES = elements_of("ImagingStudy"), elements_of("ImagingStudy.series")
+_OURS = tuple(row.element for row in rows_of("ImagingStudy") if row.ours and row.how in (SET, FILL, RESTATE))
+"""The study's elements that ExtendedMapping turns off, and whose values are recorded."""
 _ISSUER = ("system", "assigner")
 """Elements of codings and identifiers that say whose they are, and that settings can change."""
 
@@ -32,6 +37,14 @@ class _Said:
 def is_restated(study: Resource, changes: Sequence[object], ours: AbstractSet[str]) -> bool:
     """Whether a change says anew what the study or one of its series has. `ours`: the marks of what we wrote on it."""
     return any(_is_value_restated(one, ours) or _is_item_restated(one, ours) for one in _said(study, changes))
+
+
+def is_turned_off(study: Resource, ours: AbstractSet[str], options: MappingOptions) -> bool:
+    """Whether the study has a value of ours that no instance can say any more, because settings leave its rows out."""
+    off = () if options.links_orders else (BASED_ON,)
+    elements = off if options.extended else (*off, *_OURS)
+    held = [(name, item) for name in elements for item in as_list(study.get(name, []))]
+    return any(is_marked(ours, "", name, item) for name, item in held)
 
 
 def _said(study: Resource, changes: Sequence[object]) -> Iterator[_Said]:

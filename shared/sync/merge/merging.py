@@ -20,7 +20,7 @@ from shared.mapping.orders import BASED_ON, OrderNumber, leads_to, order_marks, 
 from shared.mapping.reconcile import ScopeFragments, StudyRead, takes_out
 from shared.mapping.reconcile_study import applied, is_plain, reconcile_study, standing, study_fragments
 from shared.mapping.resources import MappedInstance, listed_by
-from shared.mapping.restated import is_restated
+from shared.mapping.restated import is_restated, is_turned_off
 from shared.mapping.series_endpoint import series_endpoint_marks, with_series_endpoints
 from shared.mapping.sign import is_only_ours, is_ours, signed
 from shared.mapping.study_identity import uid_of, with_study_identifiers, without_second_identifier
@@ -155,7 +155,9 @@ class StudyMerger:
             return None
         ours = self._ours(study, links)
         is_decided = wanted.only_creates and not (
-            is_undecided(study, wanted.changes, ours) or is_restated(study, wanted.changes, ours)
+            is_undecided(study, wanted.changes, ours)
+            or is_restated(study, wanted.changes, ours)
+            or is_turned_off(study, recorded(study) or frozenset(), self.options)
         )
         if is_decided and (
             (is_plain(study, wanted.changes, links) and not wanted.is_doubtful)
