@@ -132,6 +132,8 @@ class ChunkReader:
             listed += page
             if not is_more:
                 break
+            if len(listed) > len(page) == len(unique(listed)):
+                raise FeedError("the list of all studies gives one page again and again")
         studies = unique(one for one in listed if day_of(one.study_date) is None)
         found = [(place.partition, uid) for uid in self._suspects(list(studies.values()), options)]
         following_page = replace(place, offset=place.offset + len(listed))

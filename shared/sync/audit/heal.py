@@ -1,6 +1,6 @@
 """Heals a difference: the study is rebuilt in the same way as by a replay."""
 
-from datetime import datetime
+from datetime import timedelta
 
 from shared.errors import FeedError, TransientError
 from shared.model.instance import StudyKey
@@ -15,16 +15,17 @@ from shared.sync.replay.replay_source import next_portion
 MAX_FAILURE_BYTES = 2_000
 
 
-def heal(ports: Ports, options: BatchOptions, study: StudyKey, until: datetime) -> str:
+def heal(ports: Ports, options: BatchOptions, study: StudyKey, most: timedelta) -> str:
     """The reason why it was not healed; empty if it was. Failures are recorded as by a replay.
 
+    `most`: how long after the study was read a write may begin; a large study takes long to read.
     Raises LeaseLostError, OutageError.
     """
     partition, uid = study
     request = ReplayRequest(StudyRebuild(uid, partition))
     try:
         portion = next_portion(ports, request.target, Cursor(), 1)
-        limits = Limits(until, options.total_retry_seconds)
+        limits = Limits(ports.now() + most, options.total_retry_seconds)
         progress, recorder, _ = run_portion(ports, options, request, portion, limits)
     except (FeedError, TransientError) as error:
         return shortened(str(error), MAX_FAILURE_BYTES)

@@ -145,8 +145,7 @@ class RoundWork:
             self._heal(study)
 
     def _heal(self, study: StudyKey) -> bool:
-        until = self._ports.now() + timedelta(seconds=STEP_SECONDS)
-        failure = heal(self._ports, self._options, study, until)
+        failure = heal(self._ports, self._options, study, timedelta(seconds=STEP_SECONDS))
         self._round = self._round.counting(**{"not_healed" if failure else "healed": 1})
         if failure:
             if known := self._audit.differences.of(study):

@@ -233,6 +233,25 @@ def test_studies_without_a_day_are_compared_too(day):
     assert world.audit() == {"1.2.6": Kind.MISSING, "1.2.7": Kind.GONE}
 
 
+def test_a_list_that_gives_one_page_again_and_again_ends(monkeypatch):
+    """A server that knows no offset: what has no date is named as not compared, and the rest of the round is done."""
+    world = World(*many(7), of(8, day=None), page=3)
+    listed = world.list.page
+
+    def page(partition, offset, dates=None):
+        world.later(seconds=1)
+        return listed(partition, offset if dates else 0, dates)
+
+    monkeypatch.setattr(world.list, "page", page)
+    world.ask()
+    for _ in range(100):
+        run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=10))
+        world.later(seconds=61)
+    assert world.rounds.current().state is RoundState.DONE
+    (said,) = world.rounds.current().unknown
+    assert said.startswith("studies without a StudyDate in DICOM are not compared")
+
+
 def test_each_data_partition_is_compared():
     """The same UID in two of them is two studies; the empty default one is gone through as well."""
     entries = [replace(of(number), partition=name) for number in (1, 2) for name in ("north", "south")]
@@ -616,7 +635,7 @@ def test_a_delete_that_fails_is_not_tried_again_by_the_same_round(monkeypatch):
     world.later(minutes=1)
     tried = []
 
-    def refused(ports, options, study, until):
+    def refused(ports, options, study, most):
         tried.append(study)
         world.later(seconds=4)
         return "the server refuses it"
@@ -668,6 +687,21 @@ def test_what_cannot_be_healed_says_why_and_is_tried_by_the_next_round(monkeypat
     world.fhir.faults = []
     world.later(hours=1)
     assert world.audit() == {}
+
+
+def test_a_study_that_takes_long_to_read_is_healed_too(monkeypatch):
+    """Longer than a step: its time counts from when it is read."""
+    world = drifting(HEALING)
+    whole = world.archive.instances
+
+    def slow(*asked):
+        world.later(seconds=7)
+        return whole(*asked)
+
+    monkeypatch.setattr(world.archive, "instances", slow)
+    world.loses("1.2.7")
+    assert world.audit() == {}
+    assert world.study("1.2.7")
 
 
 def test_a_host_that_is_killed_at_any_step_leaves_nothing_out_and_counts_nothing_twice():
