@@ -137,11 +137,10 @@ class RoundWork:
         """Records a row, and heals the study if the round heals and nothing is deleted by it."""
         is_gone = verdict.kind is Kind.GONE  # the archive does not list it, so it was not counted yet
         self._round = self._round.counting(read=1, differed=1, compared=int(is_gone))
-        is_recorded = self._round.counts.differed <= MOST_ROWS
-        if is_recorded:
-            known = self._audit.differences.of(study)
-            self._audit.differences.write(row_of(known, study, verdict, self._round, self._ports.now()))
-        if self._heals and not is_gone and not verdict.takes_all:
+        row = row_of(self._audit.differences.of(study), study, verdict, self._round, self._ports.now())
+        if self._round.counts.differed <= MOST_ROWS:
+            self._audit.differences.write(row)
+        if self._heals and not is_gone and not row.failure:
             self._heal(study)
 
     def _heal(self, study: StudyKey) -> bool:

@@ -689,6 +689,43 @@ def test_what_cannot_be_healed_says_why_and_is_tried_by_the_next_round(monkeypat
     assert world.audit() == {}
 
 
+def test_what_does_not_stay_healed_is_not_written_each_day(monkeypatch):
+    """A server that drops an element, or another system that changes it back: the second round after it says so."""
+    world = drifting(HEALING)
+    applied = world.fhir._apply
+
+    def dropping(*asked):
+        written = applied(*asked)
+        if world.study("1.2.7"):
+            world.study("1.2.7").pop("description", None)
+        return written
+
+    monkeypatch.setattr(world.fhir, "_apply", dropping)
+    world.edits("1.2.7", description=None)
+    world.later(hours=1)
+    assert world.audit() == {}
+    written = writes(world)
+    for rounds in (1, 2, 3):
+        world.later(days=1)
+        assert world.audit() == {"1.2.7": Kind.ELEMENT}
+        ((_, row),) = world.differences.open(10)
+        assert (row.rounds, writes(world)) == (rounds, written)
+        assert "differs in the same way again" in row.failure
+    monkeypatch.setattr(world.fhir, "_apply", applied)
+    world.edits("1.2.7", numberOfInstances=9)
+    world.later(days=1)
+    assert world.audit() == {}
+    assert writes(world) == written + 1
+    world.later(days=30)
+    world.edits("1.2.8", numberOfInstances=9)
+    assert world.audit() == {}
+    world.later(days=1)
+    assert world.audit() == {}
+    world.later(days=30)
+    world.edits("1.2.8", numberOfInstances=9)
+    assert world.audit() == {}
+
+
 def test_a_study_that_takes_long_to_read_is_healed_too(monkeypatch):
     """Longer than a step: its time counts from when it is read."""
     world = drifting(HEALING)
