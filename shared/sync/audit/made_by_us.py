@@ -38,9 +38,12 @@ class MadeByUs:
         day = timedelta(days=1)
         start = f"&started=ge{(first - day).isoformat()}" if first > date.min else ""
         end = f"&started=le{(last + day).isoformat()}" if last.year < date.max.year else ""
-        if not (start or end):
-            start = "&started=ge1000-01-01"  # no window holds the studies without a date
-        return self._searched(f"{start}{end}", f"of {first} to {last}", all_pages=all_pages)
+        named = f"of {first} to {last}"
+        if start or end:
+            return self._searched(f"{start}{end}", named, all_pages=all_pages)
+        # A search without any date would find the studies without one too.
+        parts = [self._searched(f"&started={one}1000-01-01", named, all_pages=all_pages) for one in ("le", "ge")]
+        return None if None in parts else [study for part in parts for study in part or ()]
 
     def without_date(self) -> list[Resource]:
         """Those that have no `started`."""

@@ -233,6 +233,16 @@ def test_studies_without_a_day_are_compared_too(day):
     assert world.audit() == {"1.2.6": Kind.MISSING, "1.2.7": Kind.GONE}
 
 
+@pytest.mark.parametrize("count", [1, 20])
+@pytest.mark.parametrize("day", ["00010101", "18500101", "20991231", "99991231"])
+def test_the_first_and_the_last_date_are_compared_too(day, count):
+    """Software writes them where it knows no date. A window of few studies may hold all dates."""
+    world = World(*many(count), of(30, day=day), of(31, day=day), page=10)
+    world.loses("1.2.30")
+    world.deletes("1.2.31")
+    assert world.audit() == {"1.2.30": Kind.MISSING, "1.2.31": Kind.GONE}
+
+
 def test_a_list_that_gives_one_page_again_and_again_ends(monkeypatch):
     """A server that knows no offset: what has no date is named as not compared, and the rest of the round is done."""
     world = World(*many(7), of(8, day=None), page=3)
