@@ -33,6 +33,8 @@ class ErrorTable(StrEnum):
     TRANSIENT_FAILURE = "TransientFailureExceptionTable"
 
 
+NOT_TAKEN = frozenset({ErrorTable.FHIR, ErrorTable.TRANSIENT_FAILURE})
+"""The tables of entries that the FHIR server did not take."""
 OF_STUDY = frozenset(
     {"DoubledPatient", "OrderOfAnotherPatient", "SeveralOrders", "SeveralPatients", "StudyTooLargeError"}
 )

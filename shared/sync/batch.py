@@ -18,6 +18,7 @@ from shared.model.watermark import StoredWatermark
 from shared.sync.ports import Ports
 from shared.sync.queue.studies import Limits, Progress, StudyQueue
 from shared.sync.queue.study import StudySync
+from shared.sync.read.not_taken import with_not_taken
 from shared.sync.read.plan import Plan, make_plan
 from shared.sync.read.read_ahead import Pages, ReadAhead
 from shared.sync.record.feed_recorder import FeedRecorder
@@ -142,7 +143,7 @@ def _work_through(ports: Ports, plan: Plan, sync: StudySync, rows: ErrorRows, li
     recorder = FeedRecorder(rows)
     due = sum(len(study.entries) for study in plan.due)
     queue = StudyQueue(ports, sync, recorder, limits, lambda done: ports.lease.show_progress(done, due))
-    progress = queue.run(plan.due)
+    progress = queue.run(with_not_taken(ports, plan.due))
     progress.counts += Counts(failed=recorder.torn(plan.torn) + recorder.gone(plan.gone))
     for study in plan.not_due:
         recorder.carried(study.entries, "an earlier entry of the study is not synced yet")

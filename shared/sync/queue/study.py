@@ -59,7 +59,8 @@ class StudySync:
         if study.whole:
             mapped = frozenset(key_of(change.entry) for change in changes)
             unsynced = frozenset(map(key_of, study.entries)) - mapped
-            return Task(merger, Changes(uid, changes, reports, is_whole=True, unsynced=unsynced), tuple(failures))
+            whole = Changes(uid, changes, reports, is_whole=True, unsynced=unsynced, updated=study.updated)
+            return Task(merger, whole, tuple(failures))
         actions = {entry.action for entry in study.entries}
         own_updates = {one.instance for one in study.entries if one.action is Action.UPDATE}
         updated = study.updated | own_updates

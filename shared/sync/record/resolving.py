@@ -4,11 +4,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.model.change_feed import Action, ChangeFeedEntry, FeedEntry, State
-from shared.model.failures import ErrorTable, FailedEntry, OpenRow, digest, digest_of_study
+from shared.model.failures import NOT_TAKEN, ErrorTable, FailedEntry, OpenRow, digest, digest_of_study
 from shared.model.instance import InstanceIdentity
-
-_OF_FHIR = frozenset({ErrorTable.FHIR, ErrorTable.TRANSIENT_FAILURE})
-"""Tables of what the FHIR server did not take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,7 @@ def after_sync(
             return True
         if row.table is ErrorTable.TRANSIENT_RETRY:
             return row.instance in settled - failed
-        return row.instance in (settled - unmapped if row.table in _OF_FHIR else settled)
+        return row.instance in (settled - unmapped if row.table in NOT_TAKEN else settled)
 
     return [row for row in rows if (row.table, row.key) not in written and is_resolved(row)]
 

@@ -12,6 +12,7 @@ from shared.model.replay import Cursor, ReplayError, ReplayTarget, SequenceRange
 from shared.model.watermark import Watermark
 from shared.sync.merge.reading import of_one_study
 from shared.sync.ports import Ports
+from shared.sync.read.not_taken import with_not_taken
 from shared.sync.read.plan import Study, by_study, of_these, updated_instances
 from shared.sync.record.recorder import GONE
 
@@ -64,7 +65,7 @@ def _of_sequences(ports: Ports, target: SequenceRange, cursor: Cursor, size: int
         end = min(unfinished, default=last + 1) - 1
         return Cursor(Watermark(end)), end - first + 1
 
-    return _portion(entries, (), advance, is_last=last == target.last)
+    return _portion(ports, entries, (), advance, is_last=last == target.last)
 
 
 def _of_time(ports: Ports, target: TimeRange, cursor: Cursor, size: int) -> Portion:
@@ -90,7 +91,7 @@ def _of_time(ports: Ports, target: TimeRange, cursor: Cursor, size: int) -> Port
         timed = [entry for entry in done if entry.timestamp]
         return Cursor(Watermark(timed[-1].sequence, timed[-1].timestamp) if timed else start), len(done)
 
-    return _portion(entries, (), advance, is_last=is_last)
+    return _portion(ports, entries, (), advance, is_last=is_last)
 
 
 def _of_errors(ports: Ports, target: StoredErrors, cursor: Cursor, size: int) -> Portion:
@@ -120,7 +121,7 @@ def _of_errors(ports: Ports, target: StoredErrors, cursor: Cursor, size: int) ->
             return Cursor(table=following), len(done)
         return Cursor(table=table, row=done[-1].key if done else cursor.row), len(done)
 
-    return _portion(entries, errors, advance, is_last=is_end and following is None)
+    return _portion(ports, entries, errors, advance, is_last=is_end and following is None)
 
 
 def _of_same_instances(ports: Ports, rows: Sequence[ErrorRow]) -> set[int]:
@@ -157,7 +158,7 @@ def _of_study(ports: Ports, target: StudyRebuild) -> Portion:
     def advance(unfinished: Collection[int]) -> tuple[Cursor, int]:
         return Cursor(), 0 if unfinished else count
 
-    return Portion([study], (), (), (0,), advance, is_last=True, whole=target)
+    return Portion(with_not_taken(ports, [study]), (), (), (0,), advance, is_last=True, whole=target)
 
 
 def _cut_study(items: Sequence[_OfStudy]) -> Sequence[_OfStudy]:
@@ -190,6 +191,7 @@ def _query(target: StoredErrors, table: ErrorTable) -> ErrorQuery:
 
 
 def _portion(
+    ports: Ports,
     entries: Sequence[FeedEntry],
     errors: Sequence[ReplayError],
     advance: Callable[[Collection[int]], tuple[Cursor, int]],
@@ -199,4 +201,6 @@ def _portion(
     torn = [entry for entry in entries if isinstance(entry, TornEntry)]
     updated = updated_instances(entries)
     studies = [Study(group, is_replayed=True, updated=of_these(group, updated)) for group in by_study(entries)]
-    return Portion(studies, torn, errors, [entry.sequence for entry in entries], advance, is_last)
+    return Portion(
+        with_not_taken(ports, studies), torn, errors, [entry.sequence for entry in entries], advance, is_last
+    )

@@ -203,6 +203,51 @@ def test_a_delete_that_fhir_refused_is_made_up_for_though_what_came_then_cannot_
     assert [one["uid"] for series in study["series"] for one in series["instance"]] == ["1.9"]
 
 
+FORMER, LATTER = ({"study": study, "series": "1.8.1", "instance": "1.8.9"} for study in ("1.8", "1.9"))
+LONG_BEFORE = (NOW - timedelta(minutes=5)).isoformat()
+
+
+def since_long(*entries):
+    return [replace(one, timestamp=LONG_BEFORE) for one in entries]
+
+
+@pytest.mark.parametrize(
+    ("update", "following"),
+    [
+        (entry(2, Action.UPDATE, **LATTER, **GONE), entry(3, Action.DELETE, **LATTER, **GONE)),
+        (entry(2, Action.UPDATE, **LATTER, t00100020=None), entry(3, **LATTER)),
+        (entry(2, Action.UPDATE, **LATTER), entry(3, **LATTER)),
+        (entry(2, Action.UPDATE, **LATTER), entry(3, Action.DELETE, **LATTER, **GONE)),
+    ],
+    ids=["deleted", "corrected", "stored again", "deleted later"],
+)
+@pytest.mark.parametrize("road", ["at once", "refused twice", "replay"])
+def test_former_uids_go_though_fhir_refused_the_update_that_took_them_away(update, following, road):
+    """The entry behind the update closed its row, and says nothing of the former UIDs."""
+    fakes = ports(since_long(entry(1, **FORMER)), fhir=Sick(), archive=FakeArchive())
+    run_batch(fakes, OPTIONS)
+    fakes.fhir.ill = FhirRefusedError("status 422")
+    (_, *held), (last,) = since_long(entry(1, **FORMER), update), since_long(following)
+    fakes.feed.held, fakes.archive.studies = (
+        since_long(entry(1, **FORMER), update),
+        {"1.9": [replace(held[0], sequence=0)]},
+    )
+    run_batch(fakes, OPTIONS)
+    assert FHIR in {table for table, _ in open_rows(fakes)}
+    latest = replace(last, sequence=2, action=Action.UPDATE)
+    fakes.feed.held = [*since_long(entry(1, **FORMER)), latest, last]
+    fakes.archive.studies = {} if last.action is Action.DELETE else {"1.9": [replace(last, sequence=0)]}
+    if road != "refused twice":
+        fakes.fhir.ill = None
+    if road != "replay":
+        run_batch(fakes, OPTIONS)
+    fakes.fhir.ill = None
+    fakes.replays.create(ReplayRequest(StoredErrors(tuple(ErrorTable)) if road != "replay" else SequenceRange(3, 3)))
+    run_replays(fakes, OPTIONS, fakes.now() + timedelta(seconds=30))
+    studies = [one["identifier"][0]["value"] for one in fakes.fhir.resources if one["resourceType"] == "ImagingStudy"]
+    assert studies == ([] if last.action is Action.DELETE else ["urn:oid:1.9"])
+
+
 OLD = {"study": "1.8", "series": "1.8.1", "instance": "1.8.9"}
 NEW = [{**OLD, "study": "1.9"}, {**OLD, "series": "1.8.2"}, {**OLD, "instance": "1.8.8"}]
 LONG_AGO = (NOW - timedelta(minutes=5)).isoformat()
