@@ -4,7 +4,7 @@ The viewer's Endpoint is contained in its ImagingStudy, since its address is for
 deleted together with the study.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from shared.mapping.converters import CONNECTION_TYPE_SYSTEM, MODALITY_SYSTEM, MappingOptions
@@ -45,11 +45,20 @@ def with_viewer(study: Resource, options: MappingOptions) -> Resource:
     """A study of ours with the viewer's Endpoint that the setting asks for; what others contained in it stays."""
     uid = uid_of(study, options)
     wanted = [_viewer(options, uid)] if options.extended and options.viewer_url and uid else []
-    contained = [one for one in study.get("contained", ()) if not is_viewer(one)] + wanted
-    links = [one for one in study.get("endpoint", ()) if not is_viewer_link(one)]
-    links += [{"reference": f"#{one['id']}"} for one in wanted]
-    changed = {**study, "contained": contained, "endpoint": links}
+    links = [{"reference": f"#{one['id']}"} for one in wanted]
+    changed = {
+        **study,
+        "contained": _with_ours(study.get("contained", []), is_viewer, wanted),
+        "endpoint": _with_ours(study.get("endpoint", []), is_viewer_link, links),
+    }
     return study if study == (bare := {name: one for name, one in changed.items() if one != []}) else bare
+
+
+def _with_ours(held: list[Resource], is_ours: Callable[[Resource], bool], wanted: list[Resource]) -> list[Resource]:
+    """The items with ours as wanted; in the order in which others have put them, if ours are there already."""
+    if list(filter(is_ours, held)) == wanted:
+        return held
+    return [one for one in held if not is_ours(one)] + wanted
 
 
 def _viewer(options: MappingOptions, uid: str) -> Resource:

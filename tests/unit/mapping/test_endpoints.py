@@ -79,6 +79,13 @@ def test_studies_without_a_viewer(options):
     assert with_viewer(study, options) is study
 
 
+def test_the_order_that_others_have_put_it_in_stays():
+    """It would be written again each time that they write theirs."""
+    seen = with_viewer({"identifier": [{"system": "urn:dicom:uid", "value": "urn:oid:1.2"}]}, OPTIONS)
+    seen |= {"contained": [*seen["contained"], THEIRS], "endpoint": [LINK, {"reference": "Endpoint/7"}]}
+    assert with_viewer(seen, OPTIONS) is seen
+
+
 def test_an_image_display_is_told_as_such():
     """IHE's Invoke Image Display has a code."""
     options = MappingOptions(
