@@ -15,6 +15,7 @@ from shared.mapping.resources import Fragment, MappedInstance, listed_by
 from shared.model.change_feed import ChangeFeedEntry
 from shared.model.fhir import Resource
 
+_COUNTS = ("numberOfSeries", "numberOfInstances")
 _DICOM_SYSTEMS = (MODALITY_SYSTEM, "DCM", "urn:oid:1.2.840.10008.2.16.4")
 """Systems of DICOM's own codes (PS3.16 D): as FHIR has it, as DICOM Cast wrote it, and by the UID."""
 
@@ -77,7 +78,7 @@ def _lists_last(fragments: Sequence[Fragment]) -> Sequence[Fragment]:
 def cancelled(study: Resource) -> Resource:
     """The ImagingStudy of a study that is gone from DICOM, until it is deleted or stored again."""
     emptied = {name: value for name, value in study.items() if name not in ("series", "modality")}
-    counts: Resource = {name: 0 for name in ("numberOfSeries", "numberOfInstances") if name in study}
+    counts: Resource = {name: 0 for name in _COUNTS if name in study}
     return {**emptied, "status": "cancelled", **counts}
 
 
@@ -117,6 +118,22 @@ def counts_only(study: Resource, counts: Mapping[str, int]) -> Resource:
         if counts.get(one["uid"]) != 0
     ]
     return derived_study(study, series, counted=True)
+
+
+def uncounted(study: Resource, asked: Collection[str], read: Mapping[str, Sequence[Any]]) -> Resource:
+    """The study without the counts of these series, and without those of them of which nothing was `read`.
+
+    They are rebuilt from all of their instances. What others put on them stays.
+    """
+    counted = counted_series(study) & set(asked)
+    if not counted:
+        return study
+    series = [
+        {name: value for name, value in one.items() if name != "numberOfInstances"} if one["uid"] in counted else one
+        for one in study["series"]
+        if one["uid"] not in counted or read.get(one["uid"])
+    ]
+    return {name: value for name, value in study.items() if name not in _COUNTS} | {"series": series}
 
 
 def counted_series(study: Resource) -> set[str]:

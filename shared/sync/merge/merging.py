@@ -1,6 +1,6 @@
 """Reads what FHIR holds of a study, and gives the writes after which it says what the archive holds."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from shared.mapping.converters import MappingOptions, urn
@@ -14,6 +14,7 @@ from shared.mapping.merge_study import (
     counts_only,
     fragments_of_study,
     merge_study,
+    uncounted,
     with_series_of,
 )
 from shared.mapping.orders import BASED_ON, OrderNumber, leads_to, order_marks, order_numbers, with_orders
@@ -207,7 +208,7 @@ class StudyMerger:
         uid, ours = wanted.study_instance_uid, self._ours(study, links)
         asked = self._own_series(study, wanted, links)
         if read is not None and study is not None:
-            held = _without(study, counted_series(study) & asked) if wanted.is_whole else study
+            held = uncounted(study, asked, read.series) if wanted.is_whole else study
             merged: Resource | None = reconcile_study(held, read, ours, links, counted=self.options.extended)
             instances = read.instances
         elif wanted.orders:
@@ -299,8 +300,3 @@ class StudyMerger:
         for uid in ours:
             self._lookup.forget_study(uid)
         return [Changes(uid, [], {}) for uid in sorted(ours - {wanted.study_instance_uid})]
-
-
-def _without(study: Resource, series: Collection[str]) -> Resource:
-    """The study without these series, which are rebuilt from all of their instances."""
-    return {**study, "series": [one for one in study.get("series", []) if one["uid"] not in series]}

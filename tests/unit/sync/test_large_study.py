@@ -1,6 +1,7 @@
 """Studies that make more writes than a transaction takes, and those that a server takes only without their lists."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -196,3 +197,19 @@ def test_a_rebuild_lists_again():
     assert not any("instance" in one for one in series(fhir))
     synced(fhir, *entries[:3], archive=archive, whole=(STUDY, DEFAULT_PARTITION))
     assert [(one["uid"], len(one["instance"])) for one in series(fhir)] == [(SERIES, 3)]
+
+
+def test_what_another_put_on_a_counted_series_stays():
+    """When the series is rebuilt, listed again or counted again; numbers follow even if no others are written."""
+    entries = [*images(*range(3)), entry(4, series="1.2.4", instance="1.2.4.1")]
+    counting = MappingOptions("https://dicom.example.org", max_instances=2)
+    for options in (counting, replace(counting, max_instances=0), replace(counting, max_instances=0, extended=False)):
+        archive, fhir = FakeArchive({STUDY: entries[1:]}), FakeFhir()
+        synced(fhir, *entries[1:], archive=archive, options=counting)
+        series(fhir)[0]["specimen"] = [{"display": "theirs"}]
+        archive.studies[STUDY] = entries
+        synced(fhir, *entries, archive=archive, options=options, whole=(STUDY, DEFAULT_PARTITION))
+        assert series(fhir)[0]["specimen"] == [{"display": "theirs"}]
+        assert ("instance" in series(fhir)[0]) == (options.max_instances == 0)
+        assert held(fhir, "ImagingStudy")[0].get("numberOfInstances") == (4 if options.extended else None)
+        assert not synced(fhir, *entries, archive=archive, options=options, whole=(STUDY, DEFAULT_PARTITION)).wrote
