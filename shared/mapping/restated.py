@@ -12,6 +12,7 @@ from shared.mapping.converters import MappingOptions
 from shared.mapping.held import as_list
 from shared.mapping.last_applied import is_marked
 from shared.mapping.merge import contains
+from shared.mapping.merge_study import is_counted
 from shared.mapping.orders import BASED_ON
 from shared.mapping.resources import Fragment, MappedInstance, listed_by
 from shared.mapping.table import FILL, RESTATE, SET, elements_of, rows_of
@@ -35,7 +36,10 @@ class _Said:
 
 
 def is_restated(study: Resource, changes: Sequence[object], ours: AbstractSet[str]) -> bool:
-    """Whether a change says anew what the study or one of its series has. `ours`: the marks of what we wrote on it."""
+    """Whether a change says anew what the study or one of its series has. `ours`: the marks of what we wrote on it.
+
+    A series whose instances are only counted is not read for it: what it says follows when the study is rebuilt.
+    """
     return any(_is_value_restated(one, ours) or _is_item_restated(one, ours) for one in _said(study, changes))
 
 
@@ -50,7 +54,7 @@ def is_turned_off(study: Resource, ours: AbstractSet[str], options: MappingOptio
 def _said(study: Resource, changes: Sequence[object]) -> Iterator[_Said]:
     mapped = [one for one in changes if isinstance(one, MappedInstance)]
     yield from (_Said(study, one, _STUDY.restate) for one in listed_by(mapped, lambda one: one.study))
-    series = {one["uid"]: one for one in study.get("series", ())}
+    series = {one["uid"]: one for one in study.get("series", ()) if not is_counted(one)}
     for fragment in listed_by(mapped, lambda one: one.series):
         if held := series.get(uid := fragment.set["uid"]):
             yield _Said(held, fragment, _SERIES.restate, f"{uid}/")

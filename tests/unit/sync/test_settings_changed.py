@@ -238,3 +238,27 @@ def test_a_series_that_is_found_in_the_archive_has_its_endpoint_too():
     world.stored(SECOND)
     world.run(options, Study([replace(first, action=Action.UPDATE)]))
     assert [one["endpoint"] for one in world.fhir.resources[-1]["series"]] == [[{"reference": "Endpoint/1"}]] * 2
+
+
+class Archive(FakeArchive):
+    """Counts how often it is asked for one instance of a series."""
+
+    asked = 0
+
+    def one_of(self, *given):
+        self.asked += 1
+        return super().one_of(*given)
+
+
+def test_a_series_whose_instances_are_only_counted_follows_when_it_is_rebuilt():
+    """The archive is not read for it with each batch, in vain."""
+    world, counting = World(), replace(BASE, max_instances=1)
+    world.stored(), world.stored(SECOND)
+    world.run(counting, Study(world.held))
+    world.archive = Archive({STUDY: world.held})
+    without = replace(counting, snomed_body_site=False)
+    world.next(without)
+    assert (world.archive.asked, world.fhir.resources[-1]["numberOfInstances"]) == (0, 3)
+    assert all(one["bodySite"].get("code") for one in world.fhir.resources[-1]["series"])
+    world.rebuild(without)
+    assert [one["bodySite"] for one in world.fhir.resources[-1]["series"]] == [{"display": "CHEST"}] * 2
