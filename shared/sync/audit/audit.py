@@ -47,7 +47,7 @@ def run_audit(ports: Ports, options: BatchOptions, deadline: datetime) -> None:
         before = round_.counts.requests
         round_ = audit.rounds.write(_next(ports, audit, options, round_))
         pause = timedelta(hours=(round_.counts.requests - before) / options.audit.requests_per_hour)
-        if round_.waiting_for:
+        if round_.waiting_for and round_.is_under_way:
             audit.memory.rests_until = ports.now() + max(pause, TRY_AGAIN)
             return
         audit.memory.rests_until = ports.now() + pause

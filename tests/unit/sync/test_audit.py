@@ -970,7 +970,7 @@ def test_a_feed_that_never_rests_does_not_keep_a_round_from_its_end():
 @pytest.mark.parametrize(
     "fault", [FeedError("no DICOM JSON"), OutageError("DICOM service", "503")], ids=["torn", "down"]
 )
-def test_a_fault_is_waited_for_and_the_round_goes_on(monkeypatch, fault):
+def test_a_fault_is_waited_for_and_the_round_goes_on(monkeypatch, caplog, fault):
     """It fails where the fault lasts for hours: the next day has another."""
     world = World(*many(3))
     listed = world.list.page
@@ -985,6 +985,7 @@ def test_a_fault_is_waited_for_and_the_round_goes_on(monkeypatch, fault):
     run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=10))
     world.later(hours=7)
     assert world.ticks().state is RoundState.FAILED
+    assert f"audit failed: {fault}" in caplog.text
 
 
 def unreadable(world, monkeypatch, fault, day="20240131"):
@@ -1070,6 +1071,7 @@ def test_what_nobody_foresaw_ends_the_round_and_no_tick(monkeypatch, caplog):
     world.ask()
     assert world.ticks().state is RoundState.FAILED
     assert "ZeroDivisionError" in caplog.text
+    assert "audit failed: " in caplog.text
 
 
 def test_what_nobody_foresaw_of_one_study_harms_no_other(monkeypatch, caplog):
