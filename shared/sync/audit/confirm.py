@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from shared.errors import EntryError, FeedError, TransientError
+from shared.errors import DeleteRefusedError, EntryError, FeedError, StudyTooLargeError, TransientError
 from shared.mapping.converters import MappingOptions
 from shared.mapping.differences import differences
 from shared.mapping.study_identity import is_study
@@ -26,7 +26,6 @@ MOST_NEW = 1_000
 """Entries of the feed that are read to see whether they name the study; if there are more, it is put off."""
 KNOWN = frozenset({ErrorTable.FHIR, ErrorTable.TRANSIENT_RETRY, ErrorTable.TRANSIENT_FAILURE})
 """The tables whose open rows already say that the study is not in FHIR as it should be."""
-_COUNTED_ONLY = "StudyTooLargeError"
 _KINDS = {"subject": Kind.PATIENT, "series": Kind.SERIES, "numberOfSeries": Kind.SERIES, "modality": Kind.MODALITY}
 _KINDS |= {"numberOfInstances": Kind.SERIES}
 
@@ -82,7 +81,7 @@ def confirm(ports: Ports, studies: StudyList, options: MappingOptions, study: St
             return Verdict(Finding.PUT_OFF)
     except (EntryError, FeedError, TransientError):
         return Verdict(Finding.PUT_OFF)
-    return Verdict(Finding.KNOWN) if _is_known(ports, study) else verdict
+    return Verdict(Finding.KNOWN) if _is_known(ports, study, verdict.kind) else verdict
 
 
 def is_absent(ports: Ports, studies: StudyList, study: StudyKey) -> bool:
@@ -145,8 +144,15 @@ def _is_on_its_way(ports: Ports, study: StudyKey) -> bool:
     return count > 0 and any(one.study == study for one in ports.feed.entries(range(first, first + count)))
 
 
-def _is_known(ports: Ports, study: StudyKey) -> bool:
-    """Whether open rows say that the study could not be written, or not with its list of instances."""
-    rows = ports.errors.open_rows([study], ())
+def _is_known(ports: Ports, study: StudyKey, kind: Kind) -> bool:
+    """Whether open rows say this of the study already: it could not be written, or not with its list of instances.
+
+    That the archive has the study no more is said only by the row for a delete that was refused.
+    """
     name = digest_of_study(*study, 0)
-    return any(row.study == name and (row.table in KNOWN or row.key[0] == _COUNTED_ONLY) for row in rows)
+    rows = [row for row in ports.errors.open_rows([study], ()) if row.study == name]
+    exceptions = {row.key[0] for row in rows}
+    if kind is Kind.GONE:
+        return DeleteRefusedError.__name__ in exceptions
+    is_counted = StudyTooLargeError.__name__ in exceptions and kind not in (Kind.MISSING, Kind.PATIENT)
+    return is_counted or any(row.table in KNOWN for row in rows)

@@ -438,6 +438,35 @@ def test_what_is_known_or_on_its_way_is_no_drift(plant, counted, monkeypatch):
     assert counted is None or getattr(counts, counted) >= 1
 
 
+@pytest.mark.parametrize("plant", [refused, counted_only], ids=["refused", "counted only"])
+@pytest.mark.parametrize(
+    ("drift", "kind"),
+    [(lambda world: world.deletes("1.2.30"), Kind.GONE), (lambda world: world.loses("1.2.30"), Kind.MISSING)],
+    ids=["gone", "missing"],
+)
+def test_an_open_row_hides_no_difference_that_it_does_not_tell(plant, drift, kind):
+    """A refusal says why FHIR lacks the study, a count of instances does not; neither says that the archive lacks it."""
+    world = drifting()
+    plant(world)
+    if plant is refused:
+        world.stores(of(30))
+        world.sync()
+        world.errors.record(
+            [FailedEntry(ErrorTable.FHIR, 23, "1.2.30", "1.2.30.1", "1.2.30.1.1", "FhirRefusedError", "422")]
+        )
+    drift(world)
+    assert world.audit() == ({} if (plant, kind) == (refused, Kind.MISSING) else {"1.2.30": kind})
+
+
+def test_a_delete_that_fhir_refuses_is_known():
+    """The row for it says so."""
+    world = drifting()
+    world.deletes("1.2.7")
+    world.errors.record([FailedEntry(ErrorTable.FHIR, 7, "1.2.7", "", "", "DeleteRefusedError", "409")])
+    assert world.audit() == {}
+    assert world.rounds.current().counts.known == 1
+
+
 def test_more_that_is_new_than_is_read_puts_a_study_off(monkeypatch):
     """It may be among it."""
     world = drifting()
