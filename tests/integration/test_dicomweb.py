@@ -402,6 +402,7 @@ def test_a_study_is_absent_where_its_metadata_is_404(dicom):
     assert told.partitions() == [DEFAULT_PARTITION, "north"]
     assert not told.is_absent(STUDY, "north")
     assert told.is_absent("1.2.4", "north")
+    assert (told.is_listed(STUDY, "north"), told.is_listed("1.2.4", "north")) == (True, False)
 
 
 @pytest.mark.parametrize("status", [200, 204, 400, 424])

@@ -66,10 +66,18 @@ class StudyList:
         return [_listed(one) for one in found], is_followed(answer, len(found))
 
     def is_absent(self, study_instance_uid: str, partition: str) -> bool:
-        """Whether the service answers 404 for the study's metadata. That a list lacks the study would not prove it."""
+        """Whether the service answers 404 for the study's metadata. That a list lacks the study would not prove it.
+
+        Raises OutageError.
+        """
         path = f"studies/{quote(study_instance_uid, safe='')}/metadata"
         with self._dicom_json.opened(partition, path) as stream:
             return bool(stream.status_code == requests.codes.not_found)
+
+    def is_listed(self, study_instance_uid: str, partition: str) -> bool:
+        """Whether a search finds the study. Raises FeedError, OutageError."""
+        found = self._dicom_json.items(partition, "studies", {"StudyInstanceUID": study_instance_uid, "limit": "1"})
+        return any(uid_of(one, _STUDY_UID, "studies") == study_instance_uid for one in found)
 
 
 def _as_da(day: date) -> str:

@@ -33,6 +33,10 @@ class StudyList(Protocol):
         """Whether the DICOM service answers 404 for the study's metadata. Raises OutageError."""
         ...
 
+    def is_listed(self, study_instance_uid: str, partition: str) -> bool:
+        """Whether a search finds the study. Raises FeedError, OutageError."""
+        ...
+
 
 class RoundStore(Protocol):
     """The rounds: the current one, which may have ended, and those before it."""

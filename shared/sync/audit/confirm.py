@@ -91,6 +91,13 @@ def is_absent(ports: Ports, studies: StudyList, study: StudyKey) -> bool:
         return studies.is_absent(uid, partition)
 
 
+def is_listed(ports: Ports, studies: StudyList, study: StudyKey) -> bool:
+    """Whether a search of the archive finds the study. Raises UnreadStudyError, OutageError."""
+    partition, uid = study
+    with of_one_study(ports.feed):
+        return studies.is_listed(uid, partition)
+
+
 def _planned(ports: Ports, options: MappingOptions, study: StudyKey) -> _Plan:
     """What a rebuild would write now. Raises TransientError, FeedError, EntryError, OutageError."""
     partition, uid = study

@@ -20,12 +20,13 @@ from shared.model.audit import (
     RoundState,
 )
 from shared.model.instance import StudyKey
+from shared.model.stored_text import shortened
 from shared.sync.audit.audit_ports import AuditPorts
-from shared.sync.audit.confirm import Finding, Verdict, confirm, is_absent
+from shared.sync.audit.confirm import Finding, Verdict, confirm, is_absent, is_listed
 from shared.sync.audit.deletes import allowed_deletes, ripe_deletes
-from shared.sync.audit.heal import heal
+from shared.sync.audit.heal import MAX_FAILURE_BYTES, heal
 from shared.sync.audit.passing_by import read_chunk
-from shared.sync.audit.rows import row_of
+from shared.sync.audit.rows import LISTED, row_of
 from shared.sync.batch import BatchOptions
 from shared.sync.bulkhead import Bulkhead, log_unforeseen
 from shared.sync.ports import Ports
@@ -182,9 +183,21 @@ class RoundWork:
         self._round = replace(self._round, state=RoundState.DONE, deletes_waiting=0)
 
     def _delete_one(self, difference: Difference) -> None:
-        """Deletes if the study is still absent, since the confirmation may have come late."""
-        if self._is_absent(difference.study) and self._heal(difference.study):
+        """Deletes if the study is still absent, since the confirmation may have come late, and no search finds it."""
+        study = difference.study
+        failure = self._why_not_deleted(study)
+        if not failure and self._heal(study):
             self._round = self._round.counting(deleted=1)
-        elif known := self._audit.differences.of(difference.study):
+        elif known := self._audit.differences.of(study):
             # The next round tries it again, not the next step of this one.
-            self._audit.differences.write(replace(known, absent_since=self._ports.now()))
+            self._audit.differences.write(
+                replace(known, absent_since=self._ports.now(), failure=failure or known.failure)
+            )
+
+    def _why_not_deleted(self, study: StudyKey) -> str:
+        try:
+            if not is_absent(self._ports, self._audit.studies, study):
+                return "the study is in DICOM again"
+            return LISTED if is_listed(self._ports, self._audit.studies, study) else ""
+        except UnreadStudyError as error:
+            return shortened(str(error), MAX_FAILURE_BYTES)

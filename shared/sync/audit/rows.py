@@ -9,6 +9,7 @@ from shared.sync.audit.confirm import Verdict
 
 TAKES_ALL = "the study is in DICOM, and none of its instances there can be synced: a rebuild would delete it from FHIR"
 
+LISTED = "the DICOM service answers 404 for the study, and a search of it finds the study: it is not deleted from FHIR"
 AGAIN = (
     "it was healed by the round before, and differs in the same way again: "
     "the FHIR server does not keep what is written, or another system changes it back"

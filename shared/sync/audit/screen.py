@@ -88,15 +88,15 @@ def values_of(patient: Resource) -> frozenset[str]:
     return frozenset(text(one.get("value")) for one in objects(patient.get("identifier")))
 
 
-def count_of(study: Resource) -> int | None:
-    """How many instances the study lists, or states in numberOfInstances; None if it does neither.
+def count_of(study: Resource) -> int:
+    """How many instances the study lists, or states in numberOfInstances; 0 if it does neither.
 
     -1, which equals no count of the archive, if the study lists another number than it states.
     """
     stated = study.get("numberOfInstances")
     stated = stated if isinstance(stated, int) and not isinstance(stated, bool) else None
     if "series" not in study:
-        return stated
+        return stated or 0
     listed = sum(map(_count_of_series, objects(study["series"])))
     return listed if stated in (None, listed) else -1
 

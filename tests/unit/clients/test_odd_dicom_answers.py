@@ -113,6 +113,7 @@ def read_study(body):
         lambda: StudyList(Service(body), "v2").page(DEFAULT_PARTITION, 0),
         lambda: StudyList(Service(body), "v2").partitions(),
         lambda: StudyList(Service(body), "v2").is_absent("1.2.3", DEFAULT_PARTITION),
+        lambda: StudyList(Service(body), "v2").is_listed("1.2.3", DEFAULT_PARTITION),
     ):
         with contextlib.suppress(DicomCastError):
             ask()

@@ -107,6 +107,10 @@ class FakeStudyList:
         self.calls += 1
         return not list(self.archive.instances(study_instance_uid, partition))
 
+    def is_listed(self, study_instance_uid, partition):
+        self.calls += 1
+        return study_instance_uid in self.archive.studies and self._listed(study_instance_uid, partition) is not None
+
     def _listed(self, uid, partition):
         held = [one for one in self.archive.studies[uid] if one.partition == partition]
         if not held or uid in self.hidden:

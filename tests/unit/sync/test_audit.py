@@ -123,6 +123,13 @@ def test_a_first_round_finds_edits_too():
     assert world.rounds.current().counts.read == 1
 
 
+def test_a_study_that_neither_lists_nor_counts_its_instances_has_none():
+    """Also for a first round, whatever has taken both away."""
+    world = World(*many(20))
+    world.edits("1.2.7", series=None, numberOfSeries=None, numberOfInstances=None)
+    assert world.audit() == {"1.2.7": Kind.SERIES}
+
+
 def test_what_lists_do_not_show_is_found_by_a_deep_round():
     """A first round knows nothing of a description; a deep one reads all metadata."""
     world = World(*many(20), of(7, day="20240108", instance=2, t00081030="Thorax"))
@@ -663,6 +670,33 @@ def test_an_archive_that_answered_otherwise_in_between_begins_the_absence_anew(m
     world.later(**LATER)
     assert world.audit() == {}
     assert world.study("1.2.7") is None
+
+
+def without_series(world):
+    world.stores(of(30))
+    world.sync()
+    world.edits("1.2.30", series=None, numberOfSeries=None, numberOfInstances=None)
+
+
+def with_series(world):
+    world.stores(of(30))
+    world.sync()
+
+
+@pytest.mark.parametrize("plant", [with_series, without_series, counted_only], ids=lambda plant: plant.__name__)
+def test_a_study_that_a_search_of_the_archive_finds_is_not_deleted(monkeypatch, plant):
+    """Its metadata is answered 404, as behind a gateway or with a broken store. The row says so, and a person decides."""
+    world = World(*many(200), options=HEALING)
+    plant(world)
+    whole = world.archive.instances
+    monkeypatch.setattr(world.archive, "instances", lambda uid, *rest: () if uid == "1.2.30" else whole(uid, *rest))
+    world.later(hours=1)
+    for _ in range(3):
+        world.audit()
+        world.later(days=2)
+    assert world.study("1.2.30")["status"] == "available"
+    ((_, row),) = world.differences.open(10)
+    assert (row.kind, "a search of it finds the study" in row.failure) == (Kind.GONE, True)
 
 
 def test_a_delete_that_fails_is_not_tried_again_by_the_same_round(monkeypatch):
