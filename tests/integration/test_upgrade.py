@@ -60,7 +60,7 @@ class Deployment:
             "DicomWeb__Endpoint": dicom.url,
             "Fhir__Endpoint": fhir.url + urlsplit(fhir_url).path,
             "SyncSchedule": "* * * * * *",
-            "DicomCast__GapGracePeriod": "00:02:00",  # a hole is still open when another release takes over
+            "DicomCast__GapGracePeriod": "00:10:00",  # a hole is still open when another release takes over
         }
 
     def run(self, code, **settings):
@@ -200,7 +200,7 @@ def test_an_upgrade_a_rollback_and_an_upgrade(release, deployment):
 
 def leave_unfinished(one, release):
     """Ends 0.1.0 with open rows, a carried entry, one that settles, a hole in the feed and a replay: the last two."""
-    one.run(release, DicomCast__StudySettle="60")  # what has grown waits in the memory of a host that ends before that
+    one.run(release, DicomCast__StudySettle="600")  # what has grown waits in the memory of a host that ends before that
     for name in ("kept", "grown", "deleted", "updated"):
         one.store(name)
     one.store("north", partition="north")
