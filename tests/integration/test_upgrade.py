@@ -199,7 +199,7 @@ def test_an_upgrade_a_rollback_and_an_upgrade(release, deployment):
 
 
 def leave_unfinished(one, release):
-    """Ends 0.1.0 with open rows, a carried entry, one that settles, a hole in the feed and a replay: the last two."""
+    """0.1.0 leaves open rows, a carried entry, one that settles, a hole in the feed and a replay. Returns the last two."""
     one.run(release, DicomCast__StudySettle="600")  # what has grown waits in the memory of a host that ends before that
     for name in ("kept", "grown", "deleted", "updated"):
         one.store(name)
