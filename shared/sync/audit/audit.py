@@ -8,7 +8,7 @@ from shared.errors import EntryError, FeedError, OutageError, TransientError, Un
 from shared.model.audit import AuditMode, Round, RoundRequest, RoundState, summary
 from shared.process.log_lines import log_line
 from shared.sync.audit.audit_ports import AuditPorts
-from shared.sync.audit.begun import RECENT, begun, has_begun
+from shared.sync.audit.begun import CLOCKS, RECENT, begun, has_begun
 from shared.sync.audit.round import RoundWork
 from shared.sync.batch import BatchOptions
 from shared.sync.bulkhead import Bulkhead, log_unforeseen
@@ -68,16 +68,22 @@ def _due(audit: AuditPorts, options: BatchOptions, now: datetime) -> Round | Non
             audit.rounds.cancel()
         is_early = current.not_before is not None and now < current.not_before
         return None if is_early or (is_off and current.is_by_itself) else current
-    if is_off:
-        return None
+    if is_off or (current and current.state is RoundState.STOPPED and _is_of_today(current.updated, now)):
+        return None  # a person has a day to confirm the deletes, however long the round was
     if current is None:
         audit.rounds.create(RoundRequest(), not_before=now + FIRST_AFTER)
         return None
-    rounds = [one for one in audit.rounds.latest(RECENT) if has_begun(one, now)]
-    last = next((one for one in rounds if one.request == RoundRequest()), None)
-    if last and now - (last.started or last.created) < EVERY:
+    last = next(
+        (one for one in audit.rounds.latest(RECENT) if one.request == RoundRequest() and has_begun(one, now)), None
+    )
+    if last and _is_of_today(last.started or last.created, now):
         return None
     return audit.rounds.create(RoundRequest(), not_before=now)
+
+
+def _is_of_today(then: datetime, now: datetime) -> bool:
+    """Whether it was less than a day ago, by a clock that was right."""
+    return -CLOCKS <= now - then < EVERY
 
 
 def _unread(ports: Ports) -> int | None:

@@ -582,6 +582,29 @@ def test_a_person_s_word_deletes_what_was_told_and_no_more():
     ]
 
 
+def test_a_person_has_a_day_to_confirm_the_deletes_of_a_round_however_long_it_was():
+    """One that takes two days is not followed at once by the next, which would take its place."""
+    world = drifting(HEALING)
+    world.archive.studies.clear()
+    world.audit(dry_run=True)
+    world.options = healing(requests_per_hour=2)
+    world.later(**LATER)
+    for _ in range(3_000):
+        run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=10))
+        world.later(minutes=10)
+        if world.rounds.current().state is RoundState.STOPPED:
+            break
+    stopped = world.rounds.current()
+    assert world.clock.at - stopped.started > timedelta(days=1)
+    world.later(hours=23)
+    run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=10))
+    assert world.rounds.confirm(stopped.id)
+    world.rounds.write(stopped)
+    world.later(hours=2)
+    run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=10))
+    assert world.rounds.current().id != stopped.id
+
+
 @pytest.mark.parametrize(("gone", "max_deletes", "deleted"), [(1, 10, 1), (3, 10, 3), (4, 10, 0), (3, 2, 0), (1, 0, 0)])
 def test_a_round_deletes_one_in_a_hundred_and_no_more_than_the_setting(gone, max_deletes, deleted):
     """All that was absent, or none of it: of what is half right a person knows which half."""
