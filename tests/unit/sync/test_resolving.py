@@ -221,7 +221,7 @@ def since_long(*entries):
     ],
     ids=["deleted", "corrected", "stored again", "deleted later"],
 )
-@pytest.mark.parametrize("road", ["at once", "refused twice", "replay"])
+@pytest.mark.parametrize("road", ["at once", "deletes refused", "replay"])
 def test_former_uids_go_though_fhir_refused_the_update_that_took_them_away(update, following, road):
     """The entry behind the update closed its row, and says nothing of the former UIDs."""
     fakes = ports(since_long(entry(1, **FORMER)), fhir=Sick(), archive=FakeArchive())
@@ -237,7 +237,7 @@ def test_former_uids_go_though_fhir_refused_the_update_that_took_them_away(updat
     latest = replace(last, sequence=2, action=Action.UPDATE)
     fakes.feed.held = [*since_long(entry(1, **FORMER)), latest, last]
     fakes.archive.studies = {} if last.action is Action.DELETE else {"1.9": [replace(last, sequence=0)]}
-    if road != "refused twice":
+    if road != "deletes refused" or last.action is not Action.DELETE:
         fakes.fhir.ill = None
     if road != "replay":
         run_batch(fakes, OPTIONS)
@@ -246,6 +246,24 @@ def test_former_uids_go_though_fhir_refused_the_update_that_took_them_away(updat
     run_replays(fakes, OPTIONS, fakes.now() + timedelta(seconds=30))
     studies = [one["identifier"][0]["value"] for one in fakes.fhir.resources if one["resourceType"] == "ImagingStudy"]
     assert studies == ([] if last.action is Action.DELETE else ["urn:oid:1.9"])
+
+
+def test_a_replay_of_creates_that_fhir_refused_makes_no_more_calls_than_their_first_sync():
+    """Each search for former UIDs would be one more for each of thousands of studies."""
+    created = since_long(*(entry(n, study=f"1.{n}", series=f"1.{n}.1", instance=f"1.{n}.2") for n in range(1, 6)))
+    held = {one.study_instance_uid: [replace(one, sequence=0)] for one in created}
+    fakes = ports(created, fhir=Sick(), archive=FakeArchive(held))
+    fakes.fhir.ill = FhirRefusedError("status 422")
+    run_batch(fakes, OPTIONS)
+    assert len(open_rows(fakes)) == 5
+    fakes.fhir.ill, before = None, fakes.fhir.calls
+    fakes.replays.create(ReplayRequest(StoredErrors((FHIR,))))
+    run_replays(fakes, OPTIONS, fakes.now() + timedelta(seconds=30))
+    assert open_rows(fakes) == []
+    replayed = fakes.fhir.calls - before
+    fresh = ports(created, archive=FakeArchive(held))
+    run_batch(fresh, OPTIONS)
+    assert replayed <= fresh.fhir.calls
 
 
 OLD = {"study": "1.8", "series": "1.8.1", "instance": "1.8.9"}
