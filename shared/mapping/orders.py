@@ -12,7 +12,7 @@ from typing import Any
 from shared.mapping import authored
 from shared.mapping.accession import is_of_type_accession
 from shared.mapping.held import objects
-from shared.mapping.last_applied import mark
+from shared.mapping.last_applied import is_marked, mark
 from shared.mapping.merge import added, contains
 from shared.mapping.resources import Fragment
 from shared.mapping.text import each_once
@@ -99,12 +99,12 @@ def encounter_of(order: Resource) -> Resource | None:
 def with_orders(study: Resource, found: FoundOrders, ours: AbstractSet[str], *, is_all: bool) -> Resource:
     """The study linked to these orders. `ours`: marks of what we wrote. `is_all`: no instance has another number."""
     held = study.get(BASED_ON, [])
-    left = [one for one in held if not (_is_ours(BASED_ON, one, ours) and _is_out(one, found, is_all=is_all))]
+    left = [one for one in held if not (is_marked(ours, "", BASED_ON, one) and _is_out(one, found, is_all=is_all))]
     links = added(left, found.links)
     result = {name: value for name, value in study.items() if name != BASED_ON}
     if links:
         result[BASED_ON] = links
-    others = [one for one in left if _is_ours(BASED_ON, one, ours) and not leads_to(one, found.links)]
+    others = [one for one in left if is_marked(ours, "", BASED_ON, one) and not leads_to(one, found.links)]
     if not others:
         _put_encounter(result, found, ours)
     return study if result == study else result
@@ -121,7 +121,7 @@ def order_marks(study: Resource, before: Resource | None, found: FoundOrders) ->
 def _put_encounter(study: Resource, found: FoundOrders, ours: AbstractSet[str]) -> None:
     """Sets the encounter if the orders name exactly one and it is ours to set; else removes ours."""
     held = study.get(ENCOUNTER)
-    is_ours = held is not None and _is_ours(ENCOUNTER, held, ours)
+    is_ours = held is not None and is_marked(ours, "", ENCOUNTER, held)
     if held is not None and not is_ours:
         return
     if len(found.encounters) == 1:
@@ -139,7 +139,3 @@ def _is_out(link: Resource, found: FoundOrders, *, is_all: bool) -> bool:
 def leads_to(link: Resource, links: Sequence[Resource]) -> bool:
     """Whether our link is one of these; with another system than theirs, or with one that theirs lacks, it is not."""
     return any(contains(link, one) and contains(one, link) for one in links)
-
-
-def _is_ours(element: str, value: Any, ours: AbstractSet[str]) -> bool:
-    return mark(element, value) in ours

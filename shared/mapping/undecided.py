@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from shared.mapping.agreed import AGREED, by_series
-from shared.mapping.last_applied import mark
+from shared.mapping.last_applied import is_marked
 from shared.mapping.merge import contains
 from shared.mapping.merge_study import is_counted
 from shared.mapping.resources import MappedInstance
@@ -71,4 +71,4 @@ def _value_of(one: MappedInstance, element: str) -> Any:
 
 
 def _is_ours(series: Resource, element: str, ours: AbstractSet[str]) -> bool:
-    return mark(f"{series['uid']}/{element}", series[element]) in ours
+    return is_marked(ours, f"{series['uid']}/", element, series[element])

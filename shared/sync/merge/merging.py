@@ -6,7 +6,7 @@ from typing import Any
 from shared.mapping.converters import MappingOptions, urn
 from shared.mapping.dose.merge_observation import report_query
 from shared.mapping.endpoints import with_viewer
-from shared.mapping.last_applied import assumed, mark, recorded, with_record
+from shared.mapping.last_applied import assumed, is_marked, recorded, with_record
 from shared.mapping.merge import Links, contains
 from shared.mapping.merge_study import (
     cancelled,
@@ -253,7 +253,7 @@ class StudyMerger:
     def _unlinks(self, study: Resource, wanted: Changes, read: StudyRead, links: Links) -> bool:
         """Whether we have linked the study to an order that the instances read do not lead to, but others may."""
         ours = self._ours(study, links)
-        held = [one for one in study.get(BASED_ON, ()) if mark(BASED_ON, one) in ours]
+        held = [one for one in study.get(BASED_ON, ()) if is_marked(ours, "", BASED_ON, one)]
         if not held:
             return False
         numbers = self._numbers(wanted, read, links)
@@ -281,7 +281,7 @@ class StudyMerger:
         if is_ours(study, self.options.service_url):
             return own | uids
         marks = self._ours(study, links)
-        return own | {uid for uid in uids if mark(f"{uid}/uid", uid) in marks}
+        return own | {uid for uid in uids if is_marked(marks, f"{uid}/", "uid", uid)}
 
     def _is_counted_only(self, study: Resource | None, merged: Resource, wanted: Changes, asked: set[str]) -> bool:
         """Whether instances are to be counted, not listed. A study that was written so stays so until it is rebuilt."""
