@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from shared.errors import FeedError, TransientError
+from shared.model.audit import MAX_MESSAGE_BYTES
 from shared.model.instance import StudyKey
 from shared.model.replay import Cursor, ReplayRequest, StudyRebuild
 from shared.model.stored_text import shortened
@@ -11,8 +12,6 @@ from shared.sync.ports import Ports
 from shared.sync.queue.studies import Limits
 from shared.sync.replay.replay import run_portion
 from shared.sync.replay.replay_source import next_portion
-
-MAX_FAILURE_BYTES = 2_000
 
 
 def heal(ports: Ports, options: BatchOptions, study: StudyKey, most: timedelta) -> str:
@@ -28,10 +27,10 @@ def heal(ports: Ports, options: BatchOptions, study: StudyKey, most: timedelta) 
         limits = Limits(ports.now() + most, options.total_retry_seconds)
         progress, recorder, _ = run_portion(ports, options, request, portion, limits)
     except (FeedError, TransientError) as error:
-        return shortened(str(error), MAX_FAILURE_BYTES)
+        return shortened(str(error), MAX_MESSAGE_BYTES)
     if progress.outage:
         raise progress.outage
     if recorder.reason or progress.unfinished:
-        return shortened(recorder.reason or "the tick's time was over", MAX_FAILURE_BYTES)
+        return shortened(recorder.reason or "the tick's time was over", MAX_MESSAGE_BYTES)
     messages = [one.message for one in recorder.errors] if not progress.studies_written else []
-    return shortened(messages[0], MAX_FAILURE_BYTES) if messages else ""
+    return shortened(messages[0], MAX_MESSAGE_BYTES) if messages else ""

@@ -10,6 +10,7 @@ from functools import partial
 
 from shared.errors import UnforeseenError, UnreadStudyError
 from shared.model.audit import (
+    MAX_MESSAGE_BYTES,
     AuditMode,
     AuditOptions,
     Chunk,
@@ -24,7 +25,7 @@ from shared.model.stored_text import shortened
 from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.audit.confirm import Finding, Verdict, confirm, is_absent, is_listed
 from shared.sync.audit.deletes import allowed_deletes, ripe_deletes
-from shared.sync.audit.heal import MAX_FAILURE_BYTES, heal
+from shared.sync.audit.heal import heal
 from shared.sync.audit.passing_by import read_chunk
 from shared.sync.audit.rows import LISTED, row_of
 from shared.sync.batch import BatchOptions
@@ -200,4 +201,4 @@ class RoundWork:
                 return "the study is in DICOM again"
             return LISTED if is_listed(self._ports, self._audit.studies, study) else ""
         except UnreadStudyError as error:
-            return shortened(str(error), MAX_FAILURE_BYTES)
+            return shortened(str(error), MAX_MESSAGE_BYTES)
