@@ -165,8 +165,8 @@ class Chunk:
 
     `suspects`: studies to be looked at closely, each with the key that it is sorted by. `compared`: how many studies
     were. `following`: the place behind it. `unknown`: what could not be compared. `is_passed_by`: nothing of the place
-    was, as it cannot be read. `is_of_fhir`: the suspects were found
-    in FHIR, and the archive is only asked whether it has them.
+    was, as it cannot be read. `is_of_fhir`: the suspects were found in FHIR, and the archive is only asked whether it
+    has them.
     """
 
     round_id: str

@@ -1,10 +1,9 @@
 """The process that syncs, alone with its CPU clock and its memory: `python -m tests.bench.worker '{"who": "app", ...}'`.
 
 It takes commands as lines of JSON and answers each with a line: `begin` (the app anew, with tables of its own, which are
-there as after a deployment), `drain` (the
-app ticks until nothing is left, or until its time is over), `sync` and `jump` (the reference, between two sequence
-numbers). The first command is a warm-up on a DICOM service of its own: imports and first connections are not
-measured, a Functions host keeps them for hours.
+there as after a deployment), `drain` (the app ticks until nothing is left, or until its time is over), `sync` and `jump`
+(the reference, between two sequence numbers). The first command is a warm-up on a DICOM service of its own: imports and
+first connections are not measured, a Functions host keeps them for hours.
 """
 
 import gc

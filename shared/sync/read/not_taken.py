@@ -28,5 +28,5 @@ def _with(study: Study, not_taken: Mapping[str, AbstractSet[int]]) -> Study:
     if study.entries and digest(*study.entries[0].study, "", "") in not_taken:  # a row about the study as a whole
         return replace(study, updated=study.updated | {one.instance for one in study.entries})
     creates = {one.sequence for one in study.entries if one.action is Action.CREATE}
-    found = {one.instance for one in study.entries if not_taken.get(digest(*one.instance), creates) - creates}
+    found = {one.instance for one in study.entries if not_taken.get(digest(*one.instance), frozenset()) - creates}
     return replace(study, updated=study.updated | found) if found else study

@@ -32,7 +32,8 @@ class Study:
     StudyInstanceUID and the data partition, if the entries are all instances that the DICOM service holds of the study.
     `is_replayed`: some entries may not be the feed's newest: replayed ones, carried ones, or those that came late.
     `updated`: instances that `update` entries of the batch are about, and that share a series or an instance with the
-    study. In both cases the DICOM service may no longer hold an entry's instance under these UIDs.
+    study; and those of which FHIR has not taken an earlier entry (`with_not_taken`). In each case the DICOM service may
+    no longer hold an entry's instance under these UIDs, or FHIR may have it under others.
     """
 
     entries: Sequence[ChangeFeedEntry]

@@ -297,9 +297,10 @@ class World:
         """FHIR loses the study."""
         self.fhir.resources.remove(self.study(uid))
 
-    def deletes(self, uid):
-        """The archive has it no more, and no entry of the feed tells it."""
-        del self.archive.studies[uid]
+    def deletes(self, *uids):
+        """The archive has them no more, and no entry of the feed tells it."""
+        for uid in uids:
+            del self.archive.studies[uid]
 
 
 def of(number: int, *, day: str | None = "20240506", patient=None, instance=1, series=1, modality="CT", **tags):

@@ -725,8 +725,7 @@ def test_a_study_that_a_search_of_the_archive_finds_is_not_deleted(monkeypatch, 
 def test_a_delete_that_fails_is_not_tried_again_by_the_same_round(monkeypatch):
     """Also if the setting has deletes follow at once, and one takes longer than a step."""
     world = World(*many(200), options=healing(delete_after_seconds=0))
-    world.deletes("1.2.7")
-    world.deletes("1.2.8")
+    world.deletes("1.2.7", "1.2.8")
     world.audit()
     world.later(minutes=1)
     tried = []
@@ -745,12 +744,10 @@ def test_a_delete_that_fails_is_not_tried_again_by_the_same_round(monkeypatch):
 def test_deletes_that_were_not_counted_do_not_let_a_round_delete_more(monkeypatch):
     """A host is killed behind its deletes, and the next comes hours later, when more studies were absent for long."""
     world = World(*many(200), options=healing(max_deletes=2))
-    world.deletes("1.2.1")
-    world.deletes("1.2.2")
+    world.deletes("1.2.1", "1.2.2")
     world.audit()
     world.later(hours=2)
-    world.deletes("1.2.3")
-    world.deletes("1.2.4")
+    world.deletes("1.2.3", "1.2.4")
     world.audit(scope=Dates(date(2024, 1, 1), date(2024, 1, 31)))
     world.later(hours=23)
     written, kills = world.rounds.write, [1]
