@@ -43,8 +43,8 @@ class Finding(Enum):
 class Verdict:
     """`kind`, and `says`: which elements and resources differ, without values.
 
-    `takes_all`: a rebuild would delete the ImagingStudy though the archive has the study: none of the instances that it
-    has now can be synced, and those that FHIR lists are gone.
+    `takes_all`: a rebuild would delete or empty the ImagingStudy though the archive has the study: none of the
+    instances that it has now can be synced, and those that FHIR lists are gone.
     """
 
     finding: Finding
@@ -57,7 +57,8 @@ class Verdict:
 class _Plan:
     """What a rebuild would write. `is_empty`: the archive has listed no instance.
 
-    `leaves_none`: of the study's ImagingStudies in FHIR; there may be doubles.
+    `leaves_none`: each of the study's ImagingStudies in FHIR, of which there may be doubles, is deleted, or emptied if
+    others have put something on it.
     """
 
     changes: Sequence[PlannedChange]
@@ -109,7 +110,7 @@ def _planned(ports: Ports, options: MappingOptions, study: StudyKey) -> _Plan:
     held = {
         name for name, one in fhir.seen.items() if name.startswith("ImagingStudy/") and is_study(one, uid, of_partition)
     }
-    gone = {one.write.url for one in fhir.changes if one.write.method == "DELETE"}
+    gone = {one.write.url for one in fhir.changes if not (one.after or {}).get("series")}
     return _Plan(fhir.changes, not entries, bool(held) and held <= gone)
 
 

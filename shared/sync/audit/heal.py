@@ -13,17 +13,23 @@ from shared.sync.queue.studies import Limits
 from shared.sync.replay.replay import run_portion
 from shared.sync.replay.replay_source import next_portion
 
+ABSENT_NOW = "the DICOM service has answered 404 for the study since it was compared: the next round looks at it again"
+THERE_AGAIN = "the study is in DICOM again"
 
-def heal(ports: Ports, options: BatchOptions, study: StudyKey, most: timedelta) -> str:
+
+def heal(ports: Ports, options: BatchOptions, study: StudyKey, most: timedelta, *, is_gone: bool) -> str:
     """The reason why it was not healed; empty if it was. Failures are recorded as by a replay.
 
-    `most`: how long after the study was read a write may begin; a large study takes long to read.
+    `most`: how long after the study was read a write may begin; a large study takes long to read. `is_gone`: whether
+    the study was found to be absent from the archive. If the archive says otherwise by now, nothing is written.
     Raises LeaseLostError, OutageError.
     """
     partition, uid = study
     request = ReplayRequest(StudyRebuild(uid, partition))
     try:
         portion = next_portion(ports, request.target, Cursor(), 1)
+        if is_gone == any(one.entries for one in portion.studies):
+            return THERE_AGAIN if is_gone else ABSENT_NOW
         limits = Limits(ports.now() + most, options.total_retry_seconds)
         progress, recorder, _ = run_portion(ports, options, request, portion, limits)
     except (FeedError, TransientError) as error:

@@ -25,7 +25,7 @@ from shared.model.stored_text import shortened
 from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.audit.confirm import Finding, Verdict, confirm, is_absent, is_listed
 from shared.sync.audit.deletes import allowed_deletes, ripe_deletes
-from shared.sync.audit.heal import heal
+from shared.sync.audit.heal import THERE_AGAIN, heal
 from shared.sync.audit.passing_by import read_chunk
 from shared.sync.audit.rows import LISTED, row_of
 from shared.sync.batch import BatchOptions
@@ -143,10 +143,11 @@ class RoundWork:
         if self._round.counts.differed <= MOST_ROWS:
             self._audit.differences.write(row)
         if self._heals and not is_gone and not row.failure:
-            self._heal(study)
+            self._heal(study, is_gone=False)
 
-    def _heal(self, study: StudyKey) -> bool:
-        failure = heal(self._ports, self._options, study, timedelta(seconds=STEP_SECONDS))
+    def _heal(self, study: StudyKey, *, is_gone: bool) -> bool:
+        most = timedelta(seconds=STEP_SECONDS)
+        failure = heal(self._ports, self._options, study, most, is_gone=is_gone)
         self._round = self._round.counting(**{"not_healed" if failure else "healed": 1})
         if failure:
             if known := self._audit.differences.of(study):
@@ -187,7 +188,7 @@ class RoundWork:
         """Deletes if the study is still absent, since the confirmation may have come late, and no search finds it."""
         study = difference.study
         failure = self._why_not_deleted(study)
-        if not failure and self._heal(study):
+        if not failure and self._heal(study, is_gone=True):
             self._round = self._round.counting(deleted=1)
         elif known := self._audit.differences.of(study):
             # The next round tries it again, not the next step of this one.
@@ -198,7 +199,7 @@ class RoundWork:
     def _why_not_deleted(self, study: StudyKey) -> str:
         try:
             if not is_absent(self._ports, self._audit.studies, study):
-                return "the study is in DICOM again"
+                return THERE_AGAIN
             return LISTED if is_listed(self._ports, self._audit.studies, study) else ""
         except UnreadStudyError as error:
             return shortened(str(error), MAX_MESSAGE_BYTES)

@@ -7,8 +7,10 @@ from shared.model.audit import Difference, Kind, Round
 from shared.model.instance import StudyKey
 from shared.sync.audit.confirm import Verdict
 
-TAKES_ALL = "the study is in DICOM, and none of its instances there can be synced: a rebuild would delete it from FHIR"
-
+TAKES_ALL = (
+    "the study is in DICOM, and none of its instances there can be synced: "
+    "a rebuild would delete it from FHIR, or empty it"
+)
 LISTED = "the DICOM service answers 404 for the study, and a search of it finds the study: it is not deleted from FHIR"
 AGAIN = (
     "it was healed by the round before, and differs in the same way again: "

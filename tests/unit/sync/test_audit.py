@@ -639,16 +639,25 @@ def test_a_study_must_be_absent_twice_and_for_long():
     assert world.study("1.2.7") is None
 
 
-def test_a_study_that_the_archive_has_is_never_deleted_as_a_whole():
-    """Its instances were renumbered in the archive, and have lost their PatientID: none can be synced. A person decides."""
+@pytest.mark.parametrize(("others", "says"), [
+    ({}, "DELETE ImagingStudy"),
+    ({"location": {"display": "Room 7"}}, "ImagingStudy.series, ImagingStudy.started, ImagingStudy.status"),
+    ({"meta": {"versionId": "9"}}, "ImagingStudy.series"),
+], ids=["it is the app's alone", "others have put something on it", "others have made it"])  # fmt: skip
+def test_a_study_that_the_archive_has_is_never_deleted_as_a_whole(others, says):
+    """Its instances were renumbered in the archive, and have lost their PatientID: none can be synced. A person decides.
+
+    Nor is it emptied, as a deleted study is of which others have made something their own.
+    """
     world = drifting(HEALING)
+    world.edits("1.2.7", **others)
     world.archive.studies["1.2.7"] = [of(7, day="20240108", instance=9, series=9, t00100020=None)]
     for _ in range(3):
         assert world.audit() == {"1.2.7": Kind.SERIES}
-        assert world.study("1.2.7")
+        assert world.study("1.2.7")["series"]
         world.later(days=2)
     ((_, row),) = world.differences.open(10)
-    assert (row.says, row.rounds) == ("DELETE ImagingStudy", 3)
+    assert (says in row.says, row.rounds) == (True, 3)
     assert "would delete it" in row.failure
 
 
@@ -722,6 +731,29 @@ def test_a_study_that_a_search_of_the_archive_finds_is_not_deleted(monkeypatch, 
     assert (row.kind, "a search of it finds the study" in row.failure) == (Kind.GONE, True)
 
 
+@pytest.mark.parametrize("plant", [with_series, counted_only], ids=lambda plant: plant.__name__)
+def test_a_study_that_is_absent_only_when_it_is_healed_is_not_deleted(monkeypatch, plant):
+    """It was compared twice with what the archive has; one answer of 404 behind that is no absence in two rounds."""
+    world = World(*many(200), options=HEALING)
+    plant(world)
+    world.edits("1.2.30", subject={"reference": "Patient/1"})
+    whole, readings = world.archive.instances, []
+
+    def instances(uid, partition, series=None):
+        readings.extend([uid] if uid == "1.2.30" and series is None else [])
+        return iter(()) if len(readings) > 2 and uid == "1.2.30" else whole(uid, partition, series)
+
+    world.later(hours=1)
+    with monkeypatch.context() as absent:
+        absent.setattr(world.archive, "instances", instances)
+        assert world.audit() == {"1.2.30": Kind.PATIENT}
+    assert world.study("1.2.30")["status"] == "available"
+    ((_, row),) = world.differences.open(10)
+    assert "404" in row.failure
+    assert world.audit() == {}
+    assert world.rounds.current().counts.healed == 1
+
+
 def test_a_delete_that_fails_is_not_tried_again_by_the_same_round(monkeypatch):
     """Also if the setting has deletes follow at once, and one takes longer than a step."""
     world = World(*many(200), options=healing(delete_after_seconds=0))
@@ -730,7 +762,7 @@ def test_a_delete_that_fails_is_not_tried_again_by_the_same_round(monkeypatch):
     world.later(minutes=1)
     tried = []
 
-    def refused(ports, options, study, most):
+    def refused(ports, options, study, most, **_):
         tried.append(study)
         world.later(seconds=4)
         return "the server refuses it"
