@@ -1,5 +1,6 @@
 """The audit finds what differs, invents nothing, heals by the road of a rebuild, and deletes only what it may."""
 
+import copy
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -1263,6 +1264,50 @@ def test_a_study_that_is_deleted_while_it_is_compared_is_on_its_way(monkeypatch)
     world.sync()
     world.ticks()
     assert world.open() == {}
+
+
+def synced_now(world):
+    world.stores(of(30), of(31, patient="P-1"))
+
+
+def grown_now(world):
+    world.stores(of(7, day="20240108", instance=3, series=3))
+
+
+def deleted_now(world):
+    uids = [one.sop_instance_uid for one in world.archive.studies["1.2.7"]]
+    world.deletes("1.2.7")
+    gone = replace(of(7), action=Action.DELETE, state=State.DELETED, metadata=None)
+    for uid in uids:
+        one = replace(gone, sequence=len(world.feed.held) + 1, sop_instance_uid=uid)
+        world.feed.held = [*world.feed.held, one]
+
+
+@pytest.mark.parametrize("options", [OPTIONS, HEALING], ids=["report", "heal"])
+@pytest.mark.parametrize("change", [synced_now, grown_now, deleted_now], ids=lambda change: change.__name__)
+def test_what_this_host_has_just_written_is_no_drift_though_searches_lag_behind(monkeypatch, change, options):
+    """As a sync does, the audit reads by its id what it has written and a search does not show, or not as written."""
+    world = drifting(options)
+    before = copy.deepcopy(world.fhir.resources)
+    change(world)
+    world.sync()
+    now, found, written = world.fhir.resources, world.fhir.found, writes(world)
+
+    def behind(resource_type, query):
+        world.fhir.resources = before
+        try:
+            return found(resource_type, query)
+        finally:
+            world.fhir.resources = now
+
+    with monkeypatch.context() as lagging:
+        lagging.setattr(world.fhir, "found", behind)
+        assert world.audit(is_deep=True) == {}
+    counts = world.rounds.current().counts
+    assert (counts.differed, counts.healed, writes(world)) == (0, 0, written)
+    world.loses("1.2.8")
+    world.audit()
+    assert [row.kind for row in world.differences.rows.values()] == [Kind.MISSING]
 
 
 def test_one_reading_alone_is_no_difference(monkeypatch):
