@@ -16,6 +16,7 @@ from shared.model.change_feed import DEFAULT_PARTITION, PARTITION_NAME
 from shared.model.listed_study import ListedStudy
 
 MOST_PARTITIONS = 10_000
+_WITHOUT_PARTITIONS = (requests.codes.no_content, requests.codes.bad_request, requests.codes.not_found)
 _STUDY_UID, _PATIENT_ID, _STUDY_DATE, _DESCRIPTION = "0020000D", "00100020", "00080020", "00081030"
 _MODALITIES, _INSTANCES = "00080061", "00201208"
 """ModalitiesInStudy, NumberOfStudyRelatedInstances: computed attributes, which have to be asked for."""
@@ -33,13 +34,15 @@ class StudyList:
     def partitions(self) -> list[str]:
         """The names of the data partitions; only the default one if they are not turned on.
 
-        Azure then answers 400 ("Enable data partitioning"); other services have no such path. Raises FeedError,
-        OutageError.
+        Azure then answers 400 ("Enable data partitioning"); other services have no such path. Any other answer says
+        nothing of the data partitions. Raises FeedError, OutageError.
         """
         path = f"/{self._version}/partitions"
         answer = self._service.fetch(path)
-        if answer.status_code != requests.codes.ok:
+        if answer.status_code in _WITHOUT_PARTITIONS:
             return [DEFAULT_PARTITION]
+        if answer.status_code != requests.codes.ok:
+            raise FeedError(f"{self._service.url}{path}: status {answer.status_code}")
         try:
             found = json_of(answer)
             names = [one["PartitionName"] for one in found][:MOST_PARTITIONS]

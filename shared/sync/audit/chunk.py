@@ -191,12 +191,14 @@ class ChunkReader:
         return options, MadeByUs(self._fhir, options, self._audit.memory.signs, self._unknown.append)
 
     def behind(self, place: Place) -> Place:
-        """The next place: the next phase, or the first phase of the next data partition."""
+        """The next place: the next phase, or first phase of the next data partition. Raises FeedError, OutageError."""
         phases = {Phase.DATED: Phase.UNDATED, Phase.UNDATED: Phase.FHIR_UNDATED}
         if self._round.is_whole and place.phase in phases:
             return Place(phases[place.phase], place.partition)
-        rest = [name for name in self._audit.studies.partitions() if name > place.partition]
-        if rest:
+        names = self._audit.studies.partitions()
+        if place.partition not in names:
+            raise FeedError(f"the list of data partitions lacks {place.partition}, in which the round is")
+        if rest := [name for name in names if name > place.partition]:
             return first_place(self._round.request.scope, rest[0])
         return Place(Phase.OPEN) if self._round.is_whole else Place(Phase.DELETES)
 

@@ -62,14 +62,15 @@ class Service:
 
     name, url = "DICOM service", "https://dicom.example.org"
 
-    def __init__(self, body):
+    def __init__(self, body, status=200):
         self._content = json.dumps(body).encode()
+        self._status = status
         self._left = 2000
 
     def fetch(self, path, *, params=None, headers=None):
         self._left -= 1
         assert self._left, "requests without end"
-        return Answer(200, {"Date": "Mon, 06 May 2024 07:00:00 GMT"}, self._content)
+        return Answer(self._status, {"Date": "Mon, 06 May 2024 07:00:00 GMT"}, self._content)
 
     @contextlib.contextmanager
     def stream(self, path, *, params=None, headers=None):
@@ -180,6 +181,22 @@ def test_an_odd_uid_is_a_fault_of_the_answer(name, body):
     """It is that study's: carried, and in the end given up."""
     with pytest.raises(FeedError):
         DicomWeb(Service(body), "v2", frozenset(metadata())).series("1.2.3", DEFAULT_PARTITION)
+
+
+@pytest.mark.parametrize("status", [204, 400, 404])
+def test_a_service_without_data_partitions_has_the_default_one(status):
+    """Azure says 400 if they are not turned on; other services have no such path."""
+    assert StudyList(Service([{"PartitionName": "north"}], status), "v2").partitions() == [DEFAULT_PARTITION]
+
+
+@pytest.mark.parametrize(("status", "body"), [
+    (402, []), (405, []), (406, []), (409, []), (415, []), (424, []), (501, []), (507, []),
+    (200, {"PartitionName": "north"}), (200, "north"), (200, None), (200, [{"Name": "north"}]),
+])  # fmt: skip
+def test_any_other_answer_says_nothing_of_the_data_partitions(status, body):
+    """If it were taken for a service that has only the default one, the studies of all others would not be compared."""
+    with pytest.raises(FeedError, match="/v2/partitions: "):
+        StudyList(Service(body, status), "v2").partitions()
 
 
 @pytest.mark.parametrize("count", ["²", "1.5", "-1", None, [2], {"a": 2}, 2**70])

@@ -284,6 +284,30 @@ def test_each_data_partition_is_compared():
     assert rows == {("south", "1.2.1"): Kind.MISSING, ("north", "1.2.2"): Kind.GONE}
 
 
+def test_a_data_partition_that_is_no_longer_listed_ends_no_comparison(monkeypatch):
+    """A wrong answer to the question which there are leaves none of them out: the round waits for a right one."""
+    entries = [replace(of(number), partition=name) for number in (1, 2) for name in ("north", "south")]
+    one_step_a_tick = replace(OPTIONS, audit=replace(OPTIONS.audit, requests_per_hour=10_000))
+    world = World(*entries, partitions=("Microsoft.Default", "north", "south"), options=one_step_a_tick)
+
+    def ticks():
+        world.later(minutes=1)
+        run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=10))
+        return world.rounds.current()
+
+    world.ask()
+    while ticks().place.partition != "north":
+        pass
+    with monkeypatch.context() as wrong:
+        wrong.setattr(world.list, "names", ["Microsoft.Default"])
+        for _ in range(30):
+            current = ticks()
+    assert (current.is_under_way, current.place.partition) == (True, "north")
+    assert current.waiting_for == "the list of data partitions lacks north, in which the round is"
+    world.ticks()
+    assert (world.rounds.current().state, world.rounds.current().counts.compared) == (RoundState.DONE, 4)
+
+
 def test_a_round_of_some_days_goes_through_each_data_partition():
     """And through those days only. The partition that comes first in the alphabet may well be an empty one."""
     world = World(*[replace(of(number), partition=name) for number in (1, 2) for name in ("north", "south")],
