@@ -70,6 +70,49 @@ def test_a_round_that_was_stopped_meanwhile_is_not_written_over(hosts):
         other.write(replace(begun, number=5))
 
 
+def test_who_only_looks_at_the_rounds_lets_nobody_be_written_over(hosts):
+    """A round that begins looks at those before it, and a person may stop it at the same moment."""
+    one, other = hosts
+    begun = one.create(RoundRequest())
+    assert one.current() == begun
+    other.cancel()
+    assert one.latest(5)[0].state is RoundState.CANCELLED
+    assert one.write(replace(begun, state=RoundState.RUNNING)).state is RoundState.CANCELLED
+
+
+@pytest.fixture
+def interrupted(tables):
+    """A process of which one thread has read the current round, and another reads it again once a host has written."""
+    between = []
+
+    def now():
+        while between:
+            between.pop()()
+            page.current()
+        return NOW
+
+    page = AuditTable(tables, now)
+    return page, between
+
+
+def test_a_page_that_is_read_meanwhile_has_no_request_undo_what_a_host_wrote(hosts, interrupted):
+    """The request begins anew from what the host has written, whichever thread of its process reads that first."""
+    (host, _), (page, between) = hosts, interrupted
+    begun = host.create(RoundRequest(), not_before=NOW)
+    working = replace(begun, state=RoundState.RUNNING).counting(compared=7)
+    between.append(lambda: host.write(working))
+    with pytest.raises(RoundUnderWayError):
+        page.create(RoundRequest())
+    assert host.current() == working
+    between.append(lambda: host.write(working.counting(compared=1)))
+    assert page.cancel().counts.compared == 8
+    stopped = replace(host.create(RoundRequest()), state=RoundState.STOPPED, deletes_waiting=12)
+    host.write(stopped)
+    between.append(lambda: host.write(replace(stopped, state=RoundState.FAILED)))
+    assert page.confirm(stopped.id) is None
+    assert host.current().state is RoundState.FAILED
+
+
 def test_a_person_s_word_is_for_one_stopped_round(hosts):
     """By its id, and for as many deletes as it told."""
     one, _ = hosts

@@ -1,7 +1,8 @@
 """The rounds of the audit: a table of the app's own, with one row for the current round, and one for each before it.
 
 The current row is written by the host that holds the lease and by requests that begin, stop or confirm a round; its
-ETag shows each whether another came first.
+ETag shows each whether another came first. A request reads row and ETag itself, as threads share the table; the host's
+writes follow from the round that it has read as the current one, and from nothing that it looks at in between.
 """
 
 from collections.abc import Callable, Iterable
@@ -36,20 +37,18 @@ class AuditTable:
         self._etag = ""
 
     def current(self) -> Round | None:
-        """The current round; None before the first, or if its row cannot be read: the next round then replaces it."""
+        """The current round; None before the first, or if its row cannot be read: the next round then replaces it.
+
+        This is the round that `write` writes, and for which it finds out whether another came first.
+        """
         with storage_faults():
-            try:
-                row = self._table.get_entity(PARTITION_KEY, CURRENT)
-            except ResourceNotFoundError:
-                self._etag = ""
-                return None
-        self._etag = str(row.metadata["etag"])
-        return record_of(_ROUND, TABLE, row)
+            round_, self._etag = self._read()
+        return round_
 
     def latest(self, count: int) -> list[Round]:
         """The current round and those before it, newest first."""
-        current = self.current()
         with storage_faults():
+            current, _ = self._read()
             before = [record_of(_ROUND, TABLE, row) for row in islice(self._ended(), count)]
         return [one for one in (current, *before) if one][:count]
 
@@ -60,25 +59,25 @@ class AuditTable:
 
     @unless_another_came_first
     def _create(self, request: RoundRequest, not_before: datetime | None) -> Round:
-        before = self.current()
+        before, etag = self._read()
         if before and before.is_under_way and not before.is_waiting:
             raise RoundUnderWayError
         now = self._now()
         new = Round(newest_first(now), request, RoundState.QUEUED, created=now, updated=now, not_before=not_before)
-        self._replace(new, before if before and not before.is_under_way else None)
+        stored, self._etag = self._replace(new, before if before and not before.is_under_way else None, etag)
         self._delete_old()
-        return new
+        return stored
 
     def write(self, round_: Round) -> Round:
-        """Writes the current round. Returns it, or the stored one if that was cancelled meanwhile.
+        """Writes the round that `current` or `create` gave. Returns it, or the stored one if that was cancelled since.
 
         Raises LeaseLostError if another host has written it.
         """
         with storage_faults():
             try:
-                self._update(round_)
+                self._etag = self._update(round_, self._etag)
             except (ResourceModifiedError, ResourceNotFoundError):
-                current = self.current()
+                current, _ = self._read()
                 if current and current.id == round_.id and current.state is RoundState.CANCELLED:
                     return current
                 raise LeaseLostError(f"another host works on round {round_.id} of the audit") from None
@@ -111,27 +110,38 @@ class AuditTable:
     @unless_another_came_first
     def _change(self, change: Callable[[Round], Round | None]) -> Round | None:
         """Writes the current round as `change` returns it; None if that is None."""
-        current = self.current()
+        current, etag = self._read()
         if current is None or (changed := change(current)) is None:
             return None
         changed = replace(changed, updated=self._now(), waiting_for=None, failing_since=None)
-        self._update(changed)
+        self._update(changed, etag)
         return changed
 
-    def _update(self, round_: Round) -> None:
-        answer = self._table.update_entity(_row(CURRENT, round_), etag=self._etag, **UNCHANGED)
-        self._etag = str(answer["etag"])
+    def _read(self) -> tuple[Round | None, str]:
+        """The current round, None if there is none or it cannot be read, and its row's ETag, empty without a row."""
+        try:
+            row = self._table.get_entity(PARTITION_KEY, CURRENT)
+        except ResourceNotFoundError:
+            return None, ""
+        return record_of(_ROUND, TABLE, row), str(row.metadata["etag"])
 
-    def _replace(self, new: Round, before: Round | None) -> None:
-        if not self._etag:
-            self._etag = str(self._table.create_entity(_row(CURRENT, new))["etag"])
-        elif before is None:
-            self._update(new)
-        else:
-            kept = ("upsert", _row(before.id, before))
-            current = ("update", _row(CURRENT, new), {**UNCHANGED, "etag": self._etag})
-            self._table.submit_transaction([kept, current])
-            self.current()  # for the ETag, which a transaction does not return
+    def _update(self, round_: Round, etag: str) -> str:
+        """The ETag of the row that was written."""
+        return str(self._table.update_entity(_row(CURRENT, round_), etag=etag, **UNCHANGED)["etag"])
+
+    def _replace(self, new: Round, before: Round | None, etag: str) -> tuple[Round, str]:
+        """The round that stands there now, which another may have changed already, and its ETag.
+
+        `before` is kept besides; `etag`: of the row that is replaced.
+        """
+        if not etag:
+            return new, str(self._table.create_entity(_row(CURRENT, new))["etag"])
+        if before is None:
+            return new, self._update(new, etag)
+        kept = ("upsert", _row(before.id, before))
+        self._table.submit_transaction([kept, ("update", _row(CURRENT, new), {**UNCHANGED, "etag": etag})])
+        stored, etag = self._read()  # a transaction does not return the ETag
+        return stored or new, etag
 
     def _delete_old(self) -> None:
         for row in list(islice(self._ended(), MAX_KEPT, None)):
