@@ -208,7 +208,8 @@ class Round:
     are read too. `put_off`: those of this round, at most 30. `unknown`: what cannot be found out on these servers.
     `passed_by`: how many places could not be read. `deletes_as_of`: when it came to the deletes; studies that have been
     absent for long enough only since then are the next round's. `deletes_waiting` for a person's confirmation, and
-    `deletes_confirmed`. `waiting_for`: why it does not go on, since `failing_since`.
+    `deletes_confirmed`. `waiting_for`: why it does not go on; `failing_since`: since when it meets a
+    fault, None if it waits for the feed.
     """
 
     id: str
@@ -296,6 +297,7 @@ def summary(round_: Round) -> str:
     counts = round_.counts
     studies = "study" if counts.compared == 1 else "studies"
     done = f"{counts.compared:,} {studies} compared, {counts.differed:,} differed, {counts.healed:,} healed"
+    waits = f"; waits: {round_.waiting_for}" if round_.waiting_for else ""
     if counts.put_off:
         done += f", {counts.put_off:,} were changing"
     match round_.state:
@@ -304,10 +306,10 @@ def summary(round_: Round) -> str:
         case RoundState.FAILED:
             return f"failed: {round_.waiting_for}; {done}"
         case RoundState.RUNNING:
-            waits = f"; waits: {round_.waiting_for}" if round_.waiting_for else ""
             return f"running: {done}; {round_.place.phase}{waits}"
         case RoundState.QUEUED:
-            return f"begins at {round_.not_before.isoformat(timespec='minutes')}" if round_.not_before else "begins"
+            at = f" at {round_.not_before.isoformat(timespec='minutes')}" if round_.not_before else ""
+            return f"begins{at}{waits}"
         case RoundState.DONE:
             return f"as of {round_.updated.isoformat(timespec='minutes')}, {done}"
         case RoundState.CANCELLED:

@@ -25,6 +25,8 @@ MOST_UNREAD = 500
 """Entries of the feed that may wait for one step of the audit, of 3 s. If there are more, the audit waits."""
 GIVEN_UP_AFTER = timedelta(hours=6)
 """A round that cannot go on for this long has failed; the next day has another."""
+TOLD_EVERY = timedelta(hours=6)
+"""How often the log says that a round waits for the feed, which may be for ever."""
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,8 @@ def run_audit(ports: Ports, options: BatchOptions, deadline: datetime) -> None:
     unread = _unread(ports)
     if unread is None or unread > MOST_UNREAD:
         audit.memory.rests_until = None
+        if unread is not None:
+            _let_the_feed_go_first(ports, audit, round_, unread)
         return
     while round_.is_under_way and ports.now() < deadline:
         ports.lease.ensure_held()
@@ -94,6 +98,19 @@ def _unread(ports: Ports) -> int | None:
         return None
     read = ports.watermarks.read().but_settling.read_through.sequence
     return max(0, latest.sequence - read) if latest else 0
+
+
+def _let_the_feed_go_first(ports: Ports, audit: AuditPorts, round_: Round, unread: int) -> None:
+    """Has the round say that it waits, and since when by its last step, and the log say so from time to time."""
+    says = f"the change feed has more than {MOST_UNREAD} entries that are not read yet, and they go first"
+    if round_.waiting_for != says:
+        ports.lease.ensure_held()
+        audit.rounds.write(replace(round_, waiting_for=says))
+    now, since = ports.now(), max(round_.updated, round_.not_before or round_.updated)
+    if now - max(since, audit.memory.told or since) >= TOLD_EVERY:
+        audit.memory.told = now
+        details = {"RoundId": round_.id, "State": round_.state, "Unread": unread, "Since": since.isoformat()}
+        log_line(logger, logging.WARNING, f"audit waits: {says}", **details)
 
 
 def _next(ports: Ports, audit: AuditPorts, options: BatchOptions, round_: Round) -> Round:

@@ -94,11 +94,13 @@ class DifferenceStore(Protocol):
 class AuditMemory:
     """What a host remembers from tick to tick; all of it may be lost at any time.
 
-    `rests_until`: the audit makes no request before. `chunk`: what was read of the round and is not compared yet.
-    `signs`: the search that finds the app's own studies, by the DICOM service's URL; empty if no search finds them.
+    `rests_until`: the audit makes no request before. `told`: when the log last said that a round waits for the feed.
+    `chunk`: what was read of the round and is not compared yet. `signs`: the search that finds the app's own studies,
+    by the DICOM service's URL; empty if no search finds them.
     """
 
     rests_until: datetime | None = None
+    told: datetime | None = None
     chunk: Chunk | None = None
     signs: dict[str, str] = field(default_factory=dict)
 

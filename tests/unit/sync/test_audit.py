@@ -8,7 +8,7 @@ import pytest
 
 from shared.errors import FeedError, LeaseLostError, OutageError, RoundUnderWayError, TransientError
 from shared.mapping.sign import is_ours
-from shared.model.audit import AuditMode, Dates, Kind, OneStudy, Phase, RoundState
+from shared.model.audit import AuditMode, Dates, Kind, OneStudy, Phase, RoundState, summary
 from shared.model.change_feed import Action, State
 from shared.model.failures import ErrorTable, FailedEntry
 from shared.model.watermark import Hole
@@ -1083,6 +1083,33 @@ def test_what_is_new_in_the_feed_goes_first(monkeypatch):
     world.sync()
     run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=10))
     assert world.rounds.current().counts.compared == 43
+
+
+@pytest.mark.parametrize("is_begun", [False, True], ids=["queued", "running"])
+def test_a_round_that_waits_for_the_feed_says_so(monkeypatch, caplog, is_begun):
+    """Among the rounds at once, by one write, and in the log each six hours: the feed may never be read to its end."""
+    one_step_a_tick = replace(OPTIONS, audit=replace(OPTIONS.audit, requests_per_hour=10_000))
+    world = World(*many(40), options=one_step_a_tick)
+    world.ask()
+    if is_begun:
+        run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=10))
+    world.stores(*[of(100 + number) for number in range(3)])
+    monkeypatch.setattr(audit, "MOST_UNREAD", 2)
+    before, written = world.rounds.current(), []
+    write = world.rounds.write
+    with monkeypatch.context() as counted:
+        counted.setattr(world.rounds, "write", lambda one: write(written.append(one) or one))
+        for _ in range(13 * 60):
+            world.later(minutes=1)
+            run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=10))
+    (current,) = written
+    says = "the change feed has more than 2 entries that are not read yet, and they go first"
+    assert current == world.rounds.current() == replace(before, waiting_for=says)
+    assert says in summary(current)
+    assert [line.levelname for line in caplog.records if f"audit waits: {says}" in line.message] == ["WARNING"] * 2
+    world.sync()
+    done = world.ticks()
+    assert (done.state, done.waiting_for) == (RoundState.DONE, None)
 
 
 def test_a_feed_that_never_rests_does_not_keep_a_round_from_its_end():
