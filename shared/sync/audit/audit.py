@@ -109,8 +109,9 @@ def _let_the_feed_go_first(ports: Ports, audit: AuditPorts, round_: Round, unrea
     now, since = ports.now(), max(round_.updated, round_.not_before or round_.updated)
     if now - max(since, audit.memory.told or since) >= TOLD_EVERY:
         audit.memory.told = now
-        details = {"RoundId": round_.id, "State": round_.state, "Unread": unread, "Since": since.isoformat()}
-        log_line(logger, logging.WARNING, f"audit waits: {says}", **details)
+        log_line(
+            logger, logging.WARNING, f"audit waits: {says}", RoundId=round_.id, Unread=unread, Since=since.isoformat()
+        )
 
 
 def _next(ports: Ports, audit: AuditPorts, options: BatchOptions, round_: Round) -> Round:
