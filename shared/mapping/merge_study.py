@@ -82,12 +82,12 @@ def cancelled(study: Resource) -> Resource:
     return {**emptied, "status": "cancelled", **counts}
 
 
-def with_series_of(study: Resource | None, doubles: Sequence[Resource]) -> Resource | None:
+def with_series_of(study: Resource, doubles: Sequence[Resource]) -> Resource:
     """The study with its own series and instances, followed by those that only doubles of it list.
 
     An element on which the instances of a series must agree is dropped if the doubles have different values.
     """
-    if study is None or not doubles:
+    if not doubles:
         return study
     series: dict[str, Resource] = {}
     for one in (one for resource in (study, *doubles) for one in resource.get("series", ())):

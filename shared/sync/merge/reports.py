@@ -2,36 +2,34 @@
 
 from collections.abc import Sequence
 
-from shared.mapping.converters import MappingOptions
+from shared.mapping.converters import MappingOptions, urn
 from shared.mapping.dose.merge_observation import merge_report, remove_report
 from shared.mapping.dose.observation import ReportInstance
 from shared.mapping.dose.report import may_be_dose_report
 from shared.mapping.held import text
-from shared.mapping.merge import Links
 from shared.mapping.merge_study import RemovedInstance
-from shared.mapping.reconcile import StudyRead
 from shared.mapping.transaction import Write, name_of, reference_of
 from shared.model.fhir import Resource
-from shared.sync.map.mapped_entries import Change, Changes, key_of, removals
+from shared.sync.map.mapped_entries import Change, key_of, removals
+from shared.sync.merge.held_study import Sources
 from shared.sync.merge.lookup import Lookup
 
 
 def observation_writes(
-    lookup: Lookup,
-    options: MappingOptions,
-    study: Resource | None,
-    wanted: Changes,
-    read: StudyRead | None,
-    links: Links,
+    lookup: Lookup, options: MappingOptions, study: Resource | None, sources: Sources
 ) -> list[Write]:
     """The writes of Observations, for the reports among the changes and for those that are gone.
 
-    `study`: the ImagingStudy as FHIR holds it. `read`: what the archive holds, if it was read. Raises what Lookup does.
+    `study`: the ImagingStudy as FHIR holds it. Raises what Lookup does.
     """
     if not options.generate_observations:
         return []
+    wanted = sources.wanted
+    links = dict(sources.links)
+    if study is not None:
+        links[urn("ImagingStudy", wanted.study_instance_uid)] = reference_of(study)
     writes: list[Write] = []
-    changes = [*wanted.changes, *removals(study, wanted, read)]
+    changes = [*wanted.changes, *removals(study, wanted, sources.read)]
     for change in changes:
         series, uid = key_of(change.entry)
         report = None if isinstance(change, RemovedInstance) else wanted.reports.get((series, uid))

@@ -129,7 +129,6 @@ def test_without_doubles_the_study_is_itself():
     """No copy is made of a study of many instances."""
     study = {"series": [series("1", "a")]}
     assert with_series_of(study, []) is study
-    assert with_series_of(None, []) is None
 
 
 def test_what_doubles_list_is_counted():
