@@ -1,13 +1,15 @@
 """The timer, and the HTTP triggers of shared/web/triggers.py."""
 
-import logging
-
-import azure.functions as func
-
 from shared.process.garbage_collector import collect_seldom
-from shared.process.log_lines import quiet_libraries
 
-collect_seldom()  # before the imports, of which nothing is garbage
+collect_seldom()  # before all imports, of which nothing is garbage
+
+import logging  # noqa: E402
+
+import azure.functions as func  # noqa: E402
+
+from shared.process.log_lines import quiet_libraries  # noqa: E402
+
 quiet_libraries()  # before the app's own imports: for more than a second telemetry that is on already would log itself
 
 from shared import bootstrap  # noqa: E402

@@ -14,16 +14,16 @@ from shared.model.outcome import TickRecord
 from shared.model.replay import Replay, ReplayRequest
 from shared.sync.batch import BatchOptions
 from shared.sync.ports import Ports
-from shared.sync.status.check import Check, Question, run_check, run_step
 from shared.sync.status.outages import OutageLog
-from shared.sync.status.reasons import OpenReasons, open_reasons
 from shared.sync.status.state import is_healthy
-from shared.sync.status.status import Status, status
 from shared.sync.status.watch import UnderWay
 from shared.sync.tick import tick
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what only a request needs is loaded by the first one: a cold start is for the tick
     from shared.sync.audit.audit_ports import AuditPorts
+    from shared.sync.status.check import Check, Question
+    from shared.sync.status.reasons import OpenReasons
+    from shared.sync.status.status import Status
     from shared.sync.status.study_page import StudyPage
     from shared.sync.status.study_search import FoundStudies
     from shared.sync.status.study_view import StudyView
@@ -45,7 +45,7 @@ class App:
     outages: OutageLog
     settings: Mapping[str, str]
     health_max_age: timedelta
-    questions: Callable[[], Sequence[Question]]
+    questions: "Callable[[], Sequence[Question]]"
     under_way: UnderWay = field(default_factory=UnderWay)
     study_page: "Callable[[], StudyPage] | None" = None
 
@@ -56,8 +56,10 @@ class App:
             report(record)
         return record
 
-    def status(self) -> Status:
+    def status(self) -> "Status":
         """Where the sync stands."""
+        from shared.sync.status.status import status  # noqa: PLC0415
+
         return status(self.watch, VERSION, self.settings, self.under_way, self.options.standstill_seconds)
 
     def is_healthy(self) -> bool:
@@ -77,8 +79,10 @@ class App:
         """How many rows match the query, and the exceptions in its table. Raises OutageError."""
         return self.watch.errors.count(query)
 
-    def reasons(self) -> OpenReasons:
+    def reasons(self) -> "OpenReasons":
         """The open rows, grouped by reason and study. Raises OutageError."""
+        from shared.sync.status.reasons import open_reasons  # noqa: PLC0415
+
         return open_reasons(self.watch.errors)
 
     def close_torn(self, table: ErrorTable, sequence: int) -> bool:
@@ -148,13 +152,14 @@ class App:
             raise SwitchedOffError("DicomCast__Features__StudyPage is `false`: studies are not shown")
         return self.study_page()
 
-    def check(self, number: int | None = None) -> Check:
+    def check(self, number: int | None = None) -> "Check":
         """The self-check of the deployment, or one step of it by its number. Raises RequestError.
 
         Requests for the same at the same time share one run.
         """
+        from shared.sync.status.check import Question, run_check, run_step  # noqa: PLC0415
 
-        def run() -> Check:
+        def run() -> "Check":
             settings = Question("settings", lambda: f"{len(self.settings)} settings are usable", "")
             questions = [settings, *self.questions()]
             return run_step(questions, number) if number else run_check(questions)

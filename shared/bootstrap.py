@@ -28,10 +28,7 @@ from shared.clients.fhir.capabilities import LearnedCapabilities
 from shared.clients.fhir.client import FhirClient
 from shared.clients.http import HttpService
 from shared.errors import SettingsError
-from shared.mapping.converters import MappingOptions
-from shared.mapping.dose.mapped_report import REPORT_KEYS
-from shared.mapping.resources import MAPPED_KEYS, map_endpoint
-from shared.mapping.transaction import endpoint_query
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.audit import AuditOptions
 from shared.model.failures import ErrorTable
 from shared.process.deadline import Deadline, ThreadDeadline
@@ -45,11 +42,11 @@ from shared.sync.batch import BatchOptions
 from shared.sync.handover import Handover
 from shared.sync.ports import Ports
 from shared.sync.queue.concurrency import ConcurrencyLimit
-from shared.sync.status.check import Check, Question, Step, StepState
 from shared.sync.status.outages import OutageLog
 
 if TYPE_CHECKING:
     from shared.clients.self_check import SelfCheck
+    from shared.sync.status.check import Check, Question
     from shared.sync.status.study_page import StudyPage
 
 TABLES = (
@@ -72,11 +69,13 @@ def app() -> App:
     return made
 
 
-def check(number: int | None = None) -> Check:
+def check(number: int | None = None) -> "Check":
     """The self-check, or one step of it by its number. If the settings are at fault, they are its only step.
 
     Raises RequestError if there is no such step.
     """
+    from shared.sync.status.check import Check, Step, StepState  # noqa: PLC0415 an operator asks for it
+
     try:
         return app().check(number)
     except SettingsError as error:
@@ -95,7 +94,7 @@ def build(settings: Settings, shown: Mapping[str, str] | None = None) -> App:
         outages=OutageLog(_utc_now),
         settings=shown or {},
         health_max_age=timedelta(seconds=settings.health_max_age_seconds),
-        questions=lambda: [Question(*one) for one in _self_check(settings, mapping, learned).questions()],
+        questions=lambda: _questions(settings, mapping, learned),
         study_page=_study_page(settings, mapping, dicom, fhir, learned) if settings.is_study_page_on else None,
     )
 
@@ -185,7 +184,7 @@ def _ports(
     server = _fhir(settings, fhir_server(settings, fhir, timeouts, deadline, telemetry), learned)
     return Ports(
         feed=_change_feed(settings, service),
-        archive=DicomWeb(service, settings.dicom_api_version, _keys(settings)),
+        archive=DicomWeb(service, settings.dicom_api_version, lambda: _keys(settings)),
         fhir=server,
         watermarks=TableWatermarkStore(stored),
         errors=ErrorTables(stored, _utc_now),
@@ -207,9 +206,17 @@ def _ports(
     )
 
 
+def _questions(settings: Settings, mapping: MappingOptions, learned: LearnedCapabilities) -> "list[Question]":
+    from shared.sync.status.check import Question  # noqa: PLC0415
+
+    return [Question(*one) for one in _self_check(settings, mapping, learned).questions()]
+
+
 def _self_check(settings: Settings, mapping: MappingOptions, learned: LearnedCapabilities) -> "SelfCheck":
     from shared.clients.fhir.self_check import EndpointSearch, FhirSelfCheck  # noqa: PLC0415 a tick does not need it
     from shared.clients.self_check import SelfCheck  # noqa: PLC0415
+    from shared.mapping.resources import map_endpoint  # noqa: PLC0415
+    from shared.mapping.transaction import endpoint_query  # noqa: PLC0415
 
     blobs, tables = storage(settings, CHECK)
     deadline = ThreadDeadline()
@@ -241,7 +248,7 @@ def _identity(settings: Settings) -> list[str]:
 
 
 def _change_feed(settings: Settings, dicom: HttpService) -> ChangeFeed:
-    reader = FeedReader(dicom, _keys(settings), pass_torn=settings.ignore_json_parsing_errors)
+    reader = FeedReader(dicom, lambda: _keys(settings), pass_torn=settings.ignore_json_parsing_errors)
     return ChangeFeed(reader, settings.gap_grace_seconds)
 
 
@@ -251,6 +258,9 @@ def _fhir(settings: Settings, server: HttpService, learned: LearnedCapabilities)
 
 def _keys(settings: Settings) -> frozenset[str]:
     """Keys of the tags to read from an instance's metadata (DICOM JSON)."""
+    from shared.mapping.dose.mapped_report import REPORT_KEYS  # noqa: PLC0415 a tick without entries maps nothing
+    from shared.mapping.resources import MAPPED_KEYS  # noqa: PLC0415
+
     return MAPPED_KEYS | REPORT_KEYS if settings.generate_observations else MAPPED_KEYS
 
 

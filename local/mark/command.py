@@ -12,7 +12,7 @@ from local.mark.unsigned import Unsigned
 from local.processes import StackError
 from shared.clients.fhir.client import FhirClient
 from shared.errors import DicomCastError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.change_feed import DEFAULT_PARTITION
 
 

@@ -6,8 +6,8 @@ from urllib.parse import quote
 from local.fhir_account import relative
 from shared.clients.fhir.client import FhirClient
 from shared.errors import CheckError
-from shared.mapping.converters import MappingOptions
 from shared.mapping.dose.observation import EVENT_CODE, SUMMARY_CODE
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.resources import map_endpoint
 from shared.mapping.sign import bears_no_sign, is_ours
 from shared.mapping.transaction import endpoint_query, reference_of

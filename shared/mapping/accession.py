@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.mapping.converters import IDENTIFIER_TYPE_SYSTEM, MappingOptions
+from shared.mapping.converters import IDENTIFIER_TYPE_SYSTEM
 from shared.mapping.dicom_json import Tag, read
 from shared.mapping.held import objects
 from shared.mapping.issuers import NOBODY, Issuer, issuer_of
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.text import InvalidItemsError, InvalidValueError, each_once
 
 TYPE: Mapping[str, Any] = {"coding": [{"system": IDENTIFIER_TYPE_SYSTEM, "code": "ACSN"}]}

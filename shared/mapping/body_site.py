@@ -5,7 +5,7 @@ from typing import Any
 
 from shared.mapping.body_parts import code_of
 from shared.mapping.codes import SYSTEMS, codeable_concepts, schemes_of
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.text import InvalidItemsError, InvalidValueError
 
 _SNOMED = frozenset({SYSTEMS["SCT"], SYSTEMS["SRT"]})

@@ -6,9 +6,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from shared.mapping.converters import MappingOptions
 from shared.mapping.dicom_json import Tag, items_of, read
 from shared.mapping.held import as_list
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.text import InvalidValueError, each
 from shared.model.fhir import Resource
 

@@ -7,13 +7,13 @@ deleted together with the study.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from shared.mapping.converters import CONNECTION_TYPE_SYSTEM, MODALITY_SYSTEM, MappingOptions
+from shared.mapping.converters import CONNECTION_TYPE_SYSTEM, MODALITY_SYSTEM
 from shared.mapping.held import text
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.study_identity import uid_of
 from shared.model.fhir import Resource
-from shared.model.options import EndpointPayload
+from shared.model.options import UID_IN_TEMPLATE, EndpointPayload
 
-UID_IN_TEMPLATE = "{StudyInstanceUID}"
 _VIEWER = "dicom-cast-viewer"
 _NO_PAYLOAD = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/endpoint-payload-type", "code": "none"}]}
 _STUDY = {"coding": [{"system": MODALITY_SYSTEM, "code": "113014", "display": "Study"}]}

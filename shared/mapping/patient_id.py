@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from shared.mapping.converters import IDENTIFIER_TYPE_SYSTEM, MappingOptions, urn
+from shared.mapping.converters import IDENTIFIER_TYPE_SYSTEM, urn
 from shared.mapping.dicom_json import Tag, read
 from shared.mapping.held import objects
 from shared.mapping.identifier_system import as_uri
 from shared.mapping.issuers import Issuer, issuer_of
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.text import InvalidItemsError, InvalidValueError, each
 from shared.model.fhir import Resource
 

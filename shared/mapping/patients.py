@@ -4,8 +4,9 @@ from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shared.mapping.converters import NAME_REPRESENTATION, MappingOptions, urn
+from shared.mapping.converters import NAME_REPRESENTATION, urn
 from shared.mapping.held import objects, text
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.resources import Fragment, MappedInstance, Scope, map_scope
 from shared.mapping.text import each_once
 from shared.model.fhir import Resource

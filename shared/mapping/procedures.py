@@ -5,8 +5,8 @@ from itertools import chain
 from typing import Any
 
 from shared.mapping.codes import codeable_concepts, schemes_of
-from shared.mapping.converters import MappingOptions
 from shared.mapping.dicom_json import Tag, read
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.text import InvalidItemsError, each
 
 _DESCRIPTION = 2

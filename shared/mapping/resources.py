@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.errors import InvalidDicomTagError
 from shared.mapping import authored, dicom_json
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.table import AGREE, CREATE, DERIVE, FILL, LINK, SET, How, Row, rows_read_of
 from shared.mapping.text import InvalidItemsError, InvalidValueError
 from shared.model.change_feed import ChangeFeedEntry

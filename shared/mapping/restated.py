@@ -8,9 +8,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
-from shared.mapping.converters import MappingOptions
 from shared.mapping.held import as_list
 from shared.mapping.last_applied import is_marked
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge import contains
 from shared.mapping.merge_study import is_counted
 from shared.mapping.orders import BASED_ON

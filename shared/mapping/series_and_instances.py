@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.mapping.codes import codeable_concepts
-from shared.mapping.converters import MappingOptions, spoken
+from shared.mapping.converters import spoken
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.names import PersonName
 from shared.mapping.text import InvalidItemsError, each_once
 

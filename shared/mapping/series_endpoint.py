@@ -3,9 +3,9 @@
 from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 
-from shared.mapping.converters import MappingOptions
 from shared.mapping.endpoints import is_viewer_link
 from shared.mapping.last_applied import mark
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge import added, contains
 from shared.model.fhir import Resource
 

@@ -9,13 +9,14 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from shared.mapping.accession import has_our_shape, is_of_type_accession, systems_of
-from shared.mapping.converters import SIGN_SYSTEM, MappingOptions, tag_of
+from shared.mapping.converters import SIGN_SYSTEM, tag_of
 from shared.mapping.dose.observation import is_performer_of_ours
 from shared.mapping.dose.value_string import is_dose_text
 from shared.mapping.endpoints import is_viewer, is_viewer_link
 from shared.mapping.held import as_list, text
 from shared.mapping.last_applied import LINKS, mark, recorded
 from shared.mapping.last_applied import URL as RECORD
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.patient_id import is_other
 from shared.mapping.study_identity import is_study_uid
 from shared.mapping.table import elements_of, rows_of

@@ -7,8 +7,9 @@ also has one with `urn:dicom:uid`, as profiles demand: a search for the default 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from shared.mapping.converters import DICOM_UID_SYSTEM, MODALITY_SYSTEM, MappingOptions
+from shared.mapping.converters import MODALITY_SYSTEM
 from shared.mapping.held import objects, text
+from shared.mapping.mapping_options import DICOM_UID_SYSTEM, MappingOptions
 from shared.model.change_feed import DEFAULT_PARTITION
 from shared.model.fhir import Resource
 

@@ -2,6 +2,9 @@
 
 from enum import StrEnum
 
+UID_IN_TEMPLATE = "{StudyInstanceUID}"
+"""In the template of a viewer's URL: the UID of the study to show."""
+
 
 class PatientUpdatePolicy(StrEnum):
     """What a sync may change on a Patient that the FHIR server already holds."""

@@ -9,10 +9,15 @@ from ipaddress import ip_address
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from shared.mapping.endpoints import UID_IN_TEMPLATE
 from shared.mapping.identifier_system import is_absolute_uri
 from shared.model.audit import AuditMode
-from shared.model.options import BundleProcessing, EndpointPayload, OrderLink, PatientUpdatePolicy
+from shared.model.options import (
+    UID_IN_TEMPLATE,
+    BundleProcessing,
+    EndpointPayload,
+    OrderLink,
+    PatientUpdatePolicy,
+)
 
 Choice = TypeVar("Choice", bound=StrEnum)
 

@@ -9,19 +9,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from shared.errors import FeedError, OutageError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.audit import AuditOptions
 from shared.model.counts import Counts
 from shared.model.failures import ErrorTable
 from shared.model.outcome import BatchResult, Outcome
 from shared.model.watermark import StoredWatermark
 from shared.sync.ports import Ports
-from shared.sync.queue.studies import Limits, Progress, StudyQueue
-from shared.sync.queue.study import StudySync
-from shared.sync.read.not_taken import with_not_taken
+from shared.sync.queue.progress import Limits, Progress, Work
 from shared.sync.read.plan import Plan, make_plan
 from shared.sync.read.read_ahead import Pages, ReadAhead
-from shared.sync.record.feed_recorder import FeedRecorder
 from shared.sync.record.marks import SliceEnd, slice_end
 from shared.sync.record.rows import ErrorRows
 
@@ -106,21 +103,18 @@ def run_slice(
     at = ports.settling.resumed(stored)
     began = ports.now()
     plan = make_plan(ports, at, options.size, began + max(timedelta(), deadline - began) * READING, pages)
-    sync = StudySync(ports, options.mapping)
-    plan, settling = ports.settling.split(plan, sync.patients, ports.now())
     rows = ErrorRows(ports, stored, reaches=max((stored.furthest, *(entry.sequence for entry in plan.read.entries))))
-    if any(study.updated for study in plan.due):
-        rows.reach()
-    progress = _work_through(ports, plan, sync, rows, Limits(deadline, options.total_retry_seconds))
+    work = _worked(ports, options, plan, rows, deadline)
+    plan, progress = work.plan, work.progress
 
     unfinished = {entry.sequence for study in progress.unfinished for entry in study.entries}
     carried = {entry.sequence for entry in progress.carried}
-    end = slice_end(plan, at, ports.settling.entries, unfinished, carried, settling)
+    end = slice_end(plan, at, ports.settling.entries, unfinished, carried, work.settling)
     row = rows.close(end.stored, end.stored_holes, end.beyond)
     ports.settling.end(row, end)
-    ports.settling.note_written(plan.due, unfinished | carried, sync.patients, ports.now())
-    patients = [(entry.sequence, sync.patients.of(entry.metadata)) for entry in progress.carried]
-    ports.feed_order.end(end.but_settling.read_through, patients)
+    if work.patients:
+        ports.settling.note_written(plan.due, unfinished | carried, work.patients, ports.now())
+    ports.feed_order.end(end.but_settling.read_through, work.carried_patients())
     if progress.outage:
         raise progress.outage
     result = _result(plan, progress, end, ports.fhir.calls - calls_before)
@@ -138,17 +132,12 @@ def _by_sequence(ports: Ports, stored: StoredWatermark) -> StoredWatermark:
     return replace(stored, watermark=watermark, read_through=read_through, is_by_time=False)
 
 
-def _work_through(ports: Ports, plan: Plan, sync: StudySync, rows: ErrorRows, limits: Limits) -> Progress:
-    """Syncs the studies that are due, and records the entries that cannot be synced now."""
-    recorder = FeedRecorder(rows)
-    due = sum(len(study.entries) for study in plan.due)
-    queue = StudyQueue(ports, sync, recorder, limits, lambda done: ports.lease.show_progress(done, due))
-    progress = queue.run(with_not_taken(ports, plan.due))
-    progress.counts += Counts(failed=recorder.torn(plan.torn) + recorder.gone(plan.gone))
-    for study in plan.not_due:
-        recorder.carried(study.entries, "an earlier entry of the study is not synced yet")
-        progress.carry(study.entries)
-    return progress
+def _worked(ports: Ports, options: BatchOptions, plan: Plan, rows: ErrorRows, deadline: datetime) -> Work:
+    if not plan.has_entries:
+        return Work(plan)
+    from shared.sync.queue.work import work_through  # noqa: PLC0415 a tick without entries maps and writes nothing
+
+    return work_through(ports, options.mapping, plan, rows, Limits(deadline, options.total_retry_seconds))
 
 
 def _result(plan: Plan, progress: Progress, end: SliceEnd, fhir_calls: int) -> BatchResult:

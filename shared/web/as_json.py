@@ -14,18 +14,18 @@ from shared.model.journal import Slot
 from shared.model.lease import LeaseState
 from shared.model.outcome import TickRecord
 from shared.model.replay import Replay, ReplayRequest, SequenceRange, StoredErrors, StudyRebuild, TimeRange
-from shared.sync.status.check import Check
-from shared.sync.status.reasons import OpenReasons
-from shared.sync.status.status import Status
 from shared.web.queries import place_of
 from shared.web.remedies import remedy_of
 
 if TYPE_CHECKING:
+    from shared.sync.status.check import Check
+    from shared.sync.status.reasons import OpenReasons
+    from shared.sync.status.status import Status
     from shared.sync.status.study_search import FoundStudies
     from shared.sync.status.study_view import StudyView
 
 
-def status_json(status: Status) -> dict[str, Any]:
+def status_json(status: "Status") -> dict[str, Any]:
     """`Status` of openapi.yaml."""
     journal = status.journal
     return {
@@ -83,7 +83,7 @@ def error_page_json(rows: Sequence[ErrorRow], size: int, count: ErrorCount | Non
     return {"rows": [error_json(row) for row in rows], **following, **counted}
 
 
-def reasons_json(found: OpenReasons) -> dict[str, Any]:
+def reasons_json(found: "OpenReasons") -> dict[str, Any]:
     """`OpenReasons`: each reason with its remedy."""
     reasons = [_plain(one) | {"remedy": remedy_of(one.table, one.exception, one.message)} for one in found.reasons]
     return {**_plain(found), "reasons": reasons}
@@ -176,7 +176,7 @@ def found_json(found: "FoundStudies") -> dict[str, Any]:
     return plain
 
 
-def check_json(check: Check) -> dict[str, Any]:
+def check_json(check: "Check") -> dict[str, Any]:
     """`Check`."""
     return {"ok": check.is_ok, "steps": [_plain(step) for step in check.steps], "next": _plain(check.next)}
 

@@ -13,7 +13,7 @@ from local.dicom_service.instance import read_instance
 from local.samples import pydicom_files
 from shared.clients.dicom.metadata_parser import MetadataParser
 from shared.clients.http_answer import Answer
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge_study import merge_study
 from shared.mapping.resources import MAPPED_KEYS, StudyMapper
 from shared.model.change_feed import Action, ChangeFeedEntry, State
@@ -45,7 +45,7 @@ def answers(text, count, first=0):
 
 
 def parse_all(all_answers):
-    parser = MetadataParser(MAPPED_KEYS)
+    parser = MetadataParser(lambda: MAPPED_KEYS)
     return [parser.instances(answer)[0] for answer in all_answers]
 
 

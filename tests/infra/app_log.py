@@ -9,7 +9,7 @@ from dataclasses import replace
 from shared.clients.fhir.client import FhirClient
 from shared.clients.http import HttpService
 from shared.errors import FhirRefusedError, OutageError, TransientError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.audit import AuditMode
 from shared.sync.batch import BatchOptions
 from shared.sync.status.outages import OutageLog

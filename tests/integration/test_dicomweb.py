@@ -25,7 +25,7 @@ STUDY, SERIES = "1.2.3", "1.2.3.1"
 
 
 def archive(url, version="v2"):
-    return DicomWeb(HttpService("DICOM service", url), version, MAPPED_KEYS)
+    return DicomWeb(HttpService("DICOM service", url), version, lambda: MAPPED_KEYS)
 
 
 def images(series, *numbers, **tags):

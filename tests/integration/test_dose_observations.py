@@ -7,10 +7,11 @@ import requests
 
 from shared.clients.fhir.client import FhirClient
 from shared.clients.http import HttpService
-from shared.mapping.converters import MappingOptions, urn
+from shared.mapping.converters import urn
 from shared.mapping.dose.mapped_report import map_dose_report
 from shared.mapping.dose.merge_observation import merge_report, remove_report, report_query
 from shared.mapping.dose.observation import ReportInstance
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.transaction import Create, transaction_bundle
 from tests.dose_reports import ct, ct_event, num
 

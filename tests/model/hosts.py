@@ -290,14 +290,14 @@ class Host:
         turn = baton.turn if self.setup.lanes > 1 else lambda: None
         service = self.archive.mount(HttpService("DICOM service", URL))
         keys = MAPPED_KEYS | REPORT_KEYS
-        self.feed = _Seen(ChangeFeed(FeedReader(service, keys, pass_torn=False), GRACE_SECONDS), self._note)
+        self.feed = _Seen(ChangeFeed(FeedReader(service, lambda: keys, pass_torn=False), GRACE_SECONDS), self._note)
 
         def struck(name, port, before=lambda: None):
             return Struck(name, port, self.faults, before)
 
         self.ports = Ports(
             feed=struck("feed", self.feed),
-            archive=struck("archive", DicomWeb(service, self.setup.version, keys)),
+            archive=struck("archive", DicomWeb(service, self.setup.version, lambda: keys)),
             fhir=struck("fhir", self.fhir, turn),
             watermarks=struck("watermarks", self.watermarks),
             errors=struck("errors", self.errors),

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from shared.errors import OutageError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.sign import is_ours
 from shared.model.failures import ErrorQuery, ErrorTable
 from shared.model.options import PatientUpdatePolicy

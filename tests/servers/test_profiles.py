@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from shared.mapping.converters import MappingOptions
 from shared.mapping.dose.mapped_report import map_dose_report
 from shared.mapping.dose.merge_observation import merge_report
+from shared.mapping.mapping_options import MappingOptions
 from tests.servers.test_validate import SINCE_R4, issues
 from tests.unit.test_dose_golden import CASES as REPORTS
 from tests.unit.test_golden import CASES

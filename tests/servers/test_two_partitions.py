@@ -10,7 +10,7 @@ import pytest
 from shared.clients.fhir.client import FhirClient
 from shared.clients.http import HttpService
 from shared.errors import TransientError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
 from tests.fakes import FakeArchive, ports

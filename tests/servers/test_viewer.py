@@ -4,7 +4,7 @@ from uuid import uuid4
 
 from shared.clients.fhir.client import FhirClient
 from shared.clients.http import HttpService
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
 from shared.sync.transact.task import StudyResult

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from shared.clients.json_body import json_bytes
-from shared.mapping.converters import MappingOptions
 from shared.mapping.dose.mapped_report import map_dose_report
 from shared.mapping.dose.merge_observation import merge_report
+from shared.mapping.mapping_options import MappingOptions
 from tests.dose_reports import (
     XRAY_REPORT,
     administration,

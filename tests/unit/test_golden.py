@@ -16,7 +16,7 @@ import pytest
 
 from shared.clients.dicom.change_feed_entry import entry_of
 from shared.clients.json_body import json_bytes
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.watermark import Watermark
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study

@@ -11,11 +11,11 @@ import pydicom
 import pytest
 
 from local.dicom_service.instance import read_instance
-from shared.mapping.converters import MappingOptions
 from shared.mapping.dose.mapped_report import map_dose_report
 from shared.mapping.dose.merge_observation import merge_report
 from shared.mapping.dose.report import is_dose_report
 from shared.mapping.dose.structured_report import ContentHeld, content_held
+from shared.mapping.mapping_options import MappingOptions
 from tests.dose_reports import REAL_FILES
 from tests.r4 import faults
 

@@ -6,7 +6,7 @@ import pytest
 
 from local.dicom_service.instance import read_instance
 from local.samples import pydicom_files
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.change_feed import Action, ChangeFeedEntry, State
 from shared.model.failures import ErrorTable
 from shared.sync.queue.study import StudySync

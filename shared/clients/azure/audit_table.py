@@ -13,10 +13,10 @@ from typing import Any
 
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 from azure.data.tables import TableEntity
-from pydantic import TypeAdapter
 
+from shared.clients.azure.record_column import json_of, record_of
 from shared.clients.azure.storage_faults import storage_faults
-from shared.clients.azure.tables import UNCHANGED, Table, Tables, newest_first, record_of, unless_another_came_first
+from shared.clients.azure.tables import UNCHANGED, Table, Tables, newest_first, unless_another_came_first
 from shared.errors import LeaseLostError, RoundUnderWayError
 from shared.model.audit import Round, RoundRequest, RoundState
 
@@ -25,7 +25,6 @@ PARTITION_KEY = "Round"
 CURRENT = "!current"  # sorts before all ids, which are hexadecimal
 MAX_KEPT = 100
 """Rounds that are kept besides the current one."""
-_ROUND = TypeAdapter(Round)
 
 
 class AuditTable:
@@ -49,7 +48,7 @@ class AuditTable:
         """The current round and those before it, newest first."""
         with storage_faults():
             current, _ = self._read()
-            before = [record_of(_ROUND, TABLE, row) for row in islice(self._ended(), count)]
+            before = [record_of(Round, TABLE, row) for row in islice(self._ended(), count)]
         return [one for one in (current, *before) if one][:count]
 
     def create(self, request: RoundRequest, not_before: datetime | None = None) -> Round:
@@ -123,7 +122,7 @@ class AuditTable:
             row = self._table.get_entity(PARTITION_KEY, CURRENT)
         except ResourceNotFoundError:
             return None, ""
-        return record_of(_ROUND, TABLE, row), str(row.metadata["etag"])
+        return record_of(Round, TABLE, row), str(row.metadata["etag"])
 
     def _update(self, round_: Round, etag: str) -> str:
         """The ETag of the row that was written."""
@@ -153,5 +152,5 @@ def _row(key: str, round_: Round) -> dict[str, Any]:
         "PartitionKey": PARTITION_KEY,
         "RowKey": key,
         "State": round_.state.value,
-        "Record": _ROUND.dump_json(round_).decode(),
+        "Record": json_of(round_),
     }

@@ -5,10 +5,10 @@ from datetime import datetime
 
 from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import UpdateMode
-from pydantic import TypeAdapter
 
+from shared.clients.azure.record_column import json_of, record_of
 from shared.clients.azure.storage_faults import storage_faults
-from shared.clients.azure.tables import Tables, record_of
+from shared.clients.azure.tables import Tables
 from shared.model.journal import Journal, Slot
 from shared.model.stored_text import stored_bytes
 
@@ -16,8 +16,6 @@ TABLE = "TickTable"
 PARTITION_KEY = "Tick"
 ROW_KEY = "Journal"
 MAX_BYTES = 64_000  # a string property holds 64 KiB
-_JOURNAL = TypeAdapter(Journal)
-_SLOT = TypeAdapter(Slot)
 
 
 class JournalTable:
@@ -33,13 +31,13 @@ class JournalTable:
                 row = self._tables[TABLE].get_entity(PARTITION_KEY, ROW_KEY)
             except ResourceNotFoundError:
                 return Journal()
-        return record_of(_JOURNAL, TABLE, row) or Journal()
+        return record_of(Journal, TABLE, row) or Journal()
 
     def write(self, journal: Journal) -> None:
         """Writes the journal, and the slot of its last tick, in one transaction."""
         rows = [(ROW_KEY, _fitting(journal))]
         if journal.slot:
-            rows.append((f"Slot-{journal.slot.number:04d}", _SLOT.dump_json(journal.slot).decode()))
+            rows.append((f"Slot-{journal.slot.number:04d}", json_of(journal.slot)))
         entities = [{"PartitionKey": PARTITION_KEY, "RowKey": key, "Record": json} for key, json in rows]
         with storage_faults():
             self._tables[TABLE].submit_transaction(
@@ -51,12 +49,12 @@ class JournalTable:
         query = "PartitionKey eq @partition and RowKey ge 'Slot-' and RowKey lt 'Slot-A'"
         with storage_faults():
             rows = self._tables[TABLE].query_entities(query, parameters={"partition": PARTITION_KEY})
-            slots = [record_of(_SLOT, TABLE, row) for row in rows]
+            slots = [record_of(Slot, TABLE, row) for row in rows]
         return sorted((slot for slot in slots if slot and slot.start >= since), key=lambda slot: slot.start)
 
 
 def _fitting(journal: Journal) -> str:
     """The journal as JSON. If its texts are too long for a row, the oldest ticks are left out."""
-    while stored_bytes(json := _JOURNAL.dump_json(journal).decode()) > MAX_BYTES and journal.recent:
+    while stored_bytes(json := json_of(journal)) > MAX_BYTES and journal.recent:
         journal = replace(journal, recent=journal.recent[:-1])
     return json

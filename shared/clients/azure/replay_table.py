@@ -13,10 +13,10 @@ from typing import Any
 
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
 from azure.data.tables import TableEntity
-from pydantic import TypeAdapter
 
+from shared.clients.azure.record_column import json_of, record_of
 from shared.clients.azure.storage_faults import storage_faults
-from shared.clients.azure.tables import UNCHANGED, Table, Tables, newest_first, record_of, unless_another_came_first
+from shared.clients.azure.tables import UNCHANGED, Table, Tables, newest_first, unless_another_came_first
 from shared.errors import LeaseLostError, TooManyReplaysError
 from shared.model.replay import Replay, ReplayRequest, ReplayState
 
@@ -26,7 +26,6 @@ CREATION = "~creation"  # sorts behind all ids, which are hexadecimal
 MAX_UNDER_WAY = 10
 MAX_KEPT = 100
 """Replays that are kept; older ones are deleted if they have ended."""
-_REPLAY = TypeAdapter(Replay)
 
 
 class ReplayTable:
@@ -117,12 +116,12 @@ class ReplayTable:
     def _replay_of(self, row: TableEntity) -> Replay | None:
         """The replay in a row, whose ETag is kept; None if the row cannot be read, or holds a replay of another id."""
         self._etags[row["RowKey"]] = str(row.metadata["etag"])
-        replay = record_of(_REPLAY, TABLE, row)
+        replay = record_of(Replay, TABLE, row)
         return replay if replay and replay.id == row["RowKey"] else None
 
     def _delete_old(self) -> None:
         old = islice(self._rows(f"RowKey lt '{CREATION}'"), MAX_KEPT, None)
-        for row in [row for row in old if not ((replay := record_of(_REPLAY, TABLE, row)) and replay.is_under_way)]:
+        for row in [row for row in old if not ((replay := record_of(Replay, TABLE, row)) and replay.is_under_way)]:
             self._table.delete_entity(row)
 
 
@@ -131,7 +130,7 @@ def _row(replay: Replay) -> dict[str, Any]:
         "PartitionKey": PARTITION_KEY,
         "RowKey": replay.id,
         "State": replay.state.value,
-        "Record": _REPLAY.dump_json(replay).decode(),
+        "Record": json_of(replay),
     }
 
 

@@ -1,6 +1,5 @@
 """Azure Table storage: tables that are made when first needed, and made again if someone has deleted them."""
 
-import logging
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -20,7 +19,6 @@ from azure.data.tables import (
     TableServiceClient,
     UpdateMode,
 )
-from pydantic import TypeAdapter
 from tenacity import retry, retry_if_exception, stop_after_attempt
 
 Found = TypeVar("Found")
@@ -30,8 +28,6 @@ AFTER = "( PartitionKey gt @partition or ( PartitionKey eq @partition and RowKey
 """The condition for rows behind one; the SDK needs the blanks to find the parameters."""
 MAX_ATTEMPTS = 100
 """An attempt fails only if another client's write has just succeeded."""
-
-logger = logging.getLogger(__name__)
 
 
 class Table:
@@ -143,12 +139,3 @@ def int64(value: int) -> EntityProperty:
 def number(value: Any) -> int:
     """A number out of a row: one of 64 bits comes as EntityProperty, one of 32 bits as int."""
     return int(value.value if isinstance(value, EntityProperty) else value)
-
-
-def record_of(adapter: TypeAdapter[Found], table: str, row: Mapping[str, Any]) -> Found | None:
-    """The record in the row's column `Record`, which holds JSON; None, and a warning, if it cannot be read."""
-    try:
-        return adapter.validate_json(row["Record"])
-    except (KeyError, TypeError, ValueError):
-        logger.warning("the row %s of %s cannot be read, and is passed over", row.get("RowKey"), table)
-        return None

@@ -8,8 +8,8 @@ from typing import Any
 from azure.core import MatchConditions
 from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
 from azure.data.tables import UpdateMode
-from pydantic import TypeAdapter
 
+from shared.clients.azure.record_column import json_of, parsed
 from shared.clients.azure.storage_faults import storage_faults
 from shared.clients.azure.tables import Tables, int64, number
 from shared.errors import LeaseLostError, WatermarkError
@@ -18,8 +18,7 @@ from shared.model.watermark import Hole, Marks, StoredWatermark, Watermark
 TABLE = "SyncStateTable"
 PARTITION_KEY = "SyncStatePartitionKey"
 ROW_KEY = "SyncStateRowKey"
-_HOLES = TypeAdapter(tuple[Hole, ...])
-_BEYOND = TypeAdapter(Marks)
+_Holes = tuple[Hole, ...]
 
 
 class TableWatermarkStore:
@@ -91,14 +90,14 @@ def _timestamp(row: Mapping[str, Any], column: str) -> str | None:
 
 def _holes(row: Mapping[str, Any]) -> tuple[Hole, ...]:
     try:
-        return _HOLES.validate_json(row.get("Holes") or "[]")
+        return parsed(_Holes, row["Holes"]) if row.get("Holes") else ()
     except (TypeError, ValueError):
         raise _malformed("Holes", "empty, or a list of first, last and until") from None
 
 
 def _beyond(row: Mapping[str, Any]) -> Marks | None:
     try:
-        return _BEYOND.validate_json(row["Beyond"]) if row.get("Beyond") else None
+        return parsed(Marks, row["Beyond"]) if row.get("Beyond") else None
     except (TypeError, ValueError):
         raise _malformed("Beyond", "empty, or a watermark and read_through, each with sequence and timestamp") from None
 
@@ -123,6 +122,6 @@ def _row(stored: StoredWatermark) -> dict[str, Any]:
         "FurthestSequence": int64(stored.furthest),
         "Order": "sequence",
         # Shown in the status; a host that starts does not use it, nor does an older release, which does not know it.
-        "Beyond": _BEYOND.dump_json(stored.beyond).decode() if stored.beyond else "",
-        "Holes": _HOLES.dump_json(tuple(stored.holes)).decode() if stored.holes else "",
+        "Beyond": json_of(stored.beyond) if stored.beyond else "",
+        "Holes": json_of(stored.holes) if stored.holes else "",
     }

@@ -26,11 +26,11 @@ _ADVICE = "DicomCast__Features__IgnoreJsonParsingErrors = true records such an e
 class FeedReader:
     """Reads windows of the feed.
 
-    `keep`: the tags of the metadata to read. `pass_torn`: an entry that cannot be read is returned as a TornEntry;
-    without it, such an entry is an error.
+    `keep`: gives the tags of the metadata to read. `pass_torn`: an entry that cannot be read is returned as a
+    TornEntry; without it, such an entry is an error.
     """
 
-    def __init__(self, service: HttpService, keep: frozenset[str], *, pass_torn: bool) -> None:
+    def __init__(self, service: HttpService, keep: Callable[[], frozenset[str]], *, pass_torn: bool) -> None:
         self.service = service
         self._parser = MetadataParser(keep)
         self._pass_torn = pass_torn

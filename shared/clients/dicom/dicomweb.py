@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -25,12 +25,12 @@ _ATTEMPTS = 3
 
 
 class DicomWeb:
-    """One DICOM service. `version` is that of its API; `keep`: the tags of the metadata to read.
+    """One DICOM service. `version` is that of its API; `keep`: gives the tags of the metadata to read.
 
     All methods raise FeedError if an answer cannot be read, and OutageError.
     """
 
-    def __init__(self, service: HttpService, version: str, keep: frozenset[str]) -> None:
+    def __init__(self, service: HttpService, version: str, keep: Callable[[], frozenset[str]]) -> None:
         self._service = DicomJsonService(service, version)
         self._parser = MetadataParser(keep)
 

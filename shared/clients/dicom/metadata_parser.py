@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, TypedDict
 
 import msgspec
@@ -22,20 +23,32 @@ _FIELDS = (
 
 
 class MetadataParser:
-    """Parses metadata, and change feed entries with metadata. `keep`: the tags to read. Threads may share it.
+    """Parses metadata, and change feed entries with metadata. Threads may share it.
+
+    `keep`: gives the tags to read. It is called by the first page, as a tick without entries needs no mapping.
 
     An element with the same text as in the instance before becomes the same object. Most elements repeat throughout a
     series, and a batch of 20,000 entries would otherwise not fit the memory of a small host.
     """
 
-    def __init__(self, keep: frozenset[str]) -> None:
-        metadata: Any = TypedDict("metadata", dict.fromkeys(keep, msgspec.Raw), total=False)  # type: ignore[misc]
-        fields: dict[str, Any] = {**dict.fromkeys(_FIELDS, Any), "Metadata": metadata | None}
-        entry: Any = TypedDict("entry", fields, total=False)  # type: ignore[misc]
+    def __init__(self, keep: Callable[[], frozenset[str]]) -> None:
         self._keep = keep
-        self._entries: msgspec.json.Decoder[Any] = msgspec.json.Decoder(list[entry])
-        self._instances: msgspec.json.Decoder[Any] = msgspec.json.Decoder(list[metadata])
         self._last: dict[str, tuple[msgspec.Raw, Any]] = {}
+
+    @cached_property
+    def _metadata(self) -> Any:
+        metadata: Any = TypedDict("metadata", dict.fromkeys(self._keep(), msgspec.Raw), total=False)  # type: ignore[misc]
+        return metadata
+
+    @cached_property
+    def _entries(self) -> "msgspec.json.Decoder[Any]":
+        fields: dict[str, Any] = {**dict.fromkeys(_FIELDS, Any), "Metadata": self._metadata | None}
+        entry: Any = TypedDict("entry", fields, total=False)  # type: ignore[misc]
+        return msgspec.json.Decoder(list[entry])
+
+    @cached_property
+    def _instances(self) -> "msgspec.json.Decoder[Any]":
+        return msgspec.json.Decoder(list[self._metadata])  # type: ignore[name-defined]
 
     def entries(self, answer: Answer) -> Any:
         """The JSON of change feed entries. Raises ValueError if the body is not JSON.
@@ -78,7 +91,7 @@ class MetadataParser:
         return {**entry, "Metadata": self._kept(metadata)} if isinstance(metadata, dict) else entry
 
     def _kept(self, metadata: dict[str, Any]) -> dict[str, Any]:
-        texts = {key: json.dumps(metadata[key], default=float).encode() for key in self._keep & metadata.keys()}
+        texts = {key: json.dumps(metadata[key], default=float).encode() for key in self._keep() & metadata.keys()}
         kept: dict[str, Any] = {key: msgspec.Raw(text) for key, text in texts.items()}
         self._build(kept, lambda text: json.loads(bytes(text)))
         return kept

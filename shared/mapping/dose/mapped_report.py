@@ -22,7 +22,7 @@ from typing import Any
 
 from shared.errors import InvalidDicomTagError
 from shared.mapping import dicom_json
-from shared.mapping.converters import MappingOptions, urn
+from shared.mapping.converters import urn
 from shared.mapping.dicom_json import Tag
 from shared.mapping.dose import components as dose_table
 from shared.mapping.dose import content_values, observation
@@ -31,6 +31,7 @@ from shared.mapping.dose.observation import ReportInstance, own_identifier
 from shared.mapping.dose.report import KEYS, DoseReport
 from shared.mapping.dose.structured_report import CONTENT, ContentItem
 from shared.mapping.dose.value_string import dose_text
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.resources import Fragment, Scope, map_scope
 from shared.model.failures import InvalidTag
 

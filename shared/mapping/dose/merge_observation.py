@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.errors import MultipleMatchingResourcesError
 from shared.mapping.accession import has_our_shape, is_accession, systems_of
-from shared.mapping.converters import MappingOptions, urn
+from shared.mapping.converters import urn
 from shared.mapping.dose.components import OUR_CODES
 from shared.mapping.dose.mapped_report import MappedReport, WantedObservation
 from shared.mapping.dose.observation import (
@@ -24,6 +24,7 @@ from shared.mapping.dose.observation import (
 from shared.mapping.dose.owner import is_own, of_report, shared_with, without_links
 from shared.mapping.dose.value_string import is_dose_text
 from shared.mapping.held import as_list, objects
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge import Links, apply, contains
 from shared.mapping.resources import Fragment
 from shared.mapping.sign import by_id, is_only_ours, is_ours, named

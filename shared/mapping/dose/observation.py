@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import date, timezone
 from typing import Any
 
-from shared.mapping.converters import MODALITY_SYSTEM, SIGN_SYSTEM, MappingOptions, started, urn
+from shared.mapping.converters import MODALITY_SYSTEM, SIGN_SYSTEM, started, urn
 from shared.mapping.dates import DateTime, TimeOfDay
+from shared.mapping.mapping_options import MappingOptions
 
 UID_TYPE_SYSTEM = "http://hl7.org/fhir/uv/radiation-dose-summary/CodeSystem/dicom-identifier-type"
 """HL7's Radiation Dose Summary guide (STU 1): distinguishes the report's UID from an irradiation event's."""

@@ -7,9 +7,10 @@ belongs to the study that it links to. An Observation is only removed if one of 
 from collections.abc import Sequence
 from typing import Any
 
-from shared.mapping.converters import SIGN_SYSTEM, MappingOptions, urn
+from shared.mapping.converters import SIGN_SYSTEM, urn
 from shared.mapping.dose.observation import ReportInstance, own_identifier
 from shared.mapping.held import text
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge import contains
 from shared.mapping.sign import is_ours
 from shared.model.fhir import Resource

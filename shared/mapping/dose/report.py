@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 from shared.mapping import authored, dicom_json
 from shared.mapping.codes import schemes_of
-from shared.mapping.converters import MappingOptions
 from shared.mapping.dates import DateTime, TimeOfDay
 from shared.mapping.dicom_json import Tag
 from shared.mapping.dose import content_values
 from shared.mapping.dose.components import REPORTS, SINGLE_PLANE, ComponentRow, ConceptName
 from shared.mapping.dose.structured_report import CONCEPT_NAME, CONTENT, ContentItem, concept_of, content_tree
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.text import InvalidValueError
 from shared.model.failures import InvalidTag
 

@@ -9,7 +9,6 @@ from shared.model.audit import AuditMode, Round, RoundRequest, RoundState, summa
 from shared.process.log_lines import log_line
 from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.audit.begun import CLOCKS, RECENT, begun, has_begun
-from shared.sync.audit.round import RoundWork
 from shared.sync.batch import BatchOptions
 from shared.sync.bulkhead import Bulkhead, log_unforeseen
 from shared.sync.ports import Ports
@@ -122,6 +121,8 @@ def _next(ports: Ports, audit: AuditPorts, options: BatchOptions, round_: Round)
 
 
 def _stepped(ports: Ports, audit: AuditPorts, options: BatchOptions, round_: Round) -> Round:
+    from shared.sync.audit.round import RoundWork  # noqa: PLC0415 most ticks have no round to work on
+
     now = ports.now()
     try:
         with Bulkhead():

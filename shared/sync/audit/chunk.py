@@ -6,7 +6,7 @@ from datetime import date
 from urllib.parse import quote
 
 from shared.errors import FeedError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.study_identity import uid_of
 from shared.mapping.transaction import identifier_query
 from shared.model.audit import Chunk, Dates, OneStudy, Phase, Place, Round

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from shared.errors import DeleteRefusedError, EntryError, FeedError, StudyTooLargeError, TransientError
-from shared.mapping.converters import MappingOptions
 from shared.mapping.differences import differences
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.study_identity import is_study
 from shared.model.audit import Kind
 from shared.model.failures import ErrorTable, digest_of_study

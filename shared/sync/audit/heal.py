@@ -9,8 +9,8 @@ from shared.model.replay import Cursor, ReplayRequest, StudyRebuild
 from shared.model.stored_text import shortened
 from shared.sync.batch import BatchOptions
 from shared.sync.ports import Ports
-from shared.sync.queue.studies import Limits
-from shared.sync.replay.replay import run_portion
+from shared.sync.queue.progress import Limits
+from shared.sync.replay.replay_slice import run_portion
 from shared.sync.replay.replay_source import next_portion
 
 ABSENT_NOW = "the DICOM service has answered 404 for the study since it was compared: the next round looks at it again"

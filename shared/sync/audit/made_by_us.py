@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 
 from shared.errors import EntryError, FhirRefusedError, PagingError
-from shared.mapping.converters import SIGN_SYSTEM, MappingOptions
+from shared.mapping.converters import SIGN_SYSTEM
 from shared.mapping.held import readable
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.sign import is_ours
 from shared.mapping.transaction import source_query, tag_query
 from shared.model.fhir import Resource

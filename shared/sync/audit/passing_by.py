@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from shared.errors import EntryError, FeedError, OutageError, TransientError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.audit import Chunk, Phase, Place, Round
 from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.audit.chunk import ChunkReader

@@ -13,10 +13,10 @@ from shared.errors import (
     UnforeseenMappingError,
     UnversionedResourceError,
 )
-from shared.mapping.converters import MappingOptions
 from shared.mapping.dose.mapped_report import MappedReport, map_dose_report
 from shared.mapping.dose.report import is_dose_report
 from shared.mapping.dose.structured_report import ContentHeld, content_held
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge_study import RemovedInstance, counted_series
 from shared.mapping.orders import OrderNumber
 from shared.mapping.reconcile import InstanceKey, StudyRead

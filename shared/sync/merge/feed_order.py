@@ -1,9 +1,12 @@
 """The feed's order of what entries state about patients: a newer statement overwrites, an older one may only fill."""
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from shared.mapping.patients import PatientIdentity
 from shared.model.watermark import Watermark
+
+if TYPE_CHECKING:  # a tick without entries maps nothing
+    from shared.mapping.patients import PatientIdentity
 
 MAX_CARRIED = 20_000
 """Carried entries whose position in the feed is kept: some 10 MB. One that is dropped only fills when it is retried."""
@@ -59,7 +62,7 @@ class FeedOrder:
             self._last += 1
             self._positions[sequence] = self._last
 
-    def end(self, through: Watermark, carried: Sequence[tuple[int, PatientIdentity | None]]) -> None:
+    def end(self, through: Watermark, carried: "Sequence[tuple[int, PatientIdentity | None]]") -> None:
         """Ends a batch that has read the feed up to `through`, with the sequences and patients of carried entries."""
         for sequence, patient in carried:
             if patient and (position := self._positions.get(sequence)):
@@ -73,12 +76,12 @@ class FeedOrder:
         """The entry's position in the feed; None if it is not known."""
         return self._positions.get(sequence)
 
-    def is_newest(self, patient: PatientIdentity, statement: str, position: int | None) -> bool:
+    def is_newest(self, patient: "PatientIdentity", statement: str, position: int | None) -> bool:
         """Whether nothing later in the feed was written, as far as is known. `statement`: see `statements_of`."""
         since = self._kept_since.get(patient, self._begun)
         return position is not None and position >= max(since, self._written.get((patient, statement), 0))
 
-    def wrote(self, patient: PatientIdentity, statement: str, position: int | None) -> None:
+    def wrote(self, patient: "PatientIdentity", statement: str, position: int | None) -> None:
         """FHIR has the statement now, or the update policy left it out."""
         if position is not None:
             self._written[patient, statement] = max(position, self._written.get((patient, statement), 0))

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.mapping.converters import MappingOptions
 from shared.mapping.last_applied import assumed, is_marked, recorded
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge import Links, contains
 from shared.mapping.merge_study import fragments_of_study
 from shared.mapping.orders import OrderNumber, order_numbers

@@ -11,10 +11,10 @@ from shared.errors import (
     ThrottledError,
     TransientError,
 )
-from shared.mapping.converters import MappingOptions
 from shared.mapping.dose.merge_observation import report_query
 from shared.mapping.held import as_list, objects, readable, text, version_of
 from shared.mapping.identifier_system import spellings
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge import contains, has_address
 from shared.mapping.orders import OrderNumber
 from shared.mapping.patient_id import is_other
@@ -23,6 +23,7 @@ from shared.mapping.sign import are_doubles, by_id, named
 from shared.mapping.study_identity import is_of_another_partition, study_identifier, uid_of
 from shared.mapping.transaction import endpoint_query, identifier_query, reference_of
 from shared.model.fhir import Resource
+from shared.sync.merge.order_searches import ORDER
 from shared.sync.merge.resource_cache import DELETED, ResourceCache
 from shared.sync.merge.survivors import survivors
 from shared.sync.ports import FhirServer
@@ -30,7 +31,6 @@ from shared.sync.ports import FhirServer
 Search = tuple[str, str]
 """A search: resource type and query."""
 
-ORDER = "ServiceRequest"
 MOST_ASKED = 10
 """UIDs in one search for the studies that list them: any of them finds a study that was given another UID."""
 

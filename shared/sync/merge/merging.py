@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from shared.mapping.converters import MappingOptions
 from shared.mapping.dose.merge_observation import report_query
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge import Links
 from shared.mapping.merge_study import with_series_of
 from shared.mapping.reconcile import StudyRead

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from shared.mapping.converters import MappingOptions
 from shared.mapping.last_applied import recorded
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge_study import merge_study
 from shared.mapping.reconcile import ScopeFragments, StudyRead, takes_out
 from shared.mapping.reconcile_study import is_plain

@@ -3,6 +3,7 @@
 import logging
 from datetime import datetime, timedelta
 
+ORDER = "ServiceRequest"
 REFUSED_FOR = timedelta(hours=1)
 """How long no search is made after a refusal. A reconfigured server, or a role that was granted, is seen after it."""
 

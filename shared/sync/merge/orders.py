@@ -6,8 +6,8 @@ from typing import Any
 
 from shared.errors import EntryError, OutOfTimeError, ThrottledError, TransientError
 from shared.mapping.accession import is_of_type_accession
-from shared.mapping.converters import MappingOptions
 from shared.mapping.held import objects, readable, text
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge import contains
 from shared.mapping.orders import FoundOrders, OrderNumber, encounter_of, logical_link, order_link
 from shared.mapping.patient_id import is_other

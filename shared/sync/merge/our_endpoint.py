@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from threading import Lock
 
 from shared.errors import ConflictError, EntryError, TransientError
-from shared.mapping.converters import SIGN_SYSTEM, MappingOptions, urn
+from shared.mapping.converters import SIGN_SYSTEM, urn
 from shared.mapping.held import text
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge import contains, merge_endpoint
 from shared.mapping.resources import map_endpoint
 from shared.mapping.transaction import Create, identifier_query, reference_of

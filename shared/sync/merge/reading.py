@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from shared.errors import FeedError, InvalidDicomTagError, OutageError, UnreadStudyError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge_study import RemovedInstance, counted_series
 from shared.mapping.reconcile import InstanceKey, StudyRead
 from shared.mapping.resources import MappedInstance, StudyMapper

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from shared.mapping.converters import MappingOptions, urn
+from shared.mapping.converters import urn
 from shared.mapping.dose.merge_observation import merge_report, remove_report
 from shared.mapping.dose.observation import ReportInstance
 from shared.mapping.dose.report import may_be_dose_report
 from shared.mapping.held import text
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge_study import RemovedInstance
 from shared.mapping.transaction import Write, name_of, reference_of
 from shared.model.fhir import Resource

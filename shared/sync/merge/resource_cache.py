@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from threading import Condition, Lock
 
-from shared.mapping.held import instances_of
 from shared.model.fhir import Resource
 
 MAX_WEIGHT = 60_000
@@ -117,4 +116,6 @@ class RecentWrites:
 
 
 def _weight(resource: Resource) -> int:
+    from shared.mapping.held import instances_of  # noqa: PLC0415 a tick without entries reads no resource
+
     return WEIGHT_OF_ITSELF + instances_of(resource)

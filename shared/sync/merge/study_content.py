@@ -2,9 +2,9 @@
 
 from collections.abc import Collection
 
-from shared.mapping.converters import MappingOptions
 from shared.mapping.endpoints import with_viewer
 from shared.mapping.last_applied import with_record
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge_study import counted_series, counts_only, merge_study, uncounted
 from shared.mapping.reconcile_study import applied, reconcile_study, standing
 from shared.mapping.series_endpoint import series_endpoint_marks, with_series_endpoints

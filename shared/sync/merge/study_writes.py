@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from shared.mapping.converters import MappingOptions, urn
+from shared.mapping.converters import urn
 from shared.mapping.last_applied import recorded
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge_study import cancelled
 from shared.mapping.sign import is_only_ours, is_ours, signed
 from shared.mapping.study_identity import with_study_identifiers

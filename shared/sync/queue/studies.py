@@ -1,9 +1,8 @@
 """Works through the studies of a batch: each is synced, tried again, carried to a later tick, or given up."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.errors import (
@@ -15,12 +14,12 @@ from shared.errors import (
     TransientError,
     UnreadStudyError,
 )
-from shared.model.change_feed import ChangeFeedEntry
 from shared.model.counts import Counts
 from shared.model.outcome import STUDIES_OF_AN_OUTAGE
 from shared.sync.ports import Ports
 from shared.sync.queue.concurrency import GroupRun, WorkerPool
 from shared.sync.queue.pending import PendingStudies
+from shared.sync.queue.progress import Limits, Progress
 from shared.sync.queue.retry import ATTEMPTS_IN_A_TICK, MAX_WAIT_SECONDS, delay_seconds
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
@@ -34,40 +33,6 @@ RECORDED_AT_ONCE = 400
 _OF_ONE_BUNDLE = frozenset({408, 500})
 """Statuses of a transaction that say nothing about other ones, as long as the server's store is well."""
 _NO_OUTAGE = (ConflictError, OutOfTimeError, UnreadStudyError)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """`deadline`: nothing is begun after it. `total_retry_seconds`: after that time a study is given up."""
-
-    deadline: datetime
-    total_retry_seconds: float
-
-
-@dataclass(slots=True)
-class Progress:
-    """What has been done so far.
-
-    `studies_written` counts studies. `unfinished`: neither synced nor recorded, because of the `outage` or for want of
-    time.
-    """
-
-    counts: Counts = field(default_factory=Counts)
-    studies_written: int = 0
-    codings_without_system: Counter[str] = field(default_factory=Counter)
-    carried: list[ChangeFeedEntry] = field(default_factory=list)
-    unfinished: list[Study] = field(default_factory=list)
-    outage: OutageError | None = None
-
-    @property
-    def done(self) -> int:
-        """Entries that are synced, recorded, or carried to a later tick."""
-        return self.counts.ended + self.counts.carried
-
-    def carry(self, entries: Sequence[ChangeFeedEntry]) -> None:
-        """Counts entries that are recorded as carried."""
-        self.carried += entries
-        self.counts += Counts(carried=len(entries))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from shared.errors import UnreadStudyError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.patients import Patients
 from shared.model.change_feed import Action
 from shared.model.failures import FailedEntry

@@ -78,6 +78,11 @@ class Plan:
     holes: Sequence[Hole] = ()
     is_last: bool = True
 
+    @property
+    def has_entries(self) -> bool:
+        """Whether there is anything to sync or to record."""
+        return bool(self.due or self.not_due or self.torn or self.gone)
+
 
 def make_plan(
     ports: Ports, stored: StoredWatermark, size: int, read_until: datetime, pages: Pages | None = None

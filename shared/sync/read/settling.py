@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from shared.mapping.patients import PatientIdentity, Patients
 from shared.model.change_feed import Action, ChangeFeedEntry
 from shared.model.watermark import Hole, StoredWatermark
 
-if TYPE_CHECKING:  # plan and marks import the ports, which import this module
+if TYPE_CHECKING:  # plan and marks import the ports, which import this module; a tick without entries maps nothing
+    from shared.mapping.patients import PatientIdentity, Patients
     from shared.model.instance import StudyKey
     from shared.sync.read.plan import Plan, Study
     from shared.sync.record.marks import Placed, SliceEnd
@@ -29,7 +29,7 @@ class Written:
 
     at: datetime
     entries: int
-    patients: frozenset[PatientIdentity | None]
+    patients: "frozenset[PatientIdentity | None]"
 
 
 class Settling:
@@ -71,7 +71,7 @@ class Settling:
             return stored
         return replace(stored, read_through=stored.beyond.read_through, holes=self._holes)
 
-    def split(self, plan: "Plan", patients: Patients, now: datetime) -> tuple["Plan", set[int]]:
+    def split(self, plan: "Plan", patients: "Patients", now: datetime) -> tuple["Plan", set[int]]:
         """The plan without the studies that settle, and the sequences of their entries.
 
         None settles if the plan has an update: what it says of one study may concern another's instances.
@@ -93,7 +93,7 @@ class Settling:
         self._stored, self.entries, self._holes = stored, end.settling, end.holes
 
     def note_written(
-        self, studies: Iterable["Study"], undone: Collection[int], patients: Patients, now: datetime
+        self, studies: Iterable["Study"], undone: Collection[int], patients: "Patients", now: datetime
     ) -> None:
         """Notes which studies were written; `undone` are the sequences of entries that were not.
 
@@ -109,7 +109,7 @@ class Settling:
             entries = len(study.entries) + (before.entries if before else 0)
             self._of_this_batch[key] = Written(now, entries, named | (before.patients if before else frozenset()))
 
-    def _settles(self, study: "Study", new: Sequence[ChangeFeedEntry], patients: Patients, now: datetime) -> bool:
+    def _settles(self, study: "Study", new: Sequence[ChangeFeedEntry], patients: "Patients", now: datetime) -> bool:
         written = self._written.get(study.entries[0].study)
         if written is None or study.is_replayed or any(one.action is not Action.CREATE for one in new):
             return False

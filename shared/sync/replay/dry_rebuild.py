@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from shared.errors import TransientError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.change_feed import ChangeFeedEntry
 from shared.model.failures import FailedEntry
 from shared.model.watermark import Watermark

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from shared.errors import DicomCastError, FeedError, UnforeseenError
-from shared.mapping.converters import MappingOptions
 from shared.mapping.held import text
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.study_identity import is_study, study_identifier
 from shared.mapping.transaction import identifier_query
 from shared.model.change_feed import DEFAULT_PARTITION, ChangeFeedEntry

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from shared.mapping.converters import MappingOptions
 from shared.mapping.held import objects, text
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.study_identity import places_of
 from shared.mapping.text import InvalidValueError, uid
 from shared.mapping.transaction import reference_of, value_query

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.errors import InvalidDicomTagError
-from shared.mapping.converters import MappingOptions
 from shared.mapping.differences import ElementChange, differences
 from shared.mapping.held import objects, text
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge_patient import merge_patient
 from shared.mapping.merge_study import merge_study
 from shared.mapping.patients import PatientIdentity

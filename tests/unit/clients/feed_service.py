@@ -82,7 +82,7 @@ class FeedService:
         }
 
     def feed(self, *, pass_torn=False, grace=30):
-        return ChangeFeed(FeedReader(self, frozenset({"0020000D"}), pass_torn=pass_torn), grace)
+        return ChangeFeed(FeedReader(self, lambda: frozenset({"0020000D"}), pass_torn=pass_torn), grace)
 
 
 def steady(*sequences, oldest=10_000.0, step=1.0):

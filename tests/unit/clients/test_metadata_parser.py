@@ -27,7 +27,7 @@ def page(*metadata):
 
 
 def parsed(*metadata):
-    return [entry["Metadata"] for entry in MetadataParser(KEEP).entries(page(*metadata))]
+    return [entry["Metadata"] for entry in MetadataParser(lambda: KEEP).entries(page(*metadata))]
 
 
 def test_elements_that_repeat_are_held_once():
@@ -66,26 +66,26 @@ def test_what_no_parser_takes_is_told(tag):
 )
 def test_what_is_no_entry_stays_as_it_is(body):
     """It is told where it is read."""
-    assert MetadataParser(KEEP).entries(answer(body)) == json.loads(body)
+    assert MetadataParser(lambda: KEEP).entries(answer(body)) == json.loads(body)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[{]", b'[{"Sequence":1,}]', b'[{"Metadata":{"00080060":\xff}}]'])
 def test_what_is_no_json_is_told_by_place(body):
     """Never by what stands there."""
     with pytest.raises(ValueError, match=rf"no JSON at character \d+ of {len(body)} bytes"):
-        MetadataParser(KEEP).entries(answer(body))
+        MetadataParser(lambda: KEEP).entries(answer(body))
 
 
 def test_a_list_of_metadata():
     """WADO-RS: the same without the entries around it."""
-    parser = MetadataParser(KEEP)
+    parser = MetadataParser(lambda: KEEP)
     assert parser.instances(answer(f"[{{{MODALITY},{REST}}}]")) == [{"00080060": {"vr": "CS", "Value": ["CT"]}}]
     assert parser.instances(answer(f'[{{{MODALITY},{REST},"00100010":NaN}},5]'))[0].keys() == {"00080060", "00100010"}
 
 
 def test_nothing_of_an_answer_is_held():
     """A page has a megabyte, and what repeats is remembered for long."""
-    parser, content = MetadataParser(KEEP), page(f"{{{MODALITY},{REST}}}").content
+    parser, content = MetadataParser(lambda: KEEP), page(f"{{{MODALITY},{REST}}}").content
     before = sys.getrefcount(content)
     read = parser.entries(answer(content))
     assert read
@@ -104,7 +104,7 @@ def test_both_parsers_tell_the_same(instances, escaped):
     """Whatever JSON the elements are, and however their text is escaped."""
     wanted = [{key: one[key] for key in one.keys() & KEEP} for one in instances]
     text = json.dumps([{"Metadata": one} for one in instances], ensure_ascii=escaped)
-    read = MetadataParser(KEEP).entries(answer(text.encode("utf-8", "surrogatepass")))
+    read = MetadataParser(lambda: KEEP).entries(answer(text.encode("utf-8", "surrogatepass")))
     told = json.dumps([entry["Metadata"] for entry in read], sort_keys=True, default=float)
     assert told == json.dumps(wanted, sort_keys=True)
 
@@ -112,7 +112,7 @@ def test_both_parsers_tell_the_same(instances, escaped):
 def test_a_decimal_beside_what_is_no_entry():
     """Such an answer is parsed twice: nothing is lost but how exact the number is."""
     text = '[7,{"Metadata":{"00200013":{"Value":[1.10]}}}]'
-    assert MetadataParser(KEEP).entries(answer(text))[1] == {"Metadata": {"00200013": {"Value": [1.1]}}}
+    assert MetadataParser(lambda: KEEP).entries(answer(text))[1] == {"Metadata": {"00200013": {"Value": [1.1]}}}
 
 
 @pytest.mark.parametrize("digits", ["1.10", "0.0", "12.0000", "1e-7", "0.1234567890123456789"])

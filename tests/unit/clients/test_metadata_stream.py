@@ -29,11 +29,11 @@ def sequence(*items):
 def streamed(text, *, size=50, part=PART, most=10**6):
     """All that is told of the text, in pieces of so many bytes."""
     pieces = (text[at : at + size] for at in range(0, len(text), size))
-    return list(streamed_instances(Stream(200, {}, pieces), MetadataParser(KEEP), part, most))
+    return list(streamed_instances(Stream(200, {}, pieces), MetadataParser(lambda: KEEP), part, most))
 
 
 def whole(text):
-    return MetadataParser(KEEP).instances(Answer(200, {}, text))
+    return MetadataParser(lambda: KEEP).instances(Answer(200, {}, text))
 
 
 MANY = 30
@@ -125,7 +125,7 @@ def test_instances_are_told_while_they_come(what):
             yield text[at : at + 50]
 
     length = len(text) / len(told)
-    for number, _ in enumerate(streamed_instances(Stream(200, {}, pieces()), MetadataParser(KEEP), PART), 1):
+    for number, _ in enumerate(streamed_instances(Stream(200, {}, pieces()), MetadataParser(lambda: KEEP), PART), 1):
         assert given - number * length < 3 * max(PART, 2 * length) + PART
 
 

@@ -79,7 +79,7 @@ class Service:
 
 def read_feed(body, *, pass_torn):
     """All that the app asks of a feed, and what it does with it at once."""
-    feed = ChangeFeed(FeedReader(Service(body), frozenset(metadata()), pass_torn=pass_torn), 30)
+    feed = ChangeFeed(FeedReader(Service(body), lambda: frozenset(metadata()), pass_torn=pass_torn), 30)
     for after in (Watermark(), Watermark(6, "2024-05-06T05:00:00+00:00")):
         with contextlib.suppress(DicomCastError):
             for position, page in enumerate(feed.pages(after)):
@@ -100,7 +100,7 @@ def read_feed(body, *, pass_torn):
 
 def read_study(body):
     """All that the app asks of a study."""
-    archive = DicomWeb(Service(body), "v2", frozenset(metadata()))
+    archive = DicomWeb(Service(body), "v2", lambda: frozenset(metadata()))
     place = "1.2.3", DEFAULT_PARTITION
     for ask in (
         lambda: list(archive.instances(*place)),
@@ -180,7 +180,7 @@ ODD = [
 def test_an_odd_uid_is_a_fault_of_the_answer(name, body):
     """It is that study's: carried, and in the end given up."""
     with pytest.raises(FeedError):
-        DicomWeb(Service(body), "v2", frozenset(metadata())).series("1.2.3", DEFAULT_PARTITION)
+        DicomWeb(Service(body), "v2", lambda: frozenset(metadata())).series("1.2.3", DEFAULT_PARTITION)
 
 
 @pytest.mark.parametrize("status", [204, 400, 404])
@@ -203,7 +203,9 @@ def test_any_other_answer_says_nothing_of_the_data_partitions(status, body):
 def test_an_odd_number_of_instances_is_counted(count):
     """NumberOfSeriesRelatedInstances is optional: where it cannot be read the instances are counted."""
     series = [{**metadata(), "00201209": {"vr": "IS", "Value": [count]}}]
-    assert DicomWeb(Service(series), "v2", frozenset(metadata())).counts("1.2.3", DEFAULT_PARTITION) == {"1.2.3.4": 1}
+    assert DicomWeb(Service(series), "v2", lambda: frozenset(metadata())).counts("1.2.3", DEFAULT_PARTITION) == {
+        "1.2.3.4": 1
+    }
 
 
 @pytest.mark.parametrize("sequence", [2**63, 10**30])
@@ -211,4 +213,4 @@ def test_a_sequence_that_no_table_holds(sequence):
     """It is an error of the feed, and not one of the watermark's row for ever."""
     service = Service({**ITEM, "Sequence": sequence})
     with pytest.raises(FeedError, match="64 bits"):
-        ChangeFeed(FeedReader(service, frozenset(), pass_torn=False), 30).latest()
+        ChangeFeed(FeedReader(service, frozenset, pass_torn=False), 30).latest()

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 from shared.mapping.authored import rule_broken
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.resources import StudyMapper
 from shared.model.change_feed import Action
 from shared.sync.queue.study import StudySync

@@ -3,8 +3,8 @@
 import pytest
 
 from shared.mapping.accession import has_our_shape
-from shared.mapping.converters import MappingOptions
 from shared.mapping.dose.mapped_report import map_dose_report
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.resources import StudyMapper
 from tests.dose_reports import ct
 from tests.fakes import entry

@@ -4,7 +4,7 @@ import pytest
 from pydicom.sr._concepts_dict import concepts
 
 from shared.mapping.body_parts import code_of, codes, meanings
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.resources import StudyMapper
 from tests.fakes import entry
 

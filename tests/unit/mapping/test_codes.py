@@ -4,8 +4,8 @@ import pytest
 from pydicom.sr._snomed_dict import mapping
 
 from shared.mapping.codes import SYSTEMS, codeable_concepts, codings_without_system
-from shared.mapping.converters import MappingOptions
 from shared.mapping.dose.mapped_report import map_dose_report
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.resources import StudyMapper
 from shared.mapping.snomed_rt import codes
 from shared.mapping.text import InvalidValueError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge_study import counted_series, counts_only, merge_study
 from shared.mapping.resources import StudyMapper, map_endpoint
 from shared.model.change_feed import DEFAULT_PARTITION

@@ -7,11 +7,12 @@ from pydicom.sr._concepts_dict import concepts
 from pydicom.sr.coding import Code
 
 from shared.errors import InvalidDicomTagError
-from shared.mapping.converters import MappingOptions, urn
+from shared.mapping.converters import urn
 from shared.mapping.dose import components as dose_table
 from shared.mapping.dose.components import COMPONENTS, ConceptName
 from shared.mapping.dose.mapped_report import REPORT_KEYS, map_dose_report
 from shared.mapping.dose.report import is_dose_report
+from shared.mapping.mapping_options import MappingOptions
 from tests.dose_reports import (
     ENHANCED_SR,
     NM_REPORT,

@@ -4,10 +4,11 @@ import copy
 
 import pytest
 
-from shared.mapping.converters import MappingOptions, urn
+from shared.mapping.converters import urn
 from shared.mapping.dose.mapped_report import map_dose_report
 from shared.mapping.dose.merge_observation import merge_report, remove_report
 from shared.mapping.dose.observation import ReportInstance
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.transaction import Create, Delete, Update
 from tests.dose_reports import REPORT, ct, ct_event
 

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from shared.mapping.converters import MappingOptions, urn
+from shared.mapping.converters import urn
 from shared.mapping.dose.mapped_report import map_dose_report
 from shared.mapping.dose.merge_observation import merge_report
 from shared.mapping.dose.observation import ABSENT
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.sign import is_only_ours
 from tests.dose_reports import ct, ct_event, person, text
 from tests.r4 import faults

@@ -6,11 +6,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.errors import InvalidDicomTagError
-from shared.mapping.converters import MappingOptions
 from shared.mapping.dose.mapped_report import REPORT_KEYS, map_dose_report
 from shared.mapping.dose.merge_observation import merge_report
 from shared.mapping.dose.report import is_dose_report
 from shared.mapping.dose.structured_report import content_held
+from shared.mapping.mapping_options import MappingOptions
 from tests.dose_reports import administration, ct, ct_event, radiopharmaceutical, xray, xray_accumulated, xray_event
 from tests.r4 import faults
 

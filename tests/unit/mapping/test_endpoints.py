@@ -2,8 +2,8 @@
 
 import pytest
 
-from shared.mapping.converters import MappingOptions
 from shared.mapping.endpoints import with_viewer
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.resources import map_endpoint
 from shared.mapping.sign import is_only_ours
 from shared.model.options import EndpointPayload

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge import added
 from shared.mapping.merge_study import merge_study
 from shared.mapping.resources import MOST_ITEMS, StudyMapper

@@ -5,7 +5,8 @@ import copy
 import pytest
 
 from shared.errors import EndpointMismatchError
-from shared.mapping.converters import MODALITY_SYSTEM, MappingOptions
+from shared.mapping.converters import MODALITY_SYSTEM
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge import contains, merge_endpoint
 from shared.mapping.merge_patient import merge_patient
 from shared.mapping.merge_study import RemovedInstance, merge_study

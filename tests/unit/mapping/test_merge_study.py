@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge_study import (
     RemovedInstance,
     cancelled,

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge_patient import merge_patient
 from shared.mapping.patients import PatientIdentity, Patients, several_patients
 from shared.mapping.resources import StudyMapper

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.resources import StudyMapper
 from tests.fakes import entry
 

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.errors import InvalidDicomTagError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge import apply
 from shared.mapping.merge_patient import merge_patient
 from shared.mapping.merge_study import RemovedInstance, merge_study

@@ -3,7 +3,8 @@
 import pytest
 
 from shared.errors import InvalidDicomTagError
-from shared.mapping.converters import MappingOptions, urn
+from shared.mapping.converters import urn
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.resources import StudyMapper, map_endpoint
 from tests.fakes import entry
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from shared.mapping.converters import MappingOptions
 from shared.mapping.last_applied import mark
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.resources import StudyMapper
 from shared.sync.batch import BatchOptions, run_batch
 from tests.fakes import FakeFhir, entry, ports

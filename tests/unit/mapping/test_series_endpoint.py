@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.series_endpoint import series_endpoint_marks, with_series_endpoints
 
 PLAIN = MappingOptions("https://dicom.example.org")

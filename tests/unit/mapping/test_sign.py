@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.sign import are_doubles, bears_no_sign, by_id, is_only_ours, is_ours, signed
 
 URL = "https://dicom.example.org"

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.sign import is_only_ours
 from shared.mapping.study_identity import (
     TYPE,

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from urllib.parse import parse_qsl
 
 from shared.errors import FhirRefusedError, PagingError, RoundUnderWayError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.audit import AuditMode, AuditOptions, DifferenceQuery, Kind, Round, RoundRequest, RoundState
 from shared.model.change_feed import DEFAULT_PARTITION
 from shared.model.failures import digest

@@ -12,7 +12,7 @@ from datetime import timedelta
 from inspect import isgenerator
 
 from shared.errors import DicomCastError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.failures import ErrorTable
 from shared.process.telemetry import SILENT
 from shared.sync.batch import BatchOptions

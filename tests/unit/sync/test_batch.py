@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from shared.errors import ConflictError, LeaseLostError, OutageError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.change_feed import TornEntry
 from shared.model.failures import ErrorTable, FailedEntry
 from shared.model.outcome import Outcome

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import DicomCastError, OutageError, UnforeseenError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.failures import ErrorTable
 from shared.model.outcome import Outcome
 from shared.model.replay import ReplayRequest, ReplayState, SequenceRange, StudyRebuild

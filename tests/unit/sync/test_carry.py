@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import FhirRefusedError, OutageError, ThrottledError, TransientError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.change_feed import TornEntry
 from shared.model.failures import ErrorTable
 from shared.sync.batch import BatchOptions, run_batch

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from shared.errors import ConflictError, FhirRefusedError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.change_feed import Action
 from shared.sync.batch import BatchOptions, run_batch
 from tests.dose_reports import administration, coded, radiopharmaceutical

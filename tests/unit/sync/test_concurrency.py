@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from shared.errors import FeedError, FhirRefusedError, ThrottledError, TransientError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.patients import Patients
 from shared.model.change_feed import Action, State
 from shared.model.outcome import Outcome

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from shared.errors import LeaseLostError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.change_feed import Action, State
 from shared.model.failures import ErrorTable
 from shared.sync.batch import BatchOptions, run_batch

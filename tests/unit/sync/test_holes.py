@@ -3,7 +3,7 @@
 import pytest
 
 from shared.errors import OutageError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.record.marks import MOST_HOLES
 from tests.fakes import FakeFeed, FakeFhir, entry, ports

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.change_feed import Action, State
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from shared.errors import FhirRefusedError, StudyTooLargeError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.change_feed import DEFAULT_PARTITION, Action, State
 from shared.model.failures import ErrorTable
 from shared.sync.queue.study import StudySync

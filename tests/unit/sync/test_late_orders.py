@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from shared.errors import FhirRefusedError, LeaseLostError, TransientError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.options import OrderLink
 from shared.model.outcome import Outcome
 from shared.sync.batch import BatchOptions, run_batch

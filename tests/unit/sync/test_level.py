@@ -8,7 +8,7 @@ import pytest
 
 from shared.errors import ConflictError, FeedError, FhirRefusedError, OutageError, UnreadStudyError
 from shared.mapping.accession import is_of_type_accession
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.change_feed import DEFAULT_PARTITION, Action, State
 from shared.model.failures import ErrorTable
 from shared.model.replay import ReplayRequest, SequenceRange

@@ -7,7 +7,7 @@ import pytest
 from shared.clients.fhir.capabilities import LearnedCapabilities
 from shared.clients.json_body import json_bytes
 from shared.errors import FhirRefusedError, PagingError, ThrottledError, TransientError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.change_feed import Action, State
 from shared.model.failures import ErrorTable
 from shared.sync.queue.study import StudySync

@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from shared.errors import MultipleMatchingResourcesError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.resources import map_endpoint
 from shared.mapping.transaction import reference_of
 from shared.sync.merge.lookup import Lookup

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.errors import ConflictError, PagingError, TransientError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.change_feed import DEFAULT_PARTITION
 from shared.model.failures import ErrorTable
 from shared.sync.queue.study import StudySync

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from shared.errors import FhirRefusedError, OutageError, ThrottledError, TransientError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.change_feed import Action
 from shared.model.failures import ErrorTable
 from shared.model.options import OrderLink

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.failures import ErrorTable
 from shared.model.options import PatientUpdatePolicy
 from shared.sync.batch import BatchOptions, run_batch

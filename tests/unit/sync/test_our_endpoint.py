@@ -6,7 +6,7 @@ import time
 import pytest
 
 from shared.errors import ConflictError, EndpointMismatchError, FhirRefusedError, TransientError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.fhir import Written
 from shared.sync.merge.lookup import Lookup
 from shared.sync.merge.our_endpoint import OurEndpoint

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import ConflictError, FhirRefusedError, OutageError, ThrottledError, TransientError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.failures import ErrorTable
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.merge.resource_cache import ResourceCache

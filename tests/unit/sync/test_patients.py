@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import FhirRefusedError, OutageError, TransientError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.change_feed import DEFAULT_PARTITION, Action
 from shared.model.failures import ErrorTable
 from shared.model.options import PatientUpdatePolicy

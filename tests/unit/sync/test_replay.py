@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import FeedError, LeaseLostError, OutageError, TransientError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.change_feed import Action, State
 from shared.model.failures import ErrorTable, FailedEntry
 from shared.model.replay import ReplayRequest, ReplayState, SequenceRange, StoredErrors, StudyRebuild, TimeRange
@@ -14,6 +14,7 @@ from shared.model.watermark import StoredWatermark, Watermark
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.queue.concurrency import ConcurrencyLimit
 from shared.sync.replay import replay as replays
+from shared.sync.replay import replay_slice
 from shared.sync.replay.replay import run_replays
 from tests.fakes import NOW, STUDY, FakeArchive, FakeFeed, FakeFhir, FakeLease, FakeWatermarks, entry, ports
 
@@ -190,8 +191,8 @@ def test_a_study_that_is_gone_is_deleted():
 @pytest.mark.parametrize(
     ("target", "told"),
     [
-        (StudyRebuild("1.2.4"), [replays.NOWHERE]),  # a slip of the finger
-        (StudyRebuild("1.2.3", "north"), [replays.NOWHERE]),
+        (StudyRebuild("1.2.4"), [replay_slice.NOWHERE]),  # a slip of the finger
+        (StudyRebuild("1.2.3", "north"), [replay_slice.NOWHERE]),
         (StudyRebuild("1.2.3"), []),  # DICOM has it
         (StudyRebuild("1.9"), []),  # FHIR has it, somebody else's
         (SequenceRange(1, 1), []),

@@ -7,7 +7,7 @@ import pytest
 
 from shared.app import App
 from shared.errors import FhirRefusedError, OutageError, TransientError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.change_feed import Action, State
 from shared.model.failures import ErrorTable, FailedEntry
 from shared.model.replay import ReplayRequest, SequenceRange, StoredErrors, StudyRebuild

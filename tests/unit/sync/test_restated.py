@@ -5,8 +5,8 @@ from itertools import permutations
 
 import pytest
 
-from shared.mapping.converters import MappingOptions
 from shared.mapping.last_applied import mark
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.change_feed import DEFAULT_PARTITION, Action
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.queue.study import StudySync

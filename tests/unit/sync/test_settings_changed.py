@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.change_feed import Action
 from shared.model.options import EndpointPayload, OrderLink
 from shared.sync.queue.study import StudySync

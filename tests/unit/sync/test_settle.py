@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import LeaseLostError, OutageError, TransientError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.change_feed import DEFAULT_PARTITION, Action, State
 from shared.model.outcome import Outcome
 from shared.sync.batch import BatchOptions, run_batch

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import LeaseLostError, TransientError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.change_feed import TornEntry
 from shared.model.failures import ErrorTable
 from shared.model.outcome import BatchResult, Outcome

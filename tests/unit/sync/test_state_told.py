@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from shared.errors import OutageError, TransientError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.sync.batch import BatchOptions
 from shared.sync.status.outages import OutageLog
 from shared.sync.tick import tick

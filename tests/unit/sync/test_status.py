@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from shared.errors import OutageError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.failures import ErrorTable
 from shared.model.journal import Journal
 from shared.model.lease import LeaseState

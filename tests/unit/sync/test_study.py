@@ -6,7 +6,7 @@ import json
 import pytest
 
 from shared.errors import ConflictError, FhirRefusedError, OutageError, TransientError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.change_feed import Action, State
 from shared.model.failures import ErrorTable
 from shared.sync.map.mapped_entries import Changes

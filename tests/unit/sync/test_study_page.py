@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from shared.errors import FeedError, OutageError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.side_by_side import Mark
 from shared.model.failures import ErrorTable, FailedEntry
 from shared.model.options import PatientUpdatePolicy

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from shared.errors import FeedError, FhirRefusedError
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.listed_study import ListedStudy
 from shared.sync.status.study_page import StudyPage
 from shared.sync.status.study_search import MOST_FOUND, MOST_PATIENTS

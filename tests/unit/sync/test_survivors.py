@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
 from tests.fakes import FakeFhir, entry, ports

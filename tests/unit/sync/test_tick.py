@@ -15,7 +15,7 @@ from shared.errors import (
     OutageError,
     TransientError,
 )
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.outcome import Outcome
 from shared.model.replay import ReplayRequest, ReplayState, SequenceRange
 from shared.model.watermark import StoredWatermark, Watermark

@@ -7,7 +7,7 @@ import pytest
 
 from shared.clients.fhir.client import FhirClient
 from shared.clients.http import HttpService
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.outcome import Outcome
 from shared.process.deadline import Deadline, ThreadDeadline
 from shared.sync import tick as tick_module

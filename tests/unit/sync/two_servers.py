@@ -105,8 +105,8 @@ def clients(servers: Servers, **others: Any) -> Any:
     dicom, fhir = HttpService("DICOM service", DICOM), HttpService("FHIR server", FHIR)
     for service in (dicom, fhir):
         service._session.mount("http://", servers)
-    feed = ChangeFeed(FeedReader(dicom, KEYS, pass_torn=True), 30)
-    return ports(feed=feed, archive=DicomWeb(dicom, "v2", KEYS), fhir=FhirClient(fhir), **others)
+    feed = ChangeFeed(FeedReader(dicom, lambda: KEYS, pass_torn=True), 30)
+    return ports(feed=feed, archive=DicomWeb(dicom, "v2", lambda: KEYS), fhir=FhirClient(fhir), **others)
 
 
 def about(word: str, other: str, asked: str, answer: Any) -> list[tuple[Any, ...]]:

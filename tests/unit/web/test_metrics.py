@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from shared.errors import FhirRefusedError, OutageError
 from shared.mapping.codes import CODED
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.model.audit import Kind, OneStudy
 from shared.model.outcome import DURATION_BUCKETS, TickDurations
 from shared.sync.batch import BatchOptions

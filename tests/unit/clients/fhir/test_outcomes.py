@@ -10,7 +10,7 @@ from fhir.resources.R4B import get_fhir_model_class
 
 from shared.clients.fhir.faults import fault_of
 from shared.clients.fhir.outcomes import ELEMENTS, Refusal, refusal_of
-from shared.mapping.converters import MappingOptions
+from shared.mapping.mapping_options import MappingOptions
 from shared.sync.batch import BatchOptions, run_batch
 from tests.fakes import FakeErrors, FakeFeed, FakeFhir, entry, ports
 from tests.unit.clients.fhir.http_fake import answer
