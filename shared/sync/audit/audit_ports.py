@@ -1,11 +1,12 @@
 """What the audit needs of the outside world besides the ports of the loop."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Protocol
 
-from shared.model.audit import Chunk, Difference, DifferenceQuery, Kind, Round, RoundRequest
+from shared.errors import DicomCastError
+from shared.model.audit import Chunk, Difference, DifferenceQuery, Kind, Place, Round, RoundRequest
 from shared.model.instance import StudyKey
 from shared.model.listed_study import ListedStudy
 
@@ -90,18 +91,28 @@ class DifferenceStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the next step goes on with: the parts in which the chunk at a round's place is read (parts.py)."""
+
+    round_id: str
+    place: Place
+    parts: Generator[DicomCastError | None, None, Chunk]
+
+
 @dataclass(slots=True)
 class AuditMemory:
     """What a host remembers from tick to tick; all of it may be lost at any time.
 
     `rests_until`: the audit makes no request before. `told`: when the log last said that a round waits for the feed.
-    `chunk`: what was read of the round and is not compared yet. `signs`: the search that finds the app's own studies,
-    by the DICOM service's URL; empty if no search finds them.
+    `chunk`: what was read of the round and is not compared yet; `reading`: what is not read to its end. `signs`: the
+    search that finds the app's own studies, by the DICOM service's URL; empty if no search finds them.
     """
 
     rests_until: datetime | None = None
     told: datetime | None = None
     chunk: Chunk | None = None
+    reading: Reading | None = None
     signs: dict[str, str] = field(default_factory=dict)
 
 

@@ -22,7 +22,7 @@ def begun(audit: AuditPorts, round_: Round, now: datetime) -> Round:
     """
     before = [one for one in audit.rounds.latest(RECENT) if one.id != round_.id and has_begun(one, now)]
     whole = [one for one in before if one.is_whole and one.state in (RoundState.DONE, RoundState.STOPPED)]
-    audit.memory.chunk = None
+    audit.memory.chunk = audit.memory.reading = None
     audit.memory.signs.clear()
     round_ = replace(
         round_,

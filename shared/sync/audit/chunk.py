@@ -1,8 +1,9 @@
 """Reads one place of a round on both sides, and finds the studies that have to be looked at closely."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from urllib.parse import quote
 
 from shared.errors import FeedError
@@ -15,6 +16,7 @@ from shared.model.instance import StudyKey
 from shared.model.listed_study import ListedStudy
 from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.audit.made_by_us import MadeByUs
+from shared.sync.audit.parts import Parts, joined, next_parts, tried
 from shared.sync.audit.screen import SUMMARY, Screen, day_of, subject_of, unique, values_of
 from shared.sync.audit.windows import dates_of, first_place, following, halved
 from shared.sync.ports import Ports
@@ -24,7 +26,7 @@ AT_ONCE = 200
 PAGES = 5
 """Pages of the list of all studies in one chunk: few studies are without a date."""
 MOST_PAGES = 200
-"""Pages of one StudyDate in the archive: 40,000 studies, as many as are read of it from FHIR. They are one step."""
+"""Pages of one StudyDate in the archive: 40,000 studies, as many as are read of it from FHIR. They are one chunk."""
 READINGS = 3
 """Readings of a day whose pages repeat studies, because the list has changed while it was read."""
 ROWS = 100
@@ -40,14 +42,18 @@ class ChunkReader:
 
     def __init__(self, ports: Ports, audit: AuditPorts, options: MappingOptions, round_: Round) -> None:
         self._fhir = ports.fhir
+        self._now = ports.now
         self._audit = audit
         self._options = options
         self._round = round_
         self._unknown: list[str] = []
         self._is_any_held = False
 
-    def read(self) -> Chunk:
-        """The chunk at the round's place. Raises FeedError, OutageError, TransientError, EntryError."""
+    def read(self) -> Chunk | None:
+        """The chunk at the round's place; None if it takes another step to read.
+
+        Raises FeedError, OutageError, TransientError, EntryError.
+        """
         place, scope = replace(self._round.place, after=""), self._round.request.scope
         if isinstance(scope, OneStudy) and place.phase is Phase.DATED:
             one = (scope.partition, scope.study_instance_uid)
@@ -58,7 +64,7 @@ class ChunkReader:
             case Phase.UNDATED:
                 return self._undated(place)
             case Phase.FHIR_UNDATED:
-                return self._undated_in_fhir(place)
+                return self._in_parts(place, self._undated_in_fhir)
             case Phase.OPEN | Phase.DELETES:
                 return self._open(self._round.place)
 
@@ -68,59 +74,73 @@ class ChunkReader:
         scope = self._round.request.scope
         return scope.last if isinstance(scope, Dates) else date.max
 
-    def _dated(self, place: Place) -> Chunk:
-        """A window of StudyDates, halved until each side can list what it has of it in few pages."""
+    def _dated(self, place: Place) -> Chunk | None:
+        """A window of StudyDates, halved until each side can list what it has of it in few pages.
+
+        If not even a day is small enough, it is the next place, and is then read in parts.
+        """
+        if (reading := self._audit.memory.reading) and reading.place == place:
+            return self._in_parts(place, self._of_day)
         options, ours = self._of_partition(place)
         asked = place
         while True:
-            is_day = place.days == 1
-            listed = self._listed(place, all_pages=is_day)
-            held = None if listed is None else ours.between(*dates_of(place), all_pages=is_day)
-            if listed is not None and held is not None:
+            listed, is_more = self._audit.studies.page(place.partition, 0, dates_of(place))
+            held = None if is_more else ours.between(*dates_of(place))
+            if held is not None:
                 break
+            if place.days == 1:
+                return self._in_parts(place, self._of_day) if place == asked else self._chunk(place, (), 0, place)
             place = halved(place)
         studies = unique(one for one in listed if day_of(one.study_date))
-        first, last = (day.isoformat() for day in dates_of(place))
-        only_held = [
-            uid
-            for study in held
-            if first <= str(study.get("started"))[:10] <= last
-            and (uid := uid_of(study, options))
-            and uid not in studies
-        ]
-        suspects = [*self._suspects(list(studies.values()), options), *only_held]
+        suspects = self._suspects(list(studies.values()), options)
+        return self._compared(place, asked, studies, suspects, _uids(held, place, options))
+
+    def _of_day(self, place: Place) -> Parts[Chunk]:
+        """A day of many pages. The list is read again if pages repeat a study, as then another may have been missed."""
+        options, ours = self._of_partition(place)
+        found: dict[str, ListedStudy] = {}
+        for _ in range(READINGS):
+            listed = yield from self._pages(place)
+            found |= unique(one for one in listed if day_of(one.study_date))
+            if len(unique(listed)) == len(listed):
+                break
+        studies = list(found.values())
+        held = yield from joined(
+            lambda: (_uids(page, place, options) for page in ours.of_day(date.fromordinal(place.first)))
+        )
+        suspects: list[str] = []
+        for start in range(0, len(studies), AT_ONCE):
+            suspects += yield from tried(partial(self._suspects, studies[start : start + AT_ONCE], options))
+        return (yield from tried(lambda: self._compared(place, place, found, suspects, held)))
+
+    def _pages(self, place: Place) -> Parts[list[ListedStudy]]:
+        found: list[ListedStudy] = []
+        for _ in range(MOST_PAGES):
+            page, is_more = yield from tried(
+                partial(self._audit.studies.page, place.partition, len(found), dates_of(place))
+            )
+            found += page
+            if not is_more:
+                return found
+        while True:  # it is waited for, and in the end passed by
+            yield FeedError(f"more than {len(found)} studies are of one StudyDate: they are not compared")
+
+    def _compared(
+        self,
+        place: Place,
+        asked: Place,
+        studies: Mapping[str, ListedStudy],
+        suspects: Sequence[str],
+        held: Sequence[str],
+    ) -> Chunk:
+        """The chunk of these studies that the archive lists, and of those that FHIR has (`held`). Raises as `read`."""
+        options, ours = self._of_partition(place)
         if ours.finds_none and self._is_any_held:
             self._unknown.append(NOT_FOUND.format(options.service_url))
         window = following(place, max(len(studies), len(held)), self.end, was_halved=place != asked)
-        found = [(place.partition, uid) for uid in dict.fromkeys(suspects)]
+        uids = dict.fromkeys([*suspects, *(uid for uid in held if uid not in studies)])
+        found = [(place.partition, uid) for uid in uids]
         return self._chunk(place, found, len(studies), window or self.behind(place))
-
-    def _listed(self, place: Place, *, all_pages: bool) -> Sequence[ListedStudy] | None:
-        """The archive's studies in the window; None if they are more than a page, and not `all_pages` are wanted."""
-        page, is_more = self._audit.studies.page(place.partition, 0, dates_of(place))
-        if not is_more:
-            return page
-        return self._of_day(place) if all_pages else None
-
-    def _of_day(self, place: Place) -> list[ListedStudy]:
-        """All studies of the day; read again if pages repeat a study, as then another may have been missed."""
-        found: dict[str, ListedStudy] = {}
-        for _ in range(READINGS):
-            listed = list(self._pages(place))
-            found |= unique(listed)
-            if len(unique(listed)) == len(listed):
-                break
-        return list(found.values())
-
-    def _pages(self, place: Place) -> Iterator[ListedStudy]:
-        offset = 0
-        for _ in range(MOST_PAGES):
-            page, is_more = self._audit.studies.page(place.partition, offset, dates_of(place))
-            yield from page
-            offset += len(page)
-            if not is_more:
-                return
-        raise FeedError(f"more than {offset} studies are of one StudyDate: they are not compared")
 
     def _undated(self, place: Place) -> Chunk:
         """Some pages of all studies; those without a date are compared, as no search finds only them."""
@@ -139,12 +159,13 @@ class ChunkReader:
         following_page = replace(place, offset=place.offset + len(listed))
         return self._chunk(place, found, len(studies), following_page if is_more else self.behind(place))
 
-    def _undated_in_fhir(self, place: Place) -> Chunk:
+    def _undated_in_fhir(self, place: Place) -> Parts[Chunk]:
         """The app's studies without `started`: it is only checked whether the archive has them."""
         options, ours = self._of_partition(place)
-        held = ours.without_date()
-        found = [(place.partition, uid) for one in held if (uid := uid_of(one, options))]
-        return replace(self._chunk(place, found, 0, self.behind(place)), is_of_fhir=True)
+        held = yield from joined(lambda: (_uids(page, place, options) for page in ours.without_date()))
+        found = [(place.partition, uid) for uid in held]
+        behind = yield from tried(lambda: self.behind(place))
+        return replace(self._chunk(place, found, 0, behind), is_of_fhir=True)
 
     def _open(self, place: Place) -> Chunk:
         """Open differences that this round has not seen: FHIR may have been corrected, or cannot be searched."""
@@ -154,15 +175,18 @@ class ChunkReader:
         behind = Place(Phase.OPEN, after=rows[-1][0]) if len(rows) == ROWS else Place(Phase.DELETES)
         return Chunk(self._round.id, replace(place, after=""), suspects, 0, behind)
 
-    def _suspects(self, studies: Sequence[ListedStudy], options: MappingOptions) -> Iterator[str]:
+    def _suspects(self, studies: Sequence[ListedStudy], options: MappingOptions) -> list[str]:
         """The StudyInstanceUIDs of these studies that have to be read, by what FHIR says about them."""
+        suspects: list[str] = []
         for start in range(0, len(studies), AT_ONCE):
             part = studies[start : start + AT_ONCE]
             held = self._held([one.study_instance_uid for one in part], options)
             screen = self._screen([study for found in held.values() for study in found])
-            for one in part:
-                if screen.is_suspect(one, held.get(one.study_instance_uid, ())):
-                    yield one.study_instance_uid
+            uids = (
+                one.study_instance_uid for one in part if screen.is_suspect(one, held.get(one.study_instance_uid, ()))
+            )
+            suspects += uids
+        return suspects
 
     def _held(self, uids: Sequence[str], options: MappingOptions) -> Mapping[str, Sequence[Resource]]:
         """The ImagingStudies with these UIDs, by UID. The very first round reads their series, too."""
@@ -186,6 +210,9 @@ class ChunkReader:
         again = {uid for _, uid in self._round.again}
         return Screen(self._round.number, self._round.since, self._round.request.is_deep, again, identifiers)
 
+    def _in_parts(self, place: Place, begin: Callable[[Place], Parts[Chunk]]) -> Chunk | None:
+        return next_parts(self._audit.memory, self._round, place, lambda: begin(place), self._now)
+
     def _of_partition(self, place: Place) -> tuple[MappingOptions, MadeByUs]:
         options = self._options.of_partition(place.partition)
         return options, MadeByUs(self._fhir, options, self._audit.memory.signs, self._unknown.append)
@@ -205,3 +232,11 @@ class ChunkReader:
     def _chunk(self, place: Place, suspects: Sequence[StudyKey], compared: int, behind: Place) -> Chunk:
         keyed = tuple(sorted((uid, (partition, uid)) for partition, uid in suspects))
         return Chunk(self._round.id, place, keyed, compared, behind, tuple(self._unknown))
+
+
+def _uids(held: Iterable[Resource], place: Place, options: MappingOptions) -> list[str]:
+    """The StudyInstanceUIDs of the ImagingStudies that started on a day of the place, or have no day if it has none."""
+    if place.phase is Phase.DATED:
+        first, last = (day.isoformat() for day in dates_of(place))
+        held = [one for one in held if first <= str(one.get("started"))[:10] <= last]
+    return [uid for one in held if (uid := uid_of(one, options))]

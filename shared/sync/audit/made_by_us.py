@@ -4,7 +4,7 @@ A server that keeps `meta.source` is searched by it, as every study has one, als
 servers are searched by the tag. If a server takes neither search, studies that only FHIR has cannot be found.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
 
 from shared.errors import EntryError, FhirRefusedError, PagingError
@@ -18,6 +18,7 @@ from shared.sync.ports import FhirServer
 
 _ELEMENTS = "_elements=identifier,meta,started"
 _FEW_PAGES, _ALL_PAGES = 5, 200
+_DAY = timedelta(days=1)
 
 
 class MadeByUs:
@@ -31,43 +32,43 @@ class MadeByUs:
         self._signs = signs
         self._report = report
 
-    def between(self, first: date, last: date, *, all_pages: bool) -> list[Resource] | None:
-        """Those that started on these days, and some from the days beside; None if they take too many pages.
-
-        The days beside the window are searched too, since a time with an offset may be of another day in UTC.
-        """
-        day = timedelta(days=1)
-        start = f"&started=ge{(first - day).isoformat()}" if first > date.min else ""
-        end = f"&started=le{(last + day).isoformat()}" if last.year < date.max.year else ""
-        named = f"of {first} to {last}"
-        if start or end:
-            return self._searched(f"{start}{end}", named, all_pages=all_pages)
+    def between(self, first: date, last: date) -> list[Resource] | None:
+        """Those that started on these days, and some from the days beside; None if they take more than a few pages."""
+        started, named = _started(first, last), f"of {first} to {last}"
         # A search without any date would find the studies without one too.
-        parts = [self._searched(f"&started={one}1000-01-01", named, all_pages=all_pages) for one in ("le", "ge")]
-        return None if None in parts else [study for part in parts for study in part or ()]
-
-    def without_date(self) -> list[Resource]:
-        """Those that have no `started`."""
-        return self._searched("&started:missing=true", "without a date", all_pages=True) or []
-
-    def _searched(self, where: str, named: str, *, all_pages: bool) -> list[Resource] | None:
-        sign = self._sign()
-        if not sign:
-            return []
+        searches = [started] if started else [f"&started={one}1000-01-01" for one in ("le", "ge")]
         try:
-            found = self._all(f"{sign}{where}&{_ELEMENTS}", _ALL_PAGES if all_pages else _FEW_PAGES)
-        except PagingError as error:
-            if not all_pages:
-                return None
-            self._report(f"studies {named} that are in FHIR, and not in DICOM, cannot be told: {error}")
-            return []
-        except FhirRefusedError as error:
-            self._report(f"studies {named} that are in FHIR, and not in DICOM, cannot be told: {error}")
-            return []
-        return [one for one in found if self._is_ours(one)]
+            pages = [page for where in searches for page in self._pages(where, named, _FEW_PAGES)]
+        except PagingError:
+            return None
+        return [study for page in pages for study in page]
 
-    def _all(self, query: str, most: int) -> list[Resource]:
-        return [one for page in self._fhir.pages("ImagingStudy", query, most) for one in page]
+    def of_day(self, day: date) -> Iterator[list[Resource]]:
+        """All that started on that day, and some from the days beside, page by page."""
+        return self._all_pages(_started(day, day), f"of {day}")
+
+    def without_date(self) -> Iterator[list[Resource]]:
+        """All that have no `started`, page by page."""
+        return self._all_pages("&started:missing=true", "without a date")
+
+    def _all_pages(self, where: str, named: str) -> Iterator[list[Resource]]:
+        try:
+            yield from self._pages(where, named, _ALL_PAGES)
+        except PagingError as error:
+            self._report_unknown(named, error)
+
+    def _pages(self, where: str, named: str, most: int) -> Iterator[list[Resource]]:
+        """Raises PagingError if there are more than `most` pages, or one cannot be got."""
+        if not (sign := self._sign()):
+            return
+        try:
+            for page in self._fhir.pages("ImagingStudy", f"{sign}{where}&{_ELEMENTS}", most):
+                yield [one for one in page if self._is_ours(one)]
+        except FhirRefusedError as error:
+            self._report_unknown(named, error)
+
+    def _report_unknown(self, named: str, error: EntryError) -> None:
+        self._report(f"studies {named} that are in FHIR, and not in DICOM, cannot be told: {error}")
 
     def _sign(self) -> str:
         """The search to use, determined once; empty if neither search finds a study."""
@@ -94,3 +95,13 @@ class MadeByUs:
             return is_ours(readable(study), self._options.service_url)
         except EntryError:
             return False
+
+
+def _started(first: date, last: date) -> str:
+    """The condition of a search for what started on these days; empty for all days.
+
+    The days beside the window are searched too, since a time with an offset may be of another day in UTC.
+    """
+    start = f"&started=ge{(first - _DAY).isoformat()}" if first > date.min else ""
+    end = f"&started=le{(last + _DAY).isoformat()}" if last.year < date.max.year else ""
+    return start + end

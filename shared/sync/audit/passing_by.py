@@ -23,10 +23,11 @@ _PHASES = (Phase.DATED, Phase.UNDATED, Phase.FHIR_UNDATED)
 
 def read_chunk(
     ports: Ports, audit: AuditPorts, options: MappingOptions, round_: Round, failing_since: datetime | None
-) -> Chunk:
+) -> Chunk | None:
     """The chunk at the round's place, or the first part of it that can be read, or one that says what cannot.
 
-    `failing_since`: since when the place cannot be read. Raises what `ChunkReader.read` does.
+    None if it takes another step to read. `failing_since`: since when the place cannot be read. Raises what
+    `ChunkReader.read` does.
     """
     is_stuck = failing_since is not None and ports.now() - failing_since >= PASSED_BY_AFTER
     place = round_.place

@@ -26,14 +26,13 @@ from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.audit.confirm import Finding, Verdict, confirm, is_absent, is_listed
 from shared.sync.audit.deletes import allowed_deletes, ripe_deletes
 from shared.sync.audit.heal import THERE_AGAIN, heal
+from shared.sync.audit.parts import STEP_SECONDS
 from shared.sync.audit.passing_by import read_chunk
 from shared.sync.audit.rows import LISTED, row_of
 from shared.sync.batch import BatchOptions
 from shared.sync.bulkhead import Bulkhead, log_unforeseen
 from shared.sync.ports import Ports
 
-STEP_SECONDS = 3
-"""How long a step goes on, plus the study at work at its end: new entries of the feed wait for it."""
 MOST_ROWS = 10_000
 """Differences of one round that get a row; more are only counted and healed."""
 KEPT_DAYS = 90
@@ -69,6 +68,8 @@ class RoundWork:
 
     def _compare(self, now: datetime, failing_since: datetime | None) -> None:
         chunk = self._chunk(failing_since)
+        if chunk is None:
+            return
         done = self._round.place.after
         rest = [one for one in chunk.suspects if one[0] > done]
         until = now + timedelta(seconds=STEP_SECONDS)
@@ -87,8 +88,11 @@ class RoundWork:
         else:
             self._round = replace(self._round, place=replace(chunk.place, after=done))
 
-    def _chunk(self, failing_since: datetime | None) -> Chunk:
-        """The chunk at the round's place; read again by a host that does not remember it."""
+    def _chunk(self, failing_since: datetime | None) -> Chunk | None:
+        """The chunk at the round's place; None if it takes another step to read.
+
+        It is read again by a host that does not remember it.
+        """
         memory, place = self._audit.memory, self._round.place
         known = memory.chunk
         if known is None or (known.round_id, known.place) != (self._round.id, replace(place, after="")):

@@ -12,7 +12,7 @@ from shared.model.audit import AuditMode, Dates, Kind, OneStudy, Phase, RoundSta
 from shared.model.change_feed import Action, State
 from shared.model.failures import ErrorTable, FailedEntry
 from shared.model.watermark import Hole
-from shared.sync.audit import audit, confirm
+from shared.sync.audit import audit, chunk, confirm
 from shared.sync.audit.audit import run_audit
 from tests.fakes import FakeLease
 from tests.unit.sync.audited import OPTIONS, URL, World, many, of
@@ -354,6 +354,119 @@ def test_a_day_whose_rows_move_while_it_is_read_is_read_again(monkeypatch):
     world.audit()
     assert read
     assert world.rounds.current().counts.compared == 9
+
+
+DAY = date(2024, 5, 6)
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """60 studies of one day, in pages of five; each request takes a second, and is worth two. `asked`: the offsets."""
+    monkeypatch.setattr(chunk, "AT_ONCE", 5)
+    pace = replace(OPTIONS.audit, requests_per_hour=1_800)
+    world = World(*[of(number) for number in range(1, 61)], page=5, options=replace(OPTIONS, audit=pace))
+    world.fhir.page_size = 5
+    world.loses("1.2.59")
+    world.deletes("1.2.60")
+    world.asked = []
+    listed, searched, paged = world.list.page, world.fhir.search_many, world.fhir.pages
+
+    def page(partition, offset, dates=None):
+        world.asked.append(offset)
+        world.later(seconds=1)
+        return listed(partition, offset, dates)
+
+    def search_many(searches):
+        world.later(seconds=1)
+        return searched(searches)
+
+    def pages(*asked):
+        for one in paged(*asked):
+            world.later(seconds=1)
+            world.fhir.calls += 1
+            yield one
+
+    monkeypatch.setattr(world.list, "page", page)
+    monkeypatch.setattr(world.fhir, "search_many", search_many)
+    monkeypatch.setattr(world.fhir, "pages", pages)
+    return world
+
+
+def steps(world, most=1000):
+    """One after the other, as often as ticks come; gives how many seconds each took."""
+    for _ in range(most):
+        began = world.clock.at
+        run_audit(world.ports, world.options, began + timedelta(seconds=10))
+        yield (world.clock.at - began).total_seconds()
+        if not world.rounds.current().is_under_way:
+            return
+        world.later(seconds=5)
+    raise AssertionError(world.rounds.current())
+
+
+def test_a_day_of_many_pages_keeps_the_feed_waiting_no_longer_than_a_step(slow):
+    """It is read in parts, each page once, and at the pace that is set."""
+    slow.ask(scope=Dates(DAY, DAY))
+    began = slow.clock.at
+    assert max(steps(slow)) <= 7, "as long as a step, and what finds out that the day has many pages"
+    done = slow.rounds.current()
+    assert (done.state, done.counts.compared) == (RoundState.DONE, 60)
+    assert slow.open() == {"1.2.59": Kind.MISSING, "1.2.60": Kind.GONE}
+    assert slow.asked == [0, *range(0, 60, 5)]
+    assert (slow.clock.at - began).total_seconds() >= 2 * done.counts.requests - 20
+
+
+def test_a_day_of_many_pages_goes_on_where_a_fault_met_it(slow, monkeypatch):
+    """Of hundreds of requests one may always fail: if all were made again, the day would never be read to its end."""
+    listed, searched = slow.list.page, slow.fhir.search_many
+    faults = {1: OutageError("DICOM service", "503"), 4: FeedError("no JSON"), 9: TransientError("cut off")}
+
+    def page(partition, offset, dates=None):
+        if len(slow.asked) in faults:
+            raise faults.pop(len(slow.asked))
+        return listed(partition, offset, dates)
+
+    def search_many(searches):
+        if len(slow.asked) > 12 and not faults:
+            faults[0] = None
+            raise TransientError("late")
+        return searched(searches)
+
+    monkeypatch.setattr(slow.list, "page", page)
+    monkeypatch.setattr(slow.fhir, "search_many", search_many)
+    slow.ask(scope=Dates(DAY, DAY))
+    list(steps(slow))
+    assert faults == {0: None}
+    assert slow.asked == [0, *range(0, 60, 5)]
+    assert slow.open() == {"1.2.59": Kind.MISSING, "1.2.60": Kind.GONE}
+
+
+def test_a_host_that_takes_over_reads_a_day_of_many_pages_anew(slow):
+    """Nothing of it is stored before it is compared, and nothing is counted twice."""
+    slow.ask(scope=Dates(DAY, DAY))
+    for number, _ in enumerate(steps(slow)):
+        if number in (3, 10):
+            slow.host()
+    assert slow.asked.count(0) > 2
+    assert (slow.rounds.current().state, slow.rounds.current().counts.compared) == (RoundState.DONE, 60)
+
+
+def test_a_day_of_many_pages_that_cannot_be_read_is_passed_by(slow, monkeypatch):
+    """Though all pages before the one that cannot be read were read."""
+    listed = slow.list.page
+
+    def page(partition, offset, dates=None):
+        if offset == 30 and dates and dates[0] == DAY:
+            raise FeedError("no JSON")
+        return listed(partition, offset, dates)
+
+    monkeypatch.setattr(slow.list, "page", page)
+    slow.ask()
+    list(steps(slow))
+    done = slow.rounds.current()
+    assert (done.state, done.passed_by, done.unknown[0]) == (
+        RoundState.DONE, 1, f"studies of {DAY} are not compared: no JSON",
+    )  # fmt: skip
 
 
 def test_a_round_of_some_days_and_one_of_a_study():
