@@ -1,7 +1,7 @@
 """The DICOM service's list of its studies: QIDO-RS by StudyDate, page by page, in each data partition (PS3.18 10.6)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 from urllib.parse import quote
@@ -9,7 +9,8 @@ from urllib.parse import quote
 import requests
 
 from shared.clients.dicom.dicom_json import PAGE, DicomJsonService, is_followed, uid_of, value_of
-from shared.clients.http import HttpService
+from shared.clients.http import HttpService, Params
+from shared.clients.http_answer import Answer
 from shared.clients.json_body import json_of
 from shared.errors import FeedError
 from shared.model.change_feed import DEFAULT_PARTITION, PARTITION_NAME
@@ -64,8 +65,7 @@ class StudyList:
             params["StudyDate"] = "-".join(_as_da(one) for one in dates)
         if offset:
             params["offset"] = str(offset)
-        answer = self._dicom_json.fetch(partition, "studies", params)
-        found = self._dicom_json.items_of(answer, "studies")
+        answer, found = self._search(partition, params)
         return [_listed(one) for one in found], is_followed(answer, len(found))
 
     def is_absent(self, study_instance_uid: str, partition: str) -> bool:
@@ -79,8 +79,19 @@ class StudyList:
 
     def is_listed(self, study_instance_uid: str, partition: str) -> bool:
         """Whether a search finds the study. Raises FeedError, OutageError."""
-        found = self._dicom_json.items(partition, "studies", {"StudyInstanceUID": study_instance_uid, "limit": "1"})
+        _, found = self._search(partition, {"StudyInstanceUID": study_instance_uid, "limit": "1"})
         return any(uid_of(one, _STUDY_UID, "studies") == study_instance_uid for one in found)
+
+    def _search(self, partition: str, params: Params) -> tuple[Answer, Sequence[Mapping[str, Any]]]:
+        """The answer, and the studies in it. Raises FeedError for 404, too: a search that finds nothing is no 404.
+
+        It is answered 204 or with an empty list (PS3.18 8.3.4). A 404 comes from what stands before the service, or
+        from a service without the data partition; together with that to the metadata it would make a study absent.
+        """
+        answer = self._dicom_json.fetch(partition, "studies", params)
+        if answer.status_code == requests.codes.not_found:
+            raise FeedError(f"{self._dicom_json.url('studies')}: status 404 to a search in the partition {partition}")
+        return answer, self._dicom_json.items_of(answer, "studies")
 
 
 def _as_da(day: date) -> str:

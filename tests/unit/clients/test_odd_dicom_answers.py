@@ -74,7 +74,7 @@ class Service:
 
     @contextlib.contextmanager
     def stream(self, path, *, params=None, headers=None):
-        yield Stream(200, {}, iter([self._content]))
+        yield Stream(self._status, {}, iter([self._content]))
 
 
 def read_feed(body, *, pass_torn):
@@ -197,6 +197,23 @@ def test_any_other_answer_says_nothing_of_the_data_partitions(status, body):
     """If it were taken for a service that has only the default one, the studies of all others would not be compared."""
     with pytest.raises(FeedError, match="/v2/partitions: "):
         StudyList(Service(body, status), "v2").partitions()
+
+
+@pytest.mark.parametrize("partition", [DEFAULT_PARTITION, "north"])
+def test_404_to_a_search_of_studies_says_nothing_of_them(partition):
+    """That none is found is 204, or an empty list; 404 comes from a gateway, or is for a data partition that is not there.
+
+    With the same answer to a study's metadata it would be deleted, though the archive has it.
+    """
+    told = StudyList(Service([], 404), "v2")
+    for ask in (lambda: told.page(partition, 0), lambda: told.is_listed("1.2.3", partition)):
+        with pytest.raises(FeedError, match="status 404"):
+            ask()
+    assert told.is_absent("1.2.3", partition)
+    for service in (Service([], 204), Service([])):
+        told = StudyList(service, "v2")
+        assert told.page(partition, 0) == ([], False)
+        assert not told.is_listed("1.2.3", partition)
 
 
 @pytest.mark.parametrize("count", ["²", "1.5", "-1", None, [2], {"a": 2}, 2**70])
