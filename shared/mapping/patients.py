@@ -12,6 +12,7 @@ from shared.mapping.text import each_once
 from shared.model.fhir import Resource
 
 _IDENTIFIER = Scope.of("Patient", element="identifier")
+_PATIENT = Scope.of("Patient")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,12 @@ def statements_of(patient: Fragment) -> dict[str, Any]:
     """What follows DICOM, by name of the statement: `gender`, and `name ` with each script. Each has a newest entry."""
     others = {element: value for element, value in patient.set.items() if element != "name"}
     return others | {f"name {script_of(name) or ''}": name for name in patient.set.get("name", ())}
+
+
+def stated_by(metadata: Mapping[str, Any], options: MappingOptions) -> tuple[PatientIdentity, Collection[str]] | None:
+    """The patient of an instance, and the names of the statements about it; None if it names no patient to use."""
+    patient = map_scope(_PATIENT, metadata, options)
+    return None if patient.broken else (PatientIdentity.of(patient), statements_of(patient).keys())
 
 
 def script_of(name: Resource) -> str | None:

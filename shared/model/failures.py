@@ -35,6 +35,8 @@ class ErrorTable(StrEnum):
 
 NOT_TAKEN = frozenset({ErrorTable.FHIR, ErrorTable.TRANSIENT_FAILURE})
 """The tables of entries that the FHIR server did not take."""
+FINAL = frozenset({ErrorTable.DICOM, *NOT_TAKEN})
+"""The tables of entries that are not synced for good."""
 OF_STUDY = frozenset(
     {"DoubledPatient", "OrderOfAnotherPatient", "SeveralOrders", "SeveralPatients", "StudyTooLargeError"}
 )
@@ -72,7 +74,7 @@ class FailedEntry(OfInstance):
     @property
     def is_final(self) -> bool:
         """Whether the entry is not synced for good; else only a tag was left out, or it is tried again."""
-        return self.table not in (ErrorTable.INVALID_TAG, ErrorTable.TRANSIENT_RETRY)
+        return self.table in FINAL
 
     @property
     def is_of_study(self) -> bool:

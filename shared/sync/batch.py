@@ -13,11 +13,12 @@ from shared.mapping.mapping_options import MappingOptions
 from shared.model.audit import AuditOptions
 from shared.model.counts import Counts
 from shared.model.failures import ErrorTable
+from shared.model.options import PatientUpdatePolicy
 from shared.model.outcome import BatchResult, Outcome
 from shared.model.watermark import StoredWatermark
 from shared.sync.ports import Ports
 from shared.sync.queue.progress import Limits, Progress, Work
-from shared.sync.read.plan import Plan, make_plan
+from shared.sync.read.plan import Plan, carried_entries, make_plan
 from shared.sync.read.read_ahead import Pages, ReadAhead
 from shared.sync.record.marks import SliceEnd, slice_end
 from shared.sync.record.rows import ErrorRows
@@ -102,7 +103,9 @@ def run_slice(
     stored = _by_sequence(ports, ports.watermarks.read())
     at = ports.settling.resumed(stored)
     began = ports.now()
-    plan = make_plan(ports, at, options.size, began + max(timedelta(), deadline - began) * READING, pages)
+    read_until = began + max(timedelta(), deadline - began) * READING
+    _recall_order(ports, options.mapping, at, read_until)
+    plan = make_plan(ports, at, options.size, read_until, pages)
     rows = ErrorRows(ports, stored, reaches=max((stored.furthest, *(entry.sequence for entry in plan.read.entries))))
     work = _worked(ports, options, plan, rows, deadline)
     plan, progress = work.plan, work.progress
@@ -130,6 +133,18 @@ def _by_sequence(ports: Ports, stored: StoredWatermark) -> StoredWatermark:
     read_through = ports.feed.by_sequence(stored.read_through)
     watermark = min(ports.feed.by_sequence(stored.watermark), read_through, key=lambda mark: mark.sequence)
     return replace(stored, watermark=watermark, read_through=read_through, is_by_time=False)
+
+
+def _recall_order(ports: Ports, mapping: MappingOptions, at: StoredWatermark, read_until: datetime) -> None:
+    """Lets a host that has not read the feed up to `at` itself know the feed's order, if that has a bearing."""
+    overwrites = mapping.patient_update_policy is PatientUpdatePolicy.OVERWRITE
+    if not overwrites or ports.feed_order.continues(at.read_through):
+        return
+    carried = carried_entries(ports, at)
+    if carried or at.holes:
+        from shared.sync.read.earlier_statements import recall_order  # noqa: PLC0415 mostly nothing waits at a start
+
+        recall_order(ports, mapping, at, {one.sequence for one in carried}, read_until)
 
 
 def _worked(ports: Ports, options: BatchOptions, plan: Plan, rows: ErrorRows, deadline: datetime) -> Work:

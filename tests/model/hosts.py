@@ -242,7 +242,8 @@ class _Seen:
 
     def entries(self, sequences):
         found = self._feed.entries(sequences)
-        self._note(found)
+        if self.is_replayed or not isinstance(sequences, range):  # else it is read again for its order alone
+            self._note(found)
         return found
 
     def filled(self, holes):
@@ -273,7 +274,10 @@ class _Seen:
 
 
 class Host:
-    """Processes of the app, one after another; tables and servers outlive them."""
+    """Processes of the app, one after another; tables and servers outlive them.
+
+    `is_new`: the one that works now has not ended a tick where the watermark stands.
+    """
 
     def __init__(self, archive, fhir, setup, options, note):
         self.archive, self.fhir, self.clock = archive, fhir, archive.clock
@@ -285,7 +289,7 @@ class Host:
 
     def restart(self):
         """Another process: what the last one remembered is forgotten."""
-        self.faults.is_dead = False
+        self.faults.is_dead, self.is_new = False, True
         baton = Baton(self.setup.order)
         turn = baton.turn if self.setup.lanes > 1 else lambda: None
         service = self.archive.mount(HttpService("DICOM service", URL))
@@ -322,6 +326,11 @@ class Host:
         except Crash:
             self.restart()
             return None
+
+    def rewind(self):
+        """The watermark is set to the feed's beginning."""
+        self.watermarks.rewind()
+        self.is_new = True
 
     @property
     def is_done(self):

@@ -11,11 +11,16 @@ from tests.model.oracle import PATIENT_TAGS, ViolatedError, identities, text
 
 @dataclass
 class Word:
-    """What an entry said of its patient; `certain`: of an instance that was there, in a tick that synced it."""
+    """What an entry said of its patient; `certain`: of an instance that was there, in a tick that synced it.
+
+    `is_forgotten`: the instance was gone when a host began, which knows of the word from FHIR alone.
+    """
 
     order: tuple[int, int]
     said: dict
     certain: bool
+    key: tuple[str, str, str, str]
+    is_forgotten: bool = False
 
 
 class PatientWords:
@@ -37,16 +42,26 @@ class PatientWords:
         """`held`: the archive's instances, `failed`: those with an open row. Of what only a replay reads nothing is
         certain: it fills.
 
-        Entries under UIDs that an update has taken away still say `current`.
+        Entries under UIDs that an update has taken away still say `current`. A word that is forgotten need not stand
+        against one that is taken from then on.
         """
         for view, entry, is_replayed in self._read:
             if entry.metadata.get("00080060", {}).get("Value") == ["ct"]:
                 continue
             key = entry.partition, *_uids(entry)
             certain = is_done and not is_replayed and key in held and key not in failed
-            word = Word((entry.sequence, view), said_of(entry.metadata), certain)
-            self._words.setdefault(self.identity(entry.metadata), []).append(word)
+            word = Word((entry.sequence, view), said_of(entry.metadata), certain, key)
+            others = self._words.setdefault(self.identity(entry.metadata), [])
+            for one in others:
+                one.certain &= not (one.is_forgotten and certain and one.order > word.order)
+            others.append(word)
         self._read = []
+
+    def host_begins(self, held):
+        """It has read nothing of the feed yet, and the feed does not tell what instances said that are gone."""
+        for words in self._words.values():
+            for one in words:
+                one.is_forgotten |= one.key not in held
 
     def identity(self, metadata):
         patient, issuer = (_value(metadata, tag) for tag in ("00100020", "00100021"))

@@ -89,10 +89,13 @@ class World:
 
     def tick(self, size=1000):
         """Its record, None where the host was killed in it."""
+        held = {(place.partition, *place.uids) for place in self.archive.held}
+        if self.host.is_new:
+            self.words.host_begins(held)
         record = self.host.tick(size)
         result = record.result if record else None
         is_done = result is not None and record.error is None and record.outcome in (Outcome.SYNCED, Outcome.IDLE)
-        held = {(place.partition, *place.uids) for place in self.archive.held}
+        self.host.is_new &= not is_done
         self.words.tick_ended(is_done, held, {_instance(row) for row in self._open(*FAILED)})
         if record is None or record.outcome is not Outcome.IDLE:
             self.log.append(f"tick of {size}: {_told(record)}")
@@ -241,7 +244,7 @@ class World:
     def _run_again(self, kind):
         latest = max([row[0] for row in self.archive.changes()], default=0)
         if kind == "rewind":
-            self.host.watermarks.rewind()
+            self.host.rewind()
         elif not latest:
             return
         elif kind == "sequences":

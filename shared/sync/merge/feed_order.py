@@ -1,6 +1,7 @@
 """The feed's order of what entries state about patients: a newer statement overwrites, an older one may only fill."""
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.model.watermark import Watermark
@@ -12,16 +13,25 @@ MAX_CARRIED = 20_000
 """Carried entries whose position in the feed is kept: some 10 MB. One that is dropped only fills when it is retried."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """The statements that an entry makes about its patient, by name; none if the entry is not synced."""
+
+    sequence: int
+    patient: "PatientIdentity | None" = None
+    statements: Collection[str] = ()
+
+
 class FeedOrder:
     """From which position in the feed FHIR has each statement about a patient: the gender, or the name in one script.
 
     Workers share it; no two of them work on the same patient at once.
 
-    A position counts the entries that this host has read, in the feed's order. Sequence numbers do not serve, as API v2
-    orders the feed by time. A carried entry keeps its position, and what is written about its patient from then on is
-    kept too. An entry without a position (carried before a restart, carried while another host worked, or not read
-    from the feed) is never taken for the newest. Holes, and entries of studies that settle, have a position as well:
-    until they are synced or given up, what is written from any entry behind them is kept.
+    A position counts the entries that this host has read, in the feed's order. A carried entry keeps its position, and
+    what is written about its patient from then on is kept too. Holes, and entries of studies that settle, have a
+    position as well: until they are synced or given up, what is written from any entry behind them is kept. If this
+    host was started since, or another host worked meanwhile, `recall` gives all of this back, as the feed tells it now.
+    An entry without a position (not read from the feed, or too far back to be recalled) is never taken for the newest.
     """
 
     def __init__(self) -> None:
@@ -31,6 +41,27 @@ class FeedOrder:
         self._kept_since: dict[PatientIdentity, int] = {}
         self._begun = self._last = 0
         self._through = Watermark()
+
+    def continues(self, after: Watermark) -> bool:
+        """Whether the feed was last read up to `after`; else another host has worked, or the watermark was set."""
+        return after == self._through
+
+    def recall(self, through: Watermark, earlier: Iterable[Stated], carried: Collection[int]) -> None:
+        """What is known is as if this host had read `earlier`, in the feed's order and up to `through`.
+
+        It has no gap but holes, which are in it without statements, and so are the `carried` entries (by sequence).
+        """
+        self._positions, self._written, self._carried, self._kept_since = {}, {}, {}, {}
+        self._begun = self._last + 1
+        waiting: list[tuple[int, PatientIdentity | None]] = []
+        for one in earlier:
+            self._last += 1
+            self._positions[one.sequence] = self._last
+            if one.sequence in carried:
+                waiting.append((one.sequence, one.patient))
+            if one.patient:
+                self._written |= dict.fromkeys(((one.patient, name) for name in one.statements), self._last)
+        self.end(through, waiting)
 
     def begin(
         self,
@@ -42,10 +73,10 @@ class FeedOrder:
         """Begins a batch, with the sequence numbers of what was read in the feed after `after`, new holes included.
 
         `carried`: the entries of earlier batches that are still carried. `awaited`: the holes that earlier batches met,
-        also those that were filled since, and the entries of studies that settle. If the feed was not last read up to
-        `after`, another host has worked or somebody has set the watermark, and earlier positions are forgotten.
+        also those that were filled since, and the entries of studies that settle. Earlier positions are forgotten
+        unless this `continues` what was read.
         """
-        is_continued = after == self._through
+        is_continued = self.continues(after)
         before = self._carried if is_continued else {}
         kept = {one: self._positions[one] for one in awaited if is_continued and one in self._positions}
         self._carried = {sequence: before[sequence] for sequence in carried if sequence in before}

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from shared.errors import FhirRefusedError, OutageError, TransientError
 from shared.mapping.mapping_options import MappingOptions
-from shared.model.change_feed import DEFAULT_PARTITION, Action
+from shared.model.change_feed import DEFAULT_PARTITION, Action, State
 from shared.model.failures import ErrorTable
 from shared.model.options import PatientUpdatePolicy
 from shared.model.replay import ReplayRequest, SequenceRange, StoredErrors, StudyRebuild
 from shared.sync.batch import BatchOptions, run_batch
 from shared.sync.merge.feed_order import FeedOrder
 from shared.sync.queue.concurrency import ConcurrencyLimit
+from shared.sync.read import earlier_statements
 from shared.sync.replay.replay import run_replays
 from tests.fakes import FakeArchive, FakeClock, FakeErrors, FakeFeed, FakeFhir, entry, ports
 
@@ -49,6 +50,10 @@ def gender(fakes):
     return patient.get("gender")
 
 
+def gender_of(fakes, patient):
+    return patients(fakes.fhir)[patient].get("gender")
+
+
 def versions(fakes):
     return [one["meta"]["versionId"] for one in fakes.fhir.resources]
 
@@ -56,7 +61,7 @@ def versions(fakes):
 def world(*entries, page=100, **others):
     clock = FakeClock()
     fakes = {"errors": FakeErrors(clock.now), "now": clock.now, "sleep": clock.sleep}
-    return ports(feed=FakeFeed(list(entries), page=page), **fakes | others)
+    return ports(**{"feed": FakeFeed(list(entries), page=page)} | fakes | others)
 
 
 def sync(fakes, size=100, mapping=MAPPING):
@@ -279,22 +284,136 @@ def test_a_carried_entry_does_not_overrule_what_came_since(later):
     assert patient["birthDate"] == "1970-01-01"  # filled
 
 
-@pytest.mark.parametrize("is_other_host", [False, True])
-def test_a_carried_entry_of_before_a_restart_only_fills(is_other_host):
-    """What came since then is not known any more; nor where another host has gone on meanwhile."""
-    fakes = world(said(1, "A", "M"))
+class Sick(FakeFhir):
+    """Fails or refuses each transaction that speaks of a study that is in `faults`."""
+
+    def __init__(self):
+        super().__init__()
+        self.of = {}
+
+    def transact(self, bundle):
+        for study, fault in self.of.items():
+            if f"urn:oid:{uid(study)}'" in repr(bundle):
+                raise fault
+        return super().transact(bundle)
+
+
+BUSY, REFUSED = TransientError("status 503"), FhirRefusedError("status 422")
+CAME = [
+    # what came while an entry of F was carried; what the Patient says in the end
+    ([], "female"),
+    ([said(3, "C", "O")], "other"),
+    ([said(3, "C", "O"), said(4, "A", "M")], "male"),
+    ([said(3, "C", name=OLD)], "female"),  # speaks of the name alone
+    ([said(3, "C", "O", patient="P-2")], "female"),
+    ([said(3, "C", "X")], "female"),  # an invalid tag
+    ([said(3, "C", "O", t00080060=None)], "female"),  # cannot be mapped
+    ([said(3, "C", "M"), said(4, "B", "O")], "other"),  # is carried too
+]
+HOSTS = ["one", "restarted", "another", "there and back"]
+
+
+def carried_over(came, hosts, then=()):
+    """What the Patient says after an entry was carried while others came, and which `hosts` worked.
+
+    What study D says is refused: at once, or in the end if `then` that is what becomes of it.
+    """
+    fakes = world(said(1, "A", "M"), fhir=Sick())
     sync(fakes)
+    fakes.fhir.of = {"B": BUSY, "D": BUSY if then else REFUSED}
     fakes.feed.held += [said(2, "B", "F", born="19700101")]
-    fakes.fhir.faults = [TransientError("status 503")] * 4
     sync(fakes)
-    fakes.feed.held += [said(3, "C", "O")]
-    restarted = replace(fakes, feed_order=FeedOrder())
-    sync(restarted)
-    for _ in range(2):
-        sync(fakes if is_other_host else restarted)
+    other = replace(fakes, feed_order=FeedOrder())
+    fakes.feed.held += came
+    sync(other if hosts in ("another", "there and back") else fakes)
+    assert 2 in fakes.errors.retries
+    fakes.fhir.of = dict(then)
+    fakes.sleep(60)  # it is due
+    sync({"restarted": replace(fakes, feed_order=FeedOrder()), "another": other}.get(hosts, fakes))
     assert not fakes.errors.retries
-    (patient,) = patients(fakes.fhir).values()
-    assert (patient["gender"], patient["birthDate"]) == ("other", "1970-01-01")
+    patient = patients(fakes.fhir)["P-1"]
+    assert patient["birthDate"] == "1970-01-01"
+    return patient["gender"]
+
+
+@pytest.mark.parametrize("hosts", HOSTS)
+@pytest.mark.parametrize(("came", "expected"), CAME)
+def test_a_carried_entrys_word_does_not_depend_on_the_host(came, expected, hosts):
+    """A host that was started since, or that finds another to have worked, knows from the feed what came since."""
+    assert carried_over(came, hosts) == expected
+
+
+@pytest.mark.parametrize("hosts", HOSTS)
+@pytest.mark.parametrize("then", [{}, {"D": REFUSED}])
+def test_nor_does_it_if_a_later_word_is_refused(then, hosts):
+    """At once, or after it was carried too."""
+    assert carried_over([said(3, "D", "O")], hosts, then) == "female"
+
+
+def test_a_word_of_what_was_deleted_does_not_stand_against_a_carried_entry():
+    """Once a host was started: the archive says it no more, and neither does the feed."""
+    fakes = world(said(1, "A", "M"), fhir=Sick())
+    fakes.fhir.of = {"B": TransientError("status 503")}
+    fakes.feed.held += [said(2, "B", "F"), gone := said(3, "C", "O")]
+    sync(fakes)
+    deleted = said(4, "C", instance=gone.sop_instance_uid, action=Action.DELETE)
+    fakes.feed.held[2:] = [replace(one, state=State.DELETED, metadata=None) for one in (gone, deleted)]
+    sync(fakes)
+    fakes.fhir.of = {}
+    fakes.sleep(60)  # it is due
+    sync(replace(fakes, feed_order=FeedOrder()))
+    assert (gender(fakes), fakes.errors.retries) == ("female", {})
+
+
+@pytest.mark.parametrize(("late", "behind", "expected"), [("F", "O", "other"), ("F", None, "female")])
+def test_what_fills_a_hole_has_its_place_after_a_restart(late, behind, expected):
+    fakes = world(said(1, "A", "M"), said(3, "C", behind))
+    fakes.feed.young = [2]
+    sync(fakes)
+    fakes.feed.held.insert(1, said(2, "B", late))
+    sync(replace(fakes, feed_order=FeedOrder()))
+    assert gender(fakes) == expected
+
+
+class Slow(FakeFeed):
+    """Notes which ranges of sequences were asked for; each takes so many seconds."""
+
+    asked, seconds, sleep = (), 0, None
+
+    def entries(self, sequences):
+        if isinstance(sequences, range):
+            self.asked = [*self.asked, sequences]
+            self.sleep(self.seconds)
+        return super().entries(sequences)
+
+
+BOUNDS = [
+    # the most sequences, seconds for each request; which were read again, what the Patient says in the end
+    (10, 0, [range(3, 5), range(2, 3)], "female"),
+    (3, 0, [range(3, 5), range(2, 3)], "female"),
+    (2, 0, [range(3, 5)], "male"),
+    (10, 1000, [range(3, 5)], "male"),
+]
+
+
+@pytest.mark.parametrize(("most", "seconds", "asked", "expected"), BOUNDS)
+def test_what_is_read_again_is_bounded(most, seconds, asked, expected, monkeypatch):
+    """In number and in time. A carried entry before it only fills; and nothing is read again if nothing is carried."""
+    monkeypatch.setattr(earlier_statements, "MOST_SEQUENCES", most)
+    monkeypatch.setattr(earlier_statements, "AT_ONCE", 2)
+    fakes = world(fhir=Sick(), feed=(feed := Slow([said(1, "A", "M")])))
+    feed.seconds, feed.sleep = seconds, fakes.sleep
+    sync(fakes)
+    fakes.fhir.of = {"B": TransientError("status 503")}
+    feed.held += [said(2, "B", "F"), said(3, "C", patient="P-2"), said(4, "D", patient="P-2")]
+    sync(fakes)
+    assert feed.asked == ()
+    fakes = replace(fakes, feed_order=FeedOrder())
+    sync(fakes)
+    fakes.fhir.of = {}
+    fakes.sleep(60)  # it is due
+    sync(fakes)
+    assert (feed.asked, gender_of(fakes, "P-1"), fakes.errors.retries) == (asked, expected, {})
 
 
 RANGES = [(1, 1), (1, 2), (2, 2), (1, 3), (3, 3)]
