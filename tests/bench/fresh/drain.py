@@ -103,15 +103,20 @@ def _one_instance(
         host.ask("count")
         ticks = host.ask("drain", SECONDS)["ticks"]
         requests = host.ask("counted").get(str(parts.table_port), 0)
-        waited = host.ask("waited", parts.table_port)
+        waited, spent = host.ask("waited", parts.table_port), host.ask("spent")
     assert sum(tick["entries"] for tick in ticks) == work.entries, ticks
     drained = _drained(work, ticks)
-    note = f"{_told(work, ticks)}; of {drained:.1f} s {waited:.1f} s were waiting for tables"
+    note = f"{_told(work, ticks)}; of {drained:.1f} s {waited:.1f} s were waiting for tables; {told_spent(spent)}"
     return Measured({"entries": work.entries / drained, "table requests": requests}, note=note)
 
 
 def _told(work: Work, ticks: Sequence[Json]) -> str:
     return f"{work.entries:,} entries, {len(ticks)} tick{'' if len(ticks) == 1 else 's'}"
+
+
+def told_spent(spent: Json) -> str:
+    """What the app's process spent, for a note."""
+    return f"the app took {spent['cpu']:.1f} s of CPU, {spent['transactions']:.1f} s of it in the SDK's transactions of rows"
 
 
 def _drained(work: Work, ticks: Sequence[Json]) -> float:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from azure.data.tables import TableClient
 
 from local.functions_host.timer import Schedule
 from shared import bootstrap
@@ -70,12 +71,31 @@ class Requests:
         HTTPConnection.putrequest, HTTPConnection.getresponse = counted, timed
 
 
+class Transactions:
+    """The CPU seconds that the tables' SDK takes to build transactions of rows, to send them, and to read the answers."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        submit = TableClient.submit_transaction
+
+        def timed(client: TableClient, *rest: Any, **more: Any) -> Any:
+            began = time.thread_time()
+            try:
+                return submit(client, *rest, **more)
+            finally:
+                self.seconds += time.thread_time() - began
+
+        TableClient.submit_transaction = timed  # type: ignore[method-assign]
+
+
 class Host:
     """`told`: settings; schedule, None: the tree's default."""
 
     def __init__(self, told: Json) -> None:
         self._told = told
         self._requests = Requests()
+        self._transactions = Transactions()
+        self._cpu = 0.0
         self._app: Any = None
         self._clock = 0.0
         self._ticks: list[Json] = []
@@ -169,6 +189,8 @@ class Host:
         self._requests.sent.clear()
         self._requests.seconds.clear()
         self._requests.gets.clear()
+        self._transactions.seconds = 0.0
+        self._cpu = time.process_time()
         return {}
 
     def counted(self) -> Json:
@@ -178,6 +200,10 @@ class Host:
     def waited(self, port: int) -> float:
         """Seconds from each request to this port until its answer began, since `count`; of all threads together."""
         return self._requests.seconds[port]
+
+    def spent(self) -> Json:
+        """CPU seconds of this process since `count`, and those of them that went into transactions of rows."""
+        return {"cpu": time.process_time() - self._cpu, "transactions": self._transactions.seconds}
 
     def get_again(self, port: int) -> Json:
         """What was read from this port since `count`, once more with nothing around it."""

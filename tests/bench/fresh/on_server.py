@@ -9,12 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import astuple, dataclass, replace
 
 import requests
 
 from tests.bench.fresh.host import LANES
-from tests.bench.fresh.parts import Host, Parts
+from tests.bench.fresh.parts import Host, Parts, meter
 from tests.bench.fresh.row import Measured
 from tests.bench.fresh.tree import Tree
 from tests.bench.hapi_worker import renumbered
@@ -28,25 +28,49 @@ WAS, NOW = 11, 61
 FHIR_JSON = "application/fhir+json"
 
 
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """`app`: what its ticks took; `own_cpu` of its process, `server_cpu` of the FHIR server meanwhile.
+
+    `pages`: reading and parsing the feed, and nothing else. `sent`: the app's transactions sent again, and nothing else;
+    `sent_cpu`: of the FHIR server meanwhile.
+    """
+
+    app: float
+    own_cpu: float
+    server_cpu: float
+    pages: float
+    sent: float
+    sent_cpu: float
+
+    @property
+    def longer(self) -> float:
+        """What the app cannot do without, and what it is held to."""
+        return max(self.pages, self.sent)
+
+    @property
+    def note(self) -> str:
+        """What the app's time is spent on; neither CPU time can be less, whatever is done at once."""
+        return (
+            f"{self.app:.2f} s, in which the app took {self.own_cpu:.2f} s of CPU and the FHIR server {self.server_cpu:.2f} s; "
+            f"reading alone {self.pages:.2f} s; transactions alone {self.sent:.2f} s, {self.sent_cpu:.2f} s of the server's CPU"
+        )
+
+
 def ct(parts: Parts, tree: Tree, is_baseline: bool, is_quick: bool) -> Measured:
     """CT studies of 1,000 slices."""
-    app, pages, sent = _measured(parts, tree, ct_studies(1, 50) if is_quick else ct_studies(4, 1_000), is_quick)
-    return Measured({"app : the longer alone": app / max(pages, sent)}, note=_told(app, pages, sent))
+    took = _measured(parts, tree, ct_studies(1, 50) if is_quick else ct_studies(4, 1_000), is_quick)
+    return Measured({"app : the longer alone": took.app / took.longer}, note=took.note)
 
 
 def cr(parts: Parts, tree: Tree, is_baseline: bool, is_quick: bool) -> Measured:
     """One-instance studies."""
-    app, pages, sent = _measured(parts, tree, cr_studies(10 if is_quick else 1_000), is_quick)
-    return Measured({"the longer alone : app": max(pages, sent) / app}, note=_told(app, pages, sent))
+    took = _measured(parts, tree, cr_studies(10 if is_quick else 1_000), is_quick)
+    return Measured({"the longer alone : app": took.longer / took.app}, note=took.note)
 
 
-def _told(app: float, pages: float, sent: float) -> str:
-    rest = app - pages - sent
-    return f"{app:.2f} s; reading alone {pages:.2f} s, transactions alone {sent:.2f} s, so {rest:.2f} s mapping, merging and the rest"
-
-
-def _measured(parts: Parts, tree: Tree, work: Work, is_quick: bool) -> tuple[float, float, float]:
-    """The least seconds of some rounds: of the app, of reading alone, of sending alone."""
+def _measured(parts: Parts, tree: Tree, work: Work, is_quick: bool) -> Seconds:
+    """The least of some rounds, of each."""
     numbered = [
         replace(one, number=WAS * APART + one.number, patient=WAS * APART + one.patient) for one in work.studies
     ]
@@ -57,21 +81,25 @@ def _measured(parts: Parts, tree: Tree, work: Work, is_quick: bool) -> tuple[flo
         parts.host(tree, archive, fhir) as host,
     ):
         rounds = [_round(host, fhir, work, number) for number in range(1 if is_quick else ROUNDS)]
-    app, pages, sent = zip(*rounds, strict=True)
-    return min(app), min(pages), min(sent)
+    return Seconds(*map(min, zip(*map(astuple, rounds), strict=True)))
 
 
-def _round(host: Host, fhir: FhirServer, work: Work, number: int) -> tuple[float, float, float]:
+def _round(host: Host, fhir: FhirServer, work: Work, number: int) -> Seconds:
     fhir.empty()
     fhir.keep()
     host.begin(f"round{number}")
+    host.ask("count")
+    before = meter(fhir)["cpu_seconds"]
     ticks = host.ticks_until_synced()
+    own_cpu, server_cpu = host.ask("spent")["cpu"], meter(fhir)["cpu_seconds"] - before
     bodies = [_creating(renumbered(body, WAS, NOW)) for body in fhir.kept()]
     app = sum(tick["ended"] - tick["began"] for tick in ticks)
     assert sum(tick["entries"] for tick in ticks) == work.entries
     read = host.ask("read_feed")
     assert read["entries"] == work.entries
-    return app, read["seconds"], _timed(lambda: _send(fhir, bodies))
+    before = meter(fhir)["cpu_seconds"]
+    sent = _timed(lambda: _send(fhir, bodies))
+    return Seconds(app, own_cpu, server_cpu, read["seconds"], sent, meter(fhir)["cpu_seconds"] - before)
 
 
 def _creating(body: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 import time
 
+from tests.bench.fresh.drain import told_spent
 from tests.bench.fresh.parts import EVERY_SECOND, Archive, Host, Parts
 from tests.bench.fresh.row import Measured
 from tests.bench.fresh.stores import Readers, store_study
@@ -50,12 +51,12 @@ def errors(parts: Parts, tree: Tree, is_baseline: bool, is_quick: bool) -> Measu
         host.ask("count")
         told = _replayed(host, ERRORS, SECONDS)
         requests = host.ask("counted").get(str(parts.table_port), 0)
-        waited = host.ask("waited", parts.table_port)
+        waited, spent = host.ask("waited", parts.table_port), host.ask("spent")
         reads = host.ask("get_again", archive.port)
     whole = studies / told["done"]
     is_part = frozenset({"whole", "table requests"}) if told["done"] < studies else frozenset()
     note = f"{reads['reads']:,} reads of the archive take {reads['seconds']:.1f} s"
-    note += f"; {waited:.1f} s were waiting for tables"
+    note += f"; {waited:.1f} s were waiting for tables; {told_spent(spent)}"
     note += f"; reckoned from the first {told['done']:,}" if is_part else ""
     figures = {
         "whole": told["seconds"] * whole,
