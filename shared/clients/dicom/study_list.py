@@ -85,7 +85,7 @@ class StudyList:
     def _search(self, partition: str, params: Params) -> tuple[Answer, Sequence[Mapping[str, Any]]]:
         """The answer, and the studies in it. Raises FeedError for 404, too: a search that finds nothing is no 404.
 
-        It is answered 204 or with an empty list (PS3.18 8.3.4). A 404 comes from what stands before the service, or
+        It is answered 204 or with an empty list (PS3.18 10.6.3). A 404 comes from what stands before the service, or
         from a service without the data partition; together with that to the metadata it would make a study absent.
         """
         answer = self._dicom_json.fetch(partition, "studies", params)

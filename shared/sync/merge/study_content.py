@@ -1,7 +1,8 @@
 """What the ImagingStudy should say: its instances, links and counts, and the record of what is ours in it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
+from shared.errors import UnreadStudyError
 from shared.mapping.endpoints import with_viewer
 from shared.mapping.last_applied import with_record
 from shared.mapping.mapping_options import MappingOptions
@@ -31,17 +32,14 @@ class StudyContent:
     def of(self, sources: Sources) -> Resource | None:
         """The ImagingStudy to write, equal to FHIR's if nothing changes; None if FHIR has none and is to get none.
 
-        Raises what Archive and Orders do.
+        Raises UnreadStudyError, and what Archive and Orders do.
         """
         study, marks, own = sources.held.resource, sources.held.marks, sources.own_series
         merged = self._merged(sources, own)
         if merged is None:
             return None
         if self._is_counted_only(merged, sources, own):
-            counts = {
-                **dict.fromkeys(own, 0),
-                **self._archive.counts(sources.wanted.study_instance_uid, self._partition),
-            }
+            counts = {**dict.fromkeys(own, 0), **self._counts(sources)}
             merged = counts_only(without_dissent(merged, sources.wanted.changes, marks), counts)
         if sources.held.is_ours:
             merged = without_second_identifier(with_viewer(merged, self._options), self._options)
@@ -67,6 +65,14 @@ class StudyContent:
             return merge_study(study, wanted.changes, sources.links, counted=counted) or study
         base = uncounted(study, own, read.series) if wanted.is_whole else study
         return reconcile_study(base, read, sources.held.marks, sources.links, counted=counted)
+
+    def _counts(self, sources: Sources) -> Mapping[str, int]:
+        """How many instances each series has. Raises UnreadStudyError if the list lacks a series: it may lag behind."""
+        counts = self._archive.counts(sources.wanted.study_instance_uid, self._partition)
+        for series in {one.entry.series_instance_uid for one in sources.instances}:
+            if not counts.get(series):
+                raise UnreadStudyError(f"the series {series} has instances, and QIDO-RS does not list it")
+        return counts
 
     def _is_counted_only(self, merged: Resource, sources: Sources, own: set[str]) -> bool:
         """Whether instances are to be counted, not listed. A study that was written so stays so until it is rebuilt."""

@@ -799,6 +799,25 @@ def test_a_study_that_the_archive_has_is_never_deleted_as_a_whole(others, says):
     assert "would delete it" in row.failure
 
 
+@pytest.mark.parametrize("listed", [{"1.2.30.1"}, set()], ids=["one of two", "none"])
+def test_a_list_of_series_that_lags_behind_takes_none_out_of_a_study_that_is_only_counted(monkeypatch, listed):
+    """Its instances are counted by a search, and their metadata says which series there are: they must agree."""
+    world = World(*many(20), *[of(30, series=series, instance=number) for series in (1, 2) for number in range(4)],
+                  options=replace(HEALING, mapping=replace(HEALING.mapping, max_instances=3)))  # fmt: skip
+    counts = world.archive.counts
+    with monkeypatch.context() as lagging:
+        lagging.setattr(
+            world.archive, "counts", lambda *place: {uid: of for uid, of in counts(*place).items() if uid in listed}
+        )
+        world.later(hours=1)
+        assert world.audit(is_deep=True) == {}
+        assert world.rounds.current().counts.put_off == 1
+    assert [one["numberOfInstances"] for one in world.study("1.2.30")["series"]] == [4, 4]
+    world.later(hours=1)
+    assert world.audit() == {}
+    assert world.rounds.current().counts.put_off == 0
+
+
 def test_the_double_of_a_study_is_deleted():
     """Another host made it. The other one stays, and has all that it lists."""
     world = drifting(HEALING)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.errors import FhirRefusedError, StudyTooLargeError
+from shared.errors import FhirRefusedError, StudyTooLargeError, UnreadStudyError
 from shared.mapping.mapping_options import MappingOptions
 from shared.model.change_feed import DEFAULT_PARTITION, Action, State
 from shared.model.failures import ErrorTable
@@ -197,6 +197,22 @@ def test_a_rebuild_lists_again():
     assert not any("instance" in one for one in series(fhir))
     synced(fhir, *entries[:3], archive=archive, whole=(STUDY, DEFAULT_PARTITION))
     assert [(one["uid"], len(one["instance"])) for one in series(fhir)] == [(SERIES, 3)]
+
+
+@pytest.mark.parametrize("whole", [None, (STUDY, DEFAULT_PARTITION)], ids=["the feed", "a rebuild"])
+def test_a_series_that_a_search_does_not_list_yet_is_not_lost(monkeypatch, whole):
+    """The study is tried again: what is counted by a search must have all series that the feed, or WADO-RS, has."""
+    entries = [*images(*range(3)), entry(4, series="1.2.4", instance="1.2.4.1")]
+    archive, fhir = FakeArchive({STUDY: entries}), FakeFhir()
+    counting = MappingOptions("https://dicom.example.org", max_instances=2)
+    with monkeypatch.context() as lagging:
+        lagging.setattr(archive, "counts", lambda *_: {SERIES: 3})
+        outcome = synced(fhir, *entries, archive=archive, options=counting, whole=whole)
+        assert (type(outcome), str(outcome)) == (
+            UnreadStudyError, "the series 1.2.4 has instances, and QIDO-RS does not list it",
+        )  # fmt: skip
+    assert synced(fhir, *entries, archive=archive, options=counting, whole=whole).wrote
+    assert [one["numberOfInstances"] for one in series(fhir)] == [3, 1]
 
 
 def test_what_another_put_on_a_counted_series_stays():
