@@ -35,7 +35,7 @@ def run_replays(ports: Ports, options: BatchOptions, deadline: datetime) -> None
         current, size = replay, LEAST_ENTRIES
         while current.is_under_way and ports.now() < deadline and not is_new:
             began = ports.now()
-            current = ports.replays.write(next_slice(ports, options, current, size))
+            current = ports.replays.write(next_slice(ports, options, current, size, 2 * SLICE_SECONDS))
             if current.waiting_for:
                 break
             is_new = _newest(ports) > newest

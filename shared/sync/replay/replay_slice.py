@@ -31,18 +31,20 @@ from shared.sync.queue.study import StudySync
 from shared.sync.record.replay_recorder import ReplayRecorder
 from shared.sync.record.rows import ErrorRows
 from shared.sync.replay.dry_run_server import DryRunServer
-from shared.sync.replay.replay import SLICE_SECONDS
 from shared.sync.replay.replay_source import Portion, next_portion, total_of
 
 NOWHERE = "the study is in neither DICOM nor FHIR: look at its StudyInstanceUID, and at the data partition"
 
 
-def next_slice(ports: Ports, options: BatchOptions, replay: Replay, size: int) -> Replay:
-    """The replay with one more portion done, or with the reason why it waits."""
+def next_slice(ports: Ports, options: BatchOptions, replay: Replay, size: int, seconds: float) -> Replay:
+    """The replay with one more portion done, or with the reason why it waits.
+
+    No study of it is begun once `seconds` have passed since the portion was read.
+    """
     replay = replace(replay, state=ReplayState.RUNNING, updated=ports.now(), waiting_for=None)
     try:
         with Bulkhead():
-            return _with_next_portion(ports, options, replay, size)
+            return _with_next_portion(ports, options, replay, size, seconds)
     except OutageError as error:
         return replay.waiting(str(error))
     except TransientError as error:
@@ -67,13 +69,13 @@ def _with_failed_attempt(ports: Ports, options: BatchOptions, replay: Replay, er
     return replay.failing(recorder.errors[0])
 
 
-def _with_next_portion(ports: Ports, options: BatchOptions, replay: Replay, size: int) -> Replay:
+def _with_next_portion(ports: Ports, options: BatchOptions, replay: Replay, size: int, seconds: float) -> Replay:
     target = replay.request.target
     if replay.progress.total is None and replay.cursor == Cursor():
         replay = replace(replay, progress=replace(replay.progress, total=total_of(ports, target)))
     portion = next_portion(ports, target, replay.cursor, size)
     # From now, not from before it was read: a study that takes long to read would be read again and again.
-    until = ports.now() + timedelta(seconds=2 * SLICE_SECONDS)
+    until = ports.now() + timedelta(seconds=seconds)
     return _with_portion(ports, options, replay, portion, Limits(until, options.total_retry_seconds))
 
 
