@@ -15,9 +15,10 @@ from tests.bench.workloads import Work, cr_studies, hospital_day
 
 MIX_STUDIES = 722
 """About 50,000 entries of a hospital's mix."""
-BASELINE_SECONDS, BACKLOG_SECONDS, SECONDS = 45, 90, 240
+BASELINE_SECONDS, BACKLOG_SECONDS, SECONDS = 30, 90, 240
 """So long a backlog is worked on; where that does not do, ticks are alike, and the rest of them is reckoned."""
-SLOW_STUDIES, INVALID_STUDIES, BASELINES_INVALID_STUDIES = 8_000, 3_000, 500
+SLOW_STUDIES, BASELINES_SLOW_STUDIES = 8_000, 3_000
+INVALID_STUDIES, BASELINES_INVALID_STUDIES = 3_000, 500
 
 
 def backlog(latency_ms: int) -> Callable[[Parts, Tree, bool, bool], Measured]:
@@ -70,7 +71,8 @@ def ceiling(parts: Parts, tree: Tree, is_baseline: bool, is_quick: bool) -> Meas
 def slow_fhir(parts: Parts, tree: Tree, is_baseline: bool, is_quick: bool) -> Measured:
     """One-instance studies where each call of the FHIR server takes a second."""
     schedule = EVERY_SECOND if is_quick else None
-    return _one_instance(parts, tree, 40 if is_quick else SLOW_STUDIES, 50 if is_quick else 1_000, None, schedule)
+    studies = BASELINES_SLOW_STUDIES if is_baseline else SLOW_STUDIES
+    return _one_instance(parts, tree, 40 if is_quick else studies, 50 if is_quick else 1_000, None, schedule)
 
 
 def invalid_tag(parts: Parts, tree: Tree, is_baseline: bool, is_quick: bool) -> Measured:
