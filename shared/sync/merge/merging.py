@@ -2,13 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-from shared.mapping.dose.merge_observation import report_query
 from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge import Links
 from shared.mapping.merge_study import with_series_of
 from shared.mapping.reconcile import StudyRead
 from shared.mapping.sign import is_ours
-from shared.mapping.study_identity import uid_of
 from shared.mapping.transaction import Write, as_they_stand
 from shared.model.fhir import Resource
 from shared.sync.map.mapped_entries import Changes, newcomers, without_missing
@@ -21,10 +19,12 @@ from shared.sync.merge.order_links import OrderLinks
 from shared.sync.merge.orders import Orders
 from shared.sync.merge.our_endpoint import OurEndpoint
 from shared.sync.merge.patient_links import PatientLinks, linked_to
+from shared.sync.merge.patient_lookup import PatientLookup
 from shared.sync.merge.patients import StudyPatient
 from shared.sync.merge.reading import StudyReader
-from shared.sync.merge.reports import observation_writes
+from shared.sync.merge.reports import observation_writes, report_search
 from shared.sync.merge.study_content import StudyContent
+from shared.sync.merge.study_lookup import StudyLookup
 from shared.sync.merge.study_writes import study_writes
 from shared.sync.ports import Ports
 
@@ -35,11 +35,13 @@ class StudyMerger:
     def __init__(self, ports: Ports, options: MappingOptions, partition: str) -> None:
         self.options = options.of_partition(partition)
         self.partition = partition
-        self._lookup = Lookup(ports.fhir, ports.cache, self.options)
+        self._lookup = Lookup(ports.fhir, ports.cache.recent_writes)
+        self._studies = StudyLookup(ports.fhir, ports.cache, self._lookup, self.options)
         self._endpoint = OurEndpoint(ports, self._lookup, self.options)
         self._reader = StudyReader(ports, self.options, partition)
         self.orders = Orders(ports, self._lookup, self.options)
-        self.patients = PatientLinks(self._lookup, ports.feed_order, self.options)
+        patients = PatientLookup(ports.fhir, self._lookup, self.options)
+        self.patients = PatientLinks(patients, ports.feed_order, self.options)
         self.gone = GoneInstances(partition)
         self.codings = CodingsWithoutSystem()
         self._order_links = OrderLinks(self.orders, self.patients)
@@ -48,13 +50,11 @@ class StudyMerger:
 
     def searches(self, wanted: Changes) -> list[Search]:
         """The searches that `writes` will make, except those for Observations."""
-        uid = wanted.study_instance_uid
-        searches = [] if self._lookup.is_cached(uid) else [self._lookup.study_search(uid)]
-        patients = [patient.identifier for patient in self.patients.of(wanted)]
+        searches = self._studies.searches(wanted.study_instance_uid)
+        patients = self.patients.searches(wanted)
         if patients and not self._endpoint.is_known:
             searches.append(self._endpoint.search)
-        searches += [search for one in patients for search in self._lookup.patient_searches(one)]
-        return searches + self._order_links.searches(wanted)
+        return [*searches, *patients, *self._order_links.searches(wanted)]
 
     def read_ahead(self, searches: Iterable[Search]) -> None:
         """Makes the searches of several studies at once."""
@@ -63,8 +63,8 @@ class StudyMerger:
     def forget(self, wanted: Changes) -> None:
         """Has `writes` read again what was cached or read ahead for these changes."""
         self._endpoint.forget()
-        self._lookup.forget_study(wanted.study_instance_uid)
-        reports = [("Observation", report_query(uid, self.options)) for _, uid in wanted.reports]
+        self._studies.forget(wanted.study_instance_uid)
+        reports = [report_search(uid, self.options) for _, uid in wanted.reports]
         self._lookup.read_afresh([*self.searches(wanted), *reports])
 
     def writes(self, wanted: Changes) -> list[Write]:
@@ -72,24 +72,24 @@ class StudyMerger:
 
         Raises MultipleMatchingResourcesError, MalformedResourceError, ReplacedPatientError, and what FhirServer does.
         """
-        was_cached = self._lookup.is_cached(wanted.study_instance_uid)
+        was_cached = self._studies.is_cached(wanted.study_instance_uid)
         writes = as_they_stand(self._writes(wanted))
         if was_cached and not any(write.resource["resourceType"] == "ImagingStudy" for write in writes):
             # If-Match would show that somebody has changed the cached study; without a write it must be read again.
-            self._lookup.forget_study(wanted.study_instance_uid)
+            self._studies.forget(wanted.study_instance_uid)
             return as_they_stand(self._writes(wanted))
         return writes
 
     def _writes(self, wanted: Changes) -> list[Write]:
         uid = wanted.study_instance_uid
-        found = self._lookup.studies(uid)
+        found = self._studies.of(uid)
         study = found[0] if found else None
         if _asks_nothing(wanted, study):
             return []
         sources, writes = self._gathered(wanted, found)
         merged = self._content.of(sources)
         self.gone.note_merged(uid, merged)
-        writes += study_writes(self._lookup, self.options, uid, found, merged)
+        writes += study_writes(self._studies, self.options, uid, found, merged)
         writes += observation_writes(self._lookup, self.options, study, sources)
         writes = linked_to(writes, study)
         self.codings.note(uid, sources.held.resource, merged, writes)
@@ -121,7 +121,7 @@ class StudyMerger:
         """The changes of a study that FHIR does not have: of instances that are there, or with all others."""
         if wanted.is_doubtful:
             wanted = self._present(wanted, self._reader.read_changes(wanted))
-        if self._lookup.was_written(wanted.study_instance_uid):
+        if self._studies.was_written(wanted.study_instance_uid):
             wanted = self._reader.with_the_rest(wanted)
         return wanted
 
@@ -155,12 +155,10 @@ class StudyMerger:
         new = newcomers(wanted, study)
         if not new:
             return []
-        uids = {"series": [one[2] for one in new], "instance": [one[3] for one in new]}
-        found = [one for parameter, some in uids.items() for one in self._lookup.studies_listing(parameter, some)]
-        ours = {uid_of(one, self.options) for one in found if is_ours(one, self.options.service_url)}
-        for uid in ours:
-            self._lookup.forget_study(uid)
-        return [Changes(uid, [], {}) for uid in sorted(ours - {wanted.study_instance_uid})]
+        uids = self._studies.listing(new)
+        for uid in uids:
+            self._studies.forget(uid)
+        return [Changes(uid, [], {}) for uid in sorted(uids - {wanted.study_instance_uid})]
 
 
 def _asks_nothing(wanted: Changes, study: Resource | None) -> bool:

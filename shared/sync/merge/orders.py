@@ -16,6 +16,7 @@ from shared.mapping.transaction import reference_of
 from shared.model.fhir import Resource
 from shared.model.options import OrderLink
 from shared.sync.merge.lookup import Lookup, Search
+from shared.sync.merge.order_searches import ORDER
 from shared.sync.merge.survivors import survivors
 from shared.sync.ports import Ports
 
@@ -39,7 +40,7 @@ class Orders:
         """The searches that `of` will make."""
         if not self._searches.are_taken(self._now()):
             return []
-        return [self._lookup.order_search(number) for number in numbers]
+        return [(ORDER, number.query) for number in numbers]
 
     def of(
         self,
@@ -58,7 +59,7 @@ class Orders:
         if numbers and not self._searches.are_taken(self._now()):
             return None
         try:
-            orders = {number: self._lookup.orders(number) for number in numbers}
+            orders = {number: self._carrying(number) for number in numbers}
         except (ThrottledError, OutOfTimeError):
             raise
         except (EntryError, TransientError) as error:
@@ -77,6 +78,12 @@ class Orders:
     def untrue(self, study_instance_uid: str) -> set[str]:
         """Names of the exceptions that `of` has just checked for the study: older rows with them may be resolved."""
         return {SEVERAL_ORDERS, ORDER_OF_ANOTHER} if study_instance_uid in self._checked else set()
+
+    def _carrying(self, number: OrderNumber) -> list[Resource]:
+        """The orders with the number, except those entered in error."""
+        matches = self._lookup.orders((ORDER, number.query))
+        found = {reference_of(one): one for one in matches if number.is_carried_by(one)}
+        return [one for one in found.values() if one.get("status") != "entered-in-error"]
 
     def _found(
         self,

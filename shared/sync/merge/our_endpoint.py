@@ -12,7 +12,8 @@ from shared.mapping.merge import contains, merge_endpoint
 from shared.mapping.resources import map_endpoint
 from shared.mapping.transaction import Create, identifier_query, reference_of
 from shared.model.fhir import Resource
-from shared.sync.merge.lookup import Lookup, Search
+from shared.sync.merge.endpoint_lookup import EndpointLookup
+from shared.sync.merge.lookup import Lookup
 from shared.sync.ports import Ports
 from shared.sync.transact.transact import transact
 
@@ -28,10 +29,10 @@ class OurEndpoint:
     def __init__(self, ports: Ports, lookup: Lookup, options: MappingOptions) -> None:
         self.name = urn("Endpoint", options.service_url)
         self._ports = ports
-        self._lookup = lookup
         self._wanted = map_endpoint(options)
+        self._lookup = EndpointLookup(lookup, self._wanted)
         self._condition = identifier_query(SIGN_SYSTEM, options.service_url)
-        self.search: Search = lookup.endpoint_search(self._wanted)
+        self.search = self._lookup.search
         self._found: tuple[str, datetime] | None = None
         self._gone: dict[str, bool] = {}
         self._lock = Lock()
@@ -48,7 +49,7 @@ class OurEndpoint:
         with self._lock:
             if found := self._remembered():
                 return found
-            held = self._lookup.endpoint(self._wanted) or self._made()
+            held = self._lookup.found() or self._made()
             merge_endpoint(held, self._wanted)
             self._ports.cache.put(self.search[1], None)  # else it would keep the age of the cached one
             self._ports.cache.put(self.search[1], held)
@@ -99,7 +100,7 @@ class OurEndpoint:
         create = Create(self.name, endpoint, self._condition, self.search[1])
         with suppress(ConflictError):  # another host was quicker, and its Endpoint is looked up
             transact(self._ports.fhir, self._ports.lease, self._ports.cache, [create])
-        held = self._ports.cache.get(self.search[1]) or self._lookup.endpoint(self._wanted)
+        held = self._ports.cache.get(self.search[1]) or self._lookup.found()
         if held is None:
             raise TransientError("FHIR server: the Endpoint was made, and no search finds it yet")
         return held

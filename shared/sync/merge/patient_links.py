@@ -17,7 +17,8 @@ from shared.model.failures import FailedEntry
 from shared.model.fhir import Resource
 from shared.sync.map.mapped_entries import Change, Changes, key_of
 from shared.sync.merge.feed_order import FeedOrder
-from shared.sync.merge.lookup import Lookup
+from shared.sync.merge.lookup import Search
+from shared.sync.merge.patient_lookup import PatientLookup
 from shared.sync.merge.patients import StudyPatient, patients_among, patients_of
 
 MAX_PATIENTS = 10
@@ -29,7 +30,7 @@ PATIENT_REMEDY = "the study is linked to one; move what links to the others, and
 class PatientLinks:
     """The patients of one batch's studies. Threads may share it."""
 
-    def __init__(self, lookup: Lookup, feed_order: FeedOrder, options: MappingOptions) -> None:
+    def __init__(self, lookup: PatientLookup, feed_order: FeedOrder, options: MappingOptions) -> None:
         self._lookup = lookup
         self._feed_order = feed_order
         self._options = options
@@ -44,6 +45,10 @@ class PatientLinks:
         if id(wanted) not in self._patients:
             self._patients[id(wanted)] = wanted, patients_of(wanted, self._feed_order)
         return self._patients[id(wanted)][1]
+
+    def searches(self, wanted: Changes) -> list[Search]:
+        """The searches that `link` will make for these patients."""
+        return [search for one in self.of(wanted) for search in self._lookup.searches(one.identifier)]
 
     def identifiers(self, wanted: Changes, links: Links) -> dict[str, list[Mapping[str, Any]]]:
         """By reference, of each Patient that `link` found or is to create: the identifiers that its PatientIDs make."""
@@ -74,7 +79,7 @@ class PatientLinks:
         Of doubles that the app has made, the one that the study links to already is used, else the first by its id.
         """
         name = patient.identity.name
-        patients = self._lookup.patients(patient.identifier)
+        patients = self._lookup.of(patient.identifier)
         self._doubles.pop(name, None)
         if patients[1:]:
             self._doubles[name] = patients
@@ -87,7 +92,7 @@ class PatientLinks:
     def _create(self, patient: StudyPatient) -> list[Write]:
         created = merge_patient(None, patient.wanted, self._options.patient_update_policy)
         assert created is not None
-        query = self._lookup.patient_searches(patient.identifier)[0][1]
+        query = self._lookup.query(patient.identifier)
         # A condition would match a Patient who has it as another PatientID, and may be somebody else.
         condition = "" if self._lookup.is_an_others(patient.identifier) else query
         return [Create(patient.identity.name, created, condition, query)]
@@ -107,7 +112,7 @@ class PatientLinks:
             if not self._feed_order.is_newest(patient.identity, name, position)
         ]
         merged = merge_patient(held, wanted, self._options.patient_update_policy, older)
-        query = self._lookup.patient_searches(identifier)[0][1]
+        query = self._lookup.query(identifier)
         return [Update(merged, query)] if merged is not None else []
 
     def wrote(self, wanted: Changes, refused: Collection[FailedEntry]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from shared.mapping.converters import urn
-from shared.mapping.dose.merge_observation import merge_report, remove_report
+from shared.mapping.dose.merge_observation import merge_report, remove_report, report_query
 from shared.mapping.dose.observation import ReportInstance
 from shared.mapping.dose.report import may_be_dose_report
 from shared.mapping.held import text
@@ -13,7 +13,7 @@ from shared.mapping.transaction import Write, name_of, reference_of
 from shared.model.fhir import Resource
 from shared.sync.map.mapped_entries import Change, key_of, removals
 from shared.sync.merge.held_study import Sources
-from shared.sync.merge.lookup import Lookup
+from shared.sync.merge.lookup import Lookup, Search, is_identified
 
 
 def observation_writes(
@@ -38,7 +38,7 @@ def observation_writes(
         if not is_removed and report is None:
             continue
         taken = {name_of(write) for write in writes}
-        held = [one for one in lookup.observations(uid) if reference_of(one) not in taken]
+        held = [one for one in _observations(lookup, options, uid) if reference_of(one) not in taken]
         is_elsewhere = bool(_series_of(uid, study, changes) - {series})
         if report is not None:
             writes += merge_report(held, report, links, options, is_elsewhere=is_elsewhere)
@@ -46,6 +46,17 @@ def observation_writes(
             instance = ReportInstance(wanted.study_instance_uid, series, uid)
             writes += remove_report(held, instance, links, options, is_elsewhere=is_elsewhere)
     return writes
+
+
+def _observations(lookup: Lookup, options: MappingOptions, sop_instance_uid: str) -> list[Resource]:
+    """The Observations with the identifier of the dose report."""
+    identifier = {"system": options.uid_system, "value": f"urn:oid:{sop_instance_uid}"}
+    return lookup.found(report_search(sop_instance_uid, options), lambda one: is_identified(one, identifier))
+
+
+def report_search(sop_instance_uid: str, options: MappingOptions) -> Search:
+    """The search for the Observations of a dose report."""
+    return "Observation", report_query(sop_instance_uid, options)
 
 
 def _series_of(sop_instance_uid: str, study: Resource | None, changes: Sequence[Change]) -> set[str]:

@@ -10,11 +10,15 @@ from shared.mapping.sign import is_only_ours, is_ours, signed
 from shared.mapping.study_identity import with_study_identifiers
 from shared.mapping.transaction import Create, Delete, Update, Write, identifier_query
 from shared.model.fhir import Resource
-from shared.sync.merge.lookup import Lookup
+from shared.sync.merge.study_lookup import StudyLookup
 
 
 def study_writes(
-    lookup: Lookup, options: MappingOptions, study_instance_uid: str, found: Sequence[Resource], merged: Resource | None
+    studies: StudyLookup,
+    options: MappingOptions,
+    study_instance_uid: str,
+    found: Sequence[Resource],
+    merged: Resource | None,
 ) -> list[Write]:
     """The writes after which FHIR has the study once, as `merged`.
 
@@ -23,9 +27,9 @@ def study_writes(
     if merged is None:
         return []
     if not found:
-        return [_create(lookup, options, study_instance_uid, merged)]
+        return [_create(studies, options, study_instance_uid, merged)]
     study, *doubles = found
-    query = lookup.study_query(study_instance_uid)
+    query = studies.query(study_instance_uid)
     gone: list[Write] = [Delete(one, cancelled(one), query) for one in doubles]
     if not is_ours(study, options.service_url):
         return gone if merged == study else [Update(merged, query), *gone]
@@ -38,10 +42,10 @@ def study_writes(
     return [Update(with_study_identifiers(signed(merged, options.service_url), options), query), *gone]
 
 
-def _create(lookup: Lookup, options: MappingOptions, study_instance_uid: str, study: Resource) -> Create:
+def _create(studies: StudyLookup, options: MappingOptions, study_instance_uid: str, study: Resource) -> Create:
     """The create. Its condition is another one if a search by the UID finds another partition's study (ADR 38)."""
-    condition = query = lookup.study_query(study_instance_uid)
-    if lookup.is_elsewhere_too(study_instance_uid):
+    condition = query = studies.query(study_instance_uid)
+    if studies.is_elsewhere_too(study_instance_uid):
         own = {"system": options.service_url, "value": f"urn:oid:{study_instance_uid}"}
         study = {**study, "identifier": [*study["identifier"], own]}
         condition = identifier_query(**own)

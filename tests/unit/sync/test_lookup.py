@@ -8,8 +8,11 @@ from shared.errors import MultipleMatchingResourcesError
 from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.resources import map_endpoint
 from shared.mapping.transaction import reference_of
+from shared.sync.merge.endpoint_lookup import EndpointLookup
 from shared.sync.merge.lookup import Lookup
-from shared.sync.merge.resource_cache import DELETED, ResourceCache
+from shared.sync.merge.patient_lookup import PatientLookup
+from shared.sync.merge.resource_cache import DELETED, RecentWrites, ResourceCache
+from shared.sync.merge.study_lookup import StudyLookup
 from tests.fakes import STUDY, FakeFhir
 
 URL = "https://dicom.example.org"
@@ -45,6 +48,12 @@ class Lagging(FakeFhir):
         return super().read(reference)
 
 
+def lookups(fhir, cache):
+    """Of one batch: the searches, the studies and the Patients."""
+    lookup = Lookup(fhir, cache.recent_writes)
+    return lookup, StudyLookup(fhir, cache, lookup, OPTIONS), PatientLookup(fhir, lookup, OPTIONS)
+
+
 NEW, OLD = study(version="2", status="available"), study(version="1", status="registered")
 
 SEEN = [
@@ -69,24 +78,24 @@ SEEN = [
 def test_what_a_search_does_not_show_yet_is_read(name, there, shown, noted, found, read):
     """By the id that this host knows of its own write; what it does not know of is not looked for."""
     fhir, known = Lagging(there, shown), ResourceCache()
-    lookup = Lookup(fhir, known, OPTIONS)
+    _, studies, _ = lookups(fhir, known)
     if noted:
-        known.recent_writes.note(lookup.study_query(STUDY), "ImagingStudy/1", noted)
-    assert lookup.studies(STUDY) == found
+        known.recent_writes.note(studies.query(STUDY), "ImagingStudy/1", noted)
+    assert studies.of(STUDY) == found
     assert fhir.reads == read
-    assert lookup.studies(STUDY) == found
+    assert studies.of(STUDY) == found
     if found and noted:
-        assert known.recent_writes.of(lookup.study_query(STUDY)) == [("ImagingStudy/1", "2")]
+        assert known.recent_writes.of(studies.query(STUDY)) == [("ImagingStudy/1", "2")]
 
 
 def test_a_version_that_was_not_told_is_read_once():
     """The write's answer named the resource alone; the read tells its version, and the next search agrees."""
     fhir, known = Lagging([NEW], []), ResourceCache()
-    lookup = Lookup(fhir, known, OPTIONS)
-    known.recent_writes.note(lookup.study_query(STUDY), "ImagingStudy/1", None)
-    assert lookup.studies(STUDY) == [NEW]
+    _, studies, _ = lookups(fhir, known)
+    known.recent_writes.note(studies.query(STUDY), "ImagingStudy/1", None)
+    assert studies.of(STUDY) == [NEW]
     fhir.shown = [NEW]
-    assert lookup.studies(STUDY) == [NEW]
+    assert studies.of(STUDY) == [NEW]
     assert fhir.reads == ["ImagingStudy/1"]
 
 
@@ -94,36 +103,36 @@ def test_ids_of_another_letter_case_are_one():
     """Some servers answer a write with capitals, and a search with small letters."""
     small = study("ab")
     fhir, known = Lagging([small], [small]), ResourceCache()
-    lookup = Lookup(fhir, known, OPTIONS)
-    known.recent_writes.note(lookup.study_query(STUDY), "ImagingStudy/AB", "1")
-    assert lookup.studies(STUDY) == [small]
+    _, studies, _ = lookups(fhir, known)
+    known.recent_writes.note(studies.query(STUDY), "ImagingStudy/AB", "1")
+    assert studies.of(STUDY) == [small]
     assert fhir.reads == []
 
 
 def test_after_a_conflict_it_is_read_afresh():
     """A search may be answered from a cache: what it finds is read by its id, once; what was read ahead is forgotten."""
     fhir = Lagging([NEW, patient()], [OLD, patient()])
-    lookup = Lookup(fhir, ResourceCache(), OPTIONS)
-    searches = [lookup.study_search(STUDY), *lookup.patient_searches(PATIENT_ID)]
+    lookup, studies, patients = lookups(fhir, ResourceCache())
+    searches = [*studies.searches(STUDY), *patients.searches(PATIENT_ID)]
     lookup.read_ahead(searches)
     calls = fhir.calls
     lookup.read_afresh(searches[:1])
-    assert lookup.studies(STUDY) == [NEW]
-    assert lookup.patients(PATIENT_ID) == [patient()]
+    assert studies.of(STUDY) == [NEW]
+    assert patients.of(PATIENT_ID) == [patient()]
     assert fhir.calls - calls == 2  # the search and the read of the study; the Patient was read ahead
     assert fhir.reads == ["ImagingStudy/1"]
     fhir.shown = [NEW]
-    assert lookup.studies(STUDY) == [NEW]
+    assert studies.of(STUDY) == [NEW]
     assert fhir.reads == ["ImagingStudy/1"]
 
 
 def test_what_is_remembered_is_not_asked_for():
     """The study alone; of the Patient others than we write."""
     fhir, known = Lagging([], []), ResourceCache()
-    lookup = Lookup(fhir, known, OPTIONS)
-    known.put(lookup.study_query(STUDY), NEW)
-    assert lookup.is_cached(STUDY)
-    assert lookup.studies(STUDY) == [NEW]
+    _, studies, _ = lookups(fhir, known)
+    known.put(studies.query(STUDY), NEW)
+    assert studies.is_cached(STUDY)
+    assert studies.of(STUDY) == [NEW]
     assert fhir.calls == 0
 
 
@@ -152,8 +161,8 @@ def test_doubles_are_taken_for_one_where_we_made_all(name, there, ids, is_study)
             | {"resourceType": "Patient", "identifier": [PATIENT_ID]}
             for one in there
         ]
-    lookup = Lookup(FakeFhir(resources=there), ResourceCache(), OPTIONS)
-    find = (lambda: lookup.studies(STUDY)) if is_study else (lambda: lookup.patients(PATIENT_ID))
+    _, studies, patients = lookups(FakeFhir(resources=there), ResourceCache())
+    find = (lambda: studies.of(STUDY)) if is_study else (lambda: patients.of(PATIENT_ID))
     if ids is not None:
         assert [one["id"] for one in find()] == ids
         return
@@ -187,9 +196,9 @@ def test_of_several_endpoints_one_is_used(name, there, used, caplog):
         def found(self, resource_type, query):
             return copy.deepcopy(self.resources)
 
-    lookup = Lookup(All(resources=there), ResourceCache(), OPTIONS)
+    lookup = EndpointLookup(Lookup(All(resources=there), RecentWrites()), ENDPOINT)
     for _ in range(2):
-        assert (lookup.endpoint(ENDPOINT) or {}).get("id") == used
+        assert (lookup.found() or {}).get("id") == used
     told = [one.getMessage() for one in caplog.records]
     assert len(told) == (len(there) > 1)
     assert all(reference_of(one) in said for one in there for said in told)

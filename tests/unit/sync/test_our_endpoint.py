@@ -45,7 +45,7 @@ class Racy(FakeFhir):
 
 def made(fhir):
     fakes = ports(fhir=fhir)
-    return OurEndpoint(fakes, Lookup(fhir, fakes.cache, OPTIONS), OPTIONS)
+    return OurEndpoint(fakes, Lookup(fhir, fakes.cache.recent_writes), OPTIONS)
 
 
 def test_eight_lanes_make_one():
