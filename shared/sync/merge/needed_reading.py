@@ -35,10 +35,10 @@ class NeededReading:
             return None
         own = sources.own_series
         # Without changes it is a former UID of a study, and nothing says which instances have left it.
-        read = self._reader.read(study, wanted, own, is_all=not wanted.changes)
+        read = (self._reader.read if wanted.changes else self._reader.read_all)(study, wanted, own)
         takes_out_ = self._takes_out(study, replace(sources, read=read), read)
         if not read.is_whole and takes_out_:
-            return self._reader.read(study, wanted, own, is_all=True)
+            return self._reader.read_all(study, wanted, own)
         return read
 
     def _is_decided(self, study: Resource, sources: Sources) -> bool:
