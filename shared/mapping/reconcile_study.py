@@ -4,16 +4,11 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from shared.mapping.agreed import by_series, series_fragments
+from shared.mapping.changed_fragments import ChangedFragments
 from shared.mapping.held import ODD, as_list
 from shared.mapping.last_applied import mark, marks_of
 from shared.mapping.merge import Links, contains, linked, put, with_values
-from shared.mapping.merge_study import (
-    RemovedInstance,
-    derived_study,
-    fragments_of_study,
-    is_cancelled,
-    is_counted,
-)
+from shared.mapping.merge_study import derived_study, is_cancelled, is_counted
 from shared.mapping.reconcile import ScopeFragments, StudyRead, reconciled
 from shared.mapping.resources import Fragment, MappedInstance, listed_by
 from shared.mapping.table import elements_of
@@ -24,21 +19,19 @@ _SERIES = elements_of("ImagingStudy.series")
 _INSTANCE = elements_of("ImagingStudy.series.instance")
 
 
-def is_plain(existing: Resource, changes: Sequence[MappedInstance | RemovedInstance], links: Links) -> bool:
+def is_plain(existing: Resource, changed: ChangedFragments, links: Links) -> bool:
     """Whether the instances are new to the study and contradict nothing that it says.
 
     Such changes, nearly all of a day's, are merged without reading the archive again, unless they restate what it says.
     """
     if is_cancelled(existing):
         return False
-    mapped = [change for change in changes if isinstance(change, MappedInstance)]
     series = {one["uid"]: one for one in existing.get("series", ())}
     listed = {instance["uid"] for one in series.values() for instance in one.get("instance", ())}
-    if any(change.entry.sop_instance_uid in listed for change in mapped):
+    if any(one.entry.sop_instance_uid in listed for instances in changed.instances.values() for one in instances):
         return False
-    of_series = [(series.get(one.set["uid"], {}), one) for one in listed_by(mapped, lambda one: one.series)]
-    pairs = [(existing, fragment.set) for fragment in fragments_of_study(mapped)]
-    pairs += [(held, one.set) for held, one in of_series]
+    pairs = [(existing, fragment.set) for fragment in changed.study]
+    pairs += [(series.get(fragment.set["uid"], {}), fragment.set) for fragment in changed.series]
     return not any(_contradicts(held, wanted, links) for held, wanted in pairs)
 
 

@@ -8,13 +8,14 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
+from shared.mapping.changed_fragments import ChangedFragments
 from shared.mapping.held import as_list
 from shared.mapping.last_applied import is_marked
 from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge import contains
 from shared.mapping.merge_study import is_counted
 from shared.mapping.orders import BASED_ON
-from shared.mapping.resources import Fragment, MappedInstance, listed_by
+from shared.mapping.resources import Fragment
 from shared.mapping.table import FILL, RESTATE, SET, elements_of, rows_of
 from shared.model.fhir import Resource
 
@@ -35,12 +36,12 @@ class _Said:
     path: str = ""
 
 
-def is_restated(study: Resource, changes: Sequence[object], ours: AbstractSet[str]) -> bool:
+def is_restated(study: Resource, changed: ChangedFragments, ours: AbstractSet[str]) -> bool:
     """Whether a change says anew what the study or one of its series has. `ours`: the marks of what we wrote on it.
 
     A series whose instances are only counted is not read for it: what it says follows when the study is rebuilt.
     """
-    return any(_is_value_restated(one, ours) or _is_item_restated(one, ours) for one in _said(study, changes))
+    return any(_is_value_restated(one, ours) or _is_item_restated(one, ours) for one in _said(study, changed))
 
 
 def is_turned_off(study: Resource, ours: AbstractSet[str], options: MappingOptions) -> bool:
@@ -51,11 +52,10 @@ def is_turned_off(study: Resource, ours: AbstractSet[str], options: MappingOptio
     return any(is_marked(ours, "", name, item) for name, item in held)
 
 
-def _said(study: Resource, changes: Sequence[object]) -> Iterator[_Said]:
-    mapped = [one for one in changes if isinstance(one, MappedInstance)]
-    yield from (_Said(study, one, _STUDY.restate) for one in listed_by(mapped, lambda one: one.study))
+def _said(study: Resource, changed: ChangedFragments) -> Iterator[_Said]:
+    yield from (_Said(study, one, _STUDY.restate) for one in changed.study)
     series = {one["uid"]: one for one in study.get("series", ()) if not is_counted(one)}
-    for fragment in listed_by(mapped, lambda one: one.series):
+    for fragment in changed.series:
         if held := series.get(uid := fragment.set["uid"]):
             yield _Said(held, fragment, _SERIES.restate, f"{uid}/")
 

@@ -5,6 +5,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from shared.mapping.agreed import AGREED, by_series
+from shared.mapping.changed_fragments import ChangedFragments
 from shared.mapping.last_applied import is_marked
 from shared.mapping.merge import contains
 from shared.mapping.merge_study import is_counted
@@ -12,14 +13,14 @@ from shared.mapping.resources import MappedInstance
 from shared.model.fhir import Resource
 
 
-def is_undecided(study: Resource, changes: Iterable[object], ours: AbstractSet[str]) -> bool:
+def is_undecided(study: Resource, changed: ChangedFragments, ours: AbstractSet[str]) -> bool:
     """Whether the other instances of a changed series have to be read to know what they all agree on.
 
     `ours`: the marks of what we wrote on the study. A series whose instances are only counted is not read for it.
     """
-    changed = by_series(changes)
-    held = [one for one in study.get("series", ()) if one["uid"] in changed and not is_counted(one)]
-    return any(_is_undecided(one, changed[one["uid"]], ours) for one in held)
+    instances = changed.instances
+    held = [one for one in study.get("series", ()) if one["uid"] in instances and not is_counted(one)]
+    return any(_is_undecided(one, instances[one["uid"]], ours) for one in held)
 
 
 def _is_undecided(series: Resource, instances: Sequence[MappedInstance], ours: AbstractSet[str]) -> bool:

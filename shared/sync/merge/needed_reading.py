@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from shared.mapping.changed_fragments import ChangedFragments
 from shared.mapping.last_applied import recorded
 from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge_study import merge_study
@@ -44,13 +45,12 @@ class NeededReading:
     def _is_decided(self, study: Resource, sources: Sources) -> bool:
         """Whether the changes only add to what FHIR says, or change nothing in it."""
         wanted, marks, links = sources.wanted, sources.held.marks, sources.links
-        if not wanted.only_creates or (
-            is_undecided(study, wanted.changes, marks)
-            or is_restated(study, wanted.changes, marks)
-            or is_turned_off(study, recorded(study) or frozenset(), self._options)
-        ):
+        if not wanted.only_creates or is_turned_off(study, recorded(study) or frozenset(), self._options):
             return False
-        if not wanted.is_doubtful and is_plain(study, wanted.changes, links):
+        changed = ChangedFragments.of(wanted.changes)
+        if is_undecided(study, changed, marks) or is_restated(study, changed, marks):
+            return False
+        if not wanted.is_doubtful and is_plain(study, changed, links):
             return True
         return merge_study(study, wanted.changes, links, counted=self._options.extended) is None
 

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 
+from shared.mapping.changed_fragments import ChangedFragments
 from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.merge_study import (
     RemovedInstance,
@@ -194,8 +195,8 @@ def test_a_study_that_says_a_part_of_what_is_said_now_is_read(where, element, ta
     first, second = mapped(entry(1, **tags), entry(2, instance=f"{INSTANCE}.2", **tags))
     study = merge_study(None, [first], LINKS)
     held = study if where == "study" else study["series"][0]
-    assert not is_restated(study, [second], frozenset())
+    assert not is_restated(study, ChangedFragments.of([second]), frozenset())
     held[element] = [part(one) for one in held[element]]
-    assert is_restated(study, [second], frozenset())
+    assert is_restated(study, ChangedFragments.of([second]), frozenset())
     held[element] = []
-    assert not is_restated(study, [second], frozenset())
+    assert not is_restated(study, ChangedFragments.of([second]), frozenset())
