@@ -37,10 +37,9 @@ class NeededReading:
         own = sources.own_series
         # Without changes it is a former UID of a study, and nothing says which instances have left it.
         read = (self._reader.read if wanted.changes else self._reader.read_all)(study, wanted, own)
-        takes_out_ = self._takes_out(study, replace(sources, read=read), read)
-        if not read.is_whole and takes_out_:
-            return self._reader.read_all(study, wanted, own)
-        return read
+        if read.is_whole or not self._takes_out(study, replace(sources, read=read), read):
+            return read
+        return self._reader.read_all(study, wanted, own)
 
     def _is_decided(self, study: Resource, sources: Sources) -> bool:
         """Whether the changes only add to what FHIR says, or change nothing in it."""

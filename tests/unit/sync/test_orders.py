@@ -246,6 +246,16 @@ def test_what_nobody_says_any_more_goes():
     assert rebuilt(fhir, of(None)) == ["CarePlan/1"]
 
 
+def test_a_rebuild_reads_the_patient_of_an_order_once():
+    """All instances are read already: whether others lead to the orders that the study has is not asked."""
+    patient = PATIENT | {"identifier": [*PATIENT["identifier"], {"value": "P-7"}]}
+    fhir = Server(patient, order() | {"subject": {"identifier": {"value": "P-7"}}})
+    synced(fhir, of())
+    fhir.read_.clear()
+    assert rebuilt(fhir, of()) == ["ServiceRequest/7"]
+    assert fhir.read_ == ["Patient/1"]
+
+
 def test_what_another_system_linked_is_theirs():
     """Also where it equals what we would write: it stays when the number goes."""
     fhir = Server(PATIENT, order(encounter=ENCOUNTER))
