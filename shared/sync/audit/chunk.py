@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from urllib.parse import quote
 
@@ -16,7 +16,7 @@ from shared.model.instance import StudyKey
 from shared.model.listed_study import ListedStudy
 from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.audit.made_by_us import MadeByUs
-from shared.sync.audit.parts import Parts, joined, next_parts, tried
+from shared.sync.audit.parts import STEP_SECONDS, Parts, joined, next_parts, tried
 from shared.sync.audit.screen import SUMMARY, Screen, day_of, subject_of, unique, values_of
 from shared.sync.audit.windows import dates_of, first_place, following, halved
 from shared.sync.ports import Ports
@@ -77,12 +77,13 @@ class ChunkReader:
     def _dated(self, place: Place) -> Chunk | None:
         """A window of StudyDates, halved until each side can list what it has of it in few pages.
 
-        If not even a day is small enough, it is the next place, and is then read in parts.
+        If not even a day is small enough, it is the next place, and is then read in parts. So is the half at which the
+        time of a step is over.
         """
         if (reading := self._audit.memory.reading) and reading.place == place:
             return self._in_parts(place, self._of_day)
         options, ours = self._of_partition(place)
-        asked = place
+        asked, until = place, self._now() + timedelta(seconds=STEP_SECONDS)
         while True:
             listed, is_more = self._audit.studies.page(place.partition, 0, dates_of(place))
             held = None if is_more else ours.between(*dates_of(place))
@@ -91,6 +92,8 @@ class ChunkReader:
             if place.days == 1:
                 return self._in_parts(place, self._of_day) if place == asked else self._chunk(place, (), 0, place)
             place = halved(place)
+            if self._now() >= until:
+                return self._chunk(place, (), 0, place)
         studies = unique(one for one in listed if day_of(one.study_date))
         suspects = self._suspects(list(studies.values()), options)
         return self._compared(place, asked, studies, suspects, _uids(held, place, options))

@@ -416,6 +416,14 @@ def test_a_day_of_many_pages_keeps_the_feed_waiting_no_longer_than_a_step(slow):
     assert (slow.clock.at - began).total_seconds() >= 2 * done.counts.requests - 20
 
 
+def test_a_round_finds_its_first_window_in_several_steps(slow):
+    """From all days that DICOM can state down to one day there are two dozen halves, each of them a request."""
+    slow.ask()
+    assert max(steps(slow)) <= 10, "five pages of the list of all studies are one step"
+    assert slow.open() == {"1.2.59": Kind.MISSING, "1.2.60": Kind.GONE}
+    assert slow.rounds.current().counts.compared == 60
+
+
 def test_a_day_of_many_pages_goes_on_where_a_fault_met_it(slow, monkeypatch):
     """Of hundreds of requests one may always fail: if all were made again, the day would never be read to its end."""
     listed, searched = slow.list.page, slow.fhir.search_many
