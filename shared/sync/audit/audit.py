@@ -127,7 +127,7 @@ def _stepped(ports: Ports, audit: AuditPorts, options: BatchOptions, round_: Rou
     try:
         with Bulkhead():
             if round_.state is RoundState.QUEUED:
-                round_ = begun(audit, round_, now)
+                round_ = begun(ports, audit, round_)
             return RoundWork(ports, audit, options, round_).step()
     except UnforeseenError as error:
         log_unforeseen(error, RoundId=round_.id)

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from shared.errors import FeedError
 from shared.model.audit import MAX_PUT_OFF, Round, RoundState
 from shared.sync.audit.audit_ports import AuditPorts
 from shared.sync.audit.windows import first_place
+from shared.sync.ports import Ports
 
 RECENT = 50
 """Rounds that are searched for the last one over the whole archive."""
@@ -14,12 +16,13 @@ CLOCKS = timedelta(minutes=10)
 """How far the clocks of two hosts may differ. A round that began later than that from now had a wrong clock."""
 
 
-def begun(audit: AuditPorts, round_: Round, now: datetime) -> Round:
+def begun(ports: Ports, audit: AuditPorts, round_: Round) -> Round:
     """The round at its first place. Raises FeedError, OutageError.
 
     It reads on from the last round that went through all studies to its end. A round that was stopped, or of some
     studies, has not read the hundredth part of all that its number stands for: the next has the same number.
     """
+    now = ports.now()
     before = [one for one in audit.rounds.latest(RECENT) if one.id != round_.id and has_begun(one, now)]
     whole = [one for one in before if one.is_whole and one.state in (RoundState.DONE, RoundState.STOPPED)]
     audit.memory.chunk = audit.memory.reading = None
@@ -29,13 +32,24 @@ def begun(audit: AuditPorts, round_: Round, now: datetime) -> Round:
         state=RoundState.RUNNING,
         started=now,
         number=1 + max((_number(one) for one in before), default=0),
-        place=first_place(round_.request.scope, audit.studies.partitions()[0]),
+        place=first_place(round_.request.scope, _partitions(ports, audit)[0]),
     )
     if whole:
         return replace(round_, since=_read_from(whole), again=whole[0].put_off)
     # After many rounds of some studies: they have kept what the last whole round has left.
     known = next((one for one in before if one.since), round_)
     return replace(round_, since=known.since, again=known.again)
+
+
+def _partitions(ports: Ports, audit: AuditPorts) -> Sequence[str]:
+    """The data partitions. Raises FeedError if the feed names one more, which then would not be compared."""
+    latest = ports.feed.latest()
+    names = audit.studies.partitions()
+    if latest and latest.partition not in names:
+        raise FeedError(
+            f"the change feed names the data partition {latest.partition}, and the list of data partitions lacks it"
+        )
+    return names
 
 
 def has_begun(round_: Round, now: datetime) -> bool:

@@ -284,6 +284,21 @@ def test_each_data_partition_is_compared():
     assert rows == {("south", "1.2.1"): Kind.MISSING, ("north", "1.2.2"): Kind.GONE}
 
 
+def test_a_data_partition_that_only_the_feed_names_is_not_left_out_in_silence(caplog):
+    """The list of them is answered as if there were none, as by a gateway that does not know its path."""
+    world = World(*many(3), *[replace(of(number), partition="north") for number in (4, 5)])
+    world.ask()
+    run_audit(world.ports, world.options, world.clock.at + timedelta(seconds=10))
+    says = "the change feed names the data partition north, and the list of data partitions lacks it"
+    assert (world.rounds.current().state, world.rounds.current().waiting_for) == (RoundState.QUEUED, says)
+    world.later(hours=7)
+    assert world.ticks().state is RoundState.FAILED
+    assert f"audit failed: {says}" in caplog.text
+    world.list.names.append("north")
+    assert world.audit() == {}
+    assert world.rounds.current().counts.compared == 5
+
+
 def test_a_data_partition_that_is_no_longer_listed_ends_no_comparison(monkeypatch):
     """A wrong answer to the question which there are leaves none of them out: the round waits for a right one."""
     entries = [replace(of(number), partition=name) for number in (1, 2) for name in ("north", "south")]
