@@ -19,7 +19,7 @@ from shared.sync.audit.as_written import AsWritten
 from shared.sync.audit.audit_ports import StudyList
 from shared.sync.merge.reading import of_one_study
 from shared.sync.ports import Ports
-from shared.sync.read.plan import carried_entries
+from shared.sync.read.carried import carried_entries
 from shared.sync.replay.dry_rebuild import dry_rebuild
 from shared.sync.replay.dry_run_server import PlannedChange
 

@@ -1,6 +1,5 @@
 """What a batch works on: studies carried from earlier ticks that are due, and what is new in the feed."""
 
-import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -11,17 +10,13 @@ from shared.model.instance import InstanceIdentity, StudyKey
 from shared.model.watermark import Hole, StoredWatermark, Watermark
 from shared.sync.ports import Ports
 from shared.sync.queue.retry import Attempts
+from shared.sync.read.carried import attempts_at, attempts_of, carried_entries, may_be_more, read_again, with_uids
 from shared.sync.read.read_ahead import Pages
-
-MAX_CARRIED = 10_000
-"""Entries that one batch tries again; the watermark stays before the others."""
 
 NONE_UPDATED: frozenset[InstanceIdentity] = frozenset()
 """One for all studies: each empty set of its own would take 216 bytes."""
 Updated = dict[tuple[str, str], set[InstanceIdentity]]
 """By data partition and UID."""
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +93,7 @@ def make_plan(
     read, is_last = read_slice(ports, pages or ports.feed.pages, stored.read_through, size, read_until)
     # A host that was killed may have recorded entries that the watermark had not passed: they are among the new ones.
     new = dict.fromkeys(entry.sequence for entry in read.entries)
-    again, gone = _read_again(ports, [one for one in carried if one.study not in not_due and one.sequence not in new])
+    again, gone = read_again(ports, [one for one in carried if one.study not in not_due and one.sequence not in new])
     settling = [one.entry for one in ports.settling.entries]
     _begin_order(ports, stored, read, [one.sequence for one in carried if one.sequence not in new], settling)
     entries = [*again, *_merged(late, settling), *read.entries]
@@ -108,35 +103,15 @@ def make_plan(
     studies = _studies(entries, by_sequence, overtaken)
     return Plan(
         read,
-        torn=[_named(entry, by_sequence.get(entry.sequence)) for entry in entries if isinstance(entry, TornEntry)],
+        torn=[with_uids(entry, by_sequence.get(entry.sequence)) for entry in entries if isinstance(entry, TornEntry)],
         due=[study for study in studies if study.entries[0].study not in not_due],
         not_due=[study for study in studies if study.entries[0].study in not_due],
-        leaves_carried=bool(not_due) or len(carried) == MAX_CARRIED,
+        leaves_carried=bool(not_due) or may_be_more(carried),
         left_carried=[entry for entry in carried if entry.study in not_due and entry.sequence not in new],
         gone=gone,
         holes=[*holes, *read.holes],
         is_last=is_last,
     )
-
-
-def carried_entries(ports: Ports, stored: StoredWatermark) -> list[CarriedEntry]:
-    """The entries that earlier ticks have carried.
-
-    The watermark passes none of them. So there are none if it stands where the reading does, but for rows that a host
-    has written too late.
-    """
-    is_at_end = stored.watermark == stored.read_through and stored.beyond is None
-    return [] if is_at_end and not ports.errors.is_any_carried else ports.errors.carried(MAX_CARRIED)
-
-
-def _read_again(ports: Ports, due: Sequence[CarriedEntry]) -> tuple[Sequence[FeedEntry], list[CarriedEntry]]:
-    """The carried entries as the feed has them now, and those that it no longer has."""
-    by_sequence = {entry.sequence: entry for entry in due}
-    again = ports.feed.entries(by_sequence.keys()) if due else []
-    gone = [by_sequence[one] for one in sorted(by_sequence.keys() - {entry.sequence for entry in again})]
-    if gone:
-        logger.warning("the feed has %d carried entries no more: they are not tried again", len(gone))
-    return again, gone
 
 
 def _begin_order(
@@ -173,37 +148,6 @@ def _studies(
         )
         for group in by_study(entries)
     ]
-
-
-def _named(entry: TornEntry, carried: CarriedEntry | None) -> TornEntry:
-    """With the UIDs of its row, if the entry could be read before: they tell which row it has."""
-    if carried is None or entry.sop_instance_uid:
-        return entry
-    return TornEntry(entry.sequence, entry.timestamp, entry.message, *carried.instance[1:], carried.partition)
-
-
-def attempts_at(entry: CarriedEntry) -> Attempts:
-    """The failed attempts at one carried entry."""
-    return Attempts(1 + entry.retries, entry.first_seen, entry.last_attempt or entry.first_seen, entry.not_before)
-
-
-def attempts_of(carried: Sequence[CarriedEntry]) -> dict[StudyKey, Attempts]:
-    """The failed attempts at each carried study, by partition and StudyInstanceUID: its entries fail together.
-
-    The back-off counts from the last attempt; it does not begin anew if another entry of the study joins the others.
-    """
-    studies: dict[StudyKey, list[CarriedEntry]] = {}
-    for entry in carried:
-        studies.setdefault(entry.study, []).append(entry)
-    return {
-        study: Attempts(
-            1 + max(entry.retries for entry in entries),
-            min(entry.first_seen for entry in entries),
-            max((entry.last_attempt for entry in entries if entry.last_attempt), default=entries[0].first_seen),
-            max((entry.not_before for entry in entries if entry.not_before), default=None),
-        )
-        for study, entries in studies.items()
-    }
 
 
 def read_slice(ports: Ports, pages: Pages, after: Watermark, size: int, until: datetime) -> tuple[FeedPage, bool]:

@@ -13,7 +13,7 @@ from shared.model.outcome import Lag
 from shared.model.replay import Replay
 from shared.model.watermark import Watermark
 from shared.sync.ports import Ports
-from shared.sync.read.plan import carried_entries
+from shared.sync.read.carried import carried_entries
 from shared.sync.status.lag import lag_behind
 from shared.sync.status.snapshot import STANDSTILL_SECONDS, SYSTEMS, RunningTick, Snapshot, SyncState
 from shared.sync.status.state import state_of

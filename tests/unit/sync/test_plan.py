@@ -6,8 +6,9 @@ from datetime import timedelta
 from shared.model.failures import CarriedEntry, ErrorTable, FailedEntry
 from shared.model.watermark import StoredWatermark, Watermark
 from shared.sync.queue.retry import Attempts
-from shared.sync.read import plan as plan_module
-from shared.sync.read.plan import attempts_of, make_plan
+from shared.sync.read import carried as carried_module
+from shared.sync.read.carried import attempts_of
+from shared.sync.read.plan import make_plan
 from tests.fakes import NOW, STUDY, FakeClock, FakeErrors, entry, ports
 
 
@@ -52,7 +53,7 @@ def test_what_was_recorded_and_not_passed_is_there_once():
 
 def test_more_than_one_batch_tries_again(monkeypatch):
     """The watermark waits for what is left."""
-    monkeypatch.setattr(plan_module, "MAX_CARRIED", 1)
+    monkeypatch.setattr(carried_module, "MAX_CARRIED", 1)
     plan = planned(entry(1), entry(2), failed=entry(1), after=3600)
     assert (told(plan.due), plan.leaves_carried) == ([([1, 2], True)], True)
 
