@@ -23,6 +23,7 @@ class EndpointLookup:
 
     @property
     def search(self) -> Search:
+        """The search that `found` makes."""
         connection = self._wanted.create["connectionType"]
         return "Endpoint", endpoint_query(self._wanted.create["name"], connection["system"], connection["code"])
 

@@ -95,18 +95,18 @@ class Lookup:
 
 def is_identified(resource: Resource, identifier: Mapping[str, Any]) -> bool:
     """Whether the resource has the identifier, and not as another PatientID."""
-    return any(not is_other(one) for one in same(resource, identifier))
+    return any(not is_other(one) for one in matching(resource, identifier))
 
 
-def same(resource: Resource, identifier: Mapping[str, Any]) -> Iterator[Resource]:
+def matching(resource: Resource, identifier: Mapping[str, Any]) -> Iterator[Resource]:
     """The resource's identifiers with that value and system."""
     held = objects(as_list(resource.get("identifier")))
     wanted = identifier["value"], identifier.get("system", "")
     return (one for one in held if (one.get("value"), one.get("system", "")) == wanted)
 
 
-def unless_several(found: list[Resource], options: MappingOptions) -> list[Resource]:
-    """Raises MultipleMatchingResourcesError if there are several that the app has not all made."""
+def one_or_doubles(found: list[Resource], options: MappingOptions) -> list[Resource]:
+    """The resources. Raises MultipleMatchingResourcesError if there are several that the app has not all made."""
     if len(found) > 1 and not are_doubles(found, options):
         raise MultipleMatchingResourcesError(
             f"several resources have the same identity: {named(found)}; merge or delete all but one"

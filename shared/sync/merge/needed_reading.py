@@ -37,7 +37,7 @@ class NeededReading:
         own = sources.own_series
         # Without changes it is a former UID of a study, and nothing says which instances have left it.
         read = (self._reader.read if wanted.changes else self._reader.read_all)(study, wanted, own)
-        if read.is_whole or not self._takes_out(study, replace(sources, read=read), read):
+        if read.is_whole or not self._takes_out(study, replace(sources, read=read)):
             return read
         return self._reader.read_all(study, wanted, own)
 
@@ -53,8 +53,8 @@ class NeededReading:
             return True
         return merge_study(study, wanted.changes, links, counted=self._options.extended) is None
 
-    def _takes_out(self, study: Resource, sources: Sources, read: StudyRead) -> bool:
+    def _takes_out(self, study: Resource, sources: Sources) -> bool:
         """Whether FHIR has a value of ours that the instances read do not have: all others have to be read for it."""
-        fragments = listed_by(read.instances, lambda one: one.study)
+        fragments = listed_by(sources.instances, lambda one: one.study)
         scope = ScopeFragments(fragments, False, sources.held.marks, "", sources.links)
         return takes_out(study, scope, elements_of("ImagingStudy")) or self._orders.loses_one(study, sources)

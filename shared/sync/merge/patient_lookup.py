@@ -8,7 +8,7 @@ from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.sign import by_id
 from shared.mapping.transaction import identifier_query, reference_of
 from shared.model.fhir import Resource
-from shared.sync.merge.lookup import Lookup, Search, is_identified, same, unless_several
+from shared.sync.merge.lookup import Lookup, Search, is_identified, matching, one_or_doubles
 from shared.sync.merge.survivors import survivors
 from shared.sync.ports import FhirServer
 
@@ -41,7 +41,7 @@ class PatientLookup:
         for one in spellings(identifier):
             by_reference |= {reference_of(held): held for held in self._identified(one)}
         found = survivors(sorted(by_reference.values(), key=by_id), self._fhir.read)
-        return unless_several(found, self._options)
+        return one_or_doubles(found, self._options)
 
     def is_an_others(self, identifier: Identifier) -> bool:
         """Whether the last look-up has found Patients who have the identifier only as another PatientID."""
@@ -58,7 +58,7 @@ class PatientLookup:
 
         def fits(one: Resource) -> bool:
             is_found = is_identified(one, identifier)
-            if not is_found and any(True for _ in same(one, identifier)):
+            if not is_found and any(True for _ in matching(one, identifier)):
                 self._others.add(search)
             return is_found
 

@@ -10,7 +10,7 @@ from shared.mapping.study_identity import is_of_another_partition, study_identif
 from shared.mapping.transaction import identifier_query
 from shared.model.fhir import Resource
 from shared.model.instance import InstanceIdentity
-from shared.sync.merge.lookup import Lookup, Search, is_identified, unless_several
+from shared.sync.merge.lookup import Lookup, Search, is_identified, one_or_doubles
 from shared.sync.merge.resource_cache import ResourceCache
 from shared.sync.ports import FhirServer
 
@@ -29,6 +29,7 @@ class StudyLookup:
         self._elsewhere: set[str] = set()
 
     def query(self, uid: str) -> str:
+        """The query that finds the ImagingStudy, by which it is also cached."""
         return identifier_query(self._options.uid_system, f"urn:oid:{uid}")
 
     def searches(self, uid: str) -> list[Search]:
@@ -67,7 +68,7 @@ class StudyLookup:
             return True
 
         found = self._lookup.found(("ImagingStudy", query), fits)
-        return unless_several(sorted(found, key=by_id), self._options)
+        return one_or_doubles(sorted(found, key=by_id), self._options)
 
     def is_elsewhere_too(self, uid: str) -> bool:
         """Whether the last look-up of the study has found one with the same UID from another data partition."""
