@@ -19,7 +19,8 @@ from shared.model.watermark import StoredWatermark
 from shared.sync.ports import Ports
 from shared.sync.queue.progress import Limits, Progress, Work
 from shared.sync.read.carried import carried_entries
-from shared.sync.read.plan import Plan, make_plan
+from shared.sync.read.plan import Plan
+from shared.sync.read.planning import make_plan
 from shared.sync.read.read_ahead import Pages, ReadAhead
 from shared.sync.record.marks import SliceEnd, slice_end
 from shared.sync.record.rows import ErrorRows

@@ -1,6 +1,7 @@
 """The one-way road of the design, held by reading the imports."""
 
 import ast
+import graphlib
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,20 @@ def test_imports_run_one_way(path):
     """function_app -> web -> bootstrap -> {sync, clients}, sync -> mapping; records and errors for all; never back."""
     own = {name.split(".")[1] for name in imports(path) if name.startswith("shared.")}
     assert own <= ALLOWED[room(path)]
+
+
+def test_no_modules_import_each_other():
+    """Neither for types alone nor inside a function: what two modules need of each other stands in a third."""
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in MODULES}
+    modules = graphlib.TopologicalSorter()
+    for name, path in names.items():
+        imported = set(imports(path))
+        modules.add(name, *({one for one in names if one in imported or _is_of(one, imported)} - {name}))
+    modules.prepare()  # raises CycleError, which names them
+
+
+def _is_of(module, imported):
+    return any(one.startswith(f"{module}.") and one.count(".") == module.count(".") + 1 for one in imported)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "shared/mapping").rglob("*.py")), ids=lambda path: path.name)

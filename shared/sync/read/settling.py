@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from shared.model.change_feed import Action, ChangeFeedEntry
 from shared.model.watermark import Hole, StoredWatermark
+from shared.sync.read.plan import Plan, Study
+from shared.sync.record.marks import Placed, SliceEnd
 
-if TYPE_CHECKING:  # plan and marks import the ports, which import this module; a tick without entries maps nothing
+if TYPE_CHECKING:  # a tick without entries maps nothing
     from shared.mapping.patients import PatientIdentity, Patients
     from shared.model.instance import StudyKey
-    from shared.sync.read.plan import Plan, Study
-    from shared.sync.record.marks import Placed, SliceEnd
 
 MOST_ENTRIES = 10_000
 """Entries that are kept, with their metadata: some 20 MB. If there are more, all of them are written at once."""
@@ -71,7 +71,7 @@ class Settling:
             return stored
         return replace(stored, read_through=stored.beyond.read_through, holes=self._holes)
 
-    def split(self, plan: "Plan", patients: "Patients", now: datetime) -> tuple["Plan", set[int]]:
+    def split(self, plan: Plan, patients: "Patients", now: datetime) -> tuple[Plan, set[int]]:
         """The plan without the studies that settle, and the sequences of their entries.
 
         None settles if the plan has an update: what it says of one study may concern another's instances.
@@ -88,12 +88,12 @@ class Settling:
                 due.append(study)
         return (replace(plan, due=due), settling) if len(settling) <= self._most else (plan, set())
 
-    def end(self, stored: StoredWatermark, end: "SliceEnd") -> None:
+    def end(self, stored: StoredWatermark, end: SliceEnd) -> None:
         """Ends a slice; `stored` is the watermark's row as it was written."""
         self._stored, self.entries, self._holes = stored, end.settling, end.holes
 
     def note_written(
-        self, studies: Iterable["Study"], undone: Collection[int], patients: "Patients", now: datetime
+        self, studies: Iterable[Study], undone: Collection[int], patients: "Patients", now: datetime
     ) -> None:
         """Notes which studies were written; `undone` are the sequences of entries that were not.
 
@@ -109,7 +109,7 @@ class Settling:
             entries = len(study.entries) + (before.entries if before else 0)
             self._of_this_batch[key] = Written(now, entries, named | (before.patients if before else frozenset()))
 
-    def _settles(self, study: "Study", new: Sequence[ChangeFeedEntry], patients: "Patients", now: datetime) -> bool:
+    def _settles(self, study: Study, new: Sequence[ChangeFeedEntry], patients: "Patients", now: datetime) -> bool:
         written = self._written.get(study.entries[0].study)
         if written is None or study.is_replayed or any(one.action is not Action.CREATE for one in new):
             return False

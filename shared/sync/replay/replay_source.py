@@ -13,7 +13,8 @@ from shared.model.watermark import Watermark
 from shared.sync.merge.reading import of_one_study
 from shared.sync.ports import Ports
 from shared.sync.read.not_taken import with_not_taken
-from shared.sync.read.plan import Study, by_study, of_these, updated_instances
+from shared.sync.read.plan import Study
+from shared.sync.read.planning import by_study, of_these, updated_instances
 from shared.sync.record.recorder import GONE
 
 ROWS_AT_ONCE = 1_000

@@ -8,7 +8,7 @@ from shared.model.watermark import StoredWatermark, Watermark
 from shared.sync.queue.retry import Attempts
 from shared.sync.read import carried as carried_module
 from shared.sync.read.carried import attempts_of
-from shared.sync.read.plan import make_plan
+from shared.sync.read.planning import make_plan
 from tests.fakes import NOW, STUDY, FakeClock, FakeErrors, entry, ports
 
 
