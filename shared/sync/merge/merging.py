@@ -44,7 +44,7 @@ class StudyMerger:
         self._gathering = Gathering(
             self._studies, self._endpoint, self.patients, self.gone, reader, reading, self.options
         )
-        self._content = StudyContent(ports.archive, self._order_links, self._endpoint.name, self.options, partition)
+        self._content = StudyContent(ports, self._order_links, self._endpoint.name, self.options, partition)
 
     def searches(self, wanted: Changes) -> list[Search]:
         """The searches that `writes` will make, except those for Observations."""

@@ -13,17 +13,19 @@ from shared.mapping.study_identity import without_second_identifier
 from shared.mapping.undecided import without_dissent
 from shared.model.fhir import Resource
 from shared.sync.merge.held_study import Sources
+from shared.sync.merge.missing_instances import may_lag
 from shared.sync.merge.order_links import OrderLinks
-from shared.sync.ports import Archive
+from shared.sync.ports import Ports
 
 
 class StudyContent:
     """For the studies of one data partition. `endpoint`: the name of our Endpoint in links. Threads may share it."""
 
     def __init__(
-        self, archive: Archive, orders: OrderLinks, endpoint: str, options: MappingOptions, partition: str
+        self, ports: Ports, orders: OrderLinks, endpoint: str, options: MappingOptions, partition: str
     ) -> None:
-        self._archive = archive
+        self._archive = ports.archive
+        self._now = ports.now
         self._orders = orders
         self._endpoint = endpoint
         self._options = options
@@ -67,10 +69,15 @@ class StudyContent:
         return reconcile_study(base, read, sources.held.marks, sources.links, counted=counted)
 
     def _counts(self, sources: Sources) -> Mapping[str, int]:
-        """How many instances each series has. Raises UnreadStudyError if the list lacks a series: it may lag behind."""
+        """How many instances each series has. Raises UnreadStudyError if the list lacks a series: it may lag behind.
+
+        Instances that only the feed names may have other UIDs by now, unless they are new.
+        """
         counts = self._archive.counts(sources.wanted.study_instance_uid, self._partition)
-        for series in {one.entry.series_instance_uid for one in sources.instances}:
-            if not counts.get(series):
+        for entry in (one.entry for one in sources.instances if not counts.get(one.entry.series_instance_uid)):
+            is_read = not entry.sequence
+            if is_read or (may_lag(entry, self._now()) and not sources.wanted.is_doubtful):
+                series = entry.series_instance_uid
                 raise UnreadStudyError(f"the series {series} has instances, and QIDO-RS does not list it")
         return counts
 

@@ -205,14 +205,39 @@ def test_a_series_that_a_search_does_not_list_yet_is_not_lost(monkeypatch, whole
     entries = [*images(*range(3)), entry(4, series="1.2.4", instance="1.2.4.1")]
     archive, fhir = FakeArchive({STUDY: entries}), FakeFhir()
     counting = MappingOptions("https://dicom.example.org", max_instances=2)
+    read = [replace(one, sequence=0, timestamp="") if whole else one for one in entries]
     with monkeypatch.context() as lagging:
         lagging.setattr(archive, "counts", lambda *_: {SERIES: 3})
-        outcome = synced(fhir, *entries, archive=archive, options=counting, whole=whole)
+        outcome = synced(fhir, *read, archive=archive, options=counting, whole=whole)
         assert (type(outcome), str(outcome)) == (
             UnreadStudyError, "the series 1.2.4 has instances, and QIDO-RS does not list it",
         )  # fmt: skip
     assert synced(fhir, *entries, archive=archive, options=counting, whole=whole).wrote
     assert [one["numberOfInstances"] for one in series(fhir)] == [3, 1]
+
+
+def test_a_series_that_the_archive_has_not_listed_for_long_is_not_waited_for():
+    """It cannot lag behind an old entry: an update that the app has not read yet may have given the series another UID."""
+    entries = [
+        *images(*range(3)),
+        replace(entry(4, series="1.2.4", instance="1.2.4.1"), timestamp="2024-05-05T07:00:00Z"),
+    ]
+    archive, fhir = FakeArchive({STUDY: entries[:3]}), FakeFhir()
+    counting = MappingOptions("https://dicom.example.org", max_instances=2)
+    assert synced(fhir, *entries, archive=archive, options=counting).wrote
+    assert [one["uid"] for one in series(fhir)] == [SERIES]
+
+
+def test_a_series_that_an_update_has_given_another_uid_is_not_waited_for():
+    """Its create and the update are in one batch: the archive has the instance under its new UIDs only."""
+    moved = entry(202, Action.UPDATE, series="1.2.5", instance="1.2.4.1")
+    entries = [*images(*range(200)), entry(201, series="1.2.4", instance="1.2.4.1"), moved]
+    archive, fhir = FakeArchive({STUDY: [*entries[:200], moved]}), Small(10_000)
+    for wrote in (True, False):
+        outcome = synced(fhir, *entries, archive=archive)
+        assert outcome.wrote is wrote
+    assert fhir.refused
+    assert {one["uid"]: one["numberOfInstances"] for one in series(fhir)} == {SERIES: 200, "1.2.5": 1}
 
 
 def test_what_another_put_on_a_counted_series_stays():
