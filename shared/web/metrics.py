@@ -91,6 +91,7 @@ def _of_the_audit(audit: AuditSummary) -> Iterable[Metric]:
     """Of rounds through all studies. Until the first has ended there are only the open differences."""
     open_ = {kind.value: count for kind, count in audit.open.items()}
     yield _by("dicom_cast_audit_open_differences", "Studies that differ, counted to 1000", "kind", open_)
+    yield _gauge("dicom_cast_audit_waits", "1 while a round waits: for the feed, or for a fault to pass", audit.waits)
     if audit.last:
         name = "dicom_cast_audit_last_round_timestamp_seconds"
         yield _gauge(name, "When the last round ended", audit.last.updated)

@@ -40,10 +40,11 @@ class CarriedStudy:
 
 @dataclass(frozen=True, slots=True)
 class AuditSummary:
-    """The open differences by kind, and the last round that ended; None if there is none."""
+    """The open differences by kind, the last round that ended, None if there is none, and whether a round waits."""
 
     open: Mapping[Kind, int]
     last: Round | None
+    waits: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,8 @@ def _audit(ports: Ports) -> AuditSummary | None:
         return None
     rounds = ports.audit.rounds.latest(LATEST_ROUNDS)
     ended = [one for one in rounds if one.is_whole and one.state in (RoundState.DONE, RoundState.STOPPED)]
-    return AuditSummary(ports.audit.differences.counts(), ended[0] if ended else None)
+    waits = any(one.is_under_way and one.waiting_for for one in rounds[:1])
+    return AuditSummary(ports.audit.differences.counts(), ended[0] if ended else None, waits)
 
 
 def _carried(ports: Ports) -> list[CarriedStudy]:

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from shared.errors import FhirRefusedError, OutageError
 from shared.mapping.codes import CODED
 from shared.mapping.mapping_options import MappingOptions
-from shared.model.audit import Kind, OneStudy
+from shared.model.audit import Kind, OneStudy, RoundState
 from shared.model.outcome import DURATION_BUCKETS, TickDurations
 from shared.sync.batch import BatchOptions
 from shared.sync.status.outages import OutageLog
@@ -112,6 +112,18 @@ def test_what_the_audit_left_open_is_told():
     assert {kind: count for kind, count in open_.items() if count} == {Kind.MISSING: 1}
     assert (found["dicom_cast_audit_compared_studies",], found["dicom_cast_audit_deletes_waiting",]) == (3, 0)
     assert found["dicom_cast_audit_last_round_timestamp_seconds",] == world.rounds.held[1].updated.timestamp()
+
+
+@pytest.mark.parametrize(("says", "state", "waits"), [
+    ("the change feed goes first", RoundState.QUEUED, 1), ("503", RoundState.RUNNING, 1),
+    (None, RoundState.RUNNING, 0), ("503", RoundState.FAILED, 0),
+])  # fmt: skip
+def test_that_a_round_of_the_audit_waits_is_told(says, state, waits):
+    """While it is under way; a round that has failed waits no more."""
+    world = World(*many(3))
+    world.ask()
+    world.rounds.write(replace(world.rounds.current(), state=state, waiting_for=says))
+    assert exposed(world.ports)["dicom_cast_audit_waits",] == waits
 
 
 def test_the_version_is_told():
