@@ -108,6 +108,9 @@ def test_a_dry_run_tells_all_of_them_and_ends(events):
     assert fhir.resources == []
 
 
+DESCRIBED = {"00081030": {"vr": "LO", "Value": ["Thorax"]}}
+
+
 def images(*numbers, start=1):
     return [entry(start + at, instance=f"1.1.{number}") for at, number in enumerate(numbers)]
 
@@ -238,6 +241,18 @@ def test_a_series_that_an_update_has_given_another_uid_is_not_waited_for():
         assert outcome.wrote is wrote
     assert fhir.refused
     assert {one["uid"]: one["numberOfInstances"] for one in series(fhir)} == {SERIES: 200, "1.2.5": 1}
+
+
+def test_what_no_instance_of_a_counted_study_says_any_more_goes():
+    """All instances are read for it, although they are only counted."""
+    entries = [replace(one, metadata=one.metadata | DESCRIBED) for one in images(*range(3))]
+    archive, fhir = FakeArchive({STUDY: entries}), FakeFhir()
+    counting = MappingOptions("https://dicom.example.org", max_instances=2)
+    synced(fhir, *entries, archive=archive, options=counting)
+    assert held(fhir, "ImagingStudy")[0]["description"] == "Thorax"
+    archive.studies[STUDY] = images(*range(3))
+    synced(fhir, replace(images(0)[0], action=Action.UPDATE), archive=archive, options=counting)
+    assert "description" not in held(fhir, "ImagingStudy")[0]
 
 
 def test_what_another_put_on_a_counted_series_stays():

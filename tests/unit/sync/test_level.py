@@ -221,6 +221,20 @@ def test_what_others_wrote_before_us_stays_also_where_it_equals_ours():
     assert [one for one in world.study("extension")[0] if one["url"] == "urn:other"] == OTHERS["extension"]
 
 
+def test_what_an_early_release_wrote_on_anothers_study_goes_once_nobody_says_it():
+    """There is no record: what has our shape is ours, as the link to our Endpoint shows, found only with a Patient."""
+    world = World()
+    first, second = entry(1, instance="1.1"), entry(2, instance="1.2", **{ACCESSION: "A-1"})
+    world.sync(first, second, holds=[first, second])
+    study = next(one for one in world.fhir.resources if one["resourceType"] == "ImagingStudy")
+    del study["extension"]
+    study["meta"] = {"versionId": study["meta"]["versionId"]}
+    assert any(map(is_of_type_accession, study["identifier"]))
+    world.sync(entry(3, Action.DELETE, instance="1.2", state=State.DELETED), holds=[first])
+    (identifiers,) = world.study("identifier")
+    assert not any(map(is_of_type_accession, identifiers))
+
+
 def test_a_study_of_ours_with_something_of_others_is_cancelled_not_deleted():
     """Also where it equals what we would say, and also a study that is stored again then."""
     world, right = World(), entry(1, **told("right"))
