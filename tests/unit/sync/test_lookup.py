@@ -126,6 +126,27 @@ def test_after_a_conflict_it_is_read_afresh():
     assert fhir.reads == ["ImagingStudy/1"]
 
 
+def test_orders_are_searched_for_once_in_a_batch_and_again_after_a_conflict():
+    """Many studies of a day have one number; a conflict may be about an order that has come meanwhile."""
+    fhir = FakeFhir()
+    lookup, search = Lookup(fhir, RecentWrites()), ("ServiceRequest", "identifier=A-1")
+    assert lookup.orders(search) == lookup.orders(search) == []
+    assert fhir.calls == 1
+    lookup.read_afresh([search])
+    assert lookup.orders(search) == []
+    assert fhir.calls == 2
+
+
+def test_another_partition_s_study_counts_as_long_as_it_is_there():
+    """A create needs another condition beside it (docs/adr/0038)."""
+    elsewhere = study(identifier=[{"system": f"{URL}/partitions/north", "value": UID["value"]}, UID])
+    fhir = FakeFhir(resources=[elsewhere])
+    _, studies, _ = lookups(fhir, ResourceCache())
+    assert (studies.of(STUDY), studies.is_elsewhere_too(STUDY)) == ([], True)
+    fhir.resources.clear()
+    assert (studies.of(STUDY), studies.is_elsewhere_too(STUDY)) == ([], False)
+
+
 def test_what_is_remembered_is_not_asked_for():
     """The study alone; of the Patient others than we write."""
     fhir, known = Lagging([], []), ResourceCache()
