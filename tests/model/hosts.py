@@ -218,8 +218,8 @@ class _Seen:
     """The feed, in pages of at most `most` entries. What it gives out is noted, and whether a replay read it: what the
     app cannot have seen it need not know."""
 
-    def __init__(self, feed, note):
-        self._feed, self._tell = feed, note
+    def __init__(self, feed, note, recalled):
+        self._feed, self._tell, self._recalled = feed, note, recalled
         self.most = 1000
         self.feed_order = None
         self.is_replayed = False
@@ -242,8 +242,8 @@ class _Seen:
 
     def entries(self, sequences):
         found = self._feed.entries(sequences)
-        if self.is_replayed or not isinstance(sequences, range):  # else it is read again for its order alone
-            self._note(found)
+        is_for_the_order = isinstance(sequences, range) and not self.is_replayed
+        (self._recalled if is_for_the_order else self._note)(found)
         return found
 
     def filled(self, holes):
@@ -279,9 +279,9 @@ class Host:
     `is_new`: the one that works now has not ended a tick where the watermark stands.
     """
 
-    def __init__(self, archive, fhir, setup, options, note):
+    def __init__(self, archive, fhir, setup, options, note, recalled):
         self.archive, self.fhir, self.clock = archive, fhir, archive.clock
-        self.setup, self.options, self._note = setup, options, note
+        self.setup, self.options, self._noted = setup, options, (note, recalled)
         self.faults = Faults()
         self.watermarks, self.journal, self.replays = FakeWatermarks(), FakeJournal(), FakeReplays()
         self.errors = FakeErrors(self.clock.now)
@@ -294,7 +294,7 @@ class Host:
         turn = baton.turn if self.setup.lanes > 1 else lambda: None
         service = self.archive.mount(HttpService("DICOM service", URL))
         keys = MAPPED_KEYS | REPORT_KEYS
-        self.feed = _Seen(ChangeFeed(FeedReader(service, lambda: keys, pass_torn=False), GRACE_SECONDS), self._note)
+        self.feed = _Seen(ChangeFeed(FeedReader(service, lambda: keys, pass_torn=False), GRACE_SECONDS), *self._noted)
 
         def struck(name, port, before=lambda: None):
             return Struck(name, port, self.faults, before)

@@ -30,6 +30,7 @@ class PatientWords:
         self._options = options
         self._words = {}
         self._read = []
+        self._recalled = []
         self._made = {}
         self._held = defaultdict(list)
         self.mixed = set()
@@ -42,16 +43,23 @@ class PatientWords:
         """`held`: the archive's instances, `failed`: those with an open row. Of what only a replay reads nothing is
         certain: it fills.
 
-        Entries under UIDs that an update has taken away still say `current`. A word that is forgotten need not stand
-        against one that is taken from then on.
+        Entries under UIDs that an update has taken away still say `current`: a new host takes what they say for written.
+        A word that is forgotten need not stand against one that is taken from then on.
         """
+        behind = defaultdict(int)
+        for entry in self._recalled:
+            if (entry.partition, *_uids(entry)) not in held:
+                patient = self.identity(entry.metadata)
+                behind[patient] = max(behind[patient], entry.sequence)
         for view, entry, is_replayed in self._read:
             if entry.metadata.get("00080060", {}).get("Value") == ["ct"]:
                 continue
             key = entry.partition, *_uids(entry)
+            patient = self.identity(entry.metadata)
             certain = is_done and not is_replayed and key in held and key not in failed
+            certain &= entry.sequence > behind[patient]
             word = Word((entry.sequence, view), said_of(entry.metadata), certain, key)
-            others = self._words.setdefault(self.identity(entry.metadata), [])
+            others = self._words.setdefault(patient, [])
             for one in others:
                 one.certain &= not (one.is_forgotten and certain and one.order > word.order)
             others.append(word)
@@ -59,9 +67,14 @@ class PatientWords:
 
     def host_begins(self, held):
         """It has read nothing of the feed yet, and the feed does not tell what instances said that are gone."""
+        self._recalled = []
         for words in self._words.values():
             for one in words:
                 one.is_forgotten |= one.key not in held
+
+    def recalled(self, entries):
+        """What a new host has read again for the feed's order alone, because something still waits."""
+        self._recalled += [one for one in entries if one.metadata]
 
     def identity(self, metadata):
         patient, issuer = (_value(metadata, tag) for tag in ("00100020", "00100021"))

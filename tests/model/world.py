@@ -66,7 +66,7 @@ class World:
         self.words = PatientWords(self.mapping)
         self.read_through = 0
         options = BatchOptions(self.mapping, size=1000, total_retry_seconds=100, settle_seconds=setup.settle)
-        self.host = Host(self.archive, self.fhir, setup, options, self._read)
+        self.host = Host(self.archive, self.fhir, setup, options, self._read, self.words.recalled)
         self.oracle = Oracle(self.mapping, self.host.ports.archive)
         self.on_studies = defaultdict(lambda: defaultdict(list))
         self.on_patients = {}
