@@ -28,7 +28,7 @@ LATER = [
     ("shared.sync.queue.studies",              "the feed has an entry"),
     ("shared.sync.transact.transact",          "the feed has an entry"),
     ("shared.sync.replay.replay_slice",        "an operator asks for a replay"),
-    ("shared.sync.replay.order_links",         "an order comes after its study"),
+    ("shared.sync.replay.linked_studies",         "an order comes after its study"),
     ("shared.sync.audit.round",                "a round of the audit is due"),
     ("shared.clients.self_check",              "an operator asks for it"),
     ("shared.sync.status.status",              "a person looks at the status"),

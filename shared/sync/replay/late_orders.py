@@ -54,7 +54,7 @@ def _look(ports: Ports, options: MappingOptions, since: datetime, until: datetim
     orders = ports.fhir.search(ORDER, f"_lastUpdated=ge{_instant(since)}{end}&{_ELEMENTS}")
     if not orders:
         return True
-    from shared.sync.replay.order_links import link_studies  # noqa: PLC0415 most windows have no order
+    from shared.sync.replay.linked_studies import link_studies  # noqa: PLC0415 most windows have no order
 
     return link_studies(ports, options, orders)
 
