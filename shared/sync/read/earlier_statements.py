@@ -5,7 +5,7 @@ from datetime import datetime
 
 from shared.mapping.mapping_options import MappingOptions
 from shared.mapping.patients import stated_by
-from shared.model.change_feed import ChangeFeedEntry, FeedEntry, State
+from shared.model.change_feed import Action, ChangeFeedEntry, FeedEntry, State, TornEntry
 from shared.model.failures import FINAL
 from shared.model.watermark import StoredWatermark
 from shared.sync.merge.feed_order import Stated
@@ -22,8 +22,8 @@ def recall_order(
 ) -> None:
     """Gives the feed's order back to a host that was started, or that has not read the feed up to the marks itself.
 
-    From the first hole or `carried` entry (by sequence) to the end of what was read, the feed is read again, backwards,
-    and no more of it after `read_until`. Raises FeedError, OutageError.
+    From the first hole or `carried` entry (by sequence) to the end of what was read, the feed is read again, backwards:
+    no more of it after `read_until`, nor before an entry that cannot be read. Raises FeedError, OutageError.
     """
     last = stored.read_through.sequence
     holes = {sequence for hole in stored.holes for sequence in hole.sequences}
@@ -36,24 +36,38 @@ def recall_order(
         if end < last and ports.now() >= read_until:
             break
         sequences = range(max(first, end + 1 - AT_ONCE), end + 1)
-        stated |= {one: Stated(one) for one in waiting.intersection(sequences)}
-        stated |= {one.sequence: one for one in _stated(ports, ports.feed.entries(sequences), waiting, options)}
+        entries = ports.feed.entries(sequences)
+        unwritten = waiting | _failed(ports, entries)
+        unknown = max({one.sequence for one in entries if _is_unknown(one)} - unwritten, default=0)
+        stated |= {one: Stated(one) for one in waiting.intersection(sequences) if one > unknown}
+        stated |= {one.sequence: one for one in _stated(entries, unwritten, options) if one.sequence > unknown}
+        if unknown:
+            break
     ports.feed_order.recall(stored.read_through, [stated[one] for one in sorted(stated)], carried)
 
 
-def _stated(
-    ports: Ports, entries: Sequence[FeedEntry], waiting: Collection[int], options: MappingOptions
-) -> Iterator[Stated]:
-    """What the entries state, as far as it was written: not what waits, nor what could not be synced.
+def _failed(ports: Ports, entries: Sequence[FeedEntry]) -> set[int]:
+    """The sequences of those that could not be synced, as their open rows say."""
+    nameless = {one.sequence for one in entries if not one.study_instance_uid}
+    rows = ports.errors.open_rows({one.study for one in entries}, nameless)
+    return {row.sequence for row in rows if row.table in FINAL}
+
+
+def _is_unknown(entry: FeedEntry) -> bool:
+    """Whether nobody can tell what the entry states, though its instance may be there."""
+    if isinstance(entry, TornEntry):
+        return True
+    return entry.metadata is None and entry.state is State.CURRENT and entry.action is not Action.DELETE
+
+
+def _stated(entries: Sequence[FeedEntry], unwritten: Collection[int], options: MappingOptions) -> Iterator[Stated]:
+    """What the entries state, nothing if they are `unwritten`.
 
     The feed has no metadata of an instance that was deleted since: what it stated no longer counts.
     """
-    rows = ports.errors.open_rows({one.study for one in entries if isinstance(one, ChangeFeedEntry)}, ())
-    failed = {row.sequence for row in rows if row.table in FINAL}
     for one in entries:
         if not isinstance(one, ChangeFeedEntry) or one.metadata is None or one.state is State.DELETED:
             continue
         if (stated := stated_by(one.metadata, options)) is not None:
             patient, statements = stated
-            is_written = one.sequence not in failed and one.sequence not in waiting
-            yield Stated(one.sequence, patient, statements if is_written else ())
+            yield Stated(one.sequence, patient, () if one.sequence in unwritten else statements)

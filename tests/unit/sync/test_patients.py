@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shared.errors import FhirRefusedError, OutageError, TransientError
 from shared.mapping.mapping_options import MappingOptions
-from shared.model.change_feed import DEFAULT_PARTITION, Action, State
+from shared.model.change_feed import DEFAULT_PARTITION, Action, State, TornEntry
 from shared.model.failures import ErrorTable
 from shared.model.options import PatientUpdatePolicy
 from shared.model.replay import ReplayRequest, SequenceRange, StoredErrors, StudyRebuild
@@ -363,6 +363,29 @@ def test_a_word_of_what_was_deleted_does_not_stand_against_a_carried_entry():
     fakes.sleep(60)  # it is due
     sync(replace(fakes, feed_order=FeedOrder()))
     assert (gender(fakes), fakes.errors.retries) == ("female", {})
+
+
+@pytest.mark.parametrize(
+    ("unread", "expected"),
+    [
+        (replace(said(3, "C"), metadata=None), "male"),
+        (TornEntry(3, None, "not JSON"), "male"),
+        (replace(said(3, "C"), metadata=None, state=State.REPLACED), "female"),  # another entry has what it says now
+    ],
+)
+def test_a_carried_entry_before_one_that_cannot_be_read_any_more_only_fills(unread, expected):
+    """What that said may be newer, and in FHIR; unless it could not be read at first either, and has a row."""
+    for first in (said(3, "C", patient="P-2"), unread):
+        fakes = world(said(1, "A", "M"), fhir=Sick())
+        sync(fakes)
+        fakes.fhir.of = {"B": BUSY}
+        fakes.feed.held += [said(2, "B", "F"), first, said(4, "D", patient="P-2")]
+        sync(fakes)
+        fakes.feed.held[2] = unread
+        fakes.fhir.of = {}
+        fakes.sleep(60)  # it is due
+        sync(replace(fakes, feed_order=FeedOrder()))
+        assert (gender_of(fakes, "P-1"), fakes.errors.retries) == ("female" if first is unread else expected, {})
 
 
 @pytest.mark.parametrize(("late", "behind", "expected"), [("F", "O", "other"), ("F", None, "female")])
