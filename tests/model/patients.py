@@ -39,9 +39,9 @@ class PatientWords:
         """Entries that the feed has given out, and whose tick has not ended."""
         self._read += [(len(self._read), entry, is_replayed) for entry in entries if entry.metadata]
 
-    def tick_ended(self, is_done, held, failed):
+    def tick_ended(self, is_done, held, failed, settling):
         """`held`: the archive's instances, `failed`: those with an open row. Of what only a replay reads nothing is
-        certain: it fills.
+        certain: it fills. `settling`: sequences of entries that the host keeps in memory, for a tick to come.
 
         Entries under UIDs that an update has taken away still say `current`: a new host takes what they say for written.
         A word that is forgotten need not stand against one that is taken from then on.
@@ -51,19 +51,24 @@ class PatientWords:
             if (entry.partition, *_uids(entry)) not in held:
                 patient = self.identity(entry.metadata)
                 behind[patient] = max(behind[patient], entry.sequence)
-        for view, entry, is_replayed in self._read:
+        kept = [one for one in self._read if one[1].sequence in settling and not one[2]]
+        newest = defaultdict(int)
+        for _, entry, _ in self._read:
+            key = entry.partition, *_uids(entry)
+            newest[key] = max(newest[key], entry.sequence)
+        for view, entry, is_replayed in (one for one in self._read if one not in kept):
             if entry.metadata.get("00080060", {}).get("Value") == ["ct"]:
                 continue
             key = entry.partition, *_uids(entry)
             patient = self.identity(entry.metadata)
             certain = is_done and not is_replayed and key in held and key not in failed
-            certain &= entry.sequence > behind[patient]
+            certain &= entry.sequence > behind[patient] and entry.sequence >= newest[key]  # else stored again since
             word = Word((entry.sequence, view), said_of(entry.metadata), certain, key)
             others = self._words.setdefault(patient, [])
             for one in others:
                 one.certain &= not (one.is_forgotten and certain and one.order > word.order)
             others.append(word)
-        self._read = []
+        self._read = kept
 
     def host_begins(self, held):
         """It has read nothing of the feed yet, and the feed does not tell what instances said that are gone."""

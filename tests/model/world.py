@@ -96,7 +96,8 @@ class World:
         result = record.result if record else None
         is_done = result is not None and record.error is None and record.outcome in (Outcome.SYNCED, Outcome.IDLE)
         self.host.is_new &= not is_done
-        self.words.tick_ended(is_done, held, {_instance(row) for row in self._open(*FAILED)})
+        settling = {one.entry.sequence for one in self.host.ports.settling.entries}
+        self.words.tick_ended(is_done, held, {_instance(row) for row in self._open(*FAILED)}, settling)
         if record is None or record.outcome is not Outcome.IDLE:
             self.log.append(f"tick of {size}: {_told(record)}")
         return record
