@@ -187,7 +187,7 @@ bench: setup .venv-bench/ready ## Measure the app beside the original's algorith
 bench-quick: setup ## The same at small sizes, printed (2 min)
 	@$(RUN) -m tests.bench --quick
 
-bench-fresh: setup .venv-bench/ready ## Measure how fresh FHIR is, beside the code of BASELINE=commit; write docs/freshness.md (Linux, 35 min); ROW='fresh ...' measures those and prints them
+bench-fresh: setup .venv-bench/ready ## Measure how fresh FHIR is, beside the code of BASELINE=commit; write docs/freshness.md (Linux, 20 min); ROW='fresh ...' measures those and prints them
 	@$(RUN) -m tests.bench.fresh $(or $(ROW),--write) $(if $(BASELINE),--baseline $(BASELINE))
 
 bench-audit: setup ## Plant drift in STUDIES (20000), and hold the audit to what it finds, heals and deletes beside kills (40 min); WRITE=docs/audit.md

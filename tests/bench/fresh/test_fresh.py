@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.bench.fresh.parts import Parts
-from tests.bench.fresh.report import DOCUMENT, capacity, read_kept, table
+from tests.bench.fresh.report import DOCUMENT, LIMITS, capacity, limits, read_kept, table
 from tests.bench.fresh.row import Against, Bar, Measured, Result, Row
 from tests.bench.fresh.rows import ROWS
 from tests.bench.fresh.stores import nth
@@ -75,6 +75,15 @@ def test_what_one_worker_holds():
     assert "One worker drained the backlog of `backlog-100` at 1,000 instances a second" in said
     assert "| all imaging of a country, 43 million | 100 | 398 | 39.81% |" in said
     assert capacity([Result(row, Measured({"p50": 1}), None)]) == ""
+
+
+def test_a_missed_bar_stands_with_what_keeps_it_from_being_met():
+    """Of rows that are met nothing is said."""
+    row = next(one for one in ROWS if one.name == "ct-server")
+    missed, met = (Result(row, Measured({"app : the longer alone": figure}), None) for figure in (2, 1))
+    assert limits([missed]).endswith(f"- `ct-server`: {LIMITS['ct-server']}\n")
+    assert limits([met]) == ""
+    assert LIMITS.keys() <= {one.name for one in ROWS}
 
 
 @pytest.mark.parametrize(("percent", "second"), [(50, 5), (95, 10), (100, 10), (1, 1)])
