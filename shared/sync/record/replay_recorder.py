@@ -98,7 +98,7 @@ class ReplayRecorder:
         return len(entries)
 
     def _record(self, failures: Sequence[FailedEntry]) -> None:
-        self._rows.record([failure for failure in failures if failure.sequence])
+        self._rows.record([failure for failure in failures if failure.sequence or not self._whole])
 
 
 def _error_of(failure: FailedEntry) -> ReplayError:

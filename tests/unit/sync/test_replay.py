@@ -128,6 +128,18 @@ def test_a_row_of_uids_that_an_update_has_taken_away(minutes, held, is_closed):
     assert (replay.progress.failed, len(fakes.errors.open_())) == ((0, 0) if is_closed else (1, 1))
 
 
+def test_a_study_of_several_patients_stays_told_of():
+    """Though what runs again is an update that makes no change, and none of its instances is named by the new row."""
+    held = [entry(1, instance="1.2.1"), entry(2, instance="1.2.2", t00100020="P-2")]
+    unmappable = entry(3, Action.UPDATE, instance="1.2.3", t00080060=None)
+    fakes = world([*held, unmappable], archive=FakeArchive({STUDY: [*held, unmappable]}))
+    run(fakes, SequenceRange(1, 3))
+    told = {(ErrorTable.INVALID_TAG, "SeveralPatients"), (ErrorTable.DICOM, "InvalidDicomTagError")}
+    for _ in range(2):
+        assert {(row.table, row.key[0]) for row in fakes.errors.open_()} == told
+        run(fakes, StoredErrors((ErrorTable.DICOM,)))
+
+
 def test_an_entry_that_the_feed_has_no_more():
     """Nothing to try; its row stays open, and the advice is to replay its study."""
     fakes = world(FEED)
