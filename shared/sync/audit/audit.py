@@ -4,7 +4,7 @@ import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared.errors import EntryError, FeedError, OutageError, TransientError, UnforeseenError
+from shared.errors import FeedError, OutageError, UnforeseenError
 from shared.model.audit import AuditMode, Round, RoundRequest, RoundState, summary
 from shared.process.log_lines import log_line
 from shared.sync.audit.audit_ports import AuditPorts
@@ -121,7 +121,8 @@ def _next(ports: Ports, audit: AuditPorts, options: BatchOptions, round_: Round)
 
 
 def _stepped(ports: Ports, audit: AuditPorts, options: BatchOptions, round_: Round) -> Round:
-    from shared.sync.audit.round import RoundWork  # noqa: PLC0415 most ticks have no round to work on
+    from shared.sync.audit.parts import FAULTS  # noqa: PLC0415 most ticks have no round to work on
+    from shared.sync.audit.round import RoundWork  # noqa: PLC0415
 
     now = ports.now()
     try:
@@ -132,7 +133,7 @@ def _stepped(ports: Ports, audit: AuditPorts, options: BatchOptions, round_: Rou
     except UnforeseenError as error:
         log_unforeseen(error, RoundId=round_.id)
         return replace(round_.waiting(str(error), now), state=RoundState.FAILED)
-    except (EntryError, FeedError, TransientError, OutageError) as error:
+    except FAULTS as error:
         waiting = round_.waiting(str(error), now)
         is_over = waiting.failing_since is not None and now - waiting.failing_since > GIVEN_UP_AFTER
         return replace(waiting, state=RoundState.FAILED) if is_over else waiting
