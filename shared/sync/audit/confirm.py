@@ -15,13 +15,12 @@ from shared.mapping.study_identity import is_study
 from shared.model.audit import Kind
 from shared.model.failures import ErrorTable, digest_of_study
 from shared.model.instance import StudyKey
-from shared.sync.audit.as_written import AsWritten
 from shared.sync.audit.audit_ports import StudyList
 from shared.sync.merge.reading import of_one_study
 from shared.sync.ports import Ports
 from shared.sync.read.carried import carried_entries
 from shared.sync.replay.dry_rebuild import dry_rebuild
-from shared.sync.replay.dry_run_server import PlannedChange
+from shared.sync.replay.dry_run_server import DryRunServer, PlannedChange
 
 MOST_NEW = 1_000
 """Entries of the feed that are read to see whether they name the study; if there are more, it is put off."""
@@ -105,8 +104,8 @@ def _planned(ports: Ports, options: MappingOptions, study: StudyKey) -> _Plan:
     partition, uid = study
     with of_one_study(ports.feed):
         entries = list(ports.archive.instances(uid, partition))
-    fhir = AsWritten(ports.fhir, ports.cache.recent_writes)
-    dry_rebuild(ports, options, fhir, (uid, partition), entries, patients=False)
+    fhir, written = DryRunServer(ports.fhir), ports.cache.recent_writes
+    dry_rebuild(ports, options, fhir, (uid, partition), entries, patients=False, recent_writes=written)
     of_partition = options.of_partition(partition)
     held = {
         name for name, one in fhir.seen.items() if name.startswith("ImagingStudy/") and is_study(one, uid, of_partition)

@@ -72,9 +72,11 @@ class RecentWrites:
     """References to what this host wrote, by the search that should find it: some servers' searches lag behind writes.
 
     A resource that its search does not show yet is read by its id; no second one is made because it is missing there.
+    `before`: those of another, which are known too, and get none of what is noted here, as of a dry run.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, before: "RecentWrites | None" = None) -> None:
+        self._before = before
         self._versions: OrderedDict[str, dict[str, str | None]] = OrderedDict()
         self._being_created: set[str] = set()
         self._changed = Condition()
@@ -93,7 +95,8 @@ class RecentWrites:
 
     def of(self, query: str) -> list[tuple[str, str | None]]:
         """References, each with the version that this host wrote; None if the server did not give one."""
-        return list(self._versions.get(query, {}).items())
+        versions = self._versions.get(query, {})
+        return list((dict(self._before.of(query)) | versions if self._before else versions).items())
 
     @contextmanager
     def creating(self, names: Collection[str]) -> Iterator[bool]:

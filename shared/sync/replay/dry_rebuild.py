@@ -9,7 +9,7 @@ from shared.model.change_feed import ChangeFeedEntry
 from shared.model.failures import FailedEntry
 from shared.model.watermark import Watermark
 from shared.sync.merge.feed_order import FeedOrder
-from shared.sync.merge.resource_cache import ResourceCache
+from shared.sync.merge.resource_cache import RecentWrites, ResourceCache
 from shared.sync.ports import Ports
 from shared.sync.queue.study import StudySync
 from shared.sync.read.plan import Study
@@ -24,16 +24,18 @@ def dry_rebuild(
     entries: Sequence[ChangeFeedEntry],
     *,
     patients: bool,
+    recent_writes: RecentWrites | None = None,
 ) -> tuple[FailedEntry, ...]:
     """The failures that the rebuild would record; what it would write is then in `fhir`.
 
     `whole`: StudyInstanceUID and data partition; `entries` are all that the archive holds of the study. `patients`: the
-    rebuild may overwrite Patients, as the policy says; else it only fills. Raises TransientError, OutageError.
+    rebuild may overwrite Patients, as the policy says; else it only fills. `recent_writes`: this host's, which searches
+    may not show yet. Raises TransientError, OutageError.
     """
     feed_order = FeedOrder()
     if patients:
         feed_order.begin(Watermark(), [0])
-    cache = ResourceCache(max_weight=0)
+    cache = ResourceCache(max_weight=0, recent_writes=RecentWrites(recent_writes))
     afresh = replace(ports, fhir=fhir, cache=cache, feed_order=feed_order, lease=NoLease(), sleep=lambda _: None)
     (outcome,) = StudySync(afresh, options).run_all([Study(entries, whole=whole)])
     if isinstance(outcome, TransientError):

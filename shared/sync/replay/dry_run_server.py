@@ -81,7 +81,10 @@ class DryRunServer:
         if reference in self._planned:
             return self._planned[reference]
         found = self._fhir.read(reference)
-        self._noted([found] if found else [])
+        if found is None:
+            self.seen.pop(reference, None)  # a search that lags behind may have shown it
+        else:
+            self._noted([found])
         return found
 
     def transact(self, bundle: Resource) -> list[Written]:

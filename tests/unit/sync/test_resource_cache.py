@@ -6,6 +6,8 @@ from contextlib import suppress
 
 from shared.sync.merge import resource_cache
 from shared.sync.merge.resource_cache import DELETED, MAX_AGE_SECONDS, RecentWrites, ResourceCache
+from shared.sync.replay.dry_run_server import DryRunServer
+from tests.fakes import FakeFhir
 
 SECONDS = 10  # a thread that has not ended by then hangs
 
@@ -38,6 +40,28 @@ def test_traces_of_what_was_written():
     recent_writes.deleted("q", "Patient/1")
     assert recent_writes.of("q") == [("Patient/1", DELETED), ("Patient/2", None)]
     assert recent_writes.of("x") == []
+
+
+def test_a_dry_run_knows_the_host_s_traces_and_leaves_none():
+    """Its own go before them."""
+    hosts = RecentWrites()
+    hosts.note("q", "Patient/1", "1")
+    hosts.note("q", "Patient/2", "1")
+    recent_writes = RecentWrites(hosts)
+    recent_writes.note("q", "Patient/2", "planned-1")
+    assert recent_writes.of("q") == [("Patient/1", "1"), ("Patient/2", "planned-1")]
+    assert hosts.of("q") == [("Patient/1", "1"), ("Patient/2", "1")]
+
+
+def test_a_dry_run_has_not_seen_what_is_gone():
+    """Though a search that lags behind has shown it."""
+    fhir = FakeFhir(resources=[{"resourceType": "ImagingStudy", "id": "1"}])
+    dry_run = DryRunServer(fhir)
+    dry_run.search("ImagingStudy", "")
+    assert dry_run.seen.keys() == {"ImagingStudy/1"}
+    fhir.resources.clear()
+    assert dry_run.read("ImagingStudy/1") is None
+    assert dry_run.seen == {}
 
 
 def test_traces_are_bounded(monkeypatch):
